@@ -1,0 +1,1 @@
+"""The edge: a webhook delivery becomes stored events. Knows nothing of flows or control."""

@@ -1,0 +1,180 @@
+"""What "stored" means to the edge, and the group commit: all deliveries that wait share one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+GROUP_LIMIT = 512
+WAITING_LIMIT = 20_000
+FAILURES_IN_A_ROW = 2
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event as it came in.
+
+    Attributes:
+        id: the platform's event id, the same on every retry; made from the content where it is missing.
+        conversation_id: None for events that belong to no single conversation.
+        type: as posted.
+        body: the event object as JSON, complete, as posted.
+        received_at: when it came, by our clock.
+    """
+
+    id: str
+    conversation_id: str | None
+    type: str
+    body: bytes
+    received_at: datetime
+
+
+class NotStored(Exception):
+    """The events are not safe; the platform must send them again."""
+
+
+class Inbox(Protocol):
+    """Where events are kept. `add` returns only when they are durable; a known id is no error."""
+
+    async def add(self, events: Sequence[NewEvent]) -> None:
+        """Store the events, all or none. Raises `NotStored`."""
+
+
+class GroupCommit:
+    """An inbox that stores in groups: all deliveries that wait while a commit is in flight share the next one.
+
+    There is no timer: a lone delivery is committed at once. A delivery is stored whole or not at all, so one with more
+    than `limit` events makes a group of its own.
+
+    When a group fails, each of its deliveries is tried once more, alone, so that one that the database can't take
+    fails by itself. Where the store is out of reach that would only be slow (a delivery must be answered within 20 s),
+    so nobody is tried again after an error of `unavailable`, and the rest is not after two failures in a row.
+
+    Args:
+        store: makes events durable, all or none; may be given ids that it knows, and the same id twice.
+        limit: events in a commit.
+        waiting_limit: events that may wait; with more, `add` fails at once and the platform delivers again later.
+        on_stored: called with what was stored after each commit, to wake whoever works on it.
+        unavailable: errors of `store` which mean that another try now would fail too.
+    """
+
+    def __init__(
+        self,
+        store: Callable[[Sequence[NewEvent]], Awaitable[object]],
+        *,
+        limit: int = GROUP_LIMIT,
+        waiting_limit: int = WAITING_LIMIT,
+        on_stored: Callable[[Sequence[NewEvent]], None] | None = None,
+        unavailable: tuple[type[Exception], ...] = (OSError,),
+    ) -> None:
+        self._store = store
+        self._limit = limit
+        self._waiting_limit = waiting_limit
+        self._on_stored = on_stored
+        self._unavailable: tuple[type[Exception], ...] = (NotStored, *unavailable)
+        self._queue: deque[_Delivery] = deque()
+        self._waiting = 0
+        self._flusher: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    async def add(self, events: Sequence[NewEvent]) -> None:
+        """Store the events, all or none. Cancelling it does not keep them from being stored.
+
+        Raises:
+            NotStored: with the store's error as its cause; or too many events wait, or `stop` was called.
+        """
+        if not events:
+            return
+        if self._stopped:
+            raise NotStored("the inbox is closed")
+        if self._queue and self._waiting + len(events) > self._waiting_limit:
+            raise NotStored(f"{self._waiting} events wait to be stored already")
+        delivery = _Delivery(tuple(events), asyncio.get_running_loop().create_future())
+        self._queue.append(delivery)
+        self._waiting += len(events)
+        if self._flusher is None:
+            self._flusher = asyncio.create_task(self._flush(), name="group commit")
+        error = await delivery.outcome
+        if error is not None:
+            raise NotStored(f"the store failed: {type(error).__name__}") from error
+
+    async def stop(self) -> None:
+        """Take no more, and finish what waits."""
+        self._stopped = True
+        if self._flusher is not None:
+            await asyncio.wait([self._flusher])
+
+    async def _flush(self) -> None:
+        group: list[_Delivery] = []
+        try:
+            while self._queue:
+                group = self._next_group()
+                await self._commit(group)
+        except asyncio.CancelledError as error:
+            # The loop is being closed, or the store was cancelled from within: let nobody wait for ever.
+            _settle([*group, *self._queue], error)
+            self._queue.clear()
+            self._waiting = 0
+            raise
+        finally:
+            self._flusher = None
+
+    def _next_group(self) -> list[_Delivery]:
+        group = [self._queue.popleft()]
+        size = len(group[0].events)
+        while self._queue and size + len(self._queue[0].events) <= self._limit:
+            group.append(self._queue.popleft())
+            size += len(group[-1].events)
+        self._waiting -= size
+        return group
+
+    async def _commit(self, group: Sequence[_Delivery]) -> None:
+        error = await self._attempt(group)
+        if error is None:
+            return
+        if len(group) == 1 or isinstance(error, self._unavailable):
+            _settle(group, error)
+            return
+        failures = 0
+        for place, delivery in enumerate(group):
+            error = await self._attempt([delivery])
+            failures = 0 if error is None else failures + 1
+            if isinstance(error, self._unavailable) or failures == FAILURES_IN_A_ROW:
+                _settle(group[place:], error)
+                return
+            _settle([delivery], error)
+
+    async def _attempt(self, group: Sequence[_Delivery]) -> Exception | None:
+        events = [event for delivery in group for event in delivery.events]
+        try:
+            await self._store(events)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it goes to those who wait
+            return error
+        _settle(group, None)
+        if self._on_stored is not None:
+            try:
+                self._on_stored(events)
+            except Exception:
+                _logger.exception("the events are stored, but the workers could not be woken")
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    """What one `add` wants stored. `outcome` becomes None or the error, unless nobody waits for it any more."""
+
+    events: tuple[NewEvent, ...]
+    outcome: asyncio.Future[BaseException | None]
+
+
+def _settle(deliveries: Sequence[_Delivery], error: BaseException | None) -> None:
+    for delivery in deliveries:
+        if not delivery.outcome.done():
+            delivery.outcome.set_result(error)

@@ -1,0 +1,180 @@
+"""The things that events tell of: conversations, users, messages. Here it is decided what a message is.
+
+Outside `webhooks` nothing compares the platform's strings: ask a message `is_users_end`, not its activity's type.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from webhooks.fields import Id, Maybe, Moment, Object, ObjectOrNone, OpenPart, Part, Text, Texts
+
+_ENDED_BY_USER = "conversation:endedByUser"
+_AGENT_WORKSPACE = "zd:agentWorkspace"
+_BUSINESS = "business"
+_USER = "user"
+_ACTIVITY = "activity"
+
+
+class SwitchboardIntegration(Part):
+    """One of the parties that can hold a conversation. Compare `id` or `name`, never `integration_id`."""
+
+    id: Id
+    name: Maybe[str] = None
+    integration_id: Maybe[Id] = None
+    integration_type: Maybe[str] = None
+
+
+class Conversation(Part):
+    """A conversation, and who was active in it when the event was made.
+
+    Attributes:
+        active_switchboard_integration: None: nobody. An integration that can't be read makes the event invalid: it must
+            never look like nobody, because that is the proof of a release.
+    """
+
+    id: Id
+    type: Text = ""
+    metadata: Object[dict[str, Any]] = Field(default_factory=dict)
+    active_switchboard_integration: SwitchboardIntegration | None = None
+    pending_switchboard_integration: SwitchboardIntegration | None = None
+
+
+class User(OpenPart):
+    """An end user. `profile` (givenName, email, locale…) and `metadata` are as posted."""
+
+    id: Id
+    external_id: Maybe[Id] = None
+    authenticated: Maybe[bool] = None
+    profile: Object[dict[str, Any]] = Field(default_factory=dict)
+    metadata: Object[dict[str, Any]] = Field(default_factory=dict)
+
+
+class Author(Part):
+    """Who wrote a message or did something. `type` is empty where it is not told."""
+
+    type: Text = ""
+    subtypes: Texts = Field(default_factory=list)
+    user_id: Maybe[Id] = None
+    display_name: Maybe[str] = None
+    user: Maybe[User] = None
+
+    @property
+    def is_user(self) -> bool:
+        """The end user."""
+        return self.type == _USER
+
+    @property
+    def is_business(self) -> bool:
+        """A bot, an agent, or the platform itself."""
+        return self.type == _BUSINESS
+
+    @property
+    def user_ids(self) -> set[str]:
+        """The ids of an end user that are shown here; an author of unknown type may be one."""
+        if self.is_business:
+            return set()
+        return {shown for shown in (self.user_id, self.user.id if self.user else None) if shown}
+
+
+class Source(Part):
+    """Where something came from: a channel's or an integration's type, and its id."""
+
+    type: Text = ""
+    integration_id: Maybe[Id] = None
+
+
+class Activity(Part):
+    """What a system message tells. `type` is empty where it can't be read."""
+
+    type: Text = ""
+    data: Object[dict[str, Any]] = Field(default_factory=dict)
+
+
+class Content(OpenPart):
+    """What a message says. What belongs to other types (`mediaUrl`, `coordinates`, `fields`…) is in `model_extra`."""
+
+    type: Text = ""
+    text: Maybe[str] = None
+    payload: Maybe[str] = None
+
+
+class Message(Part):
+    """A message of anybody: the end user, an agent, this bot, or the platform itself (an activity)."""
+
+    id: Id
+    received: Moment = None
+    author: Object[Author] = Field(default_factory=Author)
+    content: Object[Content] = Field(default_factory=Content)
+    source: Maybe[Source] = None
+    activity: ObjectOrNone[Activity] = None
+    metadata: Object[dict[str, Any]] = Field(default_factory=dict)
+
+    @property
+    def is_activity(self) -> bool:
+        """It is a system message: nobody wrote it."""
+        return self.activity is not None or _ACTIVITY in self.author.subtypes
+
+    @property
+    def is_users_end(self) -> bool:
+        """The end user has ended the conversation. Whoever is named as the author (platform.md, 3)."""
+        return self.activity is not None and self.activity.type == _ENDED_BY_USER
+
+    @property
+    def may_be_end(self) -> bool:
+        """An activity that does not tell which: read the message back to find out (platform.md, 3)."""
+        return self.is_activity and not (self.activity and self.activity.type)
+
+    @property
+    def is_from_user(self) -> bool:
+        """The end user wrote it."""
+        return self.author.is_user and not self.is_activity
+
+    @property
+    def is_from_agent(self) -> bool:
+        """An agent wrote it in the agent workspace (platform.md, 4)."""
+        from_workspace = self.source is not None and self.source.type.startswith(_AGENT_WORKSPACE)
+        return self.author.is_business and from_workspace and not self.is_activity
+
+
+class MessageReference(Part):
+    """A message of which only the id is told."""
+
+    id: Id
+
+
+class Postback(Part):
+    """A click on a postback button."""
+
+    payload: Maybe[str] = None
+    metadata: Object[dict[str, Any]] = Field(default_factory=dict)
+
+
+class UserActivity(Activity):
+    """Something that an author did that is no message: reading, typing."""
+
+    author: Object[Author] = Field(default_factory=Author)
+    source: Maybe[Source] = None
+
+
+class Failure(Part):
+    """Why something failed. `code` is empty where it is not told."""
+
+    code: Text = ""
+    message: Text = ""
+
+
+class MergedUsers(Part):
+    """Two users that became one."""
+
+    surviving: User
+    discarded: User
+
+
+class MergedConversations(Part):
+    """Two conversations that became one."""
+
+    surviving: Conversation
+    discarded: Conversation
