@@ -1,0 +1,63 @@
+"""What the rules want done: the closed union `Command` that `step` returns, written together with the new state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bot.control.state import Duty, Key, Metadata, Proof
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Release control with the given key."""
+
+    effect_id: str
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Pass control to `target` (id, name or type of a switchboard integration)."""
+
+    effect_id: str
+    target: str
+    metadata: Metadata = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read who is active and, with `messages`, whether the newest messages hold the user's end."""
+
+    effect_id: str
+    messages: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DropUnsent:
+    """Drop the messages that have not been sent yet; with an `effect_id` that control action and no message."""
+
+    effect_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CloseDuty:
+    """The duty is over: proven, or with `proof.how` saying why it is void. Kept for the record."""
+
+    duty: Duty
+    proof: Proof
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Erase everything that is stored about the conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Something that people should know: an event name for the log, with `detail` in words."""
+
+    event: str
+    detail: str = ""
+
+
+Command = Release | Pass | Read | DropUnsent | CloseDuty | Forget | Report

@@ -1,0 +1,150 @@
+"""How a duty is carried out: act, check, act again, until there is proof. And what each answer means for it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import assert_never
+
+from bot.control.commands import Pass, Release
+from bot.control.draft import Draft
+from bot.control.facts import Answer, Answered
+from bot.control.policy import (
+    ANSWER_PATIENCE,
+    GUARDED_ATTEMPTS,
+    PASS_ATTEMPTS,
+    PROOF_WAIT,
+    RETRY_CAP,
+    RETRY_FIRST,
+    backoff,
+)
+from bot.control.state import OVERDUE, Action, Duty, Holder, Key, Stage, What, Who
+
+
+def advance(draft: Draft) -> None:
+    """Command the next stage of the duty if it is due and nothing else is on its way."""
+    duty = draft.state.duty
+    if duty is None:
+        return
+    if not duty.overdue_reported and draft.now - duty.since >= OVERDUE:
+        draft.report("duty_overdue", f"{duty.action} owed since {duty.since.isoformat()}: {duty.reason}")
+        draft.set_duty(overdue_reported=True)
+    if duty.next_attempt > draft.now:
+        return
+    pending = draft.state.pending
+    if pending and pending.what in (What.READ_FOR_END, What.READ_TO_WATCH):
+        draft.set_duty(next_attempt=draft.now + RETRY_FIRST)  # its answer is not for the duty: don't wait for it
+        return
+    draft.set_duty(next_attempt=draft.now + ANSWER_PATIENCE)
+    if pending:
+        return
+    if duty.stage is Stage.CHECK:
+        draft.read(What.READ_FOR_DUTY)
+        return
+    draft.set_duty(stage=Stage.CHECK, attempts=duty.attempts + 1)
+    if duty.action is Action.RELEASE:
+        draft.commands.append(Release(draft.pend(What.RELEASE), duty.key))
+    else:
+        draft.commands.append(Pass(draft.pend(What.PASS), duty.target or "", duty.metadata))
+
+
+def answered(draft: Draft, duty: Duty, what: What, fact: Answered) -> None:
+    """The platform answered an action or a read for the duty: when to do what next."""
+    if fact.answer is Answer.NOT_OURS and what is What.RELEASE and duty.key is Key.INTEGRATION:
+        _not_ours(draft, duty)
+        return
+    stage, due = Stage.CHECK, draft.now
+    failures, refusals, accepted_at = duty.failures, duty.refusals, duty.accepted_at
+    # A read that succeeds starts the failures anew; acts that change nothing still come at growing intervals.
+    tries = failures + 1 if what is What.READ_FOR_DUTY else max(failures + 1, duty.attempts)
+    wait = backoff(tries, draft.state.id)
+    asked = min(fact.retry_after or timedelta(0), RETRY_CAP)
+    match fact.answer:
+        case Answer.ACCEPTED:
+            accepted_at = draft.now
+            due += max(PROOF_WAIT, backoff(duty.attempts - 1, draft.state.id))
+        case Answer.RATE_LIMITED | Answer.NOT_SENT:
+            failures += 1
+            due += max(wait, asked)
+            stage = Stage.ACT if what is What.RELEASE and duty.key is Key.INTEGRATION else Stage.CHECK
+        case Answer.REFUSED | Answer.NOT_OURS:
+            failures += 1
+            refusals += what is What.PASS
+            due += wait
+        case Answer.UNCLEAR | Answer.GONE:
+            failures += 1
+            due += max(wait, asked)
+        case unknown:
+            assert_never(unknown)
+    draft.set_duty(
+        stage=stage,
+        next_attempt=due,
+        failures=failures,
+        refusals=refusals,
+        accepted_at=accepted_at,
+        last_answer=f"{what}: {fact.answer}" + (f" ({fact.detail})" if fact.detail else ""),
+    )
+    fall_back_from_pass(draft)
+
+
+def _not_ours(draft: Draft, duty: Duty) -> None:
+    """403: control is not the bot's any more. Proof enough for a flow that is over; after an end it asks for a read."""
+    if draft.state.ended:
+        again = draft.now + backoff(duty.attempts - 1, draft.state.id)
+        draft.set_duty(stage=Stage.CHECK, next_attempt=again, last_answer="release: not ours")
+        return
+    draft.close_duty("the platform refused the release: control is not ours any more (403)")
+    draft.set(holder=Holder(Who.UNKNOWN, since=draft.state.holder.since, how="a refused release"), watches=0)
+
+
+def checked(draft: Draft) -> None:
+    """A read showed how things stand, and the holder has been taken in: does the duty need another act?"""
+    duty = draft.state.duty
+    if duty is None:
+        return
+    draft.set_duty(failures=0)
+    match draft.state.holder.who:
+        case Who.BOT if _is_superseded(draft, duty):
+            draft.close_duty("void: the user wrote on after the release was accepted, and the bot is active")
+        case Who.BOT:
+            draft.set_duty(stage=Stage.ACT, next_attempt=draft.now, last_answer="read: the bot is active")
+            if draft.state.ended and draft.policy.app_key and duty.attempts >= GUARDED_ATTEMPTS:
+                draft.set_duty(key=Key.APP)
+            if duty.attempts >= PASS_ATTEMPTS and duty.action is Action.PASS:
+                _release_instead(draft, duty)
+        case Who.OTHER if draft.state.ended:
+            _another_holds_after_the_end(draft, duty)
+        case _:
+            pass  # nothing to do here: settling closes the duty
+
+
+def _is_superseded(draft: Draft, duty: Duty) -> bool:
+    """Did the user write on after the flow was over, and the bot become active again after the release, or stay so?"""
+    state, accepted = draft.state, duty.action is Action.RELEASE and duty.accepted_at is not None
+    return accepted and not state.ended and bool(state.inputs) and draft.policy.opens
+
+
+def _another_holds_after_the_end(draft: Draft, duty: Duty) -> None:
+    if duty.key is Key.APP and duty.attempts:
+        draft.set_duty(stage=Stage.ACT, next_attempt=draft.now)
+        return
+    draft.close_duty(f"void: {draft.state.holder} is active, shown by {draft.state.holder.how}")
+    draft.set_ended(check_at=draft.now + draft.policy.grace, held_after_grace=False)
+
+
+def fall_back_from_pass(draft: Draft) -> None:
+    """A pass that the platform keeps declining becomes a release."""
+    duty = draft.state.duty
+    if duty and duty.action is Action.PASS and duty.refusals >= PASS_ATTEMPTS:
+        _release_instead(draft, duty)
+
+
+def _release_instead(draft: Draft, duty: Duty) -> None:
+    draft.report("pass_refused", f"no pass to {duty.target!r} after {duty.attempts} attempts: releasing")
+    draft.close_duty(f"given up after {duty.attempts} attempts: the platform declines it")
+    draft.owe(Action.RELEASE, f"pass to {duty.target!r} declined")
+
+
+def owe_with_app_key(draft: Draft, reason: str) -> None:
+    """After a read: the last resort for a conversation that has ended and that another integration holds."""
+    draft.owe(Action.RELEASE, reason)
+    draft.set_duty(stage=Stage.ACT, key=Key.APP, next_attempt=draft.now)

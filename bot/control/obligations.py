@@ -1,0 +1,186 @@
+"""What the bot must do now, given what it knows: brings a state, whatever fact led to it, to rest.
+
+After `settle`, a conversation at stake has a time at which it is looked at again, and that time lies in the future
+unless a turn of a flow is to be taken now.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import assert_never
+
+from bot.control import duties
+from bot.control.draft import Draft
+from bot.control.policy import RETRY_FIRST, SOON, WATCH_CAP, WATCH_FIRST, backoff
+from bot.control.state import Action, Opening, OpeningKind, Proof, Purpose, RunStatus, What, Who
+
+
+def settle(draft: Draft) -> None:
+    """Make everything that is owed owed, and command what is due."""
+    if draft.state.gone:
+        return
+    _let_time_pass_in_run(draft)
+    _reconsider_the_end(draft)
+    match draft.state.holder.who:
+        case Who.BOT:
+            if not draft.state.ended:
+                _while_bot_holds(draft)
+        case Who.OTHER:
+            _while_another_holds(draft)
+        case Who.NOBODY:
+            _while_nobody_holds(draft)
+        case Who.UNKNOWN:
+            _while_unknown(draft)
+        case unknown:
+            assert_never(unknown)
+    _after_the_end(draft)
+    duties.advance(draft)
+    _watch(draft)
+
+
+def _let_time_pass_in_run(draft: Draft) -> None:
+    run = draft.state.run
+    if run is None:
+        return
+    if draft.now >= run.deadline:
+        draft.report("flow_timed_out", f"run {run.id}")
+        give_up_control(draft, f"{run.purpose} flow timed out")
+    elif run.status is RunStatus.WAITING and run.until and draft.now >= run.until:
+        draft.set_run(status=RunStatus.READY, since=draft.now)
+
+
+def give_up_control(draft: Draft, reason: str) -> None:
+    """The flow was stopped or is over: what is owed then. What it has not said yet is dropped."""
+    closing = draft.state.run is not None and draft.state.run.purpose is Purpose.CLOSING
+    draft.stop_run()
+    owe_after_flow(draft, reason, closing=closing)
+
+
+def owe_after_flow(draft: Draft, reason: str, *, closing: bool) -> None:
+    """What is owed when a flow is over: after an end or a closing flow always a release, else what the mode says."""
+    if draft.state.holder.who is not Who.BOT:
+        return
+    if closing or draft.state.ended:
+        draft.owe(Action.RELEASE, reason)
+        return
+    owed = draft.policy.mode.when_over()
+    draft.owe(owed.action, reason, owed.target)
+
+
+def _while_bot_holds(draft: Draft) -> None:
+    state = draft.state
+    if state.duty or state.run:
+        draft.set(idle_at=None)
+        return
+    if state.inputs and draft.policy.opens:
+        first, *rest = state.inputs
+        draft.set(inputs=tuple(rest))
+        draft.start_run(Purpose.OPENING, Opening(first.kind, first.event_id), first.at)
+    elif state.inputs:
+        draft.set(inputs=())
+        owe_after_flow(draft, "no opening flow", closing=False)
+    elif state.idle_at is None:
+        draft.set(idle_at=draft.now + draft.policy.idle)
+    elif draft.now >= state.idle_at:
+        draft.owe(Action.RELEASE, "idle")
+
+
+def _while_another_holds(draft: Draft) -> None:
+    draft.stop_run()
+    draft.set(idle_at=None, inputs=())
+    if not draft.state.ended:
+        draft.close_duty(_shown(draft, f"{draft.state.holder} is active"))
+
+
+def _while_nobody_holds(draft: Draft) -> None:
+    draft.stop_run()
+    draft.set(idle_at=None)
+    holder = draft.state.holder
+    if holder.certain:
+        draft.close_duty(_shown(draft, "nobody is active"))
+        draft.set(inputs=tuple(kept for kept in draft.state.inputs if holder.since and kept.at > holder.since))
+    ended = draft.state.ended
+    if ended and not ended.proof and holder.certain and holder.since and holder.since >= ended.at:
+        proof = Proof(_shown(draft, "nobody is active"), draft.now)
+        draft.set_ended(proof=proof, handed_back=False, held_after_grace=False)
+
+
+def _while_unknown(draft: Draft) -> None:
+    draft.stop_run()
+    draft.set(idle_at=None)
+
+
+def _shown(draft: Draft, what: str) -> str:
+    """How the present holder became known, in words."""
+    return f"{what}, shown by {draft.state.holder.how}"
+
+
+def _reconsider_the_end(draft: Draft) -> None:
+    """Somebody is active again in a conversation that was proven closed: it is open, and the proof is void.
+
+    The user may have written again, as the next fact then tells: nothing is done about it before the grace is over.
+    """
+    ended = draft.state.ended
+    if ended and ended.proof and draft.state.holder.who in (Who.BOT, Who.OTHER):
+        draft.set_ended(proof=None, was_proven=True, check_at=draft.now + draft.policy.grace)
+
+
+def _after_the_end(draft: Draft) -> None:
+    state, ended = draft.state, draft.state.ended
+    if ended is None or ended.proof:
+        return
+    if state.duty and state.duty.action is Action.PASS:
+        draft.close_duty("void: the user ended the conversation")
+    if draft.state.duty or state.run:
+        return
+    if state.holder.who is Who.BOT:
+        draft.set(idle_at=None, inputs=())
+        to_be_closed = ended.handed_back or (draft.policy.mode.closes_after_end and not ended.was_proven)
+        if to_be_closed and draft.policy.closes and state.closing_run is None:
+            draft.start_run(Purpose.CLOSING, Opening(OpeningKind.ENDED), ended.at)
+            return
+        if to_be_closed or ended.held_after_grace:
+            draft.owe(Action.RELEASE, "the user ended the conversation")
+            return
+    if draft.now >= ended.check_at:
+        if state.pending is None:
+            draft.read(What.READ_FOR_END)
+        checks = ended.checks + 1
+        draft.set_ended(checks=checks, check_at=draft.now + backoff(checks + 1, state.id))
+
+
+def _watch(draft: Draft) -> None:
+    """Read, at a slow pace, a conversation that others hold; soon, where something hangs on who is active.
+
+    At once where something asked for it: that read is put off while another effect is on its way, and never dropped.
+    """
+    state = draft.state
+    if state.watch_at is None:
+        delay = _watch_delay(draft)
+        draft.set(watch_at=draft.now + delay if delay else None)
+    due = [time for time in (draft.state.watch_at, state.read_at) if time and time <= draft.now]
+    if not due:
+        return
+    if state.pending:
+        again = draft.now + RETRY_FIRST
+        draft.set(read_at=again if state.read_at in due else state.read_at)
+        draft.set(watch_at=again if draft.state.watch_at in due else draft.state.watch_at)
+        return
+    draft.set(watches=state.watches + 1, read_at=None)
+    draft.read(What.READ_TO_WATCH)
+    delay = _watch_delay(draft)
+    draft.set(watch_at=draft.now + delay if delay else None)
+
+
+def _watch_delay(draft: Draft) -> timedelta | None:
+    state = draft.state
+    match state.holder.who:
+        case Who.BOT:
+            return None
+        case Who.OTHER:
+            return None if state.ended else backoff(state.watches + 1, state.id, WATCH_FIRST, WATCH_CAP)
+        case Who.NOBODY | Who.UNKNOWN:
+            waiting = bool(state.inputs) or (state.duty is not None) or state.holder.who is Who.UNKNOWN
+            return max(backoff(state.watches, state.id), SOON) if waiting and not state.ended else None
+        case unknown:
+            assert_never(unknown)

@@ -1,0 +1,59 @@
+"""What the rules are told from outside: the settings that decisions depend on, and the timing of retries."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from bot.control.modes import Mode, ReleaseControl
+
+PROOF_WAIT = timedelta(seconds=2)  # after a 200: how long to wait for the webhook before reading
+RETRY_FIRST = timedelta(seconds=1)
+RETRY_CAP = timedelta(minutes=5)
+SOON = timedelta(milliseconds=500)  # before a read on which something hangs, in case a webhook tells it first
+WATCH_FIRST = timedelta(minutes=10)
+WATCH_CAP = timedelta(hours=6)
+ANSWER_PATIENCE = timedelta(minutes=1)  # for a pending effect; its answer, or the worker's death, comes sooner
+PASS_ATTEMPTS = 3  # then the bot releases instead
+GUARDED_ATTEMPTS = 3  # with the integration's key; then, after an end, the app key if there is one
+INPUT_LIMIT = 100  # inputs kept for a flow that does not ask; older ones are dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that the rules depend on.
+
+    Attributes:
+        me: id or name of the bot's switchboard integration.
+        mode: the account's Conversation control setting.
+        opens: is there a flow that serves users?
+        closes: is there a flow for when control is handed back?
+        integration_key: is there an `int_` key?
+        app_key: is there an `app_` key?
+        grace: RELEASE_GRACE; what the platform gets to do its part after an end.
+        idle: FLOW_IDLE_TIMEOUT.
+        closing: CLOSING_TIMEOUT; a closing flow is stopped then.
+    """
+
+    me: str
+    mode: Mode = field(default_factory=ReleaseControl)
+    opens: bool = True
+    closes: bool = True
+    integration_key: bool = True
+    app_key: bool = False
+    grace: timedelta = timedelta(seconds=15)
+    idle: timedelta = timedelta(minutes=15)
+    closing: timedelta = timedelta(minutes=10)
+
+
+def backoff(failures: int, salt: str, first: timedelta = RETRY_FIRST, cap: timedelta = RETRY_CAP) -> timedelta:
+    """How long to wait after the nth failure: doubling from `first` to `cap`, less up to a quarter.
+
+    The spread comes from `salt`, so that many conversations don't retry in step and the rules stay pure.
+    """
+    if failures <= 0:
+        return timedelta(0)
+    full: timedelta = min(cap, first * int(2 ** min(failures - 1, 20)))
+    spread = zlib.crc32(f"{salt}:{failures}".encode()) / 2**32
+    return full * (1 - spread / 4)

@@ -1,0 +1,348 @@
+"""What the bot knows of one conversation and what it owes there: `Conversation`, and the invariant on it.
+
+Everything here is a frozen value. `bot.control.rules.step` is the only place that makes new ones out of facts.
+Times named `at`, `since` and `began` are the platform's (a fact's `createdAt`); all others are the bot's own clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+Metadata = dict[str, str | int | float | bool]
+"""Flat metadata of a control action; at most 4 KB (platform.md, section 2)."""
+
+OVERDUE = timedelta(minutes=1)
+"""A duty that is owed for longer is reported."""
+
+
+class Who(StrEnum):
+    """Who is active in a conversation, as seen from the bot."""
+
+    BOT = "bot"
+    OTHER = "other"
+    NOBODY = "nobody"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Integration:
+    """A switchboard integration, as the platform names it in `activeSwitchboardIntegration`."""
+
+    id: str
+    name: str | None = None
+    type: str | None = None
+
+    def answers_to(self, target: str) -> bool:
+        """Is `target` (an id, a name or a type, the order in which passControl looks) this integration?"""
+        return target in (self.id, self.name, self.type)
+
+    def __str__(self) -> str:
+        return self.name or self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who is active, and how well that is known.
+
+    Attributes:
+        who: the bot, another integration, nobody, unknown.
+        integration: the active one, where there is one.
+        since: platform time from which it is known; older facts don't move it.
+        certain: told by a control event or a read, and not just seen on a message.
+        how: what told it, for people.
+    """
+
+    who: Who = Who.UNKNOWN
+    integration: Integration | None = None
+    since: datetime | None = None
+    certain: bool = False
+    how: str = ""
+
+    def __str__(self) -> str:
+        return str(self.integration) if self.who is Who.OTHER else self.who.value
+
+
+class Purpose(StrEnum):
+    """What a run of a flow is for."""
+
+    OPENING = "opening"
+    CLOSING = "closing"
+
+
+class OpeningKind(StrEnum):
+    """What began a run."""
+
+    MESSAGE = "message"
+    POSTBACK = "postback"
+    REFERRAL = "referral"
+    CREATED = "created"
+    HANDBACK = "handback"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What began a run: the kind, the event's id, and the reason that a handback came with."""
+
+    kind: OpeningKind
+    event_id: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Something that the user said or tapped. What it was stays in the inbox, under the event's id."""
+
+    event_id: str
+    at: datetime
+    kind: OpeningKind = OpeningKind.MESSAGE
+
+
+class RunStatus(StrEnum):
+    """Where a run is: a turn is to be taken, or it waits for the user or for a time."""
+
+    READY = "ready"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One flow at work in a conversation, from its opening to its end.
+
+    Attributes:
+        id: number of the run within the conversation.
+        purpose: opening (serves the user) or closing (runs when control is handed back).
+        opening: what began it.
+        began: platform time of that.
+        status: ready (a turn is due now) or waiting.
+        since: when it became so.
+        wants_input: while waiting: does user input end the wait? (An `ask` does, a `sleep` does not.)
+        until: while waiting: when the wait ends without an answer.
+        deadline: when the run is stopped, whatever it does.
+    """
+
+    id: int
+    purpose: Purpose
+    opening: Opening
+    began: datetime
+    status: RunStatus
+    since: datetime
+    deadline: datetime
+    wants_input: bool = False
+    until: datetime | None = None
+
+    @property
+    def look_at(self) -> datetime:
+        """When this run needs the bot's attention next."""
+        if self.status is RunStatus.READY:
+            return self.since
+        return min(self.deadline, self.until or self.deadline)
+
+
+class Action(StrEnum):
+    """A control action that can be owed."""
+
+    RELEASE = "release"
+    PASS = "pass"
+
+
+class Stage(StrEnum):
+    """What a duty needs next: the action itself, or a read that shows how things stand."""
+
+    ACT = "act"
+    CHECK = "check"
+
+
+class Key(StrEnum):
+    """Which API key an action uses. Only the integration's makes the platform refuse what is not ours."""
+
+    INTEGRATION = "integration"
+    APP = "app"
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """A control action that the bot owes until it is proven.
+
+    Attributes:
+        id: number of the duty within the conversation.
+        action: release, or pass to `target`.
+        target: id, name or type of a switchboard integration (pass only).
+        metadata: sent along with a pass.
+        reason: why it is owed, for people ("flow complete", "user ended", …).
+        since: when it became owed.
+        next_attempt: when the next stage is due.
+        stage: act or check.
+        key: which API key the next act uses.
+        attempts: acts so far.
+        failures: answers in a row that did not help; they make the next attempt later.
+        refusals: how often the platform declined a pass.
+        accepted_at: when the platform answered 200 to the last act; not a proof.
+        last_answer: how the last act or check went, for people.
+        overdue_reported: has its being overdue been reported?
+    """
+
+    id: int
+    action: Action
+    reason: str
+    since: datetime
+    next_attempt: datetime
+    stage: Stage
+    key: Key = Key.INTEGRATION
+    target: str | None = None
+    metadata: Metadata = field(default_factory=dict)
+    attempts: int = 0
+    failures: int = 0
+    refusals: int = 0
+    accepted_at: datetime | None = None
+    last_answer: str | None = None
+    overdue_reported: bool = False
+
+    @property
+    def look_at(self) -> datetime:
+        """When this duty needs the bot's attention next: for its next stage, or to report that it is overdue."""
+        return self.next_attempt if self.overdue_reported else min(self.next_attempt, self.since + OVERDUE)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How it is known that a duty is done or a conversation closed: `how` in words, `at` by the bot's clock."""
+
+    how: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The user ended the conversation.
+
+    Attributes:
+        at: platform time of the end.
+        message_id: the message that told it, where known.
+        check_at: when to read how things stand, unless proof comes first.
+        checks: reads so far.
+        handed_back: control came to the bot by an explicit pass after (or with) the end.
+        held_after_grace: a read after the grace found that the bot holds control.
+        proof: that nobody is active any more.
+        was_proven: it had been proven once; the user may since have written again.
+    """
+
+    at: datetime
+    check_at: datetime
+    message_id: str | None = None
+    checks: int = 0
+    handed_back: bool = False
+    held_after_grace: bool = False
+    proof: Proof | None = None
+    was_proven: bool = False
+
+
+class What(StrEnum):
+    """What a pending effect is, and for reads what for."""
+
+    RELEASE = "release"
+    PASS = "pass"
+    READ_FOR_DUTY = "read for duty"
+    READ_FOR_END = "read for end"
+    READ_TO_WATCH = "read to watch"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The one control action or read that is on its way.
+
+    `known_until` is the platform time up to which the bot knew things when it began: what a read shows is newer.
+    """
+
+    effect_id: str
+    what: What
+    known_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """All that the bot knows and owes in one conversation.
+
+    Attributes:
+        id: the platform's conversation id.
+        holder: who is active.
+        run: the flow at work, if any.
+        inputs: what the user said that no flow has taken yet, oldest first.
+        ended: set once the user has ended the conversation.
+        duty: what the bot owes, until proven.
+        pending: the control action or read that is on its way; there is never a second one.
+        idle_at: when control is given up because nothing happens while the bot holds it.
+        watch_at: when to read a conversation that others hold, or of which too little is known.
+        watches: reads of that kind in a row, which make the next one later.
+        read_at: when to read because something asked for it, whoever holds the conversation.
+        reopened_at: platform time at which the user wrote in a conversation that had been closed.
+        closing_run: the closing run that has begun since the user last opened the conversation; there is one at most.
+        no_app_key_reported: it has been reported that only an app key could close this conversation.
+        mismatch_reported: it has been reported that the platform acts in the other control mode.
+        gone: removed from the platform; nothing is owed any more.
+        serial: the last number given to a run, a duty or an effect of this conversation.
+    """
+
+    id: str
+    holder: Holder = field(default_factory=Holder)
+    run: Run | None = None
+    inputs: tuple[Input, ...] = ()
+    ended: Ended | None = None
+    duty: Duty | None = None
+    pending: Pending | None = None
+    idle_at: datetime | None = None
+    watch_at: datetime | None = None
+    watches: int = 0
+    read_at: datetime | None = None
+    reopened_at: datetime | None = None
+    closing_run: int | None = None
+    mismatch_reported: bool = False
+    no_app_key_reported: bool = False
+    gone: bool = False
+    serial: int = 0
+
+    @property
+    def look_at(self) -> datetime | None:
+        """When the conversation must be looked at again, whatever happens; None where nothing is at stake."""
+        if self.gone:
+            return None
+        times = (
+            self.run and self.run.look_at,
+            self.duty and self.duty.look_at,
+            self.ended and not (self.ended.proof or self.duty or self.run) and self.ended.check_at,
+            self.idle_at,
+            self.watch_at,
+            self.read_at,
+        )
+        return min((time for time in times if time), default=None)
+
+    @property
+    def waits_until(self) -> datetime | None:
+        """When time itself changes something. A run that is ready waits for its turn, and only its deadline counts."""
+        if self.gone or self.run is None or self.run.status is RunStatus.WAITING:
+            return self.look_at
+        return min(time for time in (self.run.deadline, self.watch_at, self.read_at) if time)
+
+    @property
+    def closed(self) -> bool:
+        """Has the user ended it, and is it proven that nobody is active?"""
+        return self.ended is not None and self.ended.proof is not None
+
+    def may_say(self, run_id: int) -> bool:
+        """May a message of that run go out? Only while the bot holds control; after an end only the closing run's."""
+        if self.gone or self.holder.who is not Who.BOT:
+            return False
+        return self.ended is None or run_id == self.closing_run
+
+    @property
+    def at_stake(self) -> bool:
+        """Does the bot hold it, or has it ended without proof that it is released?"""
+        if self.gone:
+            return False
+        return self.holder.who is Who.BOT or (self.ended is not None and not self.closed)
+
+    def is_safe(self) -> bool:
+        """The invariant of design.md: what is at stake always has a time at which it will be looked at again."""
+        return not self.at_stake or self.look_at is not None

@@ -1,0 +1,192 @@
+"""A conversation told fact by fact: what the tests of `bot.control` are written in."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from bot.control.commands import CloseDuty, Command, DropUnsent, Pass, Read, Release, Report
+from bot.control.facts import (
+    Answer,
+    Answered,
+    ControlMoved,
+    ConversationRead,
+    Fact,
+    FlowReturned,
+    FlowWaits,
+    HolderSeen,
+    TimePassed,
+    UserEnded,
+    UserSpoke,
+)
+from bot.control.modes import mode_named
+from bot.control.policy import Policy
+from bot.control.rules import step
+from bot.control.state import Conversation, Duty, Ended, Input, Integration, OpeningKind, Purpose, Run
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+BOTH_MODES = ("release", "pass")
+
+BOT = Integration("sw-bot", "bot", "custom")
+DESK = Integration("sw-desk", "zd-agentWorkspace", "zd:agentWorkspace")
+ANSWERBOT = Integration("sw-answerbot", "zd-answerBot", "zd:answerBot")
+
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+
+
+class Story:
+    """One conversation, its clock, and everything that was commanded.
+
+    Args:
+        mode: the control mode.
+        skew: how far the platform's clock is ahead of the bot's.
+        settings: of the policy.
+    """
+
+    def __init__(self, mode: str = "release", skew: timedelta = timedelta(0), **settings: bool) -> None:
+        self.policy = Policy("bot", mode_named(mode), **settings)
+        self.skew = skew
+        self.now = NOON
+        self.state = Conversation("c1")
+        self.commands: list[Command] = []
+        self._tells = 0
+
+    # -- what happens ----------------------------------------------------------------------------------------------
+
+    def tell(self, fact: Fact) -> Story:
+        """A fact, now."""
+        self.state, commands = step(self.state, fact, self.now, self.policy)
+        self.commands.extend(commands)
+        return self
+
+    def sees(self, active: Integration | None) -> Story:
+        """An event of now shows who is active."""
+        return self.tell(HolderSeen(self.platform, active))
+
+    def moves(self, active: Integration | None, reason: str | None = None) -> Story:
+        """A control event of now."""
+        return self.tell(ControlMoved(self.platform, active, reason))
+
+    def user_says(self, active: Integration | None = BOT, kind: OpeningKind = OpeningKind.MESSAGE) -> Story:
+        """The user writes now; the event shows who is active."""
+        self._tells += 1
+        at = self.platform
+        return self.tell(HolderSeen(at, active)).tell(UserSpoke(Input(f"e{self._tells}", at, kind)))
+
+    def user_ends(self, active: Integration | None | str = "unchanged") -> Story:
+        """The user ends the conversation now; the event may show who is active."""
+        if not isinstance(active, str):
+            self.sees(active)
+        self._tells += 1
+        return self.tell(UserEnded(self.platform, f"m{self._tells}"))
+
+    def answers(self, answer: Answer, retry_after: timedelta | None = None) -> Story:
+        """The platform answers what is on its way."""
+        return self.tell(Answered(self.pending, answer, retry_after))
+
+    def shows(self, active: Integration | None, ended: UserEnded | None = None) -> Story:
+        """The read that is on its way shows who is active now."""
+        return self.tell(ConversationRead(self.pending, self.platform, active, ended))
+
+    def flow_waits(self, until: timedelta | None = None, *, wants_input: bool = True, taken: int = 0) -> Story:
+        """The turn ends with a question (or a sleep)."""
+        return self.tell(FlowWaits(self.run.id, wants_input, self.now + until if until else None, taken))
+
+    def flow_returns(self) -> Story:
+        """The flow is complete."""
+        return self.tell(FlowReturned(self.run.id))
+
+    def later(self, duration: timedelta = SECOND) -> Story:
+        """Time passes; whenever something is due, it is looked at."""
+        end = self.now + duration
+        while (due := self.state.waits_until) and due <= end:
+            self.now = max(self.now, due)
+            self.tell(TimePassed())
+        self.now = end
+        return self
+
+    # -- what stands -----------------------------------------------------------------------------------------------
+
+    @property
+    def platform(self) -> datetime:
+        """The platform's clock."""
+        return self.now + self.skew
+
+    @property
+    def pending(self) -> str:
+        """Id of the effect that is on its way."""
+        assert self.state.pending is not None, "nothing is on its way"
+        return self.state.pending.effect_id
+
+    @property
+    def run(self) -> Run:
+        """The flow at work."""
+        assert self.state.run is not None, "no flow is at work"
+        return self.state.run
+
+    @property
+    def duty(self) -> Duty:
+        """What is owed."""
+        assert self.state.duty is not None, "nothing is owed"
+        return self.state.duty
+
+    @property
+    def ended(self) -> Ended:
+        """The end."""
+        assert self.state.ended is not None, "it has not ended"
+        return self.state.ended
+
+    @property
+    def flow(self) -> Purpose | None:
+        """Which kind of flow is at work."""
+        return self.state.run.purpose if self.state.run else None
+
+    @property
+    def calls(self) -> list[Release | Pass | Read]:
+        """The API calls so far."""
+        return [command for command in self.commands if isinstance(command, Release | Pass | Read)]
+
+    @property
+    def actions(self) -> list[str]:
+        """The control actions so far, in words: `release`, `release (app)`, `pass to …`."""
+        words = []
+        for call in self.calls:
+            match call:
+                case Release(_, key):
+                    words.append("release" if key == "integration" else "release (app)")
+                case Pass(_, target):
+                    words.append(f"pass to {target}")
+                case Read():
+                    pass
+        return words
+
+    @property
+    def reports(self) -> list[str]:
+        """What people were told."""
+        return [command.event for command in self.commands if isinstance(command, Report)]
+
+    @property
+    def proofs(self) -> list[str]:
+        """How the duties were closed."""
+        return [command.proof.how for command in self.commands if isinstance(command, CloseDuty)]
+
+    @property
+    def drops(self) -> int:
+        """How often unsent messages were dropped."""
+        return sum(command == DropUnsent() for command in self.commands)
+
+
+def served(mode: str = "release", skew: timedelta = timedelta(0), **settings: bool) -> Story:
+    """The user has written, and the opening flow is at work."""
+    return Story(mode, skew, **settings).user_says().later()
+
+
+def owing(mode: str = "release", skew: timedelta = timedelta(0), **settings: bool) -> Story:
+    """The opening flow is complete, and what the mode wants has just been commanded."""
+    return served(mode, skew, **settings).flow_returns()
+
+
+def with_agent(mode: str = "release", skew: timedelta = timedelta(0), **settings: bool) -> Story:
+    """An agent has control."""
+    return Story(mode, skew, **settings).moves(DESK).later()
