@@ -1,0 +1,62 @@
+"""SQLite and PostgreSQL behind one interface, and the migrations of both."""
+
+from __future__ import annotations
+
+from bot.store.interface import (
+    Change,
+    Counts,
+    Effect,
+    JournalEntry,
+    Lease,
+    LeaseLost,
+    OutboxItem,
+    Say,
+    SchemaMismatch,
+    Store,
+    StoredEvent,
+    StoreError,
+    Typing,
+    Unavailable,
+    UnsafeState,
+    Work,
+)
+from bot.store.migrations import migrate
+from bot.store.schema import current_problem
+from bot.store.sqlite import SqliteStore
+from bot.store.url import sqlite_path
+
+__all__ = [
+    "Change",
+    "Counts",
+    "Effect",
+    "JournalEntry",
+    "Lease",
+    "LeaseLost",
+    "OutboxItem",
+    "Say",
+    "SchemaMismatch",
+    "SqliteStore",
+    "Store",
+    "StoreError",
+    "StoredEvent",
+    "Typing",
+    "Unavailable",
+    "UnsafeState",
+    "Work",
+    "current_problem",
+    "migrate",
+    "open_store",
+]
+
+
+def open_store(database_url: str) -> Store:
+    """The store that a `DATABASE_URL` names, not started yet.
+
+    Args:
+        database_url: `sqlite:///relative.db` or `sqlite:////absolute.db`.
+
+    Raises:
+        NotImplementedError: it is a PostgreSQL URL (comes later).
+        ValueError: it is none that can be used; the message says what to write.
+    """
+    return SqliteStore(sqlite_path(database_url))

@@ -1,0 +1,255 @@
+"""The storage interface that both engines implement, and the values that cross it.
+
+Everything that a conversation's turn changes is one `Change`, saved in one transaction under the lease of the
+worker that made it. No SQL and no engine shows here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from bot.control.commands import Pass, Read, Release
+from bot.control.state import Conversation, Duty, Proof
+from webhooks.inbox import NewEvent
+
+
+class StoreError(Exception):
+    """The database could not do what was asked; nothing of it has been done.
+
+    StoreError
+    ├── LeaseLost           another worker has the conversation now (or it was erased): drop everything
+    ├── UnsafeState         the state breaks the invariant of design.md: it can't be stored, by nobody
+    └── Unavailable         the database can't be reached, is full, or locked for too long: try again later
+        └── SchemaMismatch  its schema is not the one of this version: the message says what to run
+    """
+
+
+class LeaseLost(StoreError):
+    """Somebody else works on this conversation; what the caller wanted to write was not written."""
+
+
+class UnsafeState(StoreError):
+    """A conversation at stake without a time at which it is looked at again; the database refuses it."""
+
+
+class Unavailable(StoreError):
+    """The database is out of reach, full, or locked for too long."""
+
+
+class SchemaMismatch(Unavailable):
+    """The database has no schema yet, or an older or a newer one than this version of the bot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A message of a flow. `content` is the API's message content; `metadata` the flow's own."""
+
+    effect_id: str
+    run_id: int
+    content: Mapping[str, Any]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Typing:
+    """Show (or stop showing) that the bot is typing."""
+
+    effect_id: str
+    run_id: int
+    on: bool = True
+
+
+Effect = Say | Typing | Release | Pass | Read
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxItem:
+    """An effect that is not finished.
+
+    Attributes:
+        effect: what to do.
+        created_at: when it was commanded.
+        next_attempt: not before this time.
+        attempts: tries that are known of.
+        maybe_done: it may have taken effect: true for what is loaded from the database unless it is recorded that no
+            try was made, or that the last one certainly failed. Such an effect is read back, never just repeated.
+    """
+
+    effect: Effect
+    created_at: datetime
+    next_attempt: datetime
+    attempts: int = 0
+    maybe_done: bool = True
+
+    @property
+    def id(self) -> str:
+        """The effect's id, unique in the database."""
+        return self.effect.effect_id
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event of the inbox. `body` is the event as posted (JSON)."""
+
+    id: str
+    conversation_id: str | None
+    type: str
+    body: bytes
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One step of a run: `index` counts from 0 within the run; `data` is JSON."""
+
+    run_id: int
+    index: int
+    kind: str
+    key: str
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on a conversation: only the holder of the newest `epoch` can save."""
+
+    conversation_id: str
+    owner: str
+    epoch: int
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A claimed conversation with all that its turn needs.
+
+    Attributes:
+        events: not yet handled, in the order of arrival.
+        inputs: the events that `state.inputs` names and that are not among `events`.
+        outbox: unfinished effects in their order.
+        journal: the entries of `state.run`, in order.
+    """
+
+    lease: Lease
+    state: Conversation
+    events: Sequence[StoredEvent] = ()
+    inputs: Sequence[StoredEvent] = ()
+    outbox: Sequence[OutboxItem] = ()
+    journal: Sequence[JournalEntry] = ()
+
+
+@dataclass(slots=True)
+class Change:
+    """All that one step of a conversation's turn writes, in one transaction.
+
+    Attributes:
+        state: the new state.
+        handled: ids of events that have taken effect.
+        set_aside: ids of events that can't be understood, each with the reason.
+        add: new effects, in order, to the end of the outbox. Stored as `maybe_done`, whatever they say, since the
+            adding worker may be about to try them; only together with `release` is their own value stored.
+        update: effects that stay, with new attempts/next_attempt/maybe_done.
+        finish: effect ids that are over, each with how it went ("accepted", "said", "refused: …", "dropped").
+        journal: new entries of the current run. Entries of other runs are deleted by `save` where the run has changed.
+        closed_duties: duties that are over, with their proof. `state.duty` itself is recorded by `save`.
+        users: ids of users seen in the conversation (needed to erase a person).
+        forget: erase everything that is stored about the conversation (events, effects, journal, duties, state).
+        release: give the lease back. The lease is over with it: nothing can be saved or renewed under it any more.
+    """
+
+    state: Conversation
+    handled: list[str] = field(default_factory=list)
+    set_aside: list[tuple[str, str]] = field(default_factory=list)
+    add: list[OutboxItem] = field(default_factory=list)
+    update: list[OutboxItem] = field(default_factory=list)
+    finish: list[tuple[str, str]] = field(default_factory=list)
+    journal: list[JournalEntry] = field(default_factory=list)
+    closed_duties: list[tuple[Duty, Proof]] = field(default_factory=list)
+    users: set[str] = field(default_factory=set)
+    forget: bool = False
+    release: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What an operator wants to see at a glance. Ages in seconds."""
+
+    held: int
+    owed: int
+    overdue: int
+    oldest_owed_seconds: float
+    ended_open: int
+    set_aside: int
+    inbox: int
+    outbox: int
+
+
+class Store(Protocol):
+    """A database. Every method is one transaction; `Unavailable` means that it did not happen."""
+
+    async def start(self) -> None:
+        """Open it. Raises `Unavailable` (`SchemaMismatch` if it is to be migrated first) if it can't be used."""
+
+    async def stop(self) -> None:
+        """Finish what is being written, and close."""
+
+    async def receive(self, events: Sequence[NewEvent]) -> int:
+        """Store events that are not known yet and return how many were new. Durable on return."""
+
+    async def claim(self, *, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Work]:
+        """Lease up to `limit` conversations that have events, or are due, and that nobody works on.
+
+        A conversation of which nothing but an event is known is created. A lease that ran out before `now` is
+        taken over, with a higher epoch.
+        """
+
+    async def fetch(self, lease: Lease) -> list[StoredEvent]:
+        """Unhandled events of a leased conversation, in the order of arrival. Raises `LeaseLost`.
+
+        At most some hundreds: the next call has those that follow, once these are handled.
+        """
+
+    async def save(self, lease: Lease, change: Change, now: datetime) -> None:
+        """Write a change, or nothing of it.
+
+        Effects to update or finish, and events to handle, that are over already or belong to another conversation are
+        passed over. After `forget`, events that still come for the conversation are dropped by `claim`.
+
+        Raises:
+            LeaseLost: `lease.epoch` is not the newest any more.
+            UnsafeState: the state breaks the invariant of design.md.
+            StoreError: an effect id or a journal entry is there already.
+        """
+
+    async def renew(self, lease: Lease, until: datetime) -> Lease:
+        """Keep the lease until a later time. Raises `LeaseLost`."""
+
+    async def next_due(self, now: datetime) -> datetime | None:
+        """When the next claim can find something: `now` if it can already; None if nothing is ever due."""
+
+    async def app_events(self, limit: int) -> list[StoredEvent]:
+        """Unhandled events that belong to no single conversation (user:remove, user:merge, …), oldest first."""
+
+    async def spread(self, event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> None:
+        """Give an app-level event to each of the conversations as an event of its own, and mark it handled.
+
+        The copies have the ids `<event id>:<conversation id>`. Of the event itself the body is emptied.
+        """
+
+    async def set_aside(self, event_id: str, reason: str) -> None:
+        """Set an event aside: shown to people, never taken up again by itself."""
+
+    async def conversations_of(self, user_id: str) -> list[str]:
+        """Ids of the conversations in which a user was seen."""
+
+    async def find(self, conversation_id: str) -> Conversation | None:
+        """The state of one conversation."""
+
+    async def counts(self, now: datetime) -> Counts:
+        """The numbers for metrics and the console."""
+
+    async def ping(self) -> None:
+        """Is the database reachable and its schema current? Raises `Unavailable` otherwise."""

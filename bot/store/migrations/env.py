@@ -1,0 +1,12 @@
+"""Alembic's environment: runs the migrations on the connection that `migrate` opened and locked."""
+
+from __future__ import annotations
+
+from alembic import context
+
+if context.is_offline_mode():  # only writes the SQL down, for a dialect that `sqlalchemy.url` names
+    context.configure(url=context.config.get_main_option("sqlalchemy.url"))
+else:
+    context.configure(connection=context.config.attributes["connection"])
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,232 @@
+"""SQLite behind the interface: one file, one writer thread with group commit, one reader that never waits for it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from bot.control.state import Conversation
+from bot.store import sqlite_claim, sqlite_inbox, sqlite_save
+from bot.store.codec import StateRow, load_conversation
+from bot.store.interface import Change, Counts, Lease, SchemaMismatch, Store, StoredEvent, Unavailable, Work
+from bot.store.migrations import empty_database, enable_wal
+from bot.store.schema import problem_with, sqlite_revision, sqlite_uri
+from bot.store.sqlite_errors import explain
+from bot.store.sqlite_writer import InlineRunner, OnTransaction, Runner, Session, ThreadRunner
+from bot.store.times import to_micros
+from webhooks.inbox import NewEvent
+
+OVERDUE_AFTER = timedelta(minutes=1)
+"""A duty that is owed for longer is overdue (design.md, "The two control modes")."""
+
+_IN_MEMORY = ":memory:"
+
+_CONVERSATIONS_OF = "SELECT conversation_id FROM participants WHERE user_id = ? ORDER BY conversation_id"
+
+_STATE = "SELECT id, state, holder, ended_at, released_at, updated_at FROM conversations WHERE id = ?"
+
+_COUNTS = """
+    SELECT
+        (SELECT count(*) FROM conversations WHERE holder = 'bot'),
+        (SELECT count(*) FROM conversations WHERE duty_since IS NOT NULL),
+        (SELECT count(*) FROM conversations WHERE duty_since IS NOT NULL AND duty_since < :overdue),
+        (SELECT min(duty_since) FROM conversations WHERE duty_since IS NOT NULL),
+        (SELECT count(*) FROM conversations WHERE ended_at IS NOT NULL AND released_at IS NULL),
+        (SELECT count(*) FROM inbox WHERE status = 'set_aside'),
+        (SELECT count(*) FROM inbox WHERE status = 'pending'),
+        (SELECT count(*) FROM outbox WHERE status = 'open')
+"""
+
+
+class SqliteStore:
+    """A store on one SQLite file (write-ahead log, `synchronous=FULL`).
+
+    Args:
+        path: the file, migrated already; or ":memory:" together with `inline`, which makes an empty database that is
+            gone with `stop`.
+        inline: run every operation in the calling thread, with a commit each and no thread at all: for simulations in
+            virtual time, where nothing may depend on the machine.
+        on_transaction: called around each writing transaction with "begin", "before_commit", "after_commit", on the
+            thread that runs it. What it raises reaches the callers; before the commit, it rolls back.
+        busy_timeout: seconds for which to wait while another process has the file locked.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        inline: bool = False,
+        on_transaction: OnTransaction | None = None,
+        busy_timeout: float = 10.0,
+    ) -> None:
+        if str(path) == _IN_MEMORY and not inline:
+            raise ValueError("a database in memory has a single connection: use it with inline=True")
+        self._path = str(path)
+        self._on_transaction = on_transaction
+        self._busy_timeout = busy_timeout
+        self._inline = inline
+        self._shared: sqlite3.Connection | None = None  # inline: the connection of both sessions
+        self._writer: Runner
+        self._reader: Runner
+        if inline:
+            self._writer, self._reader = InlineRunner(self._writing), InlineRunner(self._reading)
+        else:
+            self._writer = ThreadRunner("store-writer", self._writing)
+            self._reader = ThreadRunner("store-reader", self._reading)
+
+    async def start(self) -> None:
+        """Open the file. Raises `SchemaMismatch` or another `Unavailable`."""
+        await self._writer.start()
+        try:
+            await self._reader.start()
+        except Unavailable:
+            await self._writer.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Finish what is being written, and close."""
+        await self._reader.stop()
+        await self._writer.stop()
+        self._shared = None
+
+    async def receive(self, events: Sequence[NewEvent]) -> int:
+        """Store events that are not known yet and return how many were new. Durable on return."""
+        if not events:
+            return 0
+        return await self._writer.run(lambda connection: sqlite_inbox.receive(connection, events))
+
+    async def claim(self, *, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Work]:
+        """Lease up to `limit` conversations, those that have waited longest first.
+
+        Of a conversation's events, at most `sqlite_claim.MOST_EVENTS` are loaded; `fetch` has the others.
+        """
+        return await self._writer.run(
+            lambda connection: sqlite_claim.claim(connection, owner=owner, now=now, lease=lease, limit=limit)
+        )
+
+    async def fetch(self, lease: Lease) -> list[StoredEvent]:
+        """The oldest unhandled events of a leased conversation. Raises `LeaseLost`."""
+        return await self._reader.run(lambda connection: sqlite_claim.fetch(connection, lease))
+
+    async def save(self, lease: Lease, change: Change, now: datetime) -> None:
+        """Write a change. Raises `LeaseLost` or `UnsafeState`, and then nothing is written."""
+        await self._writer.run(lambda connection: sqlite_save.save(connection, lease, change, now))
+
+    async def renew(self, lease: Lease, until: datetime) -> Lease:
+        """Keep the lease until a later time. Raises `LeaseLost`."""
+        return await self._writer.run(lambda connection: sqlite_claim.renew(connection, lease, until))
+
+    async def next_due(self, now: datetime) -> datetime | None:
+        """When the next claim can find something; None if nothing is ever due."""
+        return await self._reader.run(lambda connection: sqlite_claim.next_due(connection, now))
+
+    async def app_events(self, limit: int) -> list[StoredEvent]:
+        """Unhandled events that belong to no single conversation, oldest first."""
+        return await self._reader.run(lambda connection: sqlite_inbox.app_events(connection, limit))
+
+    async def spread(self, event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> None:
+        """Give an app-level event to each of the conversations, mark it handled and empty its own body."""
+        await self._writer.run(lambda connection: sqlite_inbox.spread(connection, event, conversation_ids, now))
+
+    async def set_aside(self, event_id: str, reason: str) -> None:
+        """Set an event aside: shown to people, never taken up again by itself."""
+        await self._writer.run(lambda connection: sqlite_inbox.set_aside(connection, event_id, reason))
+
+    async def conversations_of(self, user_id: str) -> list[str]:
+        """Ids of the conversations in which a user was seen."""
+
+        def read(connection: sqlite3.Connection) -> list[str]:
+            return [row[0] for row in connection.execute(_CONVERSATIONS_OF, (user_id,))]
+
+        return await self._reader.run(read)
+
+    async def find(self, conversation_id: str) -> Conversation | None:
+        """The state of one conversation."""
+
+        def read(connection: sqlite3.Connection) -> Conversation | None:
+            row = connection.execute(_STATE, (conversation_id,)).fetchone()
+            return None if row is None else load_conversation(StateRow(*row))
+
+        return await self._reader.run(read)
+
+    async def counts(self, now: datetime) -> Counts:
+        """The numbers for metrics and the console."""
+
+        def read(connection: sqlite3.Connection) -> Counts:
+            row = connection.execute(_COUNTS, {"overdue": to_micros(now - OVERDUE_AFTER)}).fetchone()
+            held, owed, overdue, oldest, ended_open, set_aside, inbox, outbox = row
+            age = 0.0 if oldest is None else max(0.0, (to_micros(now) - oldest) / 1_000_000)
+            return Counts(held, owed, overdue, age, ended_open, set_aside, inbox, outbox)
+
+        return await self._reader.run(read)
+
+    async def ping(self) -> None:
+        """Can it be read and written to, and is its schema current? Raises `Unavailable` otherwise."""
+        await self._reader.run(_check_schema)
+        await self._writer.run(lambda _: None)
+
+    def _writing(self) -> Session:
+        return self._session(self._open(), "BEGIN IMMEDIATE", self._on_transaction)
+
+    def _reading(self) -> Session:
+        connection = self._open()
+        if not self._inline:
+            connection.execute("PRAGMA query_only = ON")
+        return self._session(connection, "BEGIN", None)
+
+    def _session(self, connection: sqlite3.Connection, begin: str, hook: OnTransaction | None) -> Session:
+        return Session(connection, begin=begin, explain=lambda error: explain(error, self._path), on_transaction=hook)
+
+    def _open(self) -> sqlite3.Connection:
+        if self._shared is not None:
+            return self._shared
+        try:
+            connection = self._connect()
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from error
+        try:
+            _prepare(connection)
+        except sqlite3.Error as error:
+            connection.close()
+            raise explain(error, self._path) from error
+        except Unavailable:
+            connection.close()
+            raise
+        if self._inline:
+            self._shared = connection
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._path == _IN_MEMORY:
+            connection = sqlite3.connect(_IN_MEMORY, isolation_level=None, cached_statements=256)
+            connection.deserialize(empty_database())
+            return connection
+        if not Path(self._path).exists():
+            raise SchemaMismatch(f"there is no database {self._path} yet: run `switchboard-bot migrate`")
+        return sqlite3.connect(
+            sqlite_uri(Path(self._path)),
+            uri=True,
+            timeout=self._busy_timeout,
+            isolation_level=None,
+            cached_statements=256,
+            check_same_thread=not self._inline,
+        )
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    _check_schema(connection)
+    enable_wal(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten, and not only unlinked
+    connection.execute("PRAGMA cache_size = -65536")  # KiB
+    connection.execute("PRAGMA journal_size_limit = 67108864")  # bytes
+
+
+def _check_schema(connection: sqlite3.Connection) -> None:
+    if (problem := problem_with(sqlite_revision(connection))) is not None:
+        raise SchemaMismatch(problem)
+
+
+_conforms: type[Store] = SqliteStore  # for the type checker: every method is there, with its types

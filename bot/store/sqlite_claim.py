@@ -1,0 +1,260 @@
+"""Claims on SQLite: find the conversations that need work, lease them, and load all that their turns need.
+
+Nothing here reads more than it needs: finding work goes through partial indexes that hold only pending events, times to
+come and live leases, so its cost depends on none of the conversations that rest (a test checks the query plans).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from bot.control.state import Conversation
+from bot.store.codec import StateRow, Unreadable, dump_conversation, load_conversation, load_data, load_effect
+from bot.store.interface import JournalEntry, Lease, LeaseLost, OutboxItem, StoredEvent, Work
+from bot.store.sqlite_inbox import EVENT, event_of, ids_as_json
+from bot.store.times import from_micros, to_micros
+
+MOST_EVENTS = 500
+"""So many events of one conversation are loaded at once; the others wait for the next `fetch`."""
+
+_WINDOW = 512  # the oldest pending events among which the most urgent conversations are looked for
+
+_log = structlog.get_logger(__name__)
+
+_END_LEASES = """
+    UPDATE conversations SET lease_owner = NULL, lease_until = NULL WHERE lease_until <= ?
+"""
+
+_DUE = """
+    SELECT id, due_at FROM conversations
+    WHERE lease_until IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?
+"""
+
+_WITH_EVENTS = """
+    SELECT oldest.conversation_id, min(oldest.received_at), count(*), conversations.lease_until
+    FROM (
+        SELECT conversation_id, seq, received_at FROM inbox
+        WHERE status = 'pending' AND conversation_id IS NOT NULL ORDER BY seq LIMIT ?
+    ) AS oldest LEFT JOIN conversations ON conversations.id = oldest.conversation_id
+    GROUP BY oldest.conversation_id ORDER BY min(oldest.seq)
+"""
+
+# From one conversation to the next in the index, however many events each has: for when the oldest events all belong to
+# few conversations that others work on.
+_WALK = """
+    WITH RECURSIVE walk (id) AS (
+        SELECT (SELECT min(conversation_id) FROM inbox WHERE status = 'pending' AND conversation_id > '')
+        UNION ALL
+        SELECT (SELECT min(conversation_id) FROM inbox WHERE status = 'pending' AND conversation_id > walk.id)
+        FROM walk WHERE walk.id IS NOT NULL
+    )
+    SELECT walk.id, (
+        SELECT received_at FROM inbox WHERE conversation_id = walk.id AND status = 'pending' ORDER BY seq LIMIT 1
+    ) FROM walk
+    WHERE walk.id IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM conversations WHERE id = walk.id AND lease_until > ?)
+    LIMIT ?
+"""
+
+_REMOVED = """
+    SELECT conversation_id FROM removed WHERE conversation_id IN (SELECT value FROM json_each(?))
+"""
+
+_DROP_EVENTS = """
+    UPDATE inbox SET status = 'handled', handled_at = ?, reason = 'came after the removal', body = x''
+    WHERE status = 'pending' AND conversation_id IN (SELECT value FROM json_each(?))
+"""
+
+_CREATE = """
+    INSERT INTO conversations
+        (id, holder, gone, mismatch, epoch, lease_owner, lease_until, created_at, updated_at, state)
+    VALUES (?, 'unknown', 0, 0, 1, ?, ?, ?, ?, ?)
+"""
+
+_LEASE = """
+    UPDATE conversations SET lease_owner = ?, lease_until = ?, epoch = epoch + 1
+    WHERE id IN (SELECT value FROM json_each(?))
+    RETURNING id, state, holder, ended_at, released_at, updated_at, epoch
+"""
+
+_EVENTS = f"""
+    WITH wanted (wanted_id) AS (SELECT value FROM json_each(?))
+    SELECT {EVENT} FROM wanted CROSS JOIN inbox
+    WHERE seq IN (
+        SELECT seq FROM inbox WHERE conversation_id = wanted_id AND status = 'pending' ORDER BY seq LIMIT ?
+    ) ORDER BY seq
+"""  # noqa: S608 - only constants
+
+_EVENTS_BY_ID = f"SELECT {EVENT} FROM inbox WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - only constants
+
+_OUTBOX = """
+    SELECT effect_id, conversation_id, kind, body, created_at, next_attempt, attempts, maybe_done FROM outbox
+    WHERE status = 'open' AND conversation_id IN (SELECT value FROM json_each(?)) ORDER BY seq
+"""
+
+_GIVE_UP = """
+    UPDATE outbox SET status = 'finished', outcome = ?, finished_at = ? WHERE effect_id = ?
+"""
+
+_JOURNAL = """
+    SELECT conversation_id, run_id, idx, kind, key, data FROM journal
+    WHERE conversation_id IN (SELECT value FROM json_each(?)) ORDER BY conversation_id, run_id, idx
+"""
+
+_EPOCH = "SELECT epoch FROM conversations WHERE id = ?"
+
+_RENEW = "UPDATE conversations SET lease_owner = ?, lease_until = ? WHERE id = ? AND epoch = ?"
+
+_FREE_WITH_EVENTS = """
+    SELECT 1 FROM (
+        SELECT conversation_id FROM inbox
+        WHERE status = 'pending' AND conversation_id IS NOT NULL ORDER BY seq LIMIT ?
+    ) AS oldest
+    WHERE NOT EXISTS (SELECT 1 FROM conversations WHERE id = oldest.conversation_id AND lease_until > ?) LIMIT 1
+"""
+
+_NEXT_FREE = "SELECT min(due_at) FROM conversations WHERE due_at IS NOT NULL AND lease_until IS NULL"
+
+_NEXT_LEASED = """
+    SELECT min(CASE WHEN has_events THEN lease_until ELSE max(lease_until, due_at) END) FROM (
+        SELECT lease_until, due_at, EXISTS (
+            SELECT 1 FROM inbox WHERE conversation_id = conversations.id AND status = 'pending'
+        ) AS has_events
+        FROM conversations WHERE lease_until IS NOT NULL
+    ) WHERE has_events OR due_at IS NOT NULL
+"""
+
+
+def claim(connection: sqlite3.Connection, *, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Work]:
+    """Lease the most urgent conversations and load them, the most urgent first."""
+    at, until = to_micros(now), now + lease
+    connection.execute(_END_LEASES, (at,))
+    urgent = _most_urgent(connection, at, limit)
+    removed = {row[0] for row in connection.execute(_REMOVED, (ids_as_json(urgent),))}
+    if removed:
+        connection.execute(_DROP_EVENTS, (at, ids_as_json(removed)))
+    wanted = [conversation_id for conversation_id in urgent if conversation_id not in removed]
+    if not wanted:
+        return []
+    leased = connection.execute(_LEASE, (owner, to_micros(until), ids_as_json(wanted))).fetchall()
+    states = {row[0]: load_conversation(StateRow(*row[:6])) for row in leased}
+    leases = {row[0]: Lease(row[0], owner, row[6], until) for row in leased}
+    for id_ in wanted:
+        if id_ not in states:
+            states[id_], leases[id_] = Conversation(id_), Lease(id_, owner, 1, until)
+            state = dump_conversation(states[id_])
+            connection.execute(_CREATE, (id_, owner, to_micros(until), at, at, state))
+    return _load(connection, wanted, leases, states, at)
+
+
+def fetch(connection: sqlite3.Connection, lease: Lease) -> list[StoredEvent]:
+    """The oldest unhandled events of a leased conversation. Raises `LeaseLost`."""
+    row = connection.execute(_EPOCH, (lease.conversation_id,)).fetchone()
+    if row is None or row[0] != lease.epoch:
+        raise lost(lease)
+    parameters = (ids_as_json([lease.conversation_id]), MOST_EVENTS)
+    return [event_of(row) for row in connection.execute(_EVENTS, parameters)]
+
+
+def renew(connection: sqlite3.Connection, lease: Lease, until: datetime) -> Lease:
+    """Keep a lease until a later time. Raises `LeaseLost`."""
+    parameters = (lease.owner, to_micros(until), lease.conversation_id, lease.epoch)
+    if connection.execute(_RENEW, parameters).rowcount == 0:
+        raise lost(lease)
+    return Lease(lease.conversation_id, lease.owner, lease.epoch, until)
+
+
+def next_due(connection: sqlite3.Connection, now: datetime) -> datetime | None:
+    """When the next claim can find something."""
+    at = to_micros(now)
+    free = connection.execute(_FREE_WITH_EVENTS, (_WINDOW, at)).fetchone()
+    if free or connection.execute(_WALK, (at, 1)).fetchone():
+        return now
+    times = [connection.execute(query).fetchone()[0] for query in (_NEXT_FREE, _NEXT_LEASED)]
+    earliest = min((time for time in times if time is not None), default=None)
+    return None if earliest is None else from_micros(max(at, earliest))
+
+
+def lost(lease: Lease) -> LeaseLost:
+    """The error for a lease that is not the newest."""
+    return LeaseLost(
+        f"conversation {lease.conversation_id}: the lease {lease.epoch} of {lease.owner} is over, because it was given "
+        "back, taken over or the conversation erased; nothing was written"
+    )
+
+
+def _most_urgent(connection: sqlite3.Connection, at: int, limit: int) -> list[str]:
+    """Ids of conversations that can be leased, those that have waited longest first (no lease is expired here)."""
+    since: dict[str, int] = dict(connection.execute(_DUE, (at, limit)).fetchall())
+    window = max(_WINDOW, 4 * limit)
+    seen = free = 0
+    for id_, received_at, events, lease_until in connection.execute(_WITH_EVENTS, (window,)):
+        seen += events
+        if lease_until is None:
+            free += 1
+            since[id_] = min(received_at, since.get(id_, received_at))
+    if free < limit and seen == window:
+        for id_, received_at in connection.execute(_WALK, (at, max(_WINDOW, limit))):
+            since[id_] = min(received_at, since.get(id_, received_at))
+    return sorted(since, key=lambda id_: (since[id_], id_))[:limit]
+
+
+def _load(
+    connection: sqlite3.Connection,
+    wanted: list[str],
+    leases: Mapping[str, Lease],
+    states: Mapping[str, Conversation],
+    at: int,
+) -> list[Work]:
+    """Everything about all claimed conversations, in one query a table."""
+    ids = ids_as_json(wanted)
+    events: defaultdict[str, list[StoredEvent]] = defaultdict(list)
+    for row in connection.execute(_EVENTS, (ids, MOST_EVENTS)):
+        events[row[1]].append(event_of(row))
+    outbox = _outbox(connection, ids, at)
+    journal: defaultdict[str, list[JournalEntry]] = defaultdict(list)
+    for conversation_id, run_id, index, kind, key, data in connection.execute(_JOURNAL, (ids,)):
+        run = states[conversation_id].run
+        if run is not None and run.id == run_id:
+            journal[conversation_id].append(JournalEntry(run_id, index, kind, key, load_data(data)))
+    known = {event.id for several in events.values() for event in several}
+    named = {input_.event_id for state in states.values() for input_ in state.inputs}
+    inputs = _by_id(connection, named - known)
+    return [
+        Work(
+            lease=leases[id_],
+            state=states[id_],
+            events=tuple(events[id_]),
+            inputs=tuple(inputs[i.event_id] for i in states[id_].inputs if i.event_id in inputs),
+            outbox=tuple(outbox[id_]),
+            journal=tuple(journal[id_]),
+        )
+        for id_ in wanted
+    ]
+
+
+def _outbox(connection: sqlite3.Connection, ids: str, at: int) -> Mapping[str, list[OutboxItem]]:
+    """The open effects by conversation. One that can't be read is finished, saying so."""
+    items: defaultdict[str, list[OutboxItem]] = defaultdict(list)
+    for row in connection.execute(_OUTBOX, (ids,)).fetchall():
+        effect_id, conversation_id, kind, body, created_at, next_attempt, attempts, maybe_done = row
+        try:
+            effect = load_effect(kind, body)
+        except Unreadable as error:
+            _log.error("effect unreadable", conversation_id=conversation_id, effect_id=effect_id, problem=str(error))
+            connection.execute(_GIVE_UP, (f"unreadable: {error}", at, effect_id))
+            continue
+        created, next_ = from_micros(created_at), from_micros(next_attempt)
+        items[conversation_id].append(OutboxItem(effect, created, next_, attempts, bool(maybe_done)))
+    return items
+
+
+def _by_id(connection: sqlite3.Connection, event_ids: Iterable[str]) -> dict[str, StoredEvent]:
+    found: Iterable[tuple[Any, ...]] = connection.execute(_EVENTS_BY_ID, (ids_as_json(event_ids),)) if event_ids else ()
+    return {row[0]: event_of(row) for row in found}

@@ -1,0 +1,54 @@
+"""SQLite's errors as errors of the store, in sentences that say what to do."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from bot.store.interface import SchemaMismatch, StoreError, Unavailable, UnsafeState
+
+SAFETY = "conversations_safe"
+"""Name of the CHECK constraint that holds the invariant of design.md."""
+
+_ADVICE = {
+    "SQLITE_BUSY": "another process kept it locked for too long; is a backup or a shell open on it?",
+    "SQLITE_LOCKED": "another connection kept it locked for too long",
+    "SQLITE_FULL": "the disk is full; make room",
+    "SQLITE_READONLY": "it can't be written; check the owner and the permissions of the file and its directory",
+    "SQLITE_CANTOPEN": "it can't be opened; check that its directory exists and may be written",
+    "SQLITE_PERM": "it can't be opened; check its permissions",
+    "SQLITE_IOERR": "the disk failed to read or write; check the disk",
+    "SQLITE_CORRUPT": "it is damaged; restore a backup",
+    "SQLITE_NOTADB": "it is not a SQLite database; check DATABASE_URL",
+    "SQLITE_SCHEMA": "its schema changed; restart the bot",
+}
+
+
+def explain(error: Exception, path: str) -> Exception:
+    """The store's error for one of SQLite; every other error, and a mistake in our own use of SQLite, as it is.
+
+    Args:
+        error: what an operation raised.
+        path: the database, for the sentence.
+    """
+    match error:
+        case sqlite3.IntegrityError() if SAFETY in str(error):
+            return UnsafeState(
+                "refused: the bot holds this conversation, or it has ended without proof of release, "
+                "and no time is set at which to look at it again"
+            )
+        case sqlite3.IntegrityError():
+            return StoreError(f"refused by the database {path}: {error}")
+        case sqlite3.ProgrammingError() | sqlite3.InterfaceError() | sqlite3.NotSupportedError():
+            return error
+        case sqlite3.OperationalError() if "no such table" in str(error) or "no such column" in str(error):
+            return SchemaMismatch(f"the database {path} has another schema ({error}): run `switchboard-bot migrate`")
+        case sqlite3.Error():
+            return Unavailable(f"the database {path} can't be used: {_advice(error)} ({error})")
+        case _:
+            return error
+
+
+def _advice(error: sqlite3.Error) -> str:
+    name = getattr(error, "sqlite_errorname", None) or ""
+    base = "_".join(name.split("_")[:2])  # SQLITE_IOERR_FSYNC is a kind of SQLITE_IOERR
+    return _ADVICE.get(base, "SQLite refused")

@@ -1,0 +1,91 @@
+"""The inbox on SQLite: events come in, are given to conversations, set aside. Each function is one operation."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from bot.store.codec import unicode
+from bot.store.interface import StoredEvent
+from bot.store.times import from_micros, to_micros
+from webhooks.inbox import NewEvent
+
+EVENT = "id, conversation_id, type, body, received_at"
+"""The columns that `event_of` takes, in this order."""
+
+_ROWS_A_STATEMENT = 128  # 640 variables; SQLite may be built for as few as 999
+
+_APP_EVENTS = f"""
+    SELECT {EVENT} FROM inbox WHERE status = 'pending' AND conversation_id IS NULL ORDER BY seq LIMIT ?
+"""  # noqa: S608 - only constants
+
+_COPY = """
+    INSERT INTO inbox (id, conversation_id, type, body, received_at)
+    SELECT ? || ':' || value, value, ?, ?, ? FROM json_each(?) WHERE true
+    ON CONFLICT (id) DO NOTHING
+"""
+
+_SPREAD = """
+    UPDATE inbox SET status = 'handled', handled_at = ?, body = x'' WHERE id = ? AND status = 'pending'
+"""
+
+_SET_ASIDE = """
+    UPDATE inbox SET status = 'set_aside', reason = ? WHERE id = ? AND status = 'pending'
+"""
+
+
+def receive(connection: sqlite3.Connection, events: Sequence[NewEvent]) -> int:
+    """Store the events that are not known yet; how many were new."""
+    new = 0
+    for start in range(0, len(events), _ROWS_A_STATEMENT):
+        chunk = events[start : start + _ROWS_A_STATEMENT]
+        values: list[Any] = []
+        for event in chunk:
+            values += (
+                unicode(event.id),
+                None if event.conversation_id is None else unicode(event.conversation_id),
+                unicode(event.type),
+                event.body,
+                to_micros(event.received_at),
+            )
+        new += connection.execute(_insert(len(chunk)), values).rowcount
+    return new
+
+
+def app_events(connection: sqlite3.Connection, limit: int) -> list[StoredEvent]:
+    """Unhandled events that belong to no single conversation, oldest first."""
+    return [event_of(row) for row in connection.execute(_APP_EVENTS, (limit,))]
+
+
+def spread(connection: sqlite3.Connection, event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> None:
+    """Give each of the conversations a copy, and keep of the event itself only its id: the body is in the copies."""
+    connection.execute(
+        _COPY, (event.id, event.type, event.body, to_micros(event.received_at), ids_as_json(conversation_ids))
+    )
+    connection.execute(_SPREAD, (to_micros(now), event.id))
+
+
+def set_aside(connection: sqlite3.Connection, event_id: str, reason: str) -> None:
+    """Set an event aside, with the reason."""
+    connection.execute(_SET_ASIDE, (unicode(reason), event_id))
+
+
+def event_of(row: tuple[Any, ...]) -> StoredEvent:
+    """The event in a row of `EVENT`."""
+    event_id, conversation_id, type_, body, received_at = row
+    return StoredEvent(event_id, conversation_id, type_, body, from_micros(received_at))
+
+
+def ids_as_json(ids: Iterable[str]) -> str:
+    """Ids as the JSON list that `json_each` opens: one parameter, however many there are."""
+    return json.dumps(list(ids))
+
+
+@lru_cache(maxsize=_ROWS_A_STATEMENT)
+def _insert(rows: int) -> str:
+    values = ", ".join(["(?, ?, ?, ?, ?)"] * rows)
+    return f"INSERT INTO inbox ({EVENT}) VALUES {values} ON CONFLICT (id) DO NOTHING"  # noqa: S608 - only constants

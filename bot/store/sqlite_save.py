@@ -1,0 +1,205 @@
+"""One step of a conversation's turn, written to SQLite: all of it or nothing, and only under the newest lease."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime
+from typing import Any
+
+from bot.control.state import Conversation, Duty, Proof
+from bot.store.codec import dump_conversation, dump_data, dump_duty, dump_effect, unicode
+from bot.store.interface import Change, Lease, StoreError
+from bot.store.sqlite_claim import lost
+from bot.store.sqlite_inbox import ids_as_json
+from bot.store.times import micros_or_none, to_micros
+
+_STORED = "SELECT epoch, run_id, duty_id FROM conversations WHERE id = ?"
+
+_SAVE = """
+    UPDATE conversations SET
+        holder = :holder, ended_at = :ended_at, released_at = :released_at, gone = :gone, mismatch = :mismatch,
+        duty_id = :duty_id, duty_since = :duty_since, run_id = :run_id, look_at = :look_at, due_at = :due_at,
+        updated_at = :now, state = :state, epoch = epoch + :release,
+        lease_owner = CASE WHEN :release THEN NULL ELSE lease_owner END,
+        lease_until = CASE WHEN :release THEN NULL ELSE lease_until END
+    WHERE id = :id AND epoch = :epoch
+"""
+
+_HANDLED = """
+    UPDATE inbox SET status = 'handled', handled_at = ?
+    WHERE id IN (SELECT value FROM json_each(?)) AND conversation_id = ? AND status = 'pending'
+"""
+
+_SET_ASIDE = """
+    UPDATE inbox SET status = 'set_aside', reason = ? WHERE id = ? AND conversation_id = ? AND status = 'pending'
+"""
+
+_ADD = """
+    INSERT INTO outbox (effect_id, conversation_id, kind, body, created_at, next_attempt, attempts, maybe_done)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+_UPDATE = """
+    UPDATE outbox SET next_attempt = ?, attempts = ?, maybe_done = ?
+    WHERE effect_id = ? AND conversation_id = ? AND status = 'open'
+"""
+
+_FINISH = """
+    UPDATE outbox SET status = 'finished', outcome = ?, finished_at = ?
+    WHERE effect_id = ? AND conversation_id = ? AND status = 'open'
+"""
+
+_FIRST_OPEN = """
+    SELECT next_attempt FROM outbox WHERE conversation_id = ? AND status = 'open' ORDER BY seq LIMIT 1
+"""
+
+_DROP_OTHER_RUNS = "DELETE FROM journal WHERE conversation_id = ? AND run_id IS NOT ?"
+
+_NOTE = "INSERT INTO journal (conversation_id, run_id, idx, kind, key, data) VALUES (?, ?, ?, ?, ?, ?)"
+
+_DUTY = """
+    INSERT INTO duties (
+        conversation_id, duty_id, action, target, reason, since, attempts, next_attempt, stage, last_answer, body,
+        closed_at, proof
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (conversation_id, duty_id) DO UPDATE SET
+        attempts = excluded.attempts, next_attempt = excluded.next_attempt, stage = excluded.stage,
+        last_answer = excluded.last_answer, body = excluded.body, closed_at = excluded.closed_at, proof = excluded.proof
+"""
+
+_ABANDON = """
+    UPDATE duties SET closed_at = ?, proof = 'not owed any more; no reason was recorded'
+    WHERE conversation_id = ? AND duty_id = ? AND closed_at IS NULL
+"""
+
+_SEEN = "INSERT INTO participants (conversation_id, user_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
+
+_ERASE = "DELETE FROM conversations WHERE id = ? AND epoch = ?"
+
+_ERASE_REST = (
+    "DELETE FROM outbox WHERE conversation_id = ?",
+    "DELETE FROM journal WHERE conversation_id = ?",
+    "DELETE FROM duties WHERE conversation_id = ?",
+    "DELETE FROM participants WHERE conversation_id = ?",
+)
+
+_EMPTY_EVENTS = """
+    UPDATE inbox SET status = 'handled', handled_at = coalesce(handled_at, ?), reason = NULL, body = x''
+    WHERE conversation_id = ?
+"""
+
+_REMEMBER_REMOVED = "INSERT INTO removed (conversation_id, at) VALUES (?, ?) ON CONFLICT DO NOTHING"
+
+
+def save(connection: sqlite3.Connection, lease: Lease, change: Change, now: datetime) -> None:
+    """Write a change. Raises `LeaseLost`, or `UnsafeState` from the database's own check."""
+    if change.state.id != lease.conversation_id:
+        raise StoreError(f"a lease of {lease.conversation_id} can't write the state of {change.state.id}")
+    at = to_micros(now)
+    if change.forget:
+        _forget(connection, lease, at)
+        return
+    stored = connection.execute(_STORED, (lease.conversation_id,)).fetchone()
+    if stored is None or stored[0] != lease.epoch:
+        raise lost(lease)
+    _, run_id, duty_id = stored
+    _write_events(connection, change, at)
+    _write_outbox(connection, change, at)
+    _write_journal(connection, change, run_id)
+    _write_duties(connection, change, duty_id, at)
+    connection.executemany(_SEEN, [(change.state.id, unicode(user)) for user in sorted(change.users)])
+    first_open = connection.execute(_FIRST_OPEN, (change.state.id,)).fetchone()
+    values = _columns(change.state, first_open and first_open[0])
+    connection.execute(_SAVE, values | {"now": at, "epoch": lease.epoch, "release": int(change.release)})
+
+
+def _columns(state: Conversation, next_effect: int | None) -> dict[str, Any]:
+    look_at = micros_or_none(state.look_at)
+    ended, duty, run = state.ended, state.duty, state.run
+    return {
+        "id": state.id,
+        "holder": state.holder.who.value,
+        "ended_at": ended and to_micros(ended.at),
+        "released_at": ended and ended.proof and to_micros(ended.proof.at),
+        "gone": int(state.gone),
+        "mismatch": int(state.mismatch_reported),
+        "duty_id": duty and duty.id,
+        "duty_since": duty and to_micros(duty.since),
+        "run_id": run and run.id,
+        "look_at": look_at,
+        "due_at": min((time for time in (look_at, next_effect) if time is not None), default=None),
+        "state": dump_conversation(state),
+    }
+
+
+def _write_events(connection: sqlite3.Connection, change: Change, at: int) -> None:
+    if change.handled:
+        connection.execute(_HANDLED, (at, ids_as_json(change.handled), change.state.id))
+    for event_id, reason in change.set_aside:
+        connection.execute(_SET_ASIDE, (unicode(reason), event_id, change.state.id))
+
+
+def _write_outbox(connection: sqlite3.Connection, change: Change, at: int) -> None:
+    """New effects may be tried by whoever adds them, unless the lease is given back in the same breath."""
+    conversation_id = change.state.id
+    for item in change.add:
+        kind, body = dump_effect(item.effect)
+        maybe_done = item.maybe_done or not change.release
+        times = (to_micros(item.created_at), to_micros(item.next_attempt))
+        connection.execute(_ADD, (item.id, conversation_id, kind, body, *times, item.attempts, int(maybe_done)))
+    for item in change.update:
+        known = (to_micros(item.next_attempt), item.attempts, int(item.maybe_done))
+        connection.execute(_UPDATE, (*known, item.id, conversation_id))
+    for effect_id, outcome in change.finish:
+        connection.execute(_FINISH, (unicode(outcome), at, effect_id, conversation_id))
+
+
+def _write_journal(connection: sqlite3.Connection, change: Change, stored_run: int | None) -> None:
+    run_id = None if change.state.run is None else change.state.run.id
+    if stored_run is not None and stored_run != run_id:
+        connection.execute(_DROP_OTHER_RUNS, (change.state.id, run_id))
+    for entry in change.journal:
+        if entry.run_id == run_id:
+            named = (unicode(entry.kind), unicode(entry.key))
+            connection.execute(_NOTE, (change.state.id, run_id, entry.index, *named, dump_data(entry.data)))
+
+
+def _write_duties(connection: sqlite3.Connection, change: Change, stored_duty: int | None, at: int) -> None:
+    duty = change.state.duty
+    for closed, proof in change.closed_duties:
+        connection.execute(_DUTY, _duty_row(change.state.id, closed, proof))
+    accounted = {closed.id for closed, _ in change.closed_duties}
+    if duty is not None:
+        connection.execute(_DUTY, _duty_row(change.state.id, duty, None))
+        accounted.add(duty.id)
+    if stored_duty is not None and stored_duty not in accounted:
+        connection.execute(_ABANDON, (at, change.state.id, stored_duty))
+
+
+def _duty_row(conversation_id: str, duty: Duty, proof: Proof | None) -> tuple[Any, ...]:
+    return (
+        conversation_id,
+        duty.id,
+        duty.action.value,
+        duty.target and unicode(duty.target),
+        unicode(duty.reason),
+        to_micros(duty.since),
+        duty.attempts,
+        to_micros(duty.next_attempt),
+        duty.stage.value,
+        duty.last_answer and unicode(duty.last_answer),
+        dump_duty(duty),
+        proof and to_micros(proof.at),
+        proof and unicode(proof.how),
+    )
+
+
+def _forget(connection: sqlite3.Connection, lease: Lease, at: int) -> None:
+    """Erase all but the ids of events, by which a late retry is known, and a tombstone for events still to come."""
+    conversation_id = lease.conversation_id
+    if connection.execute(_ERASE, (conversation_id, lease.epoch)).rowcount == 0:
+        raise lost(lease)
+    for statement in _ERASE_REST:
+        connection.execute(statement, (conversation_id,))
+    connection.execute(_EMPTY_EVENTS, (at, conversation_id))
+    connection.execute(_REMEMBER_REMOVED, (conversation_id, at))

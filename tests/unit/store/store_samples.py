@@ -1,0 +1,113 @@
+"""Values and small steps that the tests of the store share."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bot.control.state import (
+    Action,
+    Conversation,
+    Duty,
+    Ended,
+    Holder,
+    Opening,
+    OpeningKind,
+    Proof,
+    Purpose,
+    Run,
+    RunStatus,
+    Stage,
+    Who,
+)
+from bot.store import Change, OutboxItem, Say, SqliteStore, Work
+from bot.store.sqlite_writer import OnTransaction
+from webhooks.inbox import NewEvent
+
+NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
+LEASE = timedelta(seconds=30)
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+
+DUTY = Duty(id=3, action=Action.PASS, reason="flow complete", since=NOW, next_attempt=NOW, stage=Stage.ACT, target="t")
+ENDED = Ended(at=NOW, check_at=NOW + 15 * SECOND)
+RUN = Run(1, Purpose.OPENING, Opening(OpeningKind.MESSAGE), NOW, RunStatus.WAITING, NOW, NOW + MINUTE, wants_input=True)
+PROOF = Proof("a read showed nobody", NOW + MINUTE)
+
+
+@asynccontextmanager
+async def opened(on_transaction: OnTransaction | None = None) -> AsyncIterator[SqliteStore]:
+    """An empty store in memory, without threads."""
+    store = SqliteStore(":memory:", inline=True, on_transaction=on_transaction)
+    await store.start()
+    try:
+        yield store
+    finally:
+        await store.stop()
+
+
+def event(
+    id_: str, conversation_id: str | None = "c1", *, after: timedelta = timedelta(0), body: bytes = b"{}"
+) -> NewEvent:
+    """An event that came `after` NOW."""
+    return NewEvent(id_, conversation_id, "conversation:message", body, NOW + after)
+
+
+def say(id_: str, *, due: datetime = NOW, text: str = "Hello", maybe_done: bool = False) -> OutboxItem:
+    """A message that nobody has tried to send yet."""
+    return OutboxItem(Say(id_, 1, {"type": "text", "text": text}), NOW, due, maybe_done=maybe_done)
+
+
+def held(conversation_id: str = "c1", *, idle_at: datetime | None = NOW + MINUTE) -> Conversation:
+    """A conversation that the bot holds."""
+    return Conversation(conversation_id, holder=Holder(Who.BOT), idle_at=idle_at)
+
+
+async def claim(store: SqliteStore, *, at: datetime = NOW, owner: str = "w1", limit: int = 10) -> list[Work]:
+    """Claim with a lease of `LEASE`."""
+    return await store.claim(owner=owner, now=at, lease=LEASE, limit=limit)
+
+
+async def claimed(store: SqliteStore, conversation_id: str = "c1", *, at: datetime = NOW, owner: str = "w1") -> Work:
+    """The work of the one conversation that can be claimed; it gets an event if there is nothing to do in it."""
+    if await store.next_due(at) != at:
+        await store.receive([event(f"wake-{conversation_id}-{at}", conversation_id)])
+    (work,) = await claim(store, at=at, owner=owner)
+    assert work.lease.conversation_id == conversation_id
+    return work
+
+
+async def saved(store: SqliteStore, work: Work, state: Conversation | None = None, **change: Any) -> None:
+    """Save a change of which only some parts are given."""
+    await store.save(work.lease, Change(state or work.state, **change), NOW)
+
+
+def handled(work: Work) -> list[str]:
+    """The ids of all events of a work."""
+    return [each.id for each in work.events]
+
+
+def rows(store: SqliteStore, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """What the database of an inline store says."""
+    assert store._shared is not None
+    return store._shared.execute(query, parameters).fetchall()
+
+
+def everything(connection: sqlite3.Connection) -> str:
+    """Every value of every table, as one text to search in."""
+    tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return "\n".join(repr(row) for table in tables for row in connection.execute(f"SELECT * FROM {table}"))  # noqa: S608
+
+
+def ids(works: Sequence[Work]) -> list[str]:
+    """The conversations of some works."""
+    return [work.lease.conversation_id for work in works]
+
+
+def ended(conversation_id: str = "c1", *, proof: Proof | None = None) -> Conversation:
+    """A conversation that its user has ended, and that others held."""
+    return Conversation(conversation_id, holder=Holder(Who.OTHER), ended=replace(ENDED, proof=proof))
