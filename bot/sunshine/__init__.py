@@ -1,0 +1,49 @@
+"""The client of the Sunshine Conversations API v2, and its errors."""
+
+from bot.sunshine.addresses import check_base_url
+from bot.sunshine.calls import Call, Observer, Timeouts
+from bot.sunshine.client import SunshineClient
+from bot.sunshine.configuration import Resource
+from bot.sunshine.credentials import BasicAuth, Credentials, JwtAuth, Scope
+from bot.sunshine.errors import (
+    Gone,
+    Locked,
+    NoAnswer,
+    NotOurs,
+    NotSent,
+    RateLimited,
+    Refused,
+    ServerError,
+    SunshineError,
+    Unauthorized,
+    Unclear,
+    to_answer,
+)
+from bot.sunshine.readings import ConversationSnapshot, MessagePage
+
+__all__ = [
+    "BasicAuth",
+    "Call",
+    "ConversationSnapshot",
+    "Credentials",
+    "Gone",
+    "JwtAuth",
+    "Locked",
+    "MessagePage",
+    "NoAnswer",
+    "NotOurs",
+    "NotSent",
+    "Observer",
+    "RateLimited",
+    "Refused",
+    "Resource",
+    "Scope",
+    "ServerError",
+    "SunshineClient",
+    "SunshineError",
+    "Timeouts",
+    "Unauthorized",
+    "Unclear",
+    "check_base_url",
+    "to_answer",
+]
