@@ -1,0 +1,38 @@
+"""What the sandbox refuses: to a program at the API, and to a person at the widget or in the workspace."""
+
+from __future__ import annotations
+
+
+class ApiError(Exception):
+    """A request that the API refuses.
+
+    Attributes:
+        status: the HTTP status.
+        code: the machine-readable code in the body.
+        title: what is wrong, for people.
+    """
+
+    def __init__(self, status: int, code: str, title: str) -> None:
+        super().__init__(f"{status} {code}: {title}")
+        self.status = status
+        self.code = code
+        self.title = title
+
+
+class NotPossibleError(Exception):
+    """Something that the widget or the workspace offers no button for, such as writing after the end."""
+
+
+def bad_request(title: str) -> ApiError:
+    """A 400."""
+    return ApiError(400, "bad_request", title)
+
+
+def forbidden(title: str) -> ApiError:
+    """A 403."""
+    return ApiError(403, "forbidden", title)
+
+
+def not_found(what: str) -> ApiError:
+    """A 404 for a kind of thing: `conversation`, `integration`, `switchboard`, …"""
+    return ApiError(404, f"{what.replace(' ', '_')}_not_found", f"There is no such {what}.")

@@ -1,0 +1,121 @@
+"""What is said: messages, typing signs, and the API to post and to read them (platform.md, section 5)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from bot.sandbox.contents import check_content, check_metadata, take_shorthand
+from bot.sandbox.control import Control
+from bot.sandbox.errors import ApiError, bad_request
+from bot.sandbox.history import Cause, Kind
+from bot.sandbox.payloads import conversation_in_api, message_in_api, message_in_event
+from bot.sandbox.records import Caller, Conversation, Json, Message
+
+PAGE = 100
+_AUTHOR_KEYS = ("type", "displayName", "avatarUrl", "subtypes")
+_ACTIVITIES = ("typing:start", "typing:stop", "conversation:read")
+
+
+class Messages(Control):
+    """The message layer of the model."""
+
+    def get_conversation(self, conversation_id: str) -> Json:
+        """`GET …/conversations/{id}`."""
+        return {"conversation": conversation_in_api(self._find(conversation_id), self.members)}
+
+    def post_message(self, conversation_id: str, caller: Caller, body: Json, now: datetime) -> Json:
+        """`POST …/messages`: a business message. Nothing stops a standby integration from posting.
+
+        A control shorthand in the text moves control, and is not shown.
+        """
+        conversation = self._find(conversation_id)
+        author, metadata = body.get("author"), body.get("metadata")
+        if not isinstance(author, dict) or author.get("type") != "business":
+            raise bad_request("The sandbox takes messages with the author type business.")
+        check_metadata(metadata)
+        content, target = take_shorthand(check_content(body.get("content")))
+        if len(conversation.messages) >= self.message_limit:
+            raise ApiError(423, "locked", f"The conversation is full: {self.message_limit} messages.")
+        message = Message(
+            id=self._ids(),
+            received=now,
+            author={key: author[key] for key in _AUTHOR_KEYS if key in author},
+            content=content,
+            source={"type": "api:conversations"},
+            actor=caller.key_id,
+            metadata=metadata,
+        )
+        posted = target is None or bool(content.get("text") or content.get("actions") or content["type"] != "text")
+        if posted:
+            self._say(conversation, message, now, assigns=self.switches.business_message_assigns)
+        if target is not None:
+            self._pass_to(conversation, target, now, caller, Cause.SHORTHAND)
+        return {"messages": [message_in_api(message)] if posted else []}
+
+    def list_messages(self, conversation_id: str, before: str | None = None, after: str | None = None) -> Json:
+        """`GET …/messages`: a page of 100, oldest first; the newest page unless a cursor is given."""
+        messages = self._find(conversation_id).messages
+        if before is not None and after is not None:
+            raise bad_request("Only one of page[before] and page[after] can be given.")
+        first, last = 0, len(messages)
+        if after is not None:
+            first = _position(messages, after) + 1
+            last = min(last, first + PAGE)
+        else:
+            last = last if before is None else _position(messages, before)
+            first = max(0, last - PAGE)
+        page = messages[first:last]
+        more_before, more_after = first > 0, last < len(messages)
+        meta: Json = {"hasMore": more_after if after is not None else more_before}
+        if page and more_before:
+            meta["beforeCursor"] = page[0].id
+        if page and more_after:
+            meta["afterCursor"] = page[-1].id
+        return {"messages": [message_in_api(message) for message in page], "meta": meta, "links": {}}
+
+    def post_activity(self, conversation_id: str, body: Json) -> None:
+        """`POST …/activity`: typing signs and read receipts. The platform shows them to the user and forgets them."""
+        self._find(conversation_id)
+        author = body.get("author")
+        if body.get("type") not in _ACTIVITIES or not isinstance(author, dict):
+            raise bad_request("An activity needs an author and one of the known types.")
+
+    def _say(
+        self,
+        conversation: Conversation,
+        message: Message,
+        now: datetime,
+        *,
+        assigns: bool,
+        webhook: bool = True,
+    ) -> Message:
+        """Add a message and tell it to whoever hears; `assigns` says whether it is activity."""
+        snapshot = self._touch(conversation, now) if assigns else self._snapshot(conversation)
+        conversation.messages.append(message)
+        conversation.last_updated_at = now
+        detail: Json = {"author": message.author["type"], "content": message.content}
+        if message.activity is not None:
+            detail["activity"] = message.activity["type"]
+        self._record(
+            Kind.MESSAGE,
+            now,
+            conversation,
+            message.actor,
+            message_id=message.id,
+            text=message.text,
+            metadata=message.metadata,
+            detail=detail,
+        )
+        if webhook:
+            user = self.users.get(conversation.user_id)
+            shown = message_in_event(message, user, show_activity=self.switches.end_message != "subtype_only")
+            payload = {"conversation": snapshot, "message": shown}
+            self._emit("conversation:message", payload, now, conversation)
+        return message
+
+
+def _position(messages: list[Message], message_id: str) -> int:
+    for position, message in enumerate(messages):
+        if message.id == message_id:
+            return position
+    raise bad_request("The cursor names no message of this conversation.")

@@ -1,0 +1,74 @@
+"""The platform's API over real HTTP: aiohttp around `Api`, and nothing else."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from bot.clock import Clock
+from bot.sandbox.api import MAX_BODY, Api, ApiRequest
+from bot.sandbox.faults import BrokenConnectionError, Faults, exchange
+
+
+class Server:
+    """Serves `/v2/apps/…`, and the same below `/sc`.
+
+    Args:
+        api: what answers.
+        clock: the platform's time.
+        host: where to listen.
+        port: 0 for any free one.
+
+    Attributes:
+        faults: asked for every request; may be changed at any time.
+        requests: all requests that came in, in order.
+    """
+
+    def __init__(self, api: Api, clock: Clock, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.faults: Faults | None = None
+        self.requests: list[ApiRequest] = []
+        self._api = api
+        self._clock = clock
+        self._host = host
+        self._port = port
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """The base URL, once started, without a slash at the end: `http://127.0.0.1:8123/sc`."""
+        return f"http://{self._host}:{self._port}/sc"
+
+    async def start(self) -> None:
+        """Listen."""
+        app = web.Application(client_max_size=2 * MAX_BODY)
+        app.router.add_route("*", "/{path:.*}", self._serve)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+        self._port = int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Close the door. Requests that are under way get a second to finish."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            body = b"x" * (MAX_BODY + 1)
+        asked = ApiRequest(
+            method=request.method,
+            path=request.path,
+            query=request.query_string,
+            headers={name.lower(): value for name, value in request.headers.items()},
+            body=body,
+        )
+        self.requests.append(asked)
+        try:
+            reply = await exchange(self._api, asked, self._clock, self.faults)
+        except BrokenConnectionError:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=500)
+        return web.Response(status=reply.status, body=reply.body, headers=dict(reply.headers))

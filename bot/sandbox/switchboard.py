@@ -1,0 +1,72 @@
+"""The pure model of the platform, put together: no I/O, no clock, no randomness. Time is an argument.
+
+Its layers, from the bottom, each in a file of its own and each knowing only the ones below:
+
+    Account         what exists, the history, who hears which event
+    Control         who is active; passControl, releaseControl, offerControl, acceptControl
+    Messages        what is said, and the API to say and read it
+    Workspace       tickets and agents
+    Sessions        the end users: create, say, tap, end, remove, merge
+    Configuration   (beside Control…Sessions) settings, integrations, webhooks, switchboards
+"""
+
+from __future__ import annotations
+
+from bot.sandbox.configuration import Configuration
+from bot.sandbox.records import (
+    AGENT_WORKSPACE,
+    ANSWER_BOT,
+    CUSTOM,
+    IdSource,
+    SwitchboardIntegration,
+)
+from bot.sandbox.sessions import Sessions
+from bot.sandbox.switches import Switches
+
+BOT = "switchboard-bot"
+WORKSPACE = "zd-agentWorkspace"
+ANSWERS = "zd-answerBot"
+
+
+class Switchboard(Sessions, Configuration):
+    """One app of the platform.
+
+    Operations return what the caller sees. What integrations hear of it waits in `drain()`; what is true about it is in
+    `history`. API operations raise `ApiError`; people's operations raise `NotPossibleError` where there is no button.
+    """
+
+
+def standard_switchboard(
+    switches: Switches,
+    ids: IdSource,
+    *,
+    bot: str = BOT,
+    untouched: bool = False,
+    message_limit: int = 30_000,
+) -> Switchboard:
+    """An account as the bot's users have it: the bot answers first, agents come next, answerBot is there too.
+
+    Args:
+        switches: how the platform behaves; in pass mode the agent workspace's `next` is the bot.
+        ids: makes new ids.
+        bot: the name of the bot's switchboard integration.
+        untouched: leave the agent workspace's `next` as Zendesk sets it (answerBot), and the bot's unset.
+        message_limit: how many messages a conversation holds.
+    """
+    bot_id, workspace_id, answers_id = ids(), ids(), ids()
+    to_bot = switches.mode == "pass" and not untouched
+    members = (
+        SwitchboardIntegration(
+            bot_id,
+            bot,
+            ids(),
+            CUSTOM,
+            next_id=None if untouched else workspace_id,
+            deliver_standby_events=switches.deliver_standby_events,
+        ),
+        SwitchboardIntegration(
+            workspace_id, WORKSPACE, ids(), AGENT_WORKSPACE, next_id=bot_id if to_bot else answers_id
+        ),
+        SwitchboardIntegration(answers_id, ANSWERS, ids(), ANSWER_BOT, next_id=workspace_id),
+    )
+    return Switchboard(ids(), members, switches, ids, default=bot, message_limit=message_limit)

@@ -1,0 +1,195 @@
+"""Scripted people: a visitor in front of the widget and an agent in the workspace, for the demo and for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from bot.sandbox.errors import NotPossibleError
+from bot.sandbox.records import Json, Message, Ticket, TicketStatus
+
+if TYPE_CHECKING:
+    from bot.sandbox.sandbox import Sandbox
+
+Wanted = str | Callable[[Message], bool]
+"""A part of the text, or a question about the message."""
+
+
+class Visitor:
+    """A person in front of the web widget, in one conversation.
+
+    Args:
+        sandbox: the site.
+        name: the person's name.
+
+    Attributes:
+        user: the person as the platform knows it.
+    """
+
+    def __init__(self, sandbox: Sandbox, name: str) -> None:
+        self._sandbox = sandbox
+        self._switchboard = sandbox.switchboard
+        self.user = self._switchboard.create_user(name)
+        self._conversation_id: str | None = None
+        self._read = 0
+
+    @property
+    def conversation_id(self) -> str:
+        """The conversation. Raises `NotPossibleError` before there is one."""
+        if self._conversation_id is None:
+            raise NotPossibleError(f"{self.user.name} has not opened a conversation yet.")
+        return self._conversation_id
+
+    @property
+    def messages(self) -> list[Message]:
+        """What is on the screen."""
+        conversation = self._switchboard.conversations.get(self.conversation_id)
+        return [] if conversation is None else conversation.messages
+
+    async def opens(self, creation_reason: str = "startConversation") -> str:
+        """Open the widget, and return the conversation's id."""
+        conversation = self._switchboard.create_conversation(self.user, creation_reason, now=self._sandbox.clock.now())
+        self._conversation_id, self._read = conversation.id, 0
+        return conversation.id
+
+    async def says(self, text: str) -> Message:
+        """Write; the first words open the conversation."""
+        if self._conversation_id is None:
+            await self.opens("message")
+        return self._switchboard.user_says(self.conversation_id, text, now=self._sandbox.clock.now())
+
+    async def taps(self, choice: str) -> None:
+        """Tap a choice of the newest message that offers one of that text (or payload): quick reply or postback."""
+        now = self._sandbox.clock.now()
+        for message in reversed(self.messages):
+            for action in message.content.get("actions") or ():
+                if choice not in (action.get("text"), action.get("payload")):
+                    continue
+                if action["type"] == "reply":
+                    self._switchboard.user_says(self.conversation_id, action["text"], action["payload"], now=now)
+                else:
+                    metadata: Json | None = action.get("metadata")
+                    self._switchboard.user_taps(self.conversation_id, action["payload"], metadata, now=now)
+                return
+        raise NotPossibleError(f"No message offers the choice {choice!r}.")
+
+    async def fills_in(self, values: Mapping[str, str]) -> Message:
+        """Fill in the newest form: a value for each field's name."""
+        for message in reversed(self.messages):
+            if message.content["type"] == "form":
+                now = self._sandbox.clock.now()
+                return self._switchboard.user_submits(self.conversation_id, message.id, values, now=now)
+        raise NotPossibleError("No message is a form.")
+
+    async def waits_for(self, wanted: Wanted, timeout: float = 10.0) -> Message:
+        """Wait for a message from the business, after the last one that was waited for.
+
+        Args:
+            wanted: a part of its text, or a question about it.
+            timeout: seconds; `TimeoutError` after that.
+        """
+
+        def look() -> Message | None:
+            for position, message in enumerate(self.messages[self._read :], start=self._read):
+                if _from_business(message) and _matches(message, wanted):
+                    self._read = position + 1
+                    return message
+            return None
+
+        shown = repr(wanted) if isinstance(wanted, str) else "a message"
+        return await self._sandbox.until(look, timeout, f"{self.user.name} waits for {shown}")
+
+    async def waits_until_closed(self, timeout: float = 10.0) -> None:
+        """Wait until nobody is active in the conversation."""
+
+        def look() -> bool | None:
+            return None if self._switchboard.is_open(self.conversation_id) else True
+
+        await self._sandbox.until(look, timeout, f"{self.user.name} waits until the conversation is closed")
+
+    async def ends(self) -> None:
+        """End the conversation."""
+        self._switchboard.user_ends(self.conversation_id, now=self._sandbox.clock.now())
+
+
+class Agent:
+    """An agent in the agent workspace, with one ticket at a time.
+
+    Args:
+        sandbox: the account.
+        name: the agent's name.
+    """
+
+    def __init__(self, sandbox: Sandbox, name: str) -> None:
+        self._sandbox = sandbox
+        self._switchboard = sandbox.switchboard
+        self.name = name
+        self._ticket: Ticket | None = None
+
+    @property
+    def ticket(self) -> Ticket:
+        """The ticket at hand. Raises `NotPossibleError` before there is one."""
+        if self._ticket is None:
+            raise NotPossibleError(f"{self.name} has no ticket yet.")
+        return self._ticket
+
+    async def waits_for_ticket(self, visitor: Visitor | str | None = None, timeout: float = 10.0) -> Ticket:
+        """Wait for an open ticket, and take it.
+
+        Args:
+            visitor: whose (or in which conversation); None: any that is newer than the one at hand.
+            timeout: seconds; `TimeoutError` after that.
+        """
+
+        def look() -> Ticket | None:
+            conversation_id = visitor.conversation_id if isinstance(visitor, Visitor) else visitor
+            known = 0 if self._ticket is None or visitor is not None else self._ticket.number
+            for ticket in self._switchboard.tickets:
+                fits = conversation_id in (None, ticket.conversation_id) and ticket.number > known
+                if fits and ticket.status is TicketStatus.OPEN and not ticket.session_over:
+                    return ticket
+            return None
+
+        self._ticket = await self._sandbox.until(look, timeout, f"{self.name} waits for a ticket")
+        return self._ticket
+
+    async def waits_for(self, wanted: Wanted, timeout: float = 10.0) -> Message:
+        """Wait until the user has written something like that in the ticket's conversation."""
+
+        def look() -> Message | None:
+            conversation = self._switchboard.conversations.get(self.ticket.conversation_id)
+            said = [] if conversation is None else conversation.messages
+            return next((m for m in said if not _from_business(m) and _matches(m, wanted)), None)
+
+        return await self._sandbox.until(look, timeout, f"{self.name} waits for the user")
+
+    async def says(self, text: str) -> Message:
+        """Write to the user."""
+        return self._switchboard.agent_says(
+            self.ticket.conversation_id, text, now=self._sandbox.clock.now(), agent=self.name
+        )
+
+    async def solves(self) -> None:
+        """Solve the ticket."""
+        self._switchboard.agent_solves(self.ticket.conversation_id, self._sandbox.clock.now(), self.name)
+
+    async def closes(self) -> None:
+        """Let the ticket be closed, as it is by itself four days after it was solved."""
+        self._switchboard.close_ticket(self.ticket.conversation_id, self._sandbox.clock.now())
+
+    async def transfers_to_email(self) -> None:
+        """Go on by e-mail."""
+        self._switchboard.transfer_to_email(self.ticket.conversation_id, self._sandbox.clock.now(), self.name)
+
+    async def ends(self) -> None:
+        """End the session."""
+        self._switchboard.agent_ends(self.ticket.conversation_id, self._sandbox.clock.now(), self.name)
+
+
+def _from_business(message: Message) -> bool:
+    """Does the message come from the bot or an agent (and not from the user or the system)?"""
+    return message.author["type"] == "business" and message.activity is None
+
+
+def _matches(message: Message, wanted: Wanted) -> bool:
+    return wanted in message.text if isinstance(wanted, str) else wanted(message)

@@ -1,0 +1,199 @@
+"""The agent workspace: tickets, and the agents who work on them (platform.md, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from bot.sandbox.account import PLATFORM
+from bot.sandbox.errors import NotPossibleError
+from bot.sandbox.history import Cause, Kind
+from bot.sandbox.messages import Messages
+from bot.sandbox.records import (
+    AGENT_WORKSPACE,
+    Conversation,
+    Json,
+    Message,
+    SwitchboardIntegration,
+    Ticket,
+    TicketStatus,
+)
+
+_FIELD = "dataCapture.ticketField."
+_SYSTEM_FIELD = "dataCapture.systemField."
+_COPIED = 10  # messages that reach a ticket by default
+
+
+class Workspace(Messages):
+    """The agents' layer of the model. A ticket opens when control reaches the agent workspace."""
+
+    def ticket_of(self, conversation_id: str) -> Ticket | None:
+        """The newest ticket of a conversation."""
+        found = [ticket for ticket in self.tickets if ticket.conversation_id == conversation_id]
+        return found[-1] if found else None
+
+    def agent_says(self, conversation_id: str, text: str, now: datetime, agent: str = "Ada") -> Message:
+        """An agent writes. The workspace also shows conversations that a bot holds, so that may be one of them."""
+        conversation = self._see(conversation_id)
+        if conversation.ended_at is not None and self.settings["disableConversationReopen"]:
+            raise NotPossibleError("The user has ended the conversation.")
+        workspace = self._workspace()
+        takes = self.switches.agent_writes_while_bot_active_takes_control
+        if takes and workspace is not None and conversation.active != workspace.id:
+            self._move(conversation, workspace.id, now, f"agent:{agent}", Cause.AGENT_WROTE)
+        author: Json = {"type": "business", "displayName": agent}
+        if self.switches.agent_message_subtype:
+            author["subtypes"] = ["agent"]
+        message = Message(
+            id=self._ids(),
+            received=now,
+            author=author,
+            content={"type": "text", "text": text},
+            source={"type": AGENT_WORKSPACE},
+            actor=f"agent:{agent}",
+        )
+        return self._say(conversation, message, now, assigns=self.switches.business_message_assigns)
+
+    def agent_solves(self, conversation_id: str, now: datetime, agent: str = "Ada") -> Ticket:
+        """An agent solves the ticket. Control stays where it is until the ticket is closed."""
+        ticket = self._ticket(conversation_id)
+        ticket.status = TicketStatus.SOLVED
+        self._record_ticket(ticket, f"agent:{agent}", "solved", now)
+        return ticket
+
+    def close_ticket(self, conversation_id: str, now: datetime) -> Ticket:
+        """The ticket reaches Closed (by default 4 days after Solved): control leaves the agent workspace."""
+        ticket = self._ticket(conversation_id)
+        ticket.status = TicketStatus.CLOSED
+        ticket.session_over = True
+        self._record_ticket(ticket, PLATFORM, "closed", now)
+        self._finish_session(ticket, now, "ticket:closed", "ticketClosed", Cause.TICKET_CLOSED)
+        return ticket
+
+    def transfer_to_email(self, conversation_id: str, now: datetime, agent: str = "Ada") -> Ticket:
+        """The ticket goes on by e-mail: control leaves the agent workspace."""
+        ticket = self._ticket(conversation_id)
+        ticket.session_over = True
+        self._record_ticket(ticket, f"agent:{agent}", "transferred to e-mail", now)
+        self._finish_session(ticket, now, "ticket:transfer:email", "transferToEmail", Cause.TRANSFER_TO_EMAIL)
+        return ticket
+
+    def agent_ends(self, conversation_id: str, now: datetime, agent: str = "Ada") -> Ticket:
+        """An agent ends the session: released, or passed on in pass mode. No system message tells it."""
+        ticket = self._ticket(conversation_id)
+        conversation = self._see(conversation_id)
+        if not self._workspace_holds(conversation):
+            raise NotPossibleError("The agent workspace does not have the conversation.")
+        ticket.session_over = True
+        self._record_ticket(ticket, f"agent:{agent}", "session ended", now)
+        passes = self.switches.mode == "pass" and self.switches.agent_end_in_pass == "passed"
+        self._give_up(conversation, now, Cause.AGENT_ENDED, passes=passes)
+        return ticket
+
+    def _finish_session(self, ticket: Ticket, now: datetime, activity: str, reason: str, cause: Cause) -> None:
+        """The system message and the move of control that end a session, in the order that the switch gives."""
+        conversation = self.conversations.get(ticket.conversation_id)
+        if conversation is None or not self._workspace_holds(conversation):
+            return
+        source: Json = {"type": AGENT_WORKSPACE}
+        author: Json = {"type": "business", "subtypes": ["activity"]}
+        text = activity.replace(":", " ")
+        if self.switches.end_order == "message_first":
+            self._system_says(conversation, activity, text, author, source, now)
+        self._give_up(conversation, now, cause, passes=self.switches.mode == "pass", reason=reason)
+        if self.switches.end_order == "control_first":
+            self._system_says(conversation, activity, text, author, source, now)
+
+    def _system_says(
+        self,
+        conversation: Conversation,
+        activity: str,
+        text: str,
+        author: Json,
+        source: Json,
+        now: datetime,
+        *,
+        webhook: bool = True,
+    ) -> None:
+        message = Message(
+            id=self._ids(),
+            received=now,
+            author=author,
+            content={"type": "text", "text": text},
+            source=source,
+            actor=PLATFORM,
+            activity={"type": activity},
+        )
+        self._say(conversation, message, now, assigns=self.switches.system_message_assigns, webhook=webhook)
+
+    def _give_up(
+        self,
+        conversation: Conversation,
+        now: datetime,
+        cause: Cause,
+        *,
+        passes: bool,
+        reason: str | None = None,
+        webhook: bool = True,
+    ) -> None:
+        """The platform takes control from the active one: to nobody, or to its `next`."""
+        active = self.members.get(conversation.active or "")
+        if active is None:
+            return
+        to = active.next_id if passes and active.next_id in self.members else None
+        if passes and to is None and self.switches.pass_without_next == "stays":
+            return
+        self._move(conversation, to, now, PLATFORM, cause, reason=reason, webhook=webhook)
+
+    def _control_arrived(
+        self, conversation: Conversation, member: SwitchboardIntegration, metadata: Mapping[str, Any], now: datetime
+    ) -> None:
+        if member.integration_type != AGENT_WORKSPACE:
+            return
+        ticket = self.ticket_of(conversation.id)
+        if ticket is None or ticket.session_over or ticket.status is TicketStatus.CLOSED:
+            ticket = Ticket(len(self.tickets) + 1, conversation.id, now)
+            ticket.opened_after_end = conversation.ended_at is not None
+            ticket.message_ids = _copied(conversation, metadata.get("first_message_id"))
+            self.tickets.append(ticket)
+        for key, value in metadata.items():
+            if key.startswith(_FIELD):
+                ticket.fields[key.removeprefix(_FIELD)] = value
+            elif key.startswith(_SYSTEM_FIELD):
+                ticket.system_fields[key.removeprefix(_SYSTEM_FIELD)] = value
+        self._record_ticket(ticket, PLATFORM, "opened", now)
+
+    def _user_wrote(self, conversation: Conversation, now: datetime) -> None:
+        """A solved ticket is open again when the user writes while the workspace has control."""
+        ticket = self.ticket_of(conversation.id)
+        if ticket is None or ticket.status is not TicketStatus.SOLVED or not self._workspace_holds(conversation):
+            return
+        ticket.status = TicketStatus.OPEN
+        self._record_ticket(ticket, PLATFORM, "opened again", now)
+
+    def _ticket(self, conversation_id: str) -> Ticket:
+        ticket = self.ticket_of(conversation_id)
+        if ticket is None or ticket.status is TicketStatus.CLOSED:
+            raise NotPossibleError(f"Conversation {conversation_id} has no open ticket.")
+        return ticket
+
+    def _workspace(self) -> SwitchboardIntegration | None:
+        return next((m for m in self.members.values() if m.integration_type == AGENT_WORKSPACE), None)
+
+    def _workspace_holds(self, conversation: Conversation) -> bool:
+        active = self.members.get(conversation.active or "")
+        return active is not None and active.integration_type == AGENT_WORKSPACE
+
+    def _record_ticket(self, ticket: Ticket, actor: str, what: str, now: datetime) -> None:
+        conversation = self.conversations.get(ticket.conversation_id)
+        detail = {"ticket": ticket.number, "fields": dict(ticket.fields), **ticket.system_fields}
+        self._record(Kind.TICKET, now, conversation, actor, text=what, detail=detail)
+
+
+def _copied(conversation: Conversation, first_message_id: object) -> tuple[str, ...]:
+    """The messages that reach the ticket: from `first_message_id` on, else the newest 10."""
+    ids = [message.id for message in conversation.messages]
+    if first_message_id in ids:
+        return tuple(ids[ids.index(str(first_message_id)) :])
+    return tuple(ids[-_COPIED:])

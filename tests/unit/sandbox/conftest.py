@@ -1,0 +1,82 @@
+"""A small world for the model's tests: an account, a clock that is turned by hand, and callers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bot.sandbox import (
+    ANSWERS,
+    BOT,
+    WORKSPACE,
+    Caller,
+    Conversation,
+    Ids,
+    Switchboard,
+    Switches,
+    standard_switchboard,
+)
+
+Event = dict[str, Any]
+
+
+class World:
+    """An account, its callers, and the time."""
+
+    def __init__(self, *, untouched: bool = False, message_limit: int = 30_000, **switches: Any) -> None:
+        self.switches = Switches(**switches)
+        self.board: Switchboard = standard_switchboard(
+            self.switches, Ids(7), untouched=untouched, message_limit=message_limit
+        )
+        self.bot, self.desk, self.answers = (self.board.member(name) for name in (BOT, WORKSPACE, ANSWERS))
+        self.bot_key = Caller("int_bot", "integration", self.bot.integration_id)
+        self.desk_key = Caller("int_desk", "integration", self.desk.integration_id)
+        self.app_key = Caller("app_key", "app")
+        self.user = self.board.create_user("Sam")
+        self._now = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+    @property
+    def now(self) -> datetime:
+        """The time; each look is a second later."""
+        self._now += timedelta(seconds=1)
+        return self._now
+
+    def conversation(self, holder: str | None = BOT) -> Conversation:
+        """A conversation in which the user has written, held by `holder`; its events so far are taken away."""
+        conversation = self.board.create_conversation(self.user, "message", now=self.now)
+        self.board.user_says(conversation.id, "hello", now=self.now)
+        if holder is None:
+            self.board.release_control(conversation.id, self.app_key, self.now)
+        elif holder != BOT:
+            self.board.pass_control(conversation.id, self.app_key, holder, self.now)
+        self.events()
+        return conversation
+
+    def events(self) -> list[Event]:
+        """What the bot has heard since the last look."""
+        return [dict(d.event) for d in self.board.drain() if d.integration_id == self.bot.integration_id]
+
+    def types(self) -> list[str]:
+        """The types of these events."""
+        return [event["type"] for event in self.events()]
+
+    def says(self, conversation: Conversation, text: str, **more: Any) -> dict[str, Any]:
+        """The bot posts a text."""
+        body = {"author": {"type": "business"}, "content": {"type": "text", "text": text}, **more}
+        answer = self.board.post_message(conversation.id, self.bot_key, body, self.now)
+        return answer["messages"][0] if answer["messages"] else {}
+
+
+@pytest.fixture
+def world() -> World:
+    """The most documented reading of everything."""
+    return World()
+
+
+@pytest.fixture
+def worlds() -> Callable[..., World]:
+    """Makes a world with the given switches."""
+    return World
