@@ -1,0 +1,110 @@
+"""What a flow author writes with: the `flow` decorator, and the values that a flow gets."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bot.flows.chat import Chat
+
+FlowFunction = Callable[["Chat"], Awaitable[None]]
+
+
+class FlowError(Exception):
+    """What can go wrong in a flow, as its author sees it.
+
+    FlowError
+    ├── NoAnswer          the user did not answer in time
+    ├── CallFailed        a function run by `chat.call` kept failing
+    ├── JournalMismatch   the journal of a run no longer fits the flow's code
+    └── FlowMisuse        the flow asked for something that can't be: a limit, a wrong argument, two steps at once
+    """
+
+
+class NoAnswer(FlowError):
+    """The user did not answer in time."""
+
+
+class CallFailed(FlowError):
+    """A function run by `chat.call` failed in its last attempt; `error` is the exception's type and text."""
+
+    def __init__(self, function: str, error: str) -> None:
+        super().__init__(f"{function} failed: {error}")
+        self.function = function
+        self.error = error
+
+
+class JournalMismatch(FlowError):
+    """The journal holds another step than the code wants to take: the code changed while the run was under way."""
+
+    def __init__(self, flow: str, index: int, expected: str, found: str) -> None:
+        super().__init__(f"flow {flow!r}, journal entry {index}: the code wants {expected}, the journal has {found}")
+
+
+class FlowMisuse(FlowError):
+    """The flow asked for something that can't be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A named flow: one plain coroutine that takes a `Chat`."""
+
+    name: str
+    function: FlowFunction
+
+    async def __call__(self, chat: Chat) -> None:
+        """Run the flow; so one flow can be a part of another."""
+        await self.function(chat)
+
+
+def flow(name: str) -> Callable[[FlowFunction], Flow]:
+    """Make a coroutine function a flow with the name that the settings use."""
+    if not name:
+        raise FlowMisuse("a flow needs a name")
+
+    def made(function: FlowFunction) -> Flow:
+        return Flow(name, function)
+
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the user said or tapped.
+
+    Attributes:
+        text: the words, or the label of the tapped button; empty for pictures and the like.
+        payload: what a quick reply or a button carries; None for typed words.
+        message: the message (or postback) as the platform posted it.
+    """
+
+    text: str
+    payload: str | None = None
+    message: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """The end user: the platform's id, and the name where it is known."""
+
+    id: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """What began the flow.
+
+    Attributes:
+        kind: "message", "postback", "referral", "created", "handback" or "ended".
+        text: what the user said or tapped, where that began it.
+        payload: what the tapped button carries.
+        reason: of a handback, as the platform gives it ("ticketClosed", …).
+    """
+
+    kind: str
+    text: str = ""
+    payload: str | None = None
+    reason: str | None = None

@@ -1,0 +1,242 @@
+"""One turn of a flow over its journal: what has been done is answered from it, what is new is collected.
+
+No I/O happens here. Whoever runs the turn (`bot.engine`) takes the new entries and messages with `take`, stores them
+together, and reads `outcome` when the turn is over; `notify` is called whenever there is something to take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Never
+
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from bot.clock import Clock
+from bot.control.facts import FlowFailed, FlowHandedOver, FlowReleased, FlowReturned, FlowWaits
+from bot.flows.authoring import (
+    Answer,
+    Began,
+    CallFailed,
+    Flow,
+    FlowMisuse,
+    JournalMismatch,
+    NoAnswer,
+    User,
+)
+from bot.store.interface import JournalEntry
+
+Outcome = FlowWaits | FlowReturned | FlowFailed | FlowReleased | FlowHandedOver
+
+ENTRIES_LIMIT = 1000  # of one run; a flow that goes on and on is a flow that hangs
+JOURNAL_BYTES_LIMIT = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message that the flow has said in this turn: the API's message content, and the flow's metadata."""
+
+    content: dict[str, Any]
+    metadata: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Context:
+    """What a turn is told from outside.
+
+    Attributes:
+        conversation_id: the platform's id.
+        run_id: number of the run.
+        began: what began the flow.
+        user: the end user.
+        journal: the run's entries so far, the first of which says what began it.
+        answers: user input that no turn has taken yet, oldest first.
+        idle: how long an `ask` without a time-out waits.
+        history: reads the newest messages.
+    """
+
+    conversation_id: str
+    run_id: int
+    began: Began
+    user: User
+    journal: Sequence[JournalEntry]
+    answers: Sequence[Answer]
+    clock: Clock
+    idle: timedelta
+    history: Callable[[], Awaitable[list[dict[str, Any]]]]
+
+
+@dataclass(slots=True)
+class Turn:
+    """The journal of a run while its code runs once more from its first line."""
+
+    flow: Flow
+    context: Context
+    notify: Callable[[], None]
+    outcome: Outcome | None = None
+    _entries: list[JournalEntry] = field(default_factory=list)
+    _at: int = 1  # the first entry says what began the run
+    _bytes: int = 0
+    _taken_answers: int = 0
+    _new_entries: list[JournalEntry] = field(default_factory=list)
+    _new_said: list[Said] = field(default_factory=list)
+    _busy: str | None = None
+
+    def __post_init__(self) -> None:
+        self._entries = list(self.context.journal)
+
+    def take(self) -> tuple[list[JournalEntry], list[Said]]:
+        """What is new since the last time; it is to be stored in one transaction."""
+        taken = (self._new_entries, self._new_said)
+        self._new_entries, self._new_said = [], []
+        return taken
+
+    @property
+    def has_news(self) -> bool:
+        """Is there something to take?"""
+        return bool(self._new_entries or self._new_said)
+
+    def over(self, outcome: Outcome) -> None:
+        """The turn is over; the first outcome counts."""
+        self.outcome = self.outcome or outcome
+        self.notify()
+
+    async def say(self, contents: Sequence[Said]) -> None:
+        """Say messages, as one step."""
+        await self._unless_over()
+        if self._replayed("say") is None:
+            self._record("say")
+            self._new_said.extend(contents)
+
+    async def ask(self, contents: Sequence[Said], timeout: timedelta | None, *, fresh: bool) -> Answer:
+        """Say messages and wait for the user. Raises `NoAnswer`."""
+        with _Alone(self, "ask"):
+            await self._unless_over()
+            now = self.context.clock.now()
+            asked = self._replayed("ask")
+            if asked is None:
+                until = now + (self.context.idle if timeout is None else timeout)
+                skip = len(self.context.answers) if fresh else self._taken_answers
+                asked = self._record("ask", data={"until": until.isoformat()})
+                self._new_said.extend(contents)
+                self._taken_answers = skip
+            if (known := self._replayed("answer")) is None:
+                known = await self._answer(datetime.fromisoformat(asked.data["until"]), now)
+            if known.data is None:
+                raise NoAnswer("the user did not answer in time")
+            return Answer(**known.data)
+
+    async def _answer(self, until: datetime, now: datetime) -> JournalEntry:
+        if self._taken_answers < len(self.context.answers):
+            answer = self.context.answers[self._taken_answers]
+            self._taken_answers += 1
+            data = {"text": answer.text, "payload": answer.payload, "message": dict(answer.message)}
+            return self._record("answer", data=data)
+        if now < until:
+            await self._wait(until, wants_input=True)
+        return self._record("answer", data=None)
+
+    async def sleep(self, duration: timedelta) -> None:
+        """Go on later, on whichever worker."""
+        with _Alone(self, "sleep"):
+            await self._unless_over()
+            now = self.context.clock.now()
+            entry = self._replayed("sleep") or self._record("sleep", data={"until": (now + duration).isoformat()})
+            if self._replayed("slept") is not None:
+                return
+            until = datetime.fromisoformat(entry.data["until"])
+            if now < until:
+                await self._wait(until, wants_input=False)
+            self._record("slept")
+
+    async def call(self, name: str, function: Callable[[], Awaitable[Any]]) -> Any:
+        """Run a function and keep its result: it runs at least once, and never again once its result is stored.
+
+        The result comes back as its JSON form, on the first run as on every later one.
+        """
+        with _Alone(self, "call"):
+            await self._unless_over()
+            known = self._replayed("call", name)
+            if known is None:
+                try:
+                    data = {"result": _json_form(name, await function())}
+                except CallFailed as failed:
+                    data = {"error": failed.error}
+                await self._unless_over()
+                known = self._record("call", name, data)
+            if "error" in known.data:
+                raise CallFailed(name, known.data["error"])
+            return known.data["result"]
+
+    async def end(self, outcome: FlowReleased | FlowHandedOver) -> None:
+        """End the flow here and now."""
+        await self._unless_over()
+        self.over(outcome)
+        await self._forever()
+
+    def waits(self, *, wants_input: bool, until: datetime) -> FlowWaits:
+        """The outcome of a turn that waits."""
+        return FlowWaits(self.context.run_id, wants_input, until, self._taken_answers)
+
+    async def _wait(self, until: datetime, *, wants_input: bool) -> Never:
+        self.over(self.waits(wants_input=wants_input, until=until))
+        await self._forever()
+
+    async def _unless_over(self) -> None:
+        """A turn that is over takes no more steps, even where the flow's code catches its cancellation."""
+        if self.outcome is not None:
+            await self._forever()
+
+    async def _forever(self) -> Never:
+        """Wait to be cut off; a flow that catches its cancellation waits once more, and nobody waits for it."""
+        while True:
+            await asyncio.get_running_loop().create_future()
+
+    def _replayed(self, kind: str, key: str = "") -> JournalEntry | None:
+        """The journal's next entry, which must fit; None where the journal ends, and the step is new."""
+        if self._at >= len(self._entries):
+            return None
+        entry = self._entries[self._at]
+        if (entry.kind, entry.key) != (kind, key):
+            expected, found = f"{kind} {key}".strip(), f"{entry.kind} {entry.key}".strip()
+            raise JournalMismatch(self.flow.name, self._at, expected, found)
+        self._at += 1
+        return entry
+
+    def _record(self, kind: str, key: str = "", data: Any = None) -> JournalEntry:
+        self._bytes += len(str(data))
+        if self._at >= ENTRIES_LIMIT or self._bytes > JOURNAL_BYTES_LIMIT:
+            self.over(
+                FlowFailed(self.context.run_id, f"flow {self.flow.name!r} goes on for too long: {self._at} steps")
+            )
+            raise FlowMisuse(f"a run has at most {ENTRIES_LIMIT} steps and {JOURNAL_BYTES_LIMIT} bytes")
+        entry = JournalEntry(self.context.run_id, self._at, kind, key, data)
+        self._entries.append(entry)
+        self._new_entries.append(entry)
+        self._at += 1
+        self.notify()
+        return entry
+
+
+class _Alone:
+    """Steps are taken one after the other: the journal has an order, and so must the flow."""
+
+    def __init__(self, turn: Turn, step: str) -> None:
+        self._turn, self._step = turn, step
+
+    def __enter__(self) -> None:
+        if self._turn._busy:  # noqa: SLF001 - the turn's own guard
+            raise FlowMisuse(f"{self._step} while {self._turn._busy} is under way: await one step after the other")  # noqa: SLF001
+        self._turn._busy = self._step  # noqa: SLF001
+
+    def __exit__(self, *_: object) -> None:
+        self._turn._busy = None  # noqa: SLF001
+
+
+def _json_form(name: str, value: Any) -> Any:
+    try:
+        return to_jsonable_python(value)
+    except PydanticSerializationError:
+        raise FlowMisuse(f"the result of {name} has no JSON form: {type(value).__name__}") from None
