@@ -1,0 +1,1 @@
+"""Claim a conversation, take its turn, deliver its outbox, look again at what is due."""

@@ -1,0 +1,36 @@
+"""What the parts of the engine share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from bot.clock import Clock
+from bot.control.policy import Policy
+from bot.engine.delivery import Clients
+from bot.flows.catalogue import Catalogue
+from bot.signals import Observe, silent
+from bot.store.interface import Store
+
+LEASE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The engine's surroundings.
+
+    Attributes:
+        owner: this worker's name in leases, unlike any other's.
+        lease: how long a claim holds without being renewed.
+        fetch_every: how often a conversation at work looks for events that another process has stored.
+    """
+
+    store: Store
+    clients: Clients
+    policy: Policy
+    catalogue: Catalogue
+    clock: Clock
+    owner: str
+    observe: Observe = field(default=silent)
+    lease: timedelta = LEASE
+    fetch_every: timedelta = timedelta(seconds=1)

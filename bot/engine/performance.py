@@ -1,0 +1,167 @@
+"""A turn of a flow as a task: started from its journal, watched, and cut off without waiting for it."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from bot.control.facts import FlowFailed, FlowReturned
+from bot.control.state import Conversation, Run
+from bot.engine.context import Context
+from bot.flows.authoring import Answer, Began, FlowError, User
+from bot.flows.chat import Chat
+from bot.flows.turn import Context as TurnContext
+from bot.flows.turn import Turn
+from bot.store.interface import JournalEntry, StoredEvent
+from webhooks.events import ConversationMessage, ConversationPostback, Event, InvalidEvent, parse_event
+
+BEGAN = "began"
+
+_abandoned: set[asyncio.Task[None]] = set()  # cancelled flows that do not stop; kept so that they end quietly
+
+
+class Performance:
+    """One turn of one run.
+
+    Attributes:
+        run: the run that it belongs to.
+        turn: what the flow has done in it so far.
+    """
+
+    def __init__(self, run: Run, turn: Turn) -> None:
+        self.run = run
+        self.turn = turn
+        self._task = asyncio.get_running_loop().create_task(_perform(turn), name=f"flow {turn.flow.name}")
+
+    def cut_off(self) -> None:
+        """Stop the flow's code here and now; whether it obeys does not matter any more."""
+        self.turn.outcome = self.turn.outcome or FlowFailed(self.run.id, "stopped")
+        if not self._task.done():
+            self._task.cancel()
+            _abandoned.add(self._task)
+            self._task.add_done_callback(_abandoned.discard)
+
+
+async def _perform(turn: Turn) -> None:
+    run_id = turn.context.run_id
+    try:
+        await turn.flow(Chat(turn))
+    except asyncio.CancelledError:
+        turn.over(FlowFailed(run_id, "cancelled"))
+    except FlowError as error:
+        turn.over(FlowFailed(run_id, f"{type(error).__name__}: {error}"))
+    except BaseException as error:  # noqa: BLE001 - whatever a flow raises ends the flow, and nothing else
+        turn.over(FlowFailed(run_id, f"{type(error).__name__} at {_place(error)}"))
+    else:
+        turn.over(FlowReturned(run_id))
+
+
+def _place(error: BaseException) -> str:
+    """Where it was raised. What the exception says may quote the user, and is left out."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
+
+
+def prepare(
+    context: Context,
+    state: Conversation,
+    run: Run,
+    journal: list[JournalEntry],
+    events: Mapping[str, StoredEvent],
+    notify: Callable[[], None],
+) -> tuple[Performance | None, list[JournalEntry], FlowReturned | FlowFailed | None]:
+    """Begin a turn.
+
+    Returns:
+        The performance, the journal entries that begin the run (if this is its first turn), and instead of a
+        performance the outcome, where there is no flow to run.
+    """
+    first: list[JournalEntry] = []
+    if not journal:
+        flow = context.catalogue.route(run.purpose)
+        if flow is None:
+            return None, [], FlowReturned(run.id)
+        first = [JournalEntry(run.id, 0, BEGAN, flow.name, _beginning(run, events))]
+    name = (journal or first)[0].key
+    known = context.catalogue.flows.get(name)
+    if known is None:
+        return None, [], FlowFailed(run.id, f"there is no flow {name!r} any more")
+    data: dict[str, Any] = (journal or first)[0].data
+    turn = Turn(
+        known,
+        TurnContext(
+            conversation_id=state.id,
+            run_id=run.id,
+            began=Began(**data["began"]),
+            user=User(**data["user"]),
+            journal=[*journal, *first],
+            answers=[_answer(events.get(given.event_id)) for given in state.inputs],
+            clock=context.clock,
+            idle=context.policy.idle,
+            history=_History(context, state.id),
+        ),
+        notify,
+    )
+    return Performance(run, turn), first, None
+
+
+class _History:
+    """Reads the newest messages; a class so that the journal names it well."""
+
+    __qualname__ = "history"
+
+    def __init__(self, context: Context, conversation_id: str) -> None:
+        self._context, self._id = context, conversation_id
+
+    async def __call__(self) -> list[dict[str, Any]]:
+        page = await self._context.clients.any.list_messages(self._id)
+        return [dict(message) for message in page.messages]
+
+
+def _beginning(run: Run, events: Mapping[str, StoredEvent]) -> dict[str, Any]:
+    opening = run.opening
+    said = _answer(events.get(opening.event_id or ""))
+    return {
+        "began": {
+            "kind": opening.kind.value,
+            "text": said.text,
+            "payload": said.payload,
+            "reason": opening.reason,
+        },
+        "user": _user(events.get(opening.event_id or "")),
+    }
+
+
+def _parsed(stored: StoredEvent | None) -> Event | None:
+    try:
+        return parse_event(stored.body) if stored else None
+    except (InvalidEvent, ValidationError):
+        return None
+
+
+def _answer(stored: StoredEvent | None) -> Answer:
+    match _parsed(stored):
+        case ConversationMessage(payload=payload):
+            message = payload.message
+            raw = message.model_dump(mode="json", by_alias=True, exclude_none=True)
+            return Answer(message.content.text or "", message.content.payload, raw)
+        case ConversationPostback(payload=payload):
+            raw = payload.postback.model_dump(mode="json", by_alias=True, exclude_none=True)
+            return Answer("", payload.postback.payload, raw)
+        case _:
+            return Answer("")
+
+
+def _user(stored: StoredEvent | None) -> dict[str, Any]:
+    match _parsed(stored):
+        case ConversationMessage(payload=payload):
+            author = payload.message.author
+            return {"id": author.user_id, "name": author.display_name}
+        case ConversationPostback(payload=payload) if payload.user:
+            return {"id": payload.user.id, "name": None}
+        case _:
+            return {"id": None, "name": None}

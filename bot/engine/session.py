@@ -1,0 +1,345 @@
+"""A claimed conversation at work: facts in, state and effects out, until there is nothing to do now.
+
+Everything that a moment of work changes is one `Change`, saved before any of it is acted upon. So the process may die
+between any two lines here: what is stored says what is to be done next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from bot.control.commands import CloseDuty, Command, DropUnsent, Forget, Pass, Read, Release, Report
+from bot.control.draft import effect_id
+from bot.control.facts import Fact, TimePassed
+from bot.control.reading import facts_of
+from bot.control.rules import step
+from bot.control.state import RunStatus
+from bot.engine.context import Context
+from bot.engine.delivery import Delivery, Result
+from bot.engine.performance import Performance, prepare
+from bot.flows.turn import Said
+from bot.signals import Level, Signal
+from bot.store.interface import (
+    Change,
+    JournalEntry,
+    LeaseLost,
+    OutboxItem,
+    Say,
+    StoredEvent,
+    StoreError,
+    Typing,
+    Work,
+)
+from webhooks.events import InvalidEvent, event_time, event_user_ids, parse_event
+
+URGENT = frozenset({"duty_overdue", "no_app_key", "conversation_gone"})
+LEASE_MARGIN = timedelta(seconds=2)
+
+
+class Session:
+    """One conversation while this worker holds its lease."""
+
+    def __init__(self, context: Context, delivery: Delivery, work: Work) -> None:
+        self._context = context
+        self._delivery = delivery
+        self._lease = work.lease
+        self._state = work.state
+        self._events = {event.id: event for event in work.inputs}
+        self._outbox = list(work.outbox)
+        self._journal = list(work.journal)
+        self._new_events: list[StoredEvent] = list(work.events)
+        self._change = Change(work.state)
+        self._reports: list[Signal] = []
+        self._performance: Performance | None = None
+        self._under_way: tuple[OutboxItem, asyncio.Task[Result]] | None = None
+        self._dropped_under_way = False
+        self._signal = asyncio.Event()
+        self._events_waiting = False
+        self._stopping = False
+        self._dirty = False
+        self._fetch_at = context.clock.now() + context.fetch_every
+
+    def wake(self) -> None:
+        """New events of this conversation are in the inbox."""
+        self._events_waiting = True
+        self._signal.set()
+
+    def end_soon(self) -> None:
+        """Finish what is under way, start nothing more, and give the lease back."""
+        self._stopping = True
+        self._signal.set()
+
+    async def run(self) -> None:
+        """Work until nothing is to be done now, or something else has the conversation."""
+        try:
+            while True:
+                self._take_events(self._new_events)
+                self._take_result()
+                self._take_turn()
+                self._let_time_pass()
+                if await self._save():
+                    return
+                if not self._stopping:
+                    self._start_turn()
+                    self._start_delivery()
+                await self._wait()
+        except LeaseLost:
+            self._tell(Signal("lease_lost", Level.WARNING, self._state.id))
+        except StoreError as error:
+            self._tell(Signal("store_unavailable", Level.ERROR, self._state.id, {"error": str(error)}))
+        finally:
+            self._cut_off()
+            if self._under_way:
+                self._under_way[1].cancel()
+
+    # -- facts ---------------------------------------------------------------------------------------------------
+
+    def _take_events(self, events: Iterable[StoredEvent]) -> None:
+        """Let stored events take effect, in the order of their own times as far as they have any."""
+        readable = []
+        for stored in events:
+            self._dirty = True
+            try:
+                event = parse_event(stored.body)
+            except InvalidEvent as error:
+                self._change.set_aside.append((stored.id, str(error)))
+                self._tell(Signal("event_set_aside", Level.WARNING, self._state.id, {"reason": str(error)}))
+                continue
+            readable.append((event_time(event) or stored.received_at, stored, event))
+        for _, stored, event in sorted(readable, key=lambda item: item[0]):
+            before = (self._state, self._outbox[:], self._change, self._reports[:])
+            self._change = replace(
+                self._change,
+                add=self._change.add[:],
+                finish=self._change.finish[:],
+                closed_duties=self._change.closed_duties[:],
+            )
+            self._events[stored.id] = stored
+            try:
+                for fact in facts_of(event, stored.received_at):
+                    self._step(fact)
+            except Exception as error:  # noqa: BLE001 - a poisonous event must not hold up its conversation
+                self._state, self._outbox, self._change, self._reports = before
+                reason = f"internal error: {type(error).__name__}"
+                self._change.set_aside.append((stored.id, reason))
+                self._tell(Signal("event_set_aside", Level.ERROR, self._state.id, {"reason": reason}))
+            else:
+                self._change.handled.append(stored.id)
+                self._change.users |= event_user_ids(event)
+        self._new_events = []
+
+    def _step(self, fact: Fact) -> None:
+        self._state, commands = step(self._state, fact, self._context.clock.now(), self._context.policy)
+        self._dirty = True
+        for command in commands:
+            self._obey(command)
+        run = self._state.run
+        if self._performance and (run is None or run.id != self._performance.run.id):
+            self._cut_off()
+
+    def _obey(self, command: Command) -> None:
+        match command:
+            case Release() | Pass() | Read():
+                self._enqueue(command)
+            case DropUnsent(effect_id=None):
+                self._drop([item for item in self._outbox if isinstance(item.effect, Say | Typing)])
+            case DropUnsent(effect_id=revoked):
+                self._drop([item for item in self._outbox if item.id == revoked])
+            case CloseDuty(duty, proof):
+                self._change.closed_duties.append((duty, proof))
+                fields = {"action": duty.action.value, "attempts": duty.attempts, "proof": proof.how}
+                seconds = (proof.at - duty.since).total_seconds()
+                self._report(Signal("duty_closed", Level.INFO, self._state.id, {**fields, "seconds": seconds}))
+            case Forget():
+                self._change.forget = True
+            case Report(event, detail):
+                level = Level.ERROR if event in URGENT else Level.WARNING
+                self._report(Signal(event, level, self._state.id, {"detail": detail}))
+
+    def _let_time_pass(self) -> None:
+        due = self._state.waits_until
+        if due and due <= self._context.clock.now():
+            self._step(TimePassed())
+
+    # -- the outbox ----------------------------------------------------------------------------------------------
+
+    def _enqueue(self, effect: Release | Pass | Read | Say) -> None:
+        now = self._context.clock.now()
+        item = OutboxItem(effect, created_at=now, next_attempt=now, maybe_done=False)
+        self._outbox.append(item)
+        self._change.add.append(item)
+
+    def _drop(self, items: list[OutboxItem]) -> None:
+        """Take effects back. One that is under way can't be taken back, but is not tried again."""
+        for item in items:
+            if self._under_way and self._under_way[0].id == item.id:
+                self._dropped_under_way = True
+                continue
+            self._outbox.remove(item)
+            self._finish(item, "dropped")
+
+    def _finish(self, item: OutboxItem, outcome: str) -> None:
+        if any(new.id == item.id for new in self._change.add):
+            self._change.add = [new for new in self._change.add if new.id != item.id]
+        else:
+            self._change.finish.append((item.id, outcome))
+        self._dirty = True
+
+    def _next_item(self) -> OutboxItem | None:
+        """The effect that is next: in order, but a read waits for no message."""
+        reads = (item for item in self._outbox if isinstance(item.effect, Read))
+        return next(reads, None) or next(iter(self._outbox), None)
+
+    def _start_delivery(self) -> None:
+        now = self._context.clock.now()
+        while self._under_way is None and (item := self._next_item()) and item.next_attempt <= now:
+            if isinstance(item.effect, Say | Typing) and not self._state.may_say(item.effect.run_id):
+                self._drop([item])
+                continue
+            if now >= self._lease.until - LEASE_MARGIN:
+                raise LeaseLost("the lease is about to run out")
+            hurry = any(isinstance(behind.effect, Release | Pass) for behind in self._outbox)
+            task = asyncio.get_running_loop().create_task(
+                self._delivery.deliver(self._state.id, item, hurry=hurry), name=f"deliver {item.id}"
+            )
+            task.add_done_callback(lambda _: self._signal.set())
+            self._under_way = (item, task)
+            self._dropped_under_way = False
+
+    def _take_result(self) -> None:
+        if self._under_way is None or not self._under_way[1].done():
+            return
+        item, task = self._under_way
+        self._under_way = None
+        result = task.result()
+        self._tell(
+            Signal(
+                "effect_tried",
+                Level.DEBUG,
+                self._state.id,
+                {"effect": type(item.effect).__name__.lower(), "outcome": result.outcome or "again later"},
+            )
+        )
+        place = next((index for index, kept in enumerate(self._outbox) if kept.id == item.id), None)
+        if place is not None:
+            if result.again and not self._dropped_under_way:
+                self._outbox[place] = result.again
+                self._change.update.append(result.again)
+                self._dirty = True
+            else:
+                del self._outbox[place]
+                self._finish(item, result.outcome or "dropped while it was under way")
+        if result.fact:
+            self._step(result.fact)
+
+    # -- the flow ------------------------------------------------------------------------------------------------
+
+    def _start_turn(self) -> None:
+        run = self._state.run
+        if run is None or run.status is not RunStatus.READY or self._performance:
+            return
+        journal = [entry for entry in self._journal if entry.run_id == run.id]
+        self._performance, first, outcome = prepare(
+            self._context, self._state, run, journal, self._events, self._signal.set
+        )
+        self._note(first)
+        if outcome:
+            self._step(outcome)
+            self._signal.set()
+
+    def _take_turn(self) -> None:
+        """Take what the flow has done since the last time; it is saved together with its outcome."""
+        performance = self._performance
+        if performance is None:
+            return
+        entries, said = performance.turn.take()
+        self._note(entries)
+        for message in said:
+            self._say(performance.run.id, message)
+        if performance.turn.outcome:
+            self._cut_off()
+            self._step(performance.turn.outcome)
+
+    def _note(self, entries: list[JournalEntry]) -> None:
+        self._journal.extend(entries)
+        self._change.journal.extend(entries)
+        self._dirty = self._dirty or bool(entries)
+
+    def _say(self, run_id: int, said: Said) -> None:
+        self._state = replace(self._state, serial=self._state.serial + 1)
+        new = effect_id(self._state.id, self._state.serial)
+        self._enqueue(Say(new, run_id, said.content, said.metadata))
+
+    def _cut_off(self) -> None:
+        if self._performance:
+            self._performance.cut_off()
+            self._performance = None
+
+    # -- saving and waiting --------------------------------------------------------------------------------------
+
+    def _is_idle(self) -> bool:
+        """Is there nothing to do now? Then the lease goes back with the save."""
+        if self._stopping:
+            return self._under_way is None
+        run, now = self._state.run, self._context.clock.now()
+        due, item = self._state.waits_until, self._next_item()
+        return not (
+            self._performance
+            or self._under_way
+            or (run and run.status is RunStatus.READY)
+            or (due and due <= now)
+            or (item and item.next_attempt <= now)
+        )
+
+    async def _save(self) -> bool:
+        """Write what has changed. True if the lease went back with it: the work is over."""
+        if self._stopping:
+            self._cut_off()
+        idle = self._change.forget or (self._is_idle() and not self._events_waiting)
+        if idle and self._stopping:
+            self._change.update.extend(item for item in self._outbox if not item.maybe_done)
+        if self._dirty or idle:
+            self._change.state = self._state
+            self._change.release = idle
+            await self._context.store.save(self._lease, self._change, self._context.clock.now())
+            self._change, self._dirty = Change(self._state), False
+            for signal in self._reports:
+                self._tell(signal)
+            self._reports = []
+        return idle
+
+    async def _wait(self) -> None:
+        """Until something happens: the flow, the platform's answer, an event, a time."""
+        times = [self._fetch_at, self._renew_at]
+        times += [due for due in (self._state.waits_until,) if due]
+        item = self._next_item()
+        if item and self._under_way is None:
+            times.append(item.next_attempt)
+        seconds = (min(times) - self._context.clock.now()).total_seconds()
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._signal.wait()
+        except TimeoutError:
+            pass
+        self._signal.clear()
+        now = self._context.clock.now()
+        if now >= self._renew_at:
+            self._lease = await self._context.store.renew(self._lease, now + self._context.lease)
+        if self._events_waiting or now >= self._fetch_at:
+            self._events_waiting = False
+            self._fetch_at = now + self._context.fetch_every
+            self._new_events = await self._context.store.fetch(self._lease)
+
+    @property
+    def _renew_at(self) -> datetime:
+        return self._lease.until - self._context.lease * 2 / 3
+
+    def _report(self, signal: Signal) -> None:
+        """Tell once it is stored."""
+        self._reports.append(signal)
+
+    def _tell(self, signal: Signal) -> None:
+        self._context.observe(signal)

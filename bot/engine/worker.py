@@ -1,0 +1,118 @@
+"""Claims conversations that have something to be done, and sleeps until the next is due."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import timedelta
+
+from bot.control.policy import backoff
+from bot.engine.context import Context
+from bot.engine.delivery import Delivery
+from bot.engine.people import spread_app_events
+from bot.engine.session import Session
+from bot.signals import Level, Signal
+from bot.store.interface import StoreError
+
+POLL = timedelta(seconds=30)  # the safety net under wake-ups and due times
+STOP_PATIENCE = timedelta(seconds=8)
+
+
+class Worker:
+    """Takes the turns of conversations, each in a session of its own.
+
+    Args:
+        context: the engine's surroundings.
+        concurrency: how many conversations are at work at once.
+        poll: the longest time between two looks at the database. Short where another process takes the webhooks.
+    """
+
+    def __init__(self, context: Context, concurrency: int, poll: timedelta = POLL) -> None:
+        self._context = context
+        self._concurrency = concurrency
+        self._poll = poll
+        self._delivery = Delivery(context.clients, context.clock)
+        self._sessions: dict[str, tuple[Session, asyncio.Task[None]]] = {}
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._failures = 0
+
+    def wake(self, conversation_ids: Iterable[str | None]) -> None:
+        """Events of these conversations are in the inbox (None: of no single one)."""
+        for conversation_id in conversation_ids:
+            at_work = self._sessions.get(conversation_id) if conversation_id else None
+            if at_work:
+                at_work[0].wake()
+            else:
+                self._wake.set()
+
+    def stop(self) -> None:
+        """Claim nothing more; `run` returns when what is at work has been given back."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until `stop`."""
+        try:
+            while not self._stopping:
+                self._wake.clear()
+                await self._wait(await self._round())
+        finally:
+            await self._end_sessions()
+
+    async def _round(self) -> timedelta:
+        """Claim what can be claimed, and say how long there is nothing more to claim."""
+        try:
+            await spread_app_events(self._context)
+            free = self._concurrency - len(self._sessions)
+            if free <= 0:
+                return self._poll
+            now = self._context.clock.now()
+            works = await self._context.store.claim(
+                owner=self._context.owner, now=now, lease=self._context.lease, limit=free
+            )
+            for work in works:
+                self._start(Session(self._context, self._delivery, work), work.lease.conversation_id)
+            if len(works) == free:
+                return self._poll
+            due = await self._context.store.next_due(now)
+        except StoreError as error:
+            self._failures += 1
+            self._context.observe(Signal("store_unavailable", Level.ERROR, fields={"error": str(error)}))
+            return backoff(self._failures, self._context.owner, cap=self._poll)
+        self._failures = 0
+        return min(self._poll, max(due - self._context.clock.now(), timedelta(0))) if due else self._poll
+
+    async def _wait(self, pause: timedelta) -> None:
+        try:
+            async with asyncio.timeout(pause.total_seconds()):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    def _start(self, session: Session, conversation_id: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._work(session, conversation_id), name=conversation_id)
+        self._sessions[conversation_id] = (session, task)
+
+    async def _work(self, session: Session, conversation_id: str) -> None:
+        try:
+            await session.run()
+        except Exception as error:  # noqa: BLE001 - one conversation's trouble must not stop the others
+            fields = {"error": type(error).__name__}
+            self._context.observe(Signal("session_failed", Level.ERROR, conversation_id, fields))
+        finally:
+            at_work = self._sessions.get(conversation_id)
+            if at_work and at_work[0] is session:  # not if its lease ran out and the conversation was claimed again
+                del self._sessions[conversation_id]
+            self._wake.set()
+
+    async def _end_sessions(self) -> None:
+        """Let what is being delivered end, within bounds; what is left is taken over from the database later."""
+        for session, _ in self._sessions.values():
+            session.end_soon()
+        tasks = [task for _, task in self._sessions.values()]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=STOP_PATIENCE.total_seconds())
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
