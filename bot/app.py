@@ -1,0 +1,184 @@
+"""The composition root: which parts run in which process, how they start and how they stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from aiohttp import web
+
+from bot.clock import Clock, SystemClock
+from bot.engine.context import Context
+from bot.engine.delivery import Clients
+from bot.engine.worker import Worker
+from bot.flows.catalogue import Catalogue, UnknownFlow, load_flows
+from bot.observability import Metrics, both, log_signal
+from bot.settings import Settings, SettingsProblem
+from bot.signals import Observe, Signal
+from bot.store import StoreError, open_store
+from bot.store.interface import Store
+from bot.sunshine import Credentials, SunshineClient
+from webhooks.inbox import GroupCommit, NewEvent
+from webhooks.intake import Intake, web_handler
+from webhooks.security import Secrets
+
+WEBHOOK_PATH = "/webhooks/sunshine"
+POLL_ALONE = timedelta(seconds=30)  # web and worker in one process: every event wakes the worker
+POLL_APART = timedelta(milliseconds=500)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What runs in this process."""
+
+    web: bool = True
+    worker: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The bot, up and running; `port` is None where no web part runs."""
+
+    store: Store
+    port: int | None
+
+
+def catalogue_of(settings: Settings) -> Catalogue:
+    """The flows of the settings. Raises `SettingsProblem`."""
+    try:
+        return Catalogue(load_flows(settings.flows), settings.opening_flow, settings.closing_flow)
+    except UnknownFlow as error:
+        raise SettingsProblem([str(error)]) from None
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings,
+    parts: Parts = Parts(),
+    *,
+    clock: Clock | None = None,
+    hooks: Sequence[Observe] = (log_signal,),
+) -> AsyncIterator[Running]:
+    """The bot of these settings, from start to an orderly stop.
+
+    Raises:
+        SettingsProblem: flows that are not there.
+        StoreError: the database can't be used.
+    """
+    clock = clock or SystemClock()
+    metrics = Metrics()
+    observe = both(*hooks, metrics.on_signal)
+    catalogue = catalogue_of(settings)
+    async with AsyncExitStack() as stack:
+        store = open_store(settings.database_url)
+        await store.start()
+        stack.push_async_callback(store.stop)
+        worker: Worker | None = None
+        if parts.worker:
+            worker = await _start_worker(stack, settings, parts, store, catalogue, clock, observe, metrics)
+        port = await _start_web(stack, settings, store, worker, clock, metrics) if parts.web else None
+        observe(Signal("started", fields={"web": parts.web, "worker": parts.worker, "port": port}))
+        try:
+            yield Running(store, port)
+        finally:
+            observe(Signal("stopping"))
+
+
+async def _start_worker(
+    stack: AsyncExitStack,
+    settings: Settings,
+    parts: Parts,
+    store: Store,
+    catalogue: Catalogue,
+    clock: Clock,
+    observe: Observe,
+    metrics: Metrics,
+) -> Worker:
+    clients = await _clients(stack, settings, metrics)
+    owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    context = Context(store, clients, settings.policy, catalogue, clock, owner, observe)
+    worker = Worker(context, settings.worker_concurrency, POLL_ALONE if parts.web else POLL_APART)
+    task = asyncio.get_running_loop().create_task(worker.run(), name="worker")
+
+    async def stop() -> None:
+        worker.stop()
+        await task
+
+    stack.push_async_callback(stop)
+    return worker
+
+
+async def _clients(stack: AsyncExitStack, settings: Settings, metrics: Metrics) -> Clients:
+    keys = {
+        "integration": (settings.sunshine_key_id, settings.sunshine_key_secret)
+        if settings.has_integration_key
+        else None,
+        "app": (settings.sunshine_app_key_id, settings.sunshine_app_key_secret) if settings.has_app_key else None,
+    }
+    if settings.has_app_key and not settings.sunshine_app_key_id:
+        keys["app"] = (settings.sunshine_key_id, settings.sunshine_key_secret)
+    made: dict[str, SunshineClient | None] = {"integration": None, "app": None}
+    for name, key in keys.items():
+        if key:
+            client = SunshineClient(
+                settings.sunshine_base_url,
+                settings.sunshine_app_id,
+                Credentials(key[0], key[1].get_secret_value()),
+                observe=metrics.on_call,
+            )
+            made[name] = await stack.enter_async_context(client)
+    return Clients(made["integration"], made["app"])
+
+
+async def _start_web(
+    stack: AsyncExitStack,
+    settings: Settings,
+    store: Store,
+    worker: Worker | None,
+    clock: Clock,
+    metrics: Metrics,
+) -> int:
+    def on_stored(events: Sequence[NewEvent]) -> None:
+        if worker:
+            worker.wake({event.conversation_id for event in events})
+
+    inbox = GroupCommit(store.receive, on_stored=on_stored, unavailable=(StoreError, OSError))
+    stack.push_async_callback(inbox.stop)
+    accepted = Secrets([secret.get_secret_value() for secret in settings.sunshine_webhook_secret])
+    intake = Intake(inbox, accepted, clock.now, metrics.on_receipt)
+    app = web.Application()
+    app.router.add_post(WEBHOOK_PATH, web_handler(intake))
+    _add_health(app, store, clock, metrics)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
+    await site.start()
+    port: int = runner.addresses[0][1]
+    return port
+
+
+def _add_health(app: web.Application, store: Store, clock: Clock, metrics: Metrics) -> None:
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="alive\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        try:
+            await store.ping()
+        except StoreError as error:
+            return web.Response(text=f"not ready: {error}\n", status=503)
+        return web.Response(text="ready\n")
+
+    async def show_metrics(_: web.Request) -> web.Response:
+        page = metrics.show(await store.counts(clock.now()))
+        return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", show_metrics)

@@ -1,0 +1,25 @@
+"""The command line: one file a command."""
+
+from __future__ import annotations
+
+import typer
+
+from bot.cli import demo, migrate, serve
+
+app = typer.Typer(
+    name="switchboard-bot",
+    help="A custom bot for Zendesk messaging that guarantees that control of an ended conversation is released.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.command("serve")(serve.serve)
+app.command("web")(serve.web)
+app.command("worker")(serve.worker)
+app.command("migrate")(migrate.migrate)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

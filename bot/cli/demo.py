@@ -1,0 +1,221 @@
+"""`demo`: sandbox and bot in one process, scripted users in both modes over real HTTP, and a closing table."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bot.app import WEBHOOK_PATH, running
+from bot.observability import configure_logs
+from bot.sandbox.history import Cause, Entry, Kind
+from bot.sandbox.sandbox import Sandbox
+from bot.sandbox.stories import STORIES, Story
+from bot.sandbox.switches import Switches
+from bot.sandbox.users import Visitor
+from bot.settings import load_settings
+from bot.store import Store, migrate
+
+PATIENCE = 20.0  # seconds for each story, and again for its proof
+LANES = ("cyan", "magenta", "yellow", "green", "blue", "bright_red", "bright_cyan", "bright_magenta")
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """One row of the closing table.
+
+    Attributes:
+        seconds: from the user's end to nobody being active; None while somebody is.
+        proof: how the bot knows it; empty without proof.
+    """
+
+    conversation: str
+    mode: str
+    story: str
+    ended_with: str
+    released_by: str
+    seconds: float | None
+    proof: str
+    problem: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Is it closed, and proven so?"""
+        return self.seconds is not None and bool(self.proof) and not self.problem
+
+
+def demo(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the closing table as JSON, and nothing else.")] = False,
+) -> None:
+    """Play sixteen conversations against the bot on this machine, and show that each ended one is closed."""
+    configure_logs("console", "ERROR")
+    rows = asyncio.run(_play_all(Console(quiet=as_json, highlight=False)))
+    if as_json:
+        typer.echo(json.dumps([asdict(row) | {"ok": row.ok} for row in rows], indent=2))
+    else:
+        _show(rows, Console(highlight=False))
+    if not all(row.ok for row in rows):
+        raise typer.Exit(1)
+
+
+async def _play_all(console: Console) -> list[Closed]:
+    console.print("[bold]switchboard-bot demo[/bold]: sandbox and bot on loopback, both control modes at once\n")
+    with tempfile.TemporaryDirectory() as folder:
+        both = await asyncio.gather(*(_play_mode(mode, Path(folder), console) for mode in ("release", "pass")))
+    return [row for rows in both for row in rows]
+
+
+async def _play_mode(mode: str, folder: Path, console: Console) -> list[Closed]:
+    switches = Switches(mode="pass" if mode == "pass" else "release")
+    async with Sandbox(switches=switches, time_scale=0.05) as sandbox:
+        database_url = f"sqlite:///{folder}/{mode}.db"
+        migrate(database_url)
+        environment = {name.lower(): value for name, value in sandbox.settings_for_bot().items()}
+        settings = load_settings(
+            _env_file=None,
+            **environment,
+            database_url=database_url,
+            host="127.0.0.1",
+            port=0,
+            flows=["bot.sandbox.demo_flows", "bot.flows.survey"],
+            opening_flow="demo",
+            closing_flow="survey",
+            flow_idle_timeout="3s",
+            closing_timeout="2s",
+            release_grace="1s",
+        )
+        async with running(settings, hooks=()) as bot:
+            sandbox.connect(f"http://127.0.0.1:{bot.port}{WEBHOOK_PATH}")
+            timeline = _Timeline(sandbox, mode, console)
+            return list(
+                await asyncio.gather(
+                    *(_play(story, sandbox, bot.store, mode, timeline, number) for number, story in enumerate(STORIES))
+                )
+            )
+
+
+async def _play(story: Story, sandbox: Sandbox, store: Store, mode: str, timeline: _Timeline, number: int) -> Closed:
+    await asyncio.sleep(number * 0.05)
+    visitor = sandbox.visitor(f"Visitor {number + 1}")
+    problem = ""
+    try:
+        await visitor.opens()
+        timeline.follow(visitor, number)
+        await story.play(sandbox, visitor)
+    except TimeoutError as error:
+        problem = str(error)
+    proof = await _proof(store, visitor, PATIENCE)
+    return _row(story, sandbox, visitor, mode, proof, problem)
+
+
+async def _proof(store: Store, visitor: Visitor, patience: float) -> str:
+    """Ask the bot's database for the proof, until there is one or patience ends."""
+    for _ in range(int(patience * 10)):
+        known = await store.find(visitor.conversation_id)
+        if known and known.ended and known.ended.proof:
+            return known.ended.proof.how
+        await asyncio.sleep(0.1)
+    return ""
+
+
+def _row(story: Story, sandbox: Sandbox, visitor: Visitor, mode: str, proof: str, problem: str) -> Closed:
+    history = sandbox.switchboard.history
+    entries = history.of(visitor.conversation_id)
+    end = next((entry for entry in entries if entry.kind is Kind.ENDED), None)
+    seconds, released_by, ended_with = None, "", ""
+    if end is not None:
+        before = [entry for entry in entries if entry.number < end.number and entry.kind is Kind.HOLDER]
+        ended_with = (before[-1].holder if before else None) or "nobody"
+        moves = [entry for entry in entries if entry.kind is Kind.HOLDER and entry.number > end.number]
+        if not sandbox.switchboard.is_open(visitor.conversation_id):
+            seconds = round((moves[-1].at - end.at).total_seconds(), 2) if moves else 0.0
+            released_by = _actor(moves[-1], sandbox) if moves else "nobody was active"
+    return Closed(visitor.conversation_id, mode, story.title, ended_with, released_by, seconds, proof, problem)
+
+
+def _actor(entry: Entry, sandbox: Sandbox) -> str:
+    if entry.actor == sandbox.integration_key.id:
+        return "bot"
+    if entry.actor == sandbox.app_key.id:
+        return "bot (app key)"
+    return "platform"
+
+
+class _Timeline:
+    """Prints what happens on the platform, a line each, as it happens."""
+
+    def __init__(self, sandbox: Sandbox, mode: str, console: Console) -> None:
+        self._console = console
+        self._mode = mode
+        self._sandbox = sandbox
+        self._began = sandbox.clock.now()
+        self._lanes: dict[str, tuple[str, str]] = {}
+        sandbox.observers.append(self._noticed)
+
+    def follow(self, visitor: Visitor, number: int) -> None:
+        """Show a visitor's conversation."""
+        self._lanes[visitor.conversation_id] = (f"{self._mode}/{number + 1}", LANES[number % len(LANES)])
+
+    def _noticed(self, entry: Entry) -> None:
+        lane = self._lanes.get(entry.conversation_id or "")
+        said = _in_words(entry, self._sandbox)
+        if lane is None or said is None:
+            return
+        name, colour = lane
+        self._console.print(
+            Text.assemble((f"{_since(self._began, entry.at):6.2f}s ", "dim"), (f"{name:<10}", colour), said)
+        )
+
+
+def _since(began: datetime, at: datetime) -> float:
+    return (at - began).total_seconds()
+
+
+def _in_words(entry: Entry, sandbox: Sandbox) -> Text | None:
+    match entry.kind:
+        case Kind.MESSAGE if entry.text:
+            who = "user" if entry.actor.startswith("user") else "agent" if entry.actor.startswith("agent") else "bot"
+            return Text(f"{who}: {entry.text}")
+        case Kind.HOLDER:
+            now = entry.holder or "nobody"
+            how = f"{_actor(entry, sandbox)}, {entry.cause}" if entry.cause in _BY_API else str(entry.cause)
+            return Text(f"→ {now} is active ({how})", style="bold green" if entry.holder is None else "bold")
+        case Kind.ENDED:
+            return Text("■ the user ends the conversation", style="bold red")
+        case _:
+            return None
+
+
+_BY_API = (Cause.PASS, Cause.RELEASE)
+
+
+def _show(rows: list[Closed], console: Console) -> None:
+    table = Table(title="\nEvery ended conversation, and how it closed", title_justify="left")
+    for heading in ("", "mode", "conversation", "held by", "released by", "after", "proof"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(
+            "[green]closed[/green]" if row.ok else "[red]OPEN[/red]",
+            row.mode,
+            row.story,
+            row.ended_with,
+            row.released_by,
+            "" if row.seconds is None else f"{row.seconds:.2f} s",
+            row.proof.removeprefix("nobody is active, shown by "),
+        )
+    console.print(table)
+    for row in rows:
+        if not row.ok:
+            why = row.problem or ("somebody is still active" if row.seconds is None else "there is no proof")
+            console.print(f"[red]stays open[/red]: {row.conversation} ({row.mode}, {row.story}): {why}")
+    if all(row.ok for row in rows):
+        console.print(f"[green]All {len(rows)} ended conversations are closed, each with proof.[/green]")

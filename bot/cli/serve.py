@@ -1,0 +1,51 @@
+"""`serve`, `web`, `worker`: run the bot, or a part of it, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from bot.app import Parts, running
+from bot.cli.problems import refuse, settings_or_refuse
+from bot.observability import configure_logs
+from bot.settings import Settings, SettingsProblem
+from bot.store import StoreError, migrate
+
+
+def serve() -> None:
+    """Run the bot: takes webhooks and works on conversations, in one process."""
+    _run(Parts(web=True, worker=True))
+
+
+def web() -> None:
+    """Take webhooks only; a worker process works on the conversations."""
+    _run(Parts(web=True, worker=False))
+
+
+def worker() -> None:
+    """Work on conversations only; a web process takes the webhooks."""
+    _run(Parts(web=False, worker=True))
+
+
+def _run(parts: Parts) -> None:
+    settings = settings_or_refuse()
+    configure_logs(settings.log_format.value, settings.log_level.value)
+    try:
+        if settings.database_url.startswith("sqlite"):
+            migrate(settings.database_url)
+        asyncio.run(_until_told(settings, parts))
+    except SettingsProblem as error:
+        refuse(error.problems)
+    except (StoreError, ValueError) as error:
+        refuse([f"DATABASE_URL: {error}"])
+    except OSError as error:
+        refuse([f"HOST, PORT: can't listen on {settings.host}:{settings.port}: {error.strerror}"])
+
+
+async def _until_told(settings: Settings, parts: Parts) -> None:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, told.set)
+    async with running(settings, parts):
+        await told.wait()

@@ -1,0 +1,204 @@
+"""Every setting, in one class: read from the environment and from `.env`, checked before anything starts."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from bot.control.modes import DEFAULT_PASS_TO, Mode, mode_named
+from bot.control.policy import Policy
+from bot.sunshine import check_base_url
+
+_DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>ms|s|m|h|d)?")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
+
+
+class SettingsProblem(Exception):
+    """The settings can't be used; `problems` has one line each, which says how to mend it."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def _duration(value: Any) -> Any:
+    """`15m`, `90s`, `1h`, `500ms` or plain seconds."""
+    if not isinstance(value, str):
+        return value
+    found = _DURATION.fullmatch(value.strip())
+    if found is None:
+        raise ValueError("give a duration like 90s, 15m or 1h")
+    return timedelta(seconds=float(found["number"]) * _SECONDS[found["unit"]])
+
+
+def _names(value: Any) -> Any:
+    """A comma-separated list."""
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+Required = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class ControlMode(StrEnum):
+    """The account's Conversation control setting."""
+
+    RELEASE = "release"
+    PASS = "pass"
+
+
+class LogFormat(StrEnum):
+    """How logs look: JSON for machines, coloured text for people."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    """The least level that is logged."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+class Settings(BaseSettings):
+    """The bot's settings; each field is the environment variable of the same name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", hide_input_in_errors=True
+    )
+
+    sunshine_base_url: Required
+    sunshine_app_id: Required
+    sunshine_key_id: str = ""
+    sunshine_key_secret: SecretStr = SecretStr("")
+    sunshine_app_key_id: str = ""
+    sunshine_app_key_secret: SecretStr = SecretStr("")
+    sunshine_switchboard_integration: Required
+    sunshine_webhook_secret: Annotated[list[SecretStr], NoDecode, BeforeValidator(_names)]
+    control_mode: ControlMode
+    pass_to: str = DEFAULT_PASS_TO
+    database_url: str = "sqlite:///switchboard-bot.db"
+    host: str = "0.0.0.0"  # noqa: S104 - the platform posts to it from outside
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    flows: Annotated[list[str], NoDecode, BeforeValidator(_names)] = ["bot.flows.triage", "bot.flows.survey"]
+    opening_flow: str = "triage"
+    closing_flow: str = ""
+    flow_idle_timeout: Duration = timedelta(minutes=15)
+    closing_timeout: Duration = timedelta(minutes=10)
+    release_grace: Duration = timedelta(seconds=15)
+    worker_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 100
+    retention_days: Annotated[int, Field(ge=1)] = 30
+    console_token: SecretStr = SecretStr("")
+    log_format: LogFormat = LogFormat.JSON
+    log_level: LogLevel = LogLevel.INFO
+    record_tape: str = ""
+
+    @field_validator("sunshine_base_url")
+    @classmethod
+    def _https(cls, value: str) -> str:
+        return check_base_url(value)
+
+    @field_validator("sunshine_webhook_secret")
+    @classmethod
+    def _some_secret(cls, value: list[SecretStr]) -> list[SecretStr]:
+        if not value:
+            raise ValueError("give the webhook's secret")
+        return value
+
+    @field_validator("flow_idle_timeout", "closing_timeout")
+    @classmethod
+    def _positive(cls, value: timedelta) -> timedelta:
+        if value < timedelta(seconds=1):
+            raise ValueError("give at least 1s")
+        return value
+
+    @model_validator(mode="after")
+    def _keys(self) -> Settings:
+        pairs = (
+            (self.sunshine_key_id, self.sunshine_key_secret, "SUNSHINE_KEY"),
+            (self.sunshine_app_key_id, self.sunshine_app_key_secret, "SUNSHINE_APP_KEY"),
+        )
+        for key_id, secret, name in pairs:
+            if bool(key_id) != bool(secret.get_secret_value()):
+                raise ValueError(f"{name}_ID and {name}_SECRET: give both or neither")
+        if not self.has_integration_key and not self.has_app_key:
+            raise ValueError("SUNSHINE_KEY_ID and SUNSHINE_KEY_SECRET: give the integration's API key (int_…)")
+        return self
+
+    @property
+    def has_integration_key(self) -> bool:
+        """Is SUNSHINE_KEY an integration's key, with which the platform refuses what is not ours?"""
+        return self.sunshine_key_id != "" and not self.sunshine_key_id.startswith("app_")
+
+    @property
+    def has_app_key(self) -> bool:
+        """Is there an app-scoped key, in its own setting or in place of the integration's?"""
+        return self.sunshine_app_key_id != "" or self.sunshine_key_id.startswith("app_")
+
+    @property
+    def mode(self) -> Mode:
+        """The control mode with its target."""
+        return mode_named(self.control_mode.value, self.pass_to)
+
+    @property
+    def policy(self) -> Policy:
+        """What the rules of control are told."""
+        return Policy(
+            me=self.sunshine_switchboard_integration,
+            mode=self.mode,
+            opens=bool(self.opening_flow),
+            closes=bool(self.closing_flow),
+            integration_key=self.has_integration_key,
+            app_key=self.has_app_key,
+            grace=self.release_grace,
+            idle=self.flow_idle_timeout,
+            closing=self.closing_timeout,
+        )
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from the environment and `.env`.
+
+    Raises:
+        SettingsProblem: one line a problem, without values.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsProblem([_line(dict(problem)) for problem in error.errors(include_input=False)]) from None
+
+
+def _line(problem: dict[str, Any]) -> str:
+    where = str(problem["loc"][0]).upper() if problem["loc"] else ""
+    if problem["type"] in ("missing", "string_too_short"):
+        return f"{where}: is not set. {_HINTS.get(where, 'Set it in the environment or in .env.')}"
+    says = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {says}" if where else says
+
+
+_HINTS = {
+    "SUNSHINE_BASE_URL": "Set it to https://<subdomain>.zendesk.com/sc",
+    "SUNSHINE_APP_ID": "Admin Center > Apps and integrations > Conversations API shows it.",
+    "SUNSHINE_SWITCHBOARD_INTEGRATION": "Set it to the id or name of the bot's switchboard integration.",
+    "SUNSHINE_WEBHOOK_SECRET": "Set it to the secret that the webhook was made with.",
+    "CONTROL_MODE": "Set it to 'release' or 'pass', as in Admin Center > Channels > Messaging > Manage settings "
+    "> Conversation control.",
+}
