@@ -1,0 +1,373 @@
+"""The real intake, store, engine and client against the sandbox's model, in one thread and in virtual time.
+
+`Stage` is the platform with its clock; a `Process` is one run of the bot's program on the stage's database. A process
+can be killed at any point and another one started: all that goes on is what was stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.clock import Clock
+from bot.control.modes import mode_named
+from bot.control.policy import Policy
+from bot.control.state import Conversation
+from bot.engine.context import Context
+from bot.engine.delivery import Clients
+from bot.engine.worker import Worker
+from bot.flows.catalogue import Catalogue
+from bot.replay.virtual_time import VirtualClock, VirtualTimeLoop
+from bot.sandbox.history import Kind
+from bot.sandbox.records import Ids
+from bot.sandbox.sandbox import Sandbox
+from bot.sandbox.switchboard import BOT, WORKSPACE
+from bot.sandbox.switches import Switches
+from bot.sandbox.transport import SandboxTransport
+from bot.signals import Observe, Signal, silent
+from bot.store import SqliteStore, StoreError
+from bot.store.interface import Change, Counts, Lease, Store, StoredEvent, Work
+from bot.sunshine import Credentials, SunshineClient
+from webhooks.inbox import GroupCommit, NewEvent
+from webhooks.intake import Intake
+from webhooks.security import Secrets
+
+SAFETY_NET = timedelta(hours=1)  # polls are for what wake-ups miss, and here none is missed
+URL = "http://127.0.0.1/webhooks/sunshine"
+
+
+class ProcessDied(BaseException):
+    """The bot's process is gone; raised wherever it would still do something."""
+
+
+@dataclass(slots=True)
+class Interference:
+    """What may go wrong around a process: each hook is asked at its point, and may delay, raise or kill.
+
+    Attributes:
+        store: before a store operation ("claim", "save", …); raise `Unavailable`, or sleep.
+        stored: after it was committed.
+        transaction: within a writing transaction of the database: "begin", "before_commit", "after_commit".
+    """
+
+    store: Callable[[Process, str], Coroutine[Any, Any, None]] | None = None
+    stored: Callable[[Process, str], Coroutine[Any, Any, None]] | None = None
+    transaction: Callable[[str], None] | None = None
+
+
+class Stage:
+    """The platform, the bot's database and the clock that they share.
+
+    Args:
+        loop: the virtual-time loop that runs all of it.
+        switches: how the platform behaves where its documents leave it open.
+        catalogue: the flows.
+        policy: the bot's settings; `me`, the mode and the target of passes are the sandbox's unless `keep_mode`.
+        batch: webhook events a delivery.
+    """
+
+    def __init__(
+        self,
+        loop: VirtualTimeLoop,
+        *,
+        switches: Switches | None = None,
+        catalogue: Catalogue | None = None,
+        policy: Policy | None = None,
+        keep_mode: bool = False,
+        batch: int = 1,
+    ) -> None:
+        self.loop = loop
+        self.clock: Clock = VirtualClock(loop)
+        switches = switches or Switches()
+        self.sandbox = Sandbox(switches=switches, clock=self.clock, ids=Ids(1), post=self._post, batch=batch)
+        self.sandbox.connect(URL)
+        self.catalogue = catalogue or Catalogue()
+        given = policy or Policy(me=BOT, closes=bool(self.catalogue.closing), app_key=True)
+        mode = given.mode if keep_mode else mode_named(switches.mode, WORKSPACE)
+        self.policy = replace(given, me=BOT, mode=mode)
+        self.store = SqliteStore(":memory:", inline=True, on_transaction=self._in_transaction)
+        self.interference = Interference()
+        self.processes: list[Process] = []
+        self.observe: Observe = silent
+
+    async def __aenter__(self) -> Stage:
+        """Open the database and let the platform send webhooks."""
+        await self.store.start()
+        await self.sandbox.sender.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End everything."""
+        await self.sandbox.sender.stop()
+        for process in self.processes:
+            process.kill()
+        await self.store.stop()
+
+    async def start_process(self, *, web: bool = True, worker: bool = True) -> Process:
+        """Start a run of the bot's program."""
+        process = Process(self, f"process-{len(self.processes) + 1}", web=web, worker=worker)
+        self.processes.append(process)
+        return process
+
+    @property
+    def alive(self) -> list[Process]:
+        """The processes that run."""
+        return [process for process in self.processes if process.is_alive]
+
+    async def _post(self, _: str, headers: Mapping[str, str], body: bytes) -> int:
+        webs = [process for process in self.alive if process.intake]
+        if not webs:
+            raise ConnectionRefusedError("no process takes webhooks")
+        return await webs[len(self.sandbox.sender.attempts) % len(webs)].post(headers, body)
+
+    async def wait(self, duration: timedelta) -> None:
+        """Let time pass."""
+        await asyncio.sleep(duration.total_seconds())
+
+    async def quiet(self, within: timedelta) -> bool:
+        """Let time pass until every conversation is at rest: nothing pending, owed or at stake. False: it never was."""
+        end = self.clock.now() + within
+        pause = timedelta(seconds=1)
+        while not (rests := await self.at_rest()) and self.clock.now() < end:
+            await self.wait(pause)
+            pause = min(pause * 1.5, timedelta(minutes=10))
+        return rests
+
+    async def at_rest(self) -> bool:
+        """Is nothing on its way, and does the bot owe nothing?"""
+        counts = await self.store.counts(self.clock.now())
+        if counts.owed or counts.inbox or counts.outbox or counts.ended_open or counts.held:
+            return False
+        return self.sandbox.sender.is_idle
+
+    def event_statuses(self) -> dict[str, str]:
+        """What became of each stored event: "pending", "handled" or "set_aside", by event id."""
+        connection = self.store._shared  # noqa: SLF001 - the checker looks at the database itself
+        return dict(connection.execute("SELECT id, status FROM inbox ORDER BY id")) if connection else {}
+
+    def _in_transaction(self, moment: str) -> None:
+        if self.interference.transaction:
+            self.interference.transaction(moment)
+
+    def ended(self) -> list[str]:
+        """Ids of the conversations that their users have ended."""
+        history = self.sandbox.switchboard.history
+        return [entry.conversation_id for entry in history if entry.kind is Kind.ENDED and entry.conversation_id]
+
+    async def state(self, conversation_id: str) -> Conversation | None:
+        """What the bot has stored of a conversation."""
+        return await self.store.find(conversation_id)
+
+
+class Process:
+    """One run of the bot's program, from its start to its end or death."""
+
+    def __init__(self, stage: Stage, name: str, *, web: bool, worker: bool) -> None:
+        self.stage = stage
+        self.name = name
+        self.is_alive = True
+        self.transport = SandboxTransport(stage.sandbox.api, stage.clock)
+        self.transport.faults = lambda request, moment: (
+            stage.sandbox.server.faults(request, moment) if stage.sandbox.server.faults else None
+        )
+        self.store = GuardedStore(self, stage.store)
+        self.clients = Clients(
+            self._client(stage.sandbox.integration_key) if stage.policy.integration_key else None,
+            self._client(stage.sandbox.app_key) if stage.policy.app_key else None,
+        )
+        self.context = Context(
+            self.store,
+            self.clients,
+            stage.policy,
+            stage.catalogue,
+            stage.clock,
+            name,
+            self._observe,
+            fetch_every=SAFETY_NET,
+        )
+        self.worker = Worker(self.context, concurrency=50, poll=SAFETY_NET) if worker else None
+        self.inbox = GroupCommit(self.store.receive, on_stored=self._stored, unavailable=(StoreError, OSError))
+        secrets = Secrets([stage.sandbox.secret])
+        self.intake = Intake(self.inbox, secrets, stage.clock.now) if web else None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        if self.worker:
+            self._spawn(self.worker.run())
+
+    async def post(self, headers: Mapping[str, str], body: bytes) -> int:
+        """Take a delivery, as `POST /webhooks/sunshine` does. Raises `ConnectionError` if the process dies over it."""
+        if self.intake is None or not self.is_alive:
+            raise ConnectionRefusedError(self.name)
+        task = self._spawn(self.intake.receive(headers, body))
+        try:
+            answer = await asyncio.shield(task)
+        except (ProcessDied, asyncio.CancelledError):
+            if self.is_alive:
+                raise
+            raise ConnectionResetError(self.name) from None
+        if not self.is_alive:
+            raise ConnectionResetError(self.name)
+        return int(answer.status)
+
+    def kill(self) -> None:
+        """End it here and now, as `kill -9` does: nothing that it would still do has an effect."""
+        self.is_alive = False
+        for task in self._tasks:
+            task.cancel()
+
+    async def stop(self) -> None:
+        """End it in good order, as SIGTERM does."""
+        if self.worker:
+            self.worker.stop()
+        await self.inbox.stop()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self.is_alive = False
+
+    def die_here(self) -> None:
+        """Kill the process at the point that calls this."""
+        self.kill()
+        raise ProcessDied(self.name)
+
+    def check_alive(self) -> None:
+        """Raise `ProcessDied` if the process is dead: its code may still run, but does nothing any more."""
+        if not self.is_alive:
+            raise ProcessDied(self.name)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # ProcessDied is expected, and everything else shows in the checks
+
+    def _client(self, key: Any) -> SunshineClient:
+        return SunshineClient(
+            "http://127.0.0.1",
+            self.stage.sandbox.app_id,
+            Credentials(key.id, key.secret),
+            transport=_GuardedTransport(self),
+            clock=self.stage.clock,
+        )
+
+    def _stored(self, events: Sequence[NewEvent]) -> None:
+        for process in self.stage.alive:
+            if process.worker:
+                process.worker.wake({event.conversation_id for event in events})
+
+    def _observe(self, signal: Signal) -> None:
+        if self.is_alive:
+            self.stage.observe(signal)
+
+
+class _GuardedTransport(SandboxTransport):
+    """The way from one process to the platform's API; a dead process gets no further."""
+
+    def __init__(self, process: Process) -> None:
+        super().__init__(process.stage.sandbox.api, process.stage.clock)
+        self._process = process
+        self.faults = process.transport.faults
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """Carry a request to the platform and its answer back."""
+        self._process.check_alive()
+        response = await super().handle_async_request(request)
+        self._process.check_alive()
+        return response
+
+
+class GuardedStore:
+    """The stage's database as one process sees it: with interference, and closed to a dead process."""
+
+    def __init__(self, process: Process, store: Store) -> None:
+        self._process = process
+        self._store = store
+
+    async def _guarded(self, operation: str, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        interference = self._process.stage.interference
+        self._process.check_alive()
+        if interference.store:
+            await interference.store(self._process, operation)
+            self._process.check_alive()
+        result = await work()
+        if interference.stored:
+            await interference.stored(self._process, operation)
+            self._process.check_alive()
+        return result
+
+    async def start(self) -> None:
+        """Nothing: the stage opens its database itself."""
+
+    async def stop(self) -> None:
+        """Nothing: the database outlives the process."""
+
+    async def receive(self, events: Sequence[NewEvent]) -> int:
+        """See `Store`."""
+        count: int = await self._guarded("receive", lambda: self._store_call("receive", events))
+        return count
+
+    async def claim(self, *, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Work]:
+        """See `Store`."""
+        works: list[Work] = await self._guarded(
+            "claim", lambda: self._store_call("claim", owner=owner, now=now, lease=lease, limit=limit)
+        )
+        return works
+
+    async def fetch(self, lease: Lease) -> list[StoredEvent]:
+        """See `Store`."""
+        events: list[StoredEvent] = await self._guarded("fetch", lambda: self._store_call("fetch", lease))
+        return events
+
+    async def save(self, lease: Lease, change: Change, now: datetime) -> None:
+        """See `Store`."""
+        await self._guarded("save", lambda: self._store_call("save", lease, change, now))
+
+    async def renew(self, lease: Lease, until: datetime) -> Lease:
+        """See `Store`."""
+        renewed: Lease = await self._guarded("renew", lambda: self._store_call("renew", lease, until))
+        return renewed
+
+    async def next_due(self, now: datetime) -> datetime | None:
+        """See `Store`."""
+        due: datetime | None = await self._guarded("next_due", lambda: self._store_call("next_due", now))
+        return due
+
+    async def app_events(self, limit: int) -> list[StoredEvent]:
+        """See `Store`."""
+        events: list[StoredEvent] = await self._guarded("app_events", lambda: self._store_call("app_events", limit))
+        return events
+
+    async def spread(self, event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> None:
+        """See `Store`."""
+        await self._guarded("spread", lambda: self._store_call("spread", event, conversation_ids, now))
+
+    async def set_aside(self, event_id: str, reason: str) -> None:
+        """See `Store`."""
+        await self._guarded("set_aside", lambda: self._store_call("set_aside", event_id, reason))
+
+    async def conversations_of(self, user_id: str) -> list[str]:
+        """See `Store`."""
+        ids: list[str] = await self._guarded("conversations_of", lambda: self._store_call("conversations_of", user_id))
+        return ids
+
+    async def find(self, conversation_id: str) -> Conversation | None:
+        """See `Store`."""
+        return await self._store.find(conversation_id)
+
+    async def counts(self, now: datetime) -> Counts:
+        """See `Store`."""
+        return await self._store.counts(now)
+
+    async def ping(self) -> None:
+        """See `Store`."""
+        await self._store.ping()
+
+    def _store_call(self, operation: str, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        call: Coroutine[Any, Any, Any] = getattr(self._store, operation)(*args, **kwargs)
+        return call

@@ -1,0 +1,181 @@
+"""Did the guarantee hold? Read from the platform's history and the database, not from what the bot believes.
+
+What the bot could not know does not count against it: an event that was never delivered, a change of control within
+the time that a request is under way. Everything else does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from bot.engine.delivery import EFFECT_KEY
+from bot.sandbox.history import Cause, Entry, Kind
+from bot.sandbox.switchboard import BOT
+from bot.simulation.play import Acknowledged, Called, Record
+
+REACTION = timedelta(seconds=2)  # from an acknowledged event to the bot's acting on it, at most
+
+
+def violations(record: Record) -> list[str]:
+    """All breaches of G1 to G5 in a run, each in a line that names the conversation."""
+    found = list(record.errors)
+    if not record.rests:
+        found.append("G1: the bot does not come to rest")
+    for conversation_id in record.holders:
+        checker = _Checker(record, conversation_id)
+        found += [f"{breach} ({conversation_id})" for breach in checker.breaches()]
+    found += [f"G4: an acknowledged event is lost: {gone}" for gone in _lost_events(record)]
+    found += [f"G4: an event never took effect: {key}" for key, status in record.inbox.items() if status == "pending"]
+    found += [f"G4: an event was set aside: {key}" for key, status in record.inbox.items() if status == "set_aside"]
+    found += [f"invariant: unsafe row {key}" for key, state in record.states.items() if not state.is_safe()]
+    return found
+
+
+def _lost_events(record: Record) -> Iterator[str]:
+    for known in record.acknowledged:
+        if known.event["id"] not in record.inbox:
+            yield known.event["id"]
+
+
+class _Checker:
+    """The checks of one conversation."""
+
+    def __init__(self, record: Record, conversation_id: str) -> None:
+        self._record = record
+        self._id = conversation_id
+        self._entries = [entry for entry in record.history if entry.conversation_id == conversation_id]
+        self._told = [known for known in record.acknowledged if _conversation_of(known) == conversation_id]
+        self._calls = [call for call in record.calls if f"/{conversation_id}" in call.path]
+        self._removed = any(entry.kind in (Kind.REMOVED, Kind.MERGED) for entry in self._entries)
+
+    def breaches(self) -> Iterator[str]:
+        """Everything that is wrong with the conversation."""
+        if not self._removed:
+            yield from self._given_up()
+        yield from self._robbed()
+        yield from self._out_of_turn()
+        yield from self._doubled()
+
+    # -- G1 --------------------------------------------------------------------------------------------------------
+
+    def _given_up(self) -> Iterator[str]:
+        """Nobody stays active after an end; the bot never stays active."""
+        holder = self._record.holders[self._id]
+        moved = [entry for entry in self._entries if entry.kind is Kind.HOLDER]
+        ended = bool(self._entries) and self._entries[-1].ended
+        state = self._record.states.get(self._id)
+        if holder is None:
+            told_of_end = any(_is_end(known) for known in self._told)
+            if ended and told_of_end and (state is None or not state.closed):
+                yield "G1: the conversation is closed, but the bot has no proof of it"
+            return
+        could_know = bool(moved) and self._could_know(moved[-1].at)
+        if holder == BOT and could_know:
+            yield "G1: the bot still holds control"
+        elif ended and could_know and self._record.scenario.app_key:
+            yield f"G1: the user has ended it, and {holder} is still active"
+        if state and state.closed:
+            yield f"G1: the bot has a proof, but {holder} is active"
+
+    def _could_know(self, moment: datetime) -> bool:
+        """Was the bot told anything of the conversation since then, or did it read it?"""
+        return any(_created(known) >= _floor(moment) for known in self._told if _created(known)) or any(
+            call.method == "GET" and call.at >= moment for call in self._calls
+        )
+
+    # -- G2 --------------------------------------------------------------------------------------------------------
+
+    def _robbed(self) -> Iterator[str]:
+        """The bot moves control away from another only after an end, and never against what it has just read."""
+        for entry in self._entries:
+            by_bot = entry.actor in (self._record.key, self._record.app_key)
+            if entry.kind is not Kind.HOLDER or not by_bot or entry.cause is Cause.SHORTHAND:
+                continue
+            if entry.before in (None, BOT):
+                continue
+            if entry.cause is Cause.RELEASE and entry.ended:
+                continue
+            since = max((e.at for e in self._entries if e.kind is Kind.HOLDER and e.number < entry.number))
+            read = max((c.at for c in self._calls if c.method == "GET" and c.at <= entry.at), default=None)
+            if read is None or read >= since:
+                yield f"G2: the bot took control from {entry.before} at {entry.at.time()}"
+
+    # -- G3 --------------------------------------------------------------------------------------------------------
+
+    def _out_of_turn(self) -> Iterator[str]:
+        for entry in self._spoken():
+            effect = entry.metadata.get(EFFECT_KEY)
+            sent = max((c.at for c in self._calls if _effect_of(c) == effect), default=entry.at)
+            if entry.holder != BOT and self._knew_since(self._lost_control(entry), sent):
+                yield f"G3: the bot spoke while {entry.holder or 'nobody'} was active: {entry.text!r}"
+            if entry.ended and "[open" in entry.text and self._knew_since(self._end_before(entry), sent, end=True):
+                yield f"G3: the bot spoke after the end: {entry.text!r}"
+
+    def _lost_control(self, entry: Entry) -> datetime:
+        moves = [e for e in self._entries if e.kind is Kind.HOLDER and e.number < entry.number and e.before == BOT]
+        return moves[-1].at if moves else entry.at
+
+    def _end_before(self, entry: Entry) -> datetime:
+        return [e for e in self._entries if e.kind is Kind.ENDED and e.number < entry.number][-1].at
+
+    def _knew_since(self, moment: datetime, sent: datetime, *, end: bool = False) -> bool:
+        """Had the bot been told of what happened then, long enough before it sent?"""
+        return any(
+            known.at + REACTION + self._paused_after(known.at) < sent
+            for known in self._told
+            if (created := _created(known)) and created >= _floor(moment) and (_is_end(known) if end else _not_bot(known))
+        )
+
+    def _paused_after(self, moment: datetime) -> timedelta:
+        return sum((till - since for since, till in self._record.paused if till >= moment), timedelta(0))
+
+    # -- G4, G5 ----------------------------------------------------------------------------------------------------
+
+    def _doubled(self) -> Iterator[str]:
+        """No message is said twice, and those of one run come in their order."""
+        spoken = list(self._spoken())
+        for text, times in Counter(entry.text for entry in spoken).items():
+            if times > 1:
+                yield f"G4: said {times} times: {text!r}"
+        places: dict[str, int] = {}
+        for entry in spoken:
+            run, _, rest = entry.text.partition("#")
+            place = int(rest.partition("]")[0])
+            if place < places.get(run, 0):
+                yield f"G5: said out of order: {entry.text!r}"
+            places[run] = place
+
+    def _spoken(self) -> list[Entry]:
+        return [entry for entry in self._entries if entry.kind is Kind.MESSAGE and entry.metadata.get(EFFECT_KEY)]
+
+
+def _conversation_of(known: Acknowledged) -> str | None:
+    conversation = known.event.get("payload", {}).get("conversation") or {}
+    found = conversation.get("id")
+    return found if isinstance(found, str) else None
+
+
+def _created(known: Acknowledged) -> datetime | None:
+    created = known.event.get("createdAt")
+    return datetime.fromisoformat(created) if created else known.at
+
+
+def _floor(moment: datetime) -> datetime:
+    """The platform writes milliseconds."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def _not_bot(known: Acknowledged) -> bool:
+    active = known.event["payload"]["conversation"].get("activeSwitchboardIntegration")
+    return not active or active["name"] != BOT
+
+
+def _is_end(known: Acknowledged) -> bool:
+    message = known.event["payload"].get("message") or {}
+    return bool((message.get("activity") or {}).get("type") == "conversation:endedByUser")
+
+
+def _effect_of(call: Called) -> object:
+    return (call.body.get("metadata") or {}).get(EFFECT_KEY) if isinstance(call.body, dict) else None

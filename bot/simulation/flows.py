@@ -1,0 +1,87 @@
+"""The flows of the simulation: one opening flow that behaves as the user's first word says, and a closing flow.
+
+Everything that is said is unlike everything else that is said, so that a checker sees at once what was said twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from bot.flows.authoring import NoAnswer, flow
+from bot.flows.chat import Chat
+
+
+class Speech:
+    """Numbers what a flow says: the run, and the place within it."""
+
+    def __init__(self, chat: Chat, run: str) -> None:
+        self._chat, self._run, self._said = chat, run, 0
+
+    def line(self, words: str) -> str:
+        """The next thing to say."""
+        self._said += 1
+        return f"[{self._run}#{self._said}] {words}"
+
+    async def say(self, words: str) -> None:
+        """Say it."""
+        await self._chat.say(self.line(words))
+
+
+@flow("opening")
+async def opening(chat: Chat) -> None:
+    """Do what the first word of the conversation says."""
+    speech = Speech(chat, f"open {chat.run_id}")
+    match chat.opening.text:
+        case "finish":
+            await speech.say("here you are")
+        case "raise":
+            await speech.say("oh")
+            raise RuntimeError("as asked")
+        case "hang":
+            await speech.say("wait")
+            await chat.call(_hang)
+        case "mute":
+            await chat.ask(speech.line("well?"))
+        case "handover":
+            await speech.say("I get somebody")
+            await chat.hand_over()
+        case "release":
+            await speech.say("that is it")
+            await chat.release()
+        case "slow":
+            await chat.call(_slow)
+            await speech.say("done")
+        case "nap":
+            await speech.say("later")
+            await chat.sleep(timedelta(seconds=30))
+            await speech.say("now")
+        case "chatty":
+            for number in range(8):
+                await speech.say(f"line {number}")
+        case _:
+            try:
+                for _ in range(3):
+                    answer = await chat.ask(speech.line("say something"), timeout=timedelta(minutes=2))
+                    await speech.say(f"echo {answer.text}")
+            except NoAnswer:
+                await speech.say("nobody there")
+
+
+@flow("closing")
+async def closing(chat: Chat) -> None:
+    """A survey."""
+    speech = Speech(chat, f"close {chat.run_id}")
+    try:
+        await chat.ask(speech.line("how was it?"), choices=["Good", "Bad"], timeout=timedelta(seconds=40))
+    except NoAnswer:
+        return
+    await speech.say("thanks")
+
+
+async def _hang() -> None:
+    await asyncio.Event().wait()
+
+
+async def _slow() -> None:
+    await asyncio.sleep(3)

@@ -1,0 +1,359 @@
+"""Plays a scenario: people act, things go wrong, then the faults stop, time goes on, and the record is handed over."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.control.modes import mode_named
+from bot.control.policy import Policy
+from bot.control.state import Conversation
+from bot.flows.catalogue import Catalogue
+from bot.replay.harness import Interference, Process, ProcessDied, Stage
+from bot.replay.virtual_time import VirtualTimeLoop, run_virtual
+from bot.sandbox.api import ApiRequest
+from bot.sandbox.errors import ApiError, NotPossibleError
+from bot.sandbox.faults import Fault, Moment
+from bot.sandbox.history import Entry
+from bot.sandbox.records import Caller
+from bot.sandbox.sandbox import Sandbox
+from bot.sandbox.switchboard import BOT, WORKSPACE
+from bot.signals import Signal
+from bot.simulation import flows
+from bot.simulation.scenario import Act, Incident, Scenario
+from bot.store.interface import Unavailable
+
+FAULTS_STOP = timedelta(hours=2)  # after the last act
+PATIENCE = timedelta(hours=30)  # more than the slowest watch takes, twice
+RESTART_AFTER = 2.0  # seconds
+ELSEWHERE = Caller("another system", "app")
+WRITES = frozenset({"receive", "claim", "save", "renew", "spread", "set_aside"})
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """An event in a delivery that the bot answered 2xx."""
+
+    at: datetime
+    event: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """An API request as it left the bot."""
+
+    at: datetime
+    method: str
+    path: str
+    body: Mapping[str, Any]
+    status: int | None = None
+
+
+@dataclass(slots=True)
+class Record:
+    """What a run leaves behind, for the checks.
+
+    Attributes:
+        rests: did the bot come to rest within the time it was given?
+        history: the platform's truth.
+        inbox: the stored events: id to (status, conversation id).
+        log: every line that makes two runs the same or not.
+    """
+
+    scenario: Scenario
+    rests: bool = False
+    history: list[Entry] = field(default_factory=list)
+    holders: dict[str, str | None] = field(default_factory=dict)
+    acknowledged: list[Acknowledged] = field(default_factory=list)
+    calls: list[Called] = field(default_factory=list)
+    states: dict[str, Conversation] = field(default_factory=dict)
+    inbox: dict[str, str] = field(default_factory=dict)
+    signals: list[Signal] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+    key: str = ""
+    app_key: str = ""
+    errors: list[str] = field(default_factory=list)
+    paused: list[tuple[datetime, datetime]] = field(default_factory=list)
+
+
+def play(scenario: Scenario) -> Record:
+    """Play a scenario to its end, in virtual time."""
+    record = Record(scenario)
+    run_virtual(lambda loop: _Run(scenario, record, loop).play())
+    return record
+
+
+class _Run:
+    def __init__(self, scenario: Scenario, record: Record, loop: VirtualTimeLoop) -> None:
+        self._scenario = scenario
+        self._record = record
+        self._loop = loop
+        self._counts = {"delivery": 0, "api": 0, "store": 0}
+        self._faults_on = True
+        self._api_down_until = 0.0
+        self._store_down_until = 0.0
+        self._lost: set[bytes] = set()
+        self._after: dict[int, Fault] = {}  # by request: what goes wrong once it has taken effect
+        self._kill: tuple[str, Process] | None = None
+        self._later: set[asyncio.Task[Any]] = set()
+        catalogue = Catalogue(
+            {"opening": flows.opening, "closing": flows.closing}, "opening", "closing" if scenario.closing else ""
+        )
+        policy = Policy(
+            me=BOT,
+            mode=mode_named(scenario.mode, WORKSPACE),
+            closes=scenario.closing,
+            integration_key=scenario.integration_key,
+            app_key=scenario.app_key,
+        )
+        self._stage = Stage(
+            loop,
+            switches=scenario.switches,
+            catalogue=catalogue,
+            policy=policy,
+            keep_mode=scenario.keep_mode,
+            batch=scenario.batch,
+        )
+        self._post = self._stage.sandbox.sender._post  # noqa: SLF001 - wrapped: deliveries go wrong on the way
+        self._stage.sandbox.sender._post = self._deliver  # noqa: SLF001
+        self._stage.sandbox.server.faults = self._api_fault
+        self._stage.interference = Interference(
+            store=self._before_store, stored=self._after_store, transaction=self._in_transaction
+        )
+        self._stage.observe = self._observe
+        loop.set_exception_handler(self._unhandled)
+
+    async def play(self) -> None:
+        async with self._stage as stage:
+            record = self._record
+            record.key, record.app_key = stage.sandbox.integration_key.id, stage.sandbox.app_key.id
+            await stage.start_process()
+            world = [self._spawn(self._happen(incident)) for incident in self._scenario.incidents]
+            await asyncio.gather(*(self._talk(number, talk) for number, talk in enumerate(self._scenario.talks)))
+            await stage.wait(FAULTS_STOP)
+            self._faults_on = False
+            await asyncio.wait(world) if world else None
+            if not stage.alive:
+                await stage.start_process()
+            record.rests = await stage.quiet(PATIENCE)
+            record.history = list(stage.sandbox.switchboard.history)
+            record.holders = {
+                conversation_id: stage.sandbox.switchboard.holder(conversation_id)
+                for conversation_id in stage.sandbox.switchboard.history.conversations()
+            }
+            for conversation_id in record.holders:
+                if state := await stage.state(conversation_id):
+                    record.states[conversation_id] = state
+            record.inbox = stage.event_statuses()
+            record.log += [
+                f"{entry.at.isoformat()} {entry.kind} {entry.actor} {entry.conversation_id} {entry.holder} {entry.text}"
+                for entry in record.history
+            ]
+            for task in self._later:
+                task.cancel()
+
+    # -- people ----------------------------------------------------------------------------------------------------
+
+    async def _talk(self, number: int, talk: tuple[Act, ...]) -> None:
+        visitor = self._stage.sandbox.visitor(f"Visitor {number}")
+        other = self._stage.sandbox.visitor(f"Other {number}")
+        for act in talk:
+            await asyncio.sleep(max(0.0, act.at - self._loop.time()))
+            try:
+                await self._act(act, visitor, other)
+            except (NotPossibleError, ApiError, LookupError):
+                continue
+
+    async def _act(self, act: Act, visitor: Any, other: Any) -> None:
+        sandbox: Sandbox = self._stage.sandbox
+        board, now = sandbox.switchboard, sandbox.clock.now()
+        match act.who, act.what:
+            case "user", "opens":
+                await visitor.opens()
+            case "user", "says":
+                await visitor.says(act.text)
+            case "user", "answers":
+                await visitor.taps("Good")
+            case "user", "ends":
+                await visitor.ends()
+            case "agent", "says":
+                board.agent_says(visitor.conversation_id, "agent here", now)
+            case "agent", "closes":
+                board.close_ticket(visitor.conversation_id, now)
+            case "agent", "emails":
+                board.transfer_to_email(visitor.conversation_id, now)
+            case "agent", "ends":
+                board.agent_ends(visitor.conversation_id, now)
+            case "platform", ("takes" | "gives") as what:
+                target = WORKSPACE if what == "takes" else BOT
+                board.pass_control(visitor.conversation_id, ELSEWHERE, target, now)
+            case "platform", "merges":
+                board.merge_users(visitor.user.id, other.user.id, now=now)
+            case "platform", "removes_user":
+                board.remove_user(visitor.user.id, now=now)
+            case "platform", "removes_conversation":
+                board.remove_conversation(visitor.conversation_id, now=now)
+
+    # -- what goes wrong -------------------------------------------------------------------------------------------
+
+    def _incidents(self, where: str) -> list[Incident]:
+        """The incidents that are due at the next event of a kind."""
+        self._counts[where] += 1
+        if not self._faults_on:
+            return []
+        return [i for i in self._scenario.incidents if i.where == where and i.nth == self._counts[where]]
+
+    async def _deliver(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        if self._scenario.latency:
+            await asyncio.sleep(self._scenario.latency)
+        if body in self._lost:
+            raise ConnectionResetError("lost for good")
+        answer_lost = False
+        for incident in self._incidents("delivery"):
+            match incident.kind:
+                case "delay":
+                    await asyncio.sleep(min(incident.seconds, 19.0))
+                case "drop":
+                    raise ConnectionResetError("dropped")
+                case "answer_lost":
+                    answer_lost = True
+                case "lost_for_good":
+                    self._lost.add(body)
+                    raise ConnectionResetError("lost for good")
+                case _:
+                    self._spawn(self._again(incident.seconds, url, headers, body))
+        status = await self._hand_in(url, headers, body)
+        if answer_lost:
+            raise ConnectionResetError("the answer was lost")
+        return status
+
+    async def _hand_in(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        assert self._post is not None  # noqa: S101
+        status = await self._post(url, headers, body)
+        if 200 <= status < 300:
+            at = self._stage.clock.now()
+            self._record.acknowledged += [Acknowledged(at, event) for event in json.loads(body)["events"]]
+        self._record.log.append(f"{self._loop.time():.6f} delivery {status}")
+        return status
+
+    async def _again(self, seconds: float, url: str, headers: Mapping[str, str], body: bytes) -> None:
+        await asyncio.sleep(seconds)
+        try:
+            await self._hand_in(url, headers, body)
+        except OSError:
+            return
+
+    def _api_fault(self, request: ApiRequest, moment: Moment) -> Fault | None:
+        if moment is Moment.AFTER:
+            latency = Fault(delay=self._scenario.latency) if self._scenario.latency else None
+            return self._after.pop(id(request), None) or latency
+        body = json.loads(request.body) if request.body else {}
+        self._record.calls.append(Called(self._stage.clock.now(), request.method, request.path, body))
+        self._record.log.append(f"{self._loop.time():.6f} api {request.method} {request.path}")
+        if self._loop.time() < self._api_down_until:
+            return Fault(status=503)
+        for incident in self._incidents("api"):
+            kind, _, when = incident.kind.partition("_")
+            made = _api_fault(kind, incident.kind, incident.seconds)
+            if when == "after":
+                self._after[id(request)] = made
+            else:
+                return made
+        return Fault(delay=self._scenario.latency) if self._scenario.latency else None
+
+    async def _before_store(self, process: Process, operation: str) -> None:
+        if self._loop.time() < self._store_down_until:
+            raise Unavailable("the database is out of reach")
+        for incident in self._incidents("store"):
+            match incident.kind:
+                case "unavailable" if operation in WRITES:
+                    raise Unavailable("the disk is full")
+                case "kill_before":
+                    self._die(process)
+                case "kill_inside" | "kill_after":
+                    self._kill = (incident.kind, process)
+                case "pause":
+                    began = self._stage.clock.now()
+                    await asyncio.sleep(incident.seconds)
+                    self._record.paused.append((began, self._stage.clock.now()))
+                case _:
+                    pass
+
+    async def _after_store(self, process: Process, _: str) -> None:
+        if self._kill and self._kill[1] is process:
+            self._kill = None
+            self._die(process)
+
+    def _in_transaction(self, moment: str) -> None:
+        if self._kill and self._kill[0] == "kill_inside" and moment == "before_commit":
+            process, self._kill = self._kill[1], None
+            self._die(process)
+
+    def _die(self, process: Process) -> None:
+        self._record.log.append(f"{self._loop.time():.6f} {process.name} dies")
+        self._spawn(self._restart())
+        process.die_here()
+
+    async def _restart(self) -> None:
+        await asyncio.sleep(RESTART_AFTER)
+        await self._stage.start_process()
+
+    async def _happen(self, incident: Incident) -> None:
+        if incident.where != "world":
+            return
+        await asyncio.sleep(incident.nth)
+        match incident.kind:
+            case "jump":
+                self._loop.jump(timedelta(seconds=incident.seconds))
+            case "restart":
+                for process in self._stage.alive:
+                    process.kill()
+                await asyncio.sleep(incident.seconds)
+                await self._stage.start_process()
+            case "second_process":
+                second = await self._stage.start_process()
+                await asyncio.sleep(incident.seconds)
+                await second.stop()
+                if not self._stage.alive:
+                    await self._stage.start_process()
+            case "store_outage":
+                self._store_down_until = self._loop.time() + incident.seconds
+            case _:
+                self._api_down_until = self._loop.time() + incident.seconds
+
+    def _spawn(self, work: Any) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+        return task
+
+    def _observe(self, signal: Signal) -> None:
+        self._record.signals.append(signal)
+        self._record.log.append(f"{self._loop.time():.6f} {signal.event} {signal.conversation_id} {dict(signal.fields)}")
+
+    def _unhandled(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, ProcessDied):
+            self._record.errors.append(f"{context.get('message')}: {error!r}")
+
+
+def _api_fault(kind: str, whole: str, seconds: float) -> Fault:
+    match kind:
+        case "429":
+            return Fault(status=429, retry_after=str(int(seconds) or 1) if whole.endswith("retry_after") else None)
+        case "reset":
+            return Fault(reset=True)
+        case "refuse":
+            return Fault(refuse=True)
+        case "timeout":
+            return Fault(delay=31.0)
+        case "slow":
+            return Fault(delay=min(seconds, 9.0))
+        case _:
+            return Fault(status=int(kind))
+
+

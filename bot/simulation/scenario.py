@@ -1,0 +1,171 @@
+"""What happens in one run: drawn from a seed, plain data, so that it can be printed, replayed and shrunk."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from bot.sandbox.switches import Switches
+
+OPENINGS = ("finish", "echo", "raise", "hang", "mute", "handover", "release", "slow", "nap", "chatty")
+SPOKEN = ("one", "two", "three", "four")
+
+DELIVERY_FAULTS = ("duplicate", "delay", "drop", "answer_lost", "lost_for_good")
+API_FAULTS = (
+    "429",
+    "429_retry_after",
+    "503_before",
+    "503_after",
+    "403_before",
+    "404_before",
+    "reset_before",
+    "reset_after",
+    "timeout_before",
+    "timeout_after",
+    "refuse",
+    "slow_before",
+    "slow_after",
+)
+STORE_FAULTS = ("unavailable", "kill_before", "kill_after", "kill_inside", "pause")
+WORLD_FAULTS = ("jump", "restart", "second_process", "store_outage", "api_outage")
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Somebody does something `at` seconds after the beginning, if it can be done then."""
+
+    at: float
+    who: str
+    what: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Something goes wrong.
+
+    Attributes:
+        where: "delivery", "api", "store" (then `nth` counts attempts, calls, operations) or "world" (then seconds).
+        kind: what.
+        seconds: how long a delay, an outage or a jump is.
+    """
+
+    where: str
+    kind: str
+    nth: float
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One run of the simulation."""
+
+    seed: int
+    switches: Switches
+    keep_mode: bool
+    mode: str
+    integration_key: bool
+    app_key: bool
+    closing: bool
+    batch: int
+    latency: float
+    talks: tuple[tuple[Act, ...], ...]
+    incidents: tuple[Incident, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """The scenario as JSON values, without what stands at its default."""
+        defaults = Switches()
+        moved = {
+            name: getattr(self.switches, name)
+            for name in Switches.positions()
+            if getattr(self.switches, name) != getattr(defaults, name)
+        }
+        return {
+            "seed": self.seed,
+            "mode": self.mode,
+            "switches": moved,
+            "keys": [name for name, there in (("int", self.integration_key), ("app", self.app_key)) if there],
+            "closing": self.closing,
+            "batch": self.batch,
+            "latency": self.latency,
+            "talks": [[f"{act.at:g}s {act.who} {act.what} {act.text}".strip() for act in talk] for talk in self.talks],
+            "incidents": [f"{i.where} {i.kind} {i.nth:g} {i.seconds:g}" for i in self.incidents],
+        }
+
+
+def draw(seed: int) -> Scenario:
+    """The scenario of a seed; always the same one."""
+    rng = random.Random(seed)  # noqa: S311 - repeatable is what it must be
+    switches = Switches.draw(rng)
+    keep_mode = rng.random() < 0.1
+    other = "pass" if switches.mode == "release" else "release"
+    keys = rng.choice(("both", "both", "int", "app"))
+    talks = tuple(_talk(rng, number) for number in range(rng.randint(1, 4)))
+    return Scenario(
+        seed=seed,
+        switches=switches,
+        keep_mode=keep_mode,
+        mode=other if keep_mode else switches.mode,
+        integration_key=keys != "app",
+        app_key=keys != "int",
+        closing=rng.random() < 0.7,
+        batch=rng.choice((1, 1, 2, 5)),
+        latency=rng.choice((0.0, 0.02, 0.3)),
+        talks=talks,
+        incidents=tuple(_incidents(rng)) if rng.random() < 0.9 else (),
+    )
+
+
+def _talk(rng: random.Random, number: int) -> tuple[Act, ...]:
+    """One conversation: a user with a flow of some kind, maybe an agent, and (nearly always) an end."""
+    at = round(number * rng.choice((0.0, 0.5, 7.0)), 3)
+    acts = [Act(at, "user", "says", f"{rng.choice(OPENINGS)}")]
+    if rng.random() < 0.1:
+        acts.insert(0, Act(at, "user", "opens"))
+    for _ in range(rng.randint(0, 5)):
+        at = round(at + rng.choice((0.001, 0.05, 0.4, 1.5, 6.0, 40.0, 700.0)) * rng.uniform(0.5, 1.5), 3)
+        acts.append(_act(rng, at))
+    if rng.random() < 0.9:
+        at = round(at + rng.choice((0.001, 0.05, 0.5, 3.0, 30.0, 1000.0)) * rng.uniform(0.5, 1.5), 3)
+        acts.append(Act(at, "user", "ends"))
+    if rng.random() < 0.2:
+        at = round(at + rng.choice((0.01, 2.0, 100.0)), 3)
+        acts.append(_act(rng, at))
+    return tuple(acts)
+
+
+def _act(rng: random.Random, at: float) -> Act:
+    who, what = rng.choices(
+        (
+            ("user", "says"),
+            ("user", "answers"),
+            ("agent", "says"),
+            ("agent", "closes"),
+            ("agent", "emails"),
+            ("agent", "ends"),
+            ("platform", "takes"),
+            ("platform", "gives"),
+            ("platform", "merges"),
+            ("platform", "removes_user"),
+            ("platform", "removes_conversation"),
+        ),
+        weights=(30, 10, 12, 10, 3, 4, 3, 3, 2, 1, 1),
+    )[0]
+    text = rng.choice((*OPENINGS, *SPOKEN)) if (who, what) == ("user", "says") else ""
+    return Act(at, who, what, text)
+
+
+def _incidents(rng: random.Random) -> list[Incident]:
+    incidents = []
+    for _ in range(rng.choice((0, 1, 2, 4, 8))):
+        kind = rng.choice(DELIVERY_FAULTS)
+        incidents.append(Incident("delivery", kind, rng.randint(1, 40), rng.choice((0.1, 2.0, 17.0, 120.0, 1000.0))))
+    for _ in range(rng.choice((0, 1, 2, 4, 8))):
+        incidents.append(Incident("api", rng.choice(API_FAULTS), rng.randint(1, 30), rng.choice((0.2, 1.5, 8.0, 25.0))))
+    for _ in range(rng.choice((0, 0, 1, 2, 4))):
+        incidents.append(Incident("store", rng.choice(STORE_FAULTS), rng.randint(1, 120), rng.choice((5.0, 45.0))))
+    for _ in range(rng.choice((0, 0, 0, 1, 2))):
+        kind = rng.choice(WORLD_FAULTS)
+        incidents.append(Incident("world", kind, round(rng.uniform(0, 120), 2), rng.choice((3.0, 40.0, 400.0, 2000.0))))
+    return incidents
