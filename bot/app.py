@@ -18,7 +18,7 @@ from bot.engine.context import Context
 from bot.engine.delivery import Clients
 from bot.engine.worker import Worker
 from bot.flows.catalogue import Catalogue, UnknownFlow, load_flows
-from bot.observability import Metrics, both, log_signal
+from bot.observability import Metrics, both, log_signal, tell_loop_errors
 from bot.settings import Settings, SettingsProblem
 from bot.signals import Observe, Signal
 from bot.store import StoreError, open_store
@@ -75,6 +75,7 @@ async def running(
     metrics = Metrics()
     observe = both(*hooks, metrics.on_signal)
     catalogue = catalogue_of(settings)
+    asyncio.get_running_loop().set_exception_handler(tell_loop_errors(observe))
     async with AsyncExitStack() as stack:
         store = open_store(settings.database_url)
         await store.start()
@@ -146,7 +147,7 @@ async def _start_web(
 ) -> int:
     def on_stored(events: Sequence[NewEvent]) -> None:
         if worker:
-            worker.wake({event.conversation_id for event in events})
+            worker.wake(dict.fromkeys(event.conversation_id for event in events))
 
     inbox = GroupCommit(store.receive, on_stored=on_stored, unavailable=(StoreError, OSError))
     stack.push_async_callback(inbox.stop)
@@ -176,7 +177,10 @@ def _add_health(app: web.Application, store: Store, clock: Clock, metrics: Metri
         return web.Response(text="ready\n")
 
     async def show_metrics(_: web.Request) -> web.Response:
-        page = metrics.show(await store.counts(clock.now()))
+        try:
+            page = metrics.show(await store.counts(clock.now()))
+        except StoreError as error:
+            return web.Response(text=f"not known: {error}\n", status=503)
         return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     app.router.add_get("/healthz", healthz)

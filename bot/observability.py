@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from bot.signals import Observe, Signal
+from bot.signals import Level, Observe, Signal
 from bot.store.interface import Counts
 from bot.sunshine import Call
 from webhooks.intake import Receipt
@@ -49,6 +53,25 @@ def log_signal(signal: Signal) -> None:
     if signal.conversation_id:
         fields["conversation_id"] = signal.conversation_id
     getattr(structlog.get_logger(), signal.level.value)(signal.event, **fields)
+
+
+def tell_loop_errors(observe: Observe) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+    """An exception handler for the event loop, which hears of what nobody awaits: what a flow has left behind, mostly.
+
+    Only type and place are told: what an exception says, and what a callback was called with, may quote the user.
+    """
+
+    def handle(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        frames = traceback.extract_tb(error.__traceback__) if error else []
+        fields = {
+            "problem": str(context.get("message")).partition("(")[0],
+            "error": type(error).__name__ if error else "",
+            "place": f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "",
+        }
+        observe(Signal("task_failed", Level.ERROR, fields=fields))
+
+    return handle
 
 
 class Metrics:
@@ -121,10 +144,11 @@ class Metrics:
 
 
 def both(*hooks: Callable[[Signal], None]) -> Observe:
-    """Several hooks as one."""
+    """Several hooks as one. A log that can't be written stops no work."""
 
     def observe(signal: Signal) -> None:
         for hook in hooks:
-            hook(signal)
+            with suppress(Exception):
+                hook(signal)
 
     return observe

@@ -13,16 +13,20 @@ from pydantic import (
     SecretStr,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
     field_validator,
-    model_validator,
 )
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.control.modes import DEFAULT_PASS_TO, Mode, mode_named
 from bot.control.policy import Policy
-from bot.sunshine import check_base_url
+from bot.sunshine import Credentials, check_base_url
+from bot.sunshine.addresses import segment
 
 _DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>ms|s|m|h|d)?")
+_KEY_PROBLEM = "api_key"
+LONGEST = timedelta(days=365)  # added to the time of day, much more would have no date
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
 
 
@@ -41,7 +45,10 @@ def _duration(value: Any) -> Any:
     found = _DURATION.fullmatch(value.strip())
     if found is None:
         raise ValueError("give a duration like 90s, 15m or 1h")
-    return timedelta(seconds=float(found["number"]) * _SECONDS[found["unit"]])
+    seconds = float(found["number"]) * _SECONDS[found["unit"]]
+    if seconds > LONGEST.total_seconds():
+        raise ValueError(f"give a duration of at most {LONGEST.days}d")
+    return timedelta(seconds=seconds)
 
 
 def _names(value: Any) -> Any:
@@ -114,7 +121,21 @@ class Settings(BaseSettings):
     @field_validator("sunshine_base_url")
     @classmethod
     def _https(cls, value: str) -> str:
-        return check_base_url(value)
+        try:
+            return check_base_url(value)
+        except ValueError as error:
+            raise ValueError(str(error).replace(f" {value!r}", "")) from None  # it may be a key in the wrong place
+
+    @field_validator("sunshine_app_id")
+    @classmethod
+    def _in_addresses(cls, value: str) -> str:
+        segment(value)
+        return value
+
+    @field_validator("pass_to")
+    @classmethod
+    def _some_target(cls, value: str) -> str:
+        return value.strip() or DEFAULT_PASS_TO
 
     @field_validator("sunshine_webhook_secret")
     @classmethod
@@ -130,18 +151,23 @@ class Settings(BaseSettings):
             raise ValueError("give at least 1s")
         return value
 
-    @model_validator(mode="after")
-    def _keys(self) -> Settings:
-        pairs = (
-            (self.sunshine_key_id, self.sunshine_key_secret, "SUNSHINE_KEY"),
-            (self.sunshine_app_key_id, self.sunshine_app_key_secret, "SUNSHINE_APP_KEY"),
-        )
-        for key_id, secret, name in pairs:
-            if bool(key_id) != bool(secret.get_secret_value()):
-                raise ValueError(f"{name}_ID and {name}_SECRET: give both or neither")
-        if not self.has_integration_key and not self.has_app_key:
-            raise ValueError("SUNSHINE_KEY_ID and SUNSHINE_KEY_SECRET: give the integration's API key (int_…)")
-        return self
+    @field_validator("sunshine_key_secret", "sunshine_app_key_secret")
+    @classmethod
+    def _keys(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        """Each key is whole, and there is one. Checked with the fields, so that it is told beside their problems."""
+        name = str(info.field_name).removesuffix("_secret")
+        key_id, secret = info.data.get(f"{name}_id", ""), value.get_secret_value()
+        setting = f"{name.upper()}_ID and {name.upper()}_SECRET"
+        if bool(key_id) != bool(secret):
+            raise _key_problem(f"{setting}: give both or neither")
+        if key_id:
+            try:
+                Credentials(key_id, secret)
+            except ValueError as error:
+                raise _key_problem(f"{setting}: {error}") from None
+        elif name == "sunshine_app_key" and "sunshine_key_secret" in info.data and not info.data.get("sunshine_key_id"):
+            raise _key_problem("SUNSHINE_KEY_ID and SUNSHINE_KEY_SECRET: give the integration's API key (int_…)")
+        return value
 
     @property
     def has_integration_key(self) -> bool:
@@ -190,8 +216,14 @@ def _line(problem: dict[str, Any]) -> str:
     where = str(problem["loc"][0]).upper() if problem["loc"] else ""
     if problem["type"] in ("missing", "string_too_short"):
         return f"{where}: is not set. {_HINTS.get(where, 'Set it in the environment or in .env.')}"
-    says = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {says}" if where else says
+    if problem["type"] == _KEY_PROBLEM:
+        return str(problem["msg"])
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _key_problem(line: str) -> PydanticCustomError:
+    """A problem of two settings together; its text is the whole line."""
+    return PydanticCustomError(_KEY_PROBLEM, "{line}", {"line": line})
 
 
 _HINTS = {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
-from bot.cli import demo, migrate, serve
+from bot.cli import demo, migrate, serve, simulate
 
 app = typer.Typer(
     name="switchboard-bot",
@@ -18,8 +20,11 @@ app.command("serve")(serve.serve)
 app.command("web")(serve.web)
 app.command("worker")(serve.worker)
 app.command("migrate")(migrate.migrate)
+app.command("simulate")(simulate.simulate)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. FLOWS may name modules beside which it is run."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")
     app()

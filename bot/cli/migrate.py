@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from bot import store
-from bot.cli.problems import refuse, settings_or_refuse
+from bot.cli.problems import refuse_database, settings_or_refuse
 
 
 def migrate() -> None:
@@ -14,5 +14,5 @@ def migrate() -> None:
     try:
         store.migrate(settings.database_url)
     except (store.StoreError, ValueError) as error:
-        refuse([f"DATABASE_URL: {error}"])
+        refuse_database(error)
     typer.echo("The database is up to date.")

@@ -18,6 +18,11 @@ def refuse(problems: list[str]) -> NoReturn:
     raise typer.Exit(UNUSABLE)
 
 
+def refuse_database(error: Exception) -> NoReturn:
+    """Say why the database can't be used, and end with code 2."""
+    refuse([f"DATABASE_URL: {str(error).removeprefix('DATABASE_URL').removeprefix(':').strip()}"])
+
+
 def settings_or_refuse() -> Settings:
     """The settings, or the list of what is wrong with them."""
     try:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
+from contextlib import suppress
 
 from bot.app import Parts, running
-from bot.cli.problems import refuse, settings_or_refuse
+from bot.cli.problems import refuse, refuse_database, settings_or_refuse
 from bot.observability import configure_logs
 from bot.settings import Settings, SettingsProblem
 from bot.store import StoreError, migrate
@@ -37,7 +40,7 @@ def _run(parts: Parts) -> None:
     except SettingsProblem as error:
         refuse(error.problems)
     except (StoreError, ValueError) as error:
-        refuse([f"DATABASE_URL: {error}"])
+        refuse_database(error)
     except OSError as error:
         refuse([f"HOST, PORT: can't listen on {settings.host}:{settings.port}: {error.strerror}"])
 
@@ -49,3 +52,7 @@ async def _until_told(settings: Settings, parts: Parts) -> None:
         loop.add_signal_handler(name, told.set)
     async with running(settings, parts):
         await told.wait()
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(0)  # all of the bot has ended in good order; a flow that catches its cancellation would never end

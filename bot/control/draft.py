@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from bot.control.commands import CloseDuty, Command, DropUnsent, Read, Report
-from bot.control.policy import Policy
+from bot.control.policy import SOON, Policy
 from bot.control.state import (
     Action,
     Conversation,
@@ -43,10 +43,9 @@ class Draft:
         """Change attributes of the conversation."""
         self.state = replace(self.state, **changes)
 
-    def set_run(self, **changes: Any) -> None:
-        """Change attributes of the flow at work."""
-        if self.state.run:
-            self.set(run=replace(self.state.run, **changes))
+    def set_run(self, run: Run, **changes: Any) -> None:
+        """Change attributes of the flow at work, which is `run`."""
+        self.set(run=replace(run, **changes))
 
     def set_duty(self, **changes: Any) -> None:
         """Change attributes of the duty that is owed."""
@@ -54,7 +53,7 @@ class Draft:
             self.set(duty=replace(self.state.duty, **changes))
 
     def set_ended(self, **changes: Any) -> None:
-        """Change attributes of the end."""
+        """Change attributes of the end, if there is one."""
         if self.state.ended:
             self.set(ended=replace(self.state.ended, **changes))
 
@@ -74,13 +73,19 @@ class Draft:
     def learn(self, active: Integration | None, at: datetime, how: str, *, certain: bool) -> bool:
         """Take in who is active from platform time `at` on. False, and nothing changes, if newer facts are known.
 
-        Where two facts have the same time, a control event or a read counts for more than what a message shows.
+        Where two facts have the same time, a control event or a read counts for more than what a message shows; but
+        if they differ, either may be the newer one, and it takes a read to be certain.
         """
         old = self.state.holder
-        if old.since and (at < old.since or (at == old.since and old.certain and not certain)):
+        if old.since and at < old.since:
             return False
         new = Holder(self._who(active), active, at, certain, how)
-        if (new.who, new.integration) != (old.who, old.integration):
+        differs = (new.who, new.integration) != (old.who, old.integration)
+        if at == old.since and old.certain != certain and differs:
+            self.set(holder=replace(old if old.certain else new, certain=False), read_at=self.now + SOON)
+            self.set_ended(check_at=self.now + SOON)
+            return not old.certain
+        if differs:
             self.set(watch_at=None, watches=0, idle_at=None)
         self.set(holder=new)
         return True
@@ -151,6 +156,14 @@ class Draft:
             idle_at=None,
         )
 
+    def doubt(self) -> None:
+        """Something happened that only a read can tell. What waits behind unsent messages goes out after that read."""
+        self.set(read_at=self.now, in_doubt=True)
+        if self.state.pending and self.state.pending.what is not What.READ_TO_WATCH:
+            self.commands.append(DropUnsent(self.state.pending.effect_id))
+            self.set(pending=None)
+            self.set_duty(stage=Stage.CHECK, next_attempt=self.now)
+
     def close_duty(self, how: str) -> None:
         """The duty is over; a control action for it that has not gone out yet must not any more."""
         if self.state.duty is None:
@@ -162,8 +175,10 @@ class Draft:
             self.set(pending=None)
 
     def read(self, what: What) -> None:
-        """Read who is active; while watching also the newest messages, which may hold an end that was never told."""
-        self.commands.append(Read(self.pend(what), messages=what is What.READ_TO_WATCH))
+        """Read who is active and, where more hangs on it than the proof of a duty of ours, the newest messages too."""
+        duty = self.state.duty
+        ours = what is What.READ_FOR_DUTY and not (duty and duty.key is Key.APP)
+        self.commands.append(Read(self.pend(what), messages=not ours))
 
     def pend(self, what: What) -> str:
         """Note that an effect is on its way, and return its new id."""

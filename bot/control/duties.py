@@ -30,6 +30,9 @@ def advance(draft: Draft) -> None:
         draft.set_duty(overdue_reported=True)
     if duty.next_attempt > draft.now:
         return
+    if draft.state.in_doubt:  # the read that ends the doubt comes first
+        draft.set_duty(next_attempt=draft.now + RETRY_FIRST)
+        return
     pending = draft.state.pending
     if pending and pending.what in (What.READ_FOR_END, What.READ_TO_WATCH):
         draft.set_duty(next_attempt=draft.now + RETRY_FIRST)  # its answer is not for the duty: don't wait for it

@@ -146,15 +146,19 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class ConversationRead:
-    """A read showed who is active, and whether the newest messages hold the user's end.
+    """A read showed who is active and, if it took in the newest messages, what the user did last.
 
-    `at` is the platform time from which the answer is known to hold: never later than the moment of the read.
+    Attributes:
+        at: the platform time from which the answer is known to hold: never later than the moment of the read.
+        ended: the user's end, if nothing that the user said is newer.
+        spoke_at: when the user said the newest thing, if that is among the newest messages.
     """
 
     effect_id: str
     at: datetime
     active: Integration | None
     ended: UserEnded | None = None
+    spoke_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def _let_time_pass_in_run(draft: Draft) -> None:
         draft.report("flow_timed_out", f"run {run.id}")
         give_up_control(draft, f"{run.purpose} flow timed out")
     elif run.status is RunStatus.WAITING and run.until and draft.now >= run.until:
-        draft.set_run(status=RunStatus.READY, since=draft.now)
+        draft.set_run(run, status=RunStatus.READY, since=draft.now)
 
 
 def give_up_control(draft: Draft, reason: str) -> None:
@@ -180,7 +180,8 @@ def _watch_delay(draft: Draft) -> timedelta | None:
         case Who.OTHER:
             return None if state.ended else backoff(state.watches + 1, state.id, WATCH_FIRST, WATCH_CAP)
         case Who.NOBODY | Who.UNKNOWN:
-            waiting = bool(state.inputs) or (state.duty is not None) or state.holder.who is Who.UNKNOWN
-            return max(backoff(state.watches, state.id), SOON) if waiting and not state.ended else None
+            waiting = bool(state.inputs) or state.duty is not None or not state.holder.certain
+            checked_anyway = state.ended is not None and not state.closed
+            return max(backoff(state.watches, state.id), SOON) if waiting and not checked_anyway else None
         case unknown:
             assert_never(unknown)

@@ -37,7 +37,7 @@ from bot.control.facts import (
     UserEnded,
     UserSpoke,
 )
-from bot.control.policy import INPUT_LIMIT, PROOF_WAIT, RETRY_CAP, RETRY_FIRST, Policy, backoff
+from bot.control.policy import INPUT_LIMIT, PROOF_WAIT, RETRY_CAP, RETRY_FIRST, SOON, Policy, backoff
 from bot.control.state import (
     Action,
     Conversation,
@@ -46,6 +46,7 @@ from bot.control.state import (
     Input,
     Opening,
     OpeningKind,
+    Proof,
     Purpose,
     Run,
     RunStatus,
@@ -92,7 +93,7 @@ def _take_in(draft: Draft, fact: Fact) -> None:  # noqa: C901 - one line a fact,
         case ControlMoved():
             _control_moved(draft, fact)
         case ControlUndated() | EndSuspected():
-            draft.set(read_at=draft.now)
+            draft.doubt()
         case ControlFailed(_, code):
             _control_failed(draft, code)
         case UserSpoke(spoken):
@@ -129,6 +130,9 @@ def _control_moved(draft: Draft, fact: ControlMoved) -> None:
         _report_mismatch(draft)
     if passed_to_bot:
         _handed_to_bot(draft, fact, before)
+    elif fact.active is None and not draft.state.ended and not (draft.state.duty and draft.state.duty.attempts):
+        # Not the bot's doing: the session may have been ended, and whoever told it may not be heard.
+        draft.set(read_at=draft.now + PROOF_WAIT)
 
 
 def _report_mismatch(draft: Draft) -> None:
@@ -174,36 +178,56 @@ def _control_failed(draft: Draft, code: str) -> None:
 
 
 def _user_spoke(draft: Draft, spoken: Input) -> None:
+    since = draft.state.holder.since
+    if since and spoken.at <= since:  # else it may be dated by the bot's own clock, and would hide a later end
+        draft.set(spoke_at=max(spoken.at, draft.state.spoke_at or spoken.at))
     closing = draft.state.run if draft.state.run and draft.state.run.purpose is Purpose.CLOSING else None
-    if draft.state.ended and not closing:
-        if not _is_reopened(draft.state, spoken):
-            return
-        draft.close_duty("void: the user wrote again after the conversation was closed")
-        draft.set(ended=None, reopened_at=spoken.at, closing_run=None, inputs=())
+    if draft.state.ended and not closing and not _reopen(draft, spoken):
+        return
     if draft.state.holder.who is Who.OTHER or (closing and spoken.at < closing.began):
         return
     draft.set(inputs=(*draft.state.inputs, spoken)[-INPUT_LIMIT:])
     run, duty = draft.state.run, draft.state.duty
     if run and run.status is RunStatus.WAITING and run.wants_input:
-        draft.set_run(status=RunStatus.READY, since=draft.now)
-        if run.purpose is Purpose.OPENING:  # a turn that is under way gets no more time: it may be hung
-            draft.set_run(deadline=max(run.deadline, draft.now + draft.policy.idle))
+        # Only what begins a turn gives the run more time: a turn that is under way may be hung.
+        opening = run.purpose is Purpose.OPENING
+        deadline = max(run.deadline, draft.now + draft.policy.idle) if opening else run.deadline
+        draft.set_run(run, status=RunStatus.READY, since=draft.now, deadline=deadline)
     if duty and duty.accepted_at:  # whether the bot is active since the release or still, only a read tells
         draft.set_duty(next_attempt=min(duty.next_attempt, draft.now + PROOF_WAIT))
 
 
-def _is_reopened(state: Conversation, spoken: Input) -> bool:
-    """Did the user write again after the conversation was proven closed, so that somebody became active with that?"""
-    holder, ended = state.holder, state.ended
-    active = holder.who in (Who.BOT, Who.OTHER) and holder.since == spoken.at
-    return ended is not None and ended.proof is None and ended.was_proven and active and spoken.at > ended.at
+def _reopen(draft: Draft, spoken: Input) -> bool:
+    """The user wrote after the end: the conversation is live again, and the end is void.
+
+    True if it is open again, or if only a read can tell who is active in it (what was said is kept until that).
+    """
+    state, ended = draft.state, draft.state.ended
+    if ended is None or spoken.at <= ended.at:
+        return False
+    if state.holder.who in (Who.BOT, Who.OTHER) and state.holder.since and state.holder.since >= spoken.at:
+        draft.close_duty("void: the user wrote again after the end")
+        draft.set(ended=None, closing_run=None)
+        return True
+    return not state.holder.certain
+
+
+def _user_spoke_unheard(draft: Draft, at: datetime) -> None:
+    """A read shows when the user said the newest thing. After the end, that makes the conversation live again.
+
+    Not so once the closing flow has begun: what is said then may be the answer to it.
+    """
+    draft.set(spoke_at=max(at, draft.state.spoke_at or at))
+    if draft.state.ended and at > draft.state.ended.at and draft.state.closing_run is None:
+        draft.close_duty("void: the user wrote again after the end")
+        draft.set(ended=None, closing_run=None)
 
 
 def _user_ended(draft: Draft, fact: UserEnded) -> None:
-    known, reopened_at = draft.state.ended, draft.state.reopened_at
+    known, spoke_at = draft.state.ended, draft.state.spoke_at
     if known and (known.message_id == fact.message_id or not known.proof or fact.at <= known.at):
         return
-    if reopened_at and fact.at < reopened_at:
+    if spoke_at and fact.at < spoke_at:
         return  # told late: the user has written again since
     run = draft.state.run
     # The pass that hands the conversation back and the message that tells the end come in either order.
@@ -211,12 +235,13 @@ def _user_ended(draft: Draft, fact: UserEnded) -> None:
     if run and not handed_back:
         draft.stop_run()
     draft.set(
+        read_at=draft.state.read_at if draft.state.in_doubt else None,
         ended=Ended(
             at=fact.at,
-            check_at=draft.now + draft.policy.grace,
+            check_at=draft.now + (SOON if draft.state.holder.who is Who.NOBODY else draft.policy.grace),
             message_id=fact.message_id,
             handed_back=handed_back,
-        )
+        ),
     )
 
 
@@ -233,7 +258,9 @@ def _agent_wrote(draft: Draft, at: datetime, source: str) -> None:
 def _gone(draft: Draft) -> None:
     draft.stop_run()
     draft.close_duty("void: the conversation is gone")
-    draft.set(gone=True, inputs=(), pending=None)
+    if draft.state.ended and not draft.state.ended.proof:
+        draft.set_ended(proof=Proof("the conversation is gone", draft.now))
+    draft.set(gone=True, holder=Holder(how="its removal"), inputs=(), pending=None, in_doubt=False)
 
 
 def _flow_told(draft: Draft, fact: FlowWaits | FlowReturned | FlowFailed | FlowReleased | FlowHandedOver) -> None:
@@ -270,6 +297,7 @@ def _flow_waits(draft: Draft, run: Run, fact: FlowWaits) -> None:
     deadline = run.deadline if run.purpose is Purpose.CLOSING else until + draft.policy.idle
     more = fact.wants_input and bool(draft.state.inputs)
     draft.set_run(
+        run,
         status=RunStatus.READY if more else RunStatus.WAITING,
         since=draft.now,
         wants_input=fact.wants_input,
@@ -318,7 +346,11 @@ def _conversation_read(draft: Draft, fact: ConversationRead) -> None:
     if pending is None or pending.effect_id != fact.effect_id:
         return  # commanded before something that made it moot
     draft.set(pending=None)
+    if pending.what is What.READ_TO_WATCH and draft.state.read_at is None:
+        draft.set(in_doubt=False)
     at = max(fact.at, pending.known_until or fact.at)
+    if fact.spoke_at:
+        _user_spoke_unheard(draft, fact.spoke_at)
     if fact.ended:
         _user_ended(draft, fact.ended)
         at = max(at, fact.ended.at)
@@ -328,6 +360,8 @@ def _conversation_read(draft: Draft, fact: ConversationRead) -> None:
         return
     if draft.state.holder.who is Who.NOBODY:
         draft.set(inputs=())
+    elif draft.state.ended and draft.state.inputs:
+        _reopen(draft, draft.state.inputs[0])
     if pending.what is What.READ_FOR_DUTY:
         duties.checked(draft)
     elif pending.what is What.READ_FOR_END:
@@ -337,6 +371,8 @@ def _conversation_read(draft: Draft, fact: ConversationRead) -> None:
 def _end_checked(draft: Draft) -> None:
     """The grace is over and a read shows who is still active in a conversation that has ended."""
     state = draft.state
+    if state.ended is None or state.ended.proof:
+        return  # the user has opened it again meanwhile, or somebody is active since it was closed: another matter
     if state.holder.who is Who.BOT:
         draft.set_ended(held_after_grace=True)
     elif state.holder.who is Who.OTHER:

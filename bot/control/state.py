@@ -277,7 +277,8 @@ class Conversation:
         watch_at: when to read a conversation that others hold, or of which too little is known.
         watches: reads of that kind in a row, which make the next one later.
         read_at: when to read because something asked for it, whoever holds the conversation.
-        reopened_at: platform time at which the user wrote in a conversation that had been closed.
+        spoke_at: platform time of the newest that the user said; an end before it is void.
+        in_doubt: something happened that only a read can tell; until then the bot says nothing.
         closing_run: the closing run that has begun since the user last opened the conversation; there is one at most.
         no_app_key_reported: it has been reported that only an app key could close this conversation.
         mismatch_reported: it has been reported that the platform acts in the other control mode.
@@ -296,7 +297,8 @@ class Conversation:
     watch_at: datetime | None = None
     watches: int = 0
     read_at: datetime | None = None
-    reopened_at: datetime | None = None
+    spoke_at: datetime | None = None
+    in_doubt: bool = False
     closing_run: int | None = None
     mismatch_reported: bool = False
     no_app_key_reported: bool = False

@@ -113,19 +113,14 @@ class Delivery:
 
     async def _read(self, conversation_id: str, effect: Read) -> Result:
         try:
-            ended = await self._end_in_messages(conversation_id) if effect.messages else None
+            newest = await self._clients.any.list_messages(conversation_id) if effect.messages else None
             snapshot = await self._clients.any.get_conversation(conversation_id)
         except SunshineError as error:
             return _failed(effect.effect_id, error)
         active = str(snapshot.active) if snapshot.active else "nobody"
-        return Result(
-            f"read: {active} is active",
-            fact=ConversationRead(effect.effect_id, snapshot.at, snapshot.active, ended),
-        )
-
-    async def _end_in_messages(self, conversation_id: str) -> UserEnded | None:
-        page = await self._clients.any.list_messages(conversation_id)
-        return users_end(page.messages, page.at)
+        ended, spoke_at = users_last(newest.messages, newest.at) if newest else (None, None)
+        fact = ConversationRead(effect.effect_id, snapshot.at, snapshot.active, ended, spoke_at)
+        return Result(f"read: {active} is active", fact=fact)
 
     async def _typing(self, conversation_id: str, *, on: bool) -> Result:
         try:
@@ -178,23 +173,27 @@ class Delivery:
         return False
 
 
-def users_end(messages: tuple[Mapping[str, Any], ...], read_at: datetime) -> UserEnded | None:
-    """The user's end among the newest messages (oldest first), unless the user has written again since."""
+def users_last(messages: tuple[Mapping[str, Any], ...], read_at: datetime) -> tuple[UserEnded | None, datetime | None]:
+    """What the user did last, from the newest messages (oldest first): the end, or the time of the last words."""
+    ended: UserEnded | None = None
     for raw in reversed(messages):
         try:
             message = Message.model_validate(raw)
         except ValidationError:
             continue
-        if message.is_users_end:
-            return UserEnded(message.received or read_at, message.id)
+        if message.is_users_end and ended is None:
+            ended = UserEnded(message.received or read_at, message.id)
         if message.is_from_user:
-            return None
-    return None
+            return ended, message.received
+    return ended, None
 
 
 def _all_older(messages: tuple[Mapping[str, Any], ...], than: datetime) -> bool:
     """Were all messages of a page there long before the effect was commanded?"""
-    received = [Message.model_validate(message).received for message in messages[:1]]
+    try:
+        received = [Message.model_validate(message).received for message in messages[:1]]
+    except ValidationError:
+        return False
     return bool(received) and received[0] is not None and received[0] < than - PATIENCE
 
 

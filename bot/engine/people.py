@@ -9,8 +9,9 @@ from webhooks.events import InvalidEvent, UserMerge, UserRemove, event_user_ids,
 BATCH = 100
 
 
-async def spread_app_events(context: Context) -> None:
-    """Give every conversation that such an event concerns an event of its own. Raises `StoreError`."""
+async def spread_app_events(context: Context) -> set[str]:
+    """Give every conversation that such an event concerns an event of its own, and say which. Raises `StoreError`."""
+    told: set[str] = set()
     for stored in await context.store.app_events(BATCH):
         try:
             event = parse_event(stored.body)
@@ -25,3 +26,5 @@ async def spread_app_events(context: Context) -> None:
         if isinstance(event, UserMerge) and (merged := event.payload.merged_conversations):
             concerned |= {merged.surviving.id, merged.discarded.id}
         await context.store.spread(stored, sorted(concerned), context.clock.now())
+        told |= concerned
+    return told

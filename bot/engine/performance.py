@@ -12,7 +12,9 @@ from pydantic import ValidationError
 from bot.control.facts import FlowFailed, FlowReturned
 from bot.control.state import Conversation, Run
 from bot.engine.context import Context
-from bot.flows.authoring import Answer, Began, FlowError, User
+from bot.flows import chat as chat_module
+from bot.flows import turn as turn_module
+from bot.flows.authoring import Answer, Began, CallFailed, FlowError, User
 from bot.flows.chat import Chat
 from bot.flows.turn import Context as TurnContext
 from bot.flows.turn import Turn
@@ -20,6 +22,8 @@ from bot.store.interface import JournalEntry, StoredEvent
 from webhooks.events import ConversationMessage, ConversationPostback, Event, InvalidEvent, parse_event
 
 BEGAN = "began"
+
+_OURS = (chat_module.__file__, turn_module.__file__)
 
 _abandoned: set[asyncio.Task[None]] = set()  # cancelled flows that do not stop; kept so that they end quietly
 
@@ -52,18 +56,22 @@ async def _perform(turn: Turn) -> None:
         await turn.flow(Chat(turn))
     except asyncio.CancelledError:
         turn.over(FlowFailed(run_id, "cancelled"))
-    except FlowError as error:
-        turn.over(FlowFailed(run_id, f"{type(error).__name__}: {error}"))
     except BaseException as error:  # noqa: BLE001 - whatever a flow raises ends the flow, and nothing else
-        turn.over(FlowFailed(run_id, f"{type(error).__name__} at {_place(error)}"))
+        turn.over(FlowFailed(run_id, _words(error)))
     else:
         turn.over(FlowReturned(run_id))
 
 
-def _place(error: BaseException) -> str:
-    """Where it was raised. What the exception says may quote the user, and is left out."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
+def _words(error: BaseException) -> str:
+    """What was raised, and where in the flow's code. Its text may quote the user, and is told only if it is ours."""
+    frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    place = next((f"{file}:{line}" for file, line in reversed(frames) if file not in _OURS), "an unknown place")
+    says = ""
+    if isinstance(error, CallFailed):
+        says = f" ({error.function}: {error.error.partition(':')[0]})" if frames[-1][0] in _OURS else ""
+    elif isinstance(error, FlowError) and frames and frames[-1][0] in _OURS:
+        says = f": {error}"
+    return f"{type(error).__name__} at {place}{says}"
 
 
 def prepare(

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from bot.control.commands import CloseDuty, Command, DropUnsent, Forget, Pass, Read, Release, Report
 from bot.control.draft import effect_id
-from bot.control.facts import Fact, TimePassed
+from bot.control.facts import Fact, FlowFailed, TimePassed
 from bot.control.reading import facts_of
 from bot.control.rules import step
 from bot.control.state import RunStatus
@@ -51,7 +51,7 @@ class Session:
         self._outbox = list(work.outbox)
         self._journal = list(work.journal)
         self._new_events: list[StoredEvent] = list(work.events)
-        self._change = Change(work.state)
+        self._change = Change(work.state, update=[item for item in work.outbox if not item.maybe_done])
         self._reports: list[Signal] = []
         self._performance: Performance | None = None
         self._under_way: tuple[OutboxItem, asyncio.Task[Result]] | None = None
@@ -59,7 +59,7 @@ class Session:
         self._signal = asyncio.Event()
         self._events_waiting = False
         self._stopping = False
-        self._dirty = False
+        self._dirty = bool(self._change.update)
         self._fetch_at = context.clock.now() + context.fetch_every
 
     def wake(self) -> None:
@@ -119,7 +119,7 @@ class Session:
             )
             self._events[stored.id] = stored
             try:
-                for fact in facts_of(event, stored.received_at):
+                for fact in facts_of(event, stored.received_at) or (TimePassed(),):
                     self._step(fact)
             except Exception as error:  # noqa: BLE001 - a poisonous event must not hold up its conversation
                 self._state, self._outbox, self._change, self._reports = before
@@ -189,9 +189,22 @@ class Session:
         self._dirty = True
 
     def _next_item(self) -> OutboxItem | None:
-        """The effect that is next: in order, but a read waits for no message."""
-        reads = (item for item in self._outbox if isinstance(item.effect, Read))
-        return next(reads, None) or next(iter(self._outbox), None)
+        """The effect that is next: in order, so that a read goes just before the action that rests on it.
+
+        Only a read that watches waits for no message. While the bot is in doubt, messages wait for that read.
+        """
+        watching = (item for item in self._outbox if isinstance(item.effect, Read) and item.effect.messages)
+        first = next(watching, None) or next(iter(self._outbox), None)
+        if first and self._state.in_doubt and isinstance(first.effect, Say | Typing):
+            return None
+        return first
+
+    def _put_off_messages(self) -> None:
+        """Until the read that ends the doubt is due: what waits for it must not wake the conversation before."""
+        due = self._state.look_at
+        for item in self._outbox:
+            if due and item.next_attempt < due:
+                self._change.update.append(replace(item, next_attempt=due))
 
     def _start_delivery(self) -> None:
         now = self._context.clock.now()
@@ -201,7 +214,7 @@ class Session:
                 continue
             if now >= self._lease.until - LEASE_MARGIN:
                 raise LeaseLost("the lease is about to run out")
-            hurry = any(isinstance(behind.effect, Release | Pass) for behind in self._outbox)
+            hurry = any(isinstance(behind.effect, Release | Pass | Read) for behind in self._outbox)
             task = asyncio.get_running_loop().create_task(
                 self._delivery.deliver(self._state.id, item, hurry=hurry), name=f"deliver {item.id}"
             )
@@ -232,6 +245,10 @@ class Session:
             else:
                 del self._outbox[place]
                 self._finish(item, result.outcome or "dropped while it was under way")
+        if isinstance(result.fact, FlowFailed):
+            run_id = result.fact.run_id
+            self._tell(Signal("message_given_up", Level.WARNING, self._state.id, {"outcome": result.outcome}))
+            self._drop([kept for kept in self._outbox if isinstance(kept.effect, Say) and kept.effect.run_id == run_id])
         if result.fact:
             self._step(result.fact)
 
@@ -299,8 +316,13 @@ class Session:
         if self._stopping:
             self._cut_off()
         idle = self._change.forget or (self._is_idle() and not self._events_waiting)
-        if idle and self._stopping:
-            self._change.update.extend(item for item in self._outbox if not item.maybe_done)
+        # An effect that is at work here may have been tried when the process dies; only what is given back is exact.
+        if idle:
+            self._change.update = [*self._outbox, *self._change.update]
+            if self._state.in_doubt:
+                self._put_off_messages()
+        else:
+            self._change.update = [replace(item, maybe_done=True) for item in self._change.update]
         if self._dirty or idle:
             self._change.state = self._state
             self._change.release = idle

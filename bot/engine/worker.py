@@ -63,7 +63,8 @@ class Worker:
     async def _round(self) -> timedelta:
         """Claim what can be claimed, and say how long there is nothing more to claim."""
         try:
-            await spread_app_events(self._context)
+            for conversation_id in await spread_app_events(self._context) & self._sessions.keys():
+                self._sessions[conversation_id][0].wake()
             free = self._concurrency - len(self._sessions)
             if free <= 0:
                 return self._poll
@@ -77,11 +78,16 @@ class Worker:
                 return self._poll
             due = await self._context.store.next_due(now)
         except StoreError as error:
-            self._failures += 1
-            self._context.observe(Signal("store_unavailable", Level.ERROR, fields={"error": str(error)}))
-            return backoff(self._failures, self._context.owner, cap=self._poll)
+            return self._failed(Signal("store_unavailable", Level.ERROR, fields={"error": str(error)}))
+        except Exception as error:  # noqa: BLE001 - a worker that ends while its process lives would release nothing
+            return self._failed(Signal("worker_failed", Level.ERROR, fields={"error": type(error).__name__}))
         self._failures = 0
         return min(self._poll, max(due - self._context.clock.now(), timedelta(0))) if due else self._poll
+
+    def _failed(self, signal: Signal) -> timedelta:
+        self._failures += 1
+        self._context.observe(signal)
+        return backoff(self._failures, self._context.owner, cap=self._poll)
 
     async def _wait(self, pause: timedelta) -> None:
         try:

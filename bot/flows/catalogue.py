@@ -43,8 +43,9 @@ def load_flows(modules: Iterable[str]) -> dict[str, Flow]:
     for name in modules:
         try:
             module = importlib.import_module(name)
-        except Exception as error:
-            raise UnknownFlow(f"FLOWS: module {name!r} can't be imported: {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:
+            says = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise UnknownFlow(f"FLOWS: module {name!r} can't be imported: {says}") from error
         for found in vars(module).values():
             if isinstance(found, Flow):
                 if flows.get(found.name, found) is not found:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from bot.control.facts import FlowHandedOver, FlowReleased
@@ -14,11 +17,14 @@ from bot.control.policy import backoff
 from bot.control.state import Metadata
 from bot.flows.authoring import Answer, Began, CallFailed, FlowMisuse, User
 from bot.flows.defuse import defused, pieces
+from bot.flows.threads import Threads
 from bot.flows.turn import Said, Turn
 
 CHOICES_LIMIT = 10
 LABEL_LIMIT = 128
 METADATA_LIMIT = 4096  # bytes; platform.md, section 5
+
+_threads = Threads()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class Chat:
         """Say something. A text that is too long for one message becomes several.
 
         Raises:
-            FlowMisuse: no text, too many choices, or metadata that is too large.
+            FlowMisuse: no text, too many choices, or metadata that is too large or not JSON.
         """
         await self._turn.say(_messages(text, choices, metadata))
 
@@ -139,10 +145,16 @@ class Chat:
         Args:
             to: id, name or type of a switchboard integration; PASS_TO where it is not given.
             ticket_fields: values for the agent's ticket, by field id.
-            metadata: goes with the pass.
+            metadata: goes with the pass; flat.
+
+        Raises:
+            FlowMisuse: metadata and fields that are too large or not flat.
         """
         fields = {f"dataCapture.ticketField.{key}": value for key, value in (ticket_fields or {}).items()}
-        await self._turn.end(FlowHandedOver(self._turn.context.run_id, to, {**(metadata or {}), **fields}))
+        passed = _metadata({**(metadata or {}), **fields})
+        if not all(isinstance(value, str | int | float | bool) for value in passed.values()):
+            raise FlowMisuse("the metadata of a pass is flat: texts, numbers, true and false")
+        await self._turn.end(FlowHandedOver(self._turn.context.run_id, to, passed))
 
     async def release(self) -> None:
         """Release control and end the flow: nothing after it runs."""
@@ -157,8 +169,17 @@ class Chat:
 async def _run(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     if inspect.iscoroutinefunction(function):
         return await function(*args, **kwargs)
-    result = await asyncio.to_thread(function, *args, **kwargs)
+    in_context = partial(contextvars.copy_context().run, _plainly, function, args, kwargs)
+    result = await asyncio.get_running_loop().run_in_executor(_threads, in_context)
     return await result if isinstance(result, Awaitable) else result
+
+
+def _plainly(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Run a plain function. No future takes a StopIteration (a `next()` that finds nothing): its flow would hang."""
+    try:
+        return function(*args, **kwargs)
+    except StopIteration as error:
+        raise RuntimeError("the function raised StopIteration") from error
 
 
 def _messages(text: str, choices: Sequence[str | Choice], metadata: Mapping[str, Any] | None) -> list[Said]:
@@ -166,16 +187,27 @@ def _messages(text: str, choices: Sequence[str | Choice], metadata: Mapping[str,
         raise FlowMisuse("there is nothing to say: the text is empty")
     if len(choices) > CHOICES_LIMIT:
         raise FlowMisuse(f"{len(choices)} choices are too many: at most {CHOICES_LIMIT}")
-    if len(str(metadata or {}).encode()) > METADATA_LIMIT:
-        raise FlowMisuse(f"the metadata is too large: at most {METADATA_LIMIT} bytes")
+    known = _metadata(metadata or {})
     said = [Said({"type": "text", "text": piece}, {}) for piece in pieces(defused(text))]
     last = {**said[-1].content, "actions": [_reply(choice) for choice in choices]} if choices else said[-1].content
-    said[-1] = Said(last, dict(metadata or {}))
+    said[-1] = Said(last, known)
     return said
+
+
+def _metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata as it can be stored and sent. Raises `FlowMisuse`."""
+    try:
+        size = len(json.dumps(dict(metadata)))
+    except (ValueError, TypeError, RecursionError):
+        raise FlowMisuse("the metadata has no JSON form") from None
+    if size > METADATA_LIMIT:
+        raise FlowMisuse(f"the metadata is too large: at most {METADATA_LIMIT} bytes")
+    made: dict[str, Any] = defused(metadata)
+    return made
 
 
 def _reply(choice: str | Choice) -> dict[str, Any]:
     offered = Choice(choice, choice) if isinstance(choice, str) else choice
     if not 0 < len(offered.text) <= LABEL_LIMIT:
-        raise FlowMisuse(f"a choice has 1 to {LABEL_LIMIT} characters: {offered.text[:40]!r}")
+        raise FlowMisuse(f"a choice has 1 to {LABEL_LIMIT} characters, and not {len(offered.text)}")
     return {"type": "reply", "text": defused(offered.text), "payload": defused(offered.payload)}

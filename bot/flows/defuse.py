@@ -33,7 +33,8 @@ def defused(value: Any) -> Any:
 
 
 def pieces(text: str, limit: int = TEXT_LIMIT) -> Iterator[str]:
-    """The text in parts of at most `limit` characters, cut at the last white space where there is one."""
+    """The text in parts of 1 to `limit` characters, cut at the last white space where there is one."""
+    text = text.strip() if len(text) > limit else text
     while len(text) > limit:
         cut = max(text.rfind(space, 1, limit + 1) for space in " \n\t")
         cut = cut if cut > 0 else limit

@@ -7,12 +7,14 @@ together, and reads `outcome` when the turn is over; `notify` is called whenever
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import json
+import types
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Never
 
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
 from bot.clock import Clock
 from bot.control.facts import FlowFailed, FlowHandedOver, FlowReleased, FlowReturned, FlowWaits
@@ -32,6 +34,8 @@ Outcome = FlowWaits | FlowReturned | FlowFailed | FlowReleased | FlowHandedOver
 
 ENTRIES_LIMIT = 1000  # of one run; a flow that goes on and on is a flow that hangs
 JOURNAL_BYTES_LIMIT = 1_000_000
+UNANSWERED_LIMIT = 10  # questions in a row; who asks on and on, although nobody is there, keeps control for ever
+EVERYTHING = 2**31  # said before a question that wants a fresh answer, also what comes until the question is stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class Turn:
 
     def __post_init__(self) -> None:
         self._entries = list(self.context.journal)
+        self._bytes = sum(len(str(entry.data)) for entry in self._entries)
 
     def take(self) -> tuple[list[JournalEntry], list[Said]]:
         """What is new since the last time; it is to be stored in one transaction."""
@@ -103,12 +108,20 @@ class Turn:
         self.outcome = self.outcome or outcome
         self.notify()
 
+    def misused(self, what: str) -> FlowMisuse:
+        """The error for a flow that does what can't be done. It ends the run, even if the flow catches it or waits."""
+        if self.outcome is None or isinstance(self.outcome, FlowWaits):
+            self.outcome = FlowFailed(self.context.run_id, f"FlowMisuse: {what}")
+        self.notify()
+        return FlowMisuse(what)
+
     async def say(self, contents: Sequence[Said]) -> None:
         """Say messages, as one step."""
-        await self._unless_over()
-        if self._replayed("say") is None:
-            self._record("say")
-            self._new_said.extend(contents)
+        with _Alone(self, "say"):
+            await self._unless_over()
+            if self._replayed("say") is None:
+                self._record("say")
+                self._new_said.extend(contents)
 
     async def ask(self, contents: Sequence[Said], timeout: timedelta | None, *, fresh: bool) -> Answer:
         """Say messages and wait for the user. Raises `NoAnswer`."""
@@ -118,10 +131,9 @@ class Turn:
             asked = self._replayed("ask")
             if asked is None:
                 until = now + (self.context.idle if timeout is None else timeout)
-                skip = len(self.context.answers) if fresh else self._taken_answers
                 asked = self._record("ask", data={"until": until.isoformat()})
                 self._new_said.extend(contents)
-                self._taken_answers = skip
+                self._taken_answers = EVERYTHING if fresh else self._taken_answers
             if (known := self._replayed("answer")) is None:
                 known = await self._answer(datetime.fromisoformat(asked.data["until"]), now)
             if known.data is None:
@@ -136,6 +148,9 @@ class Turn:
             return self._record("answer", data=data)
         if now < until:
             await self._wait(until, wants_input=True)
+        answers = [entry.data for entry in self._entries if entry.kind == "answer"][-UNANSWERED_LIMIT:]
+        if answers.count(None) == UNANSWERED_LIMIT:
+            raise self.misused(f"{UNANSWERED_LIMIT} questions in a row had no answer: this was one too many")
         return self._record("answer", data=None)
 
     async def sleep(self, duration: timedelta) -> None:
@@ -172,9 +187,10 @@ class Turn:
 
     async def end(self, outcome: FlowReleased | FlowHandedOver) -> None:
         """End the flow here and now."""
-        await self._unless_over()
-        self.over(outcome)
-        await self._forever()
+        with _Alone(self, "the end of the flow"):
+            await self._unless_over()
+            self.over(outcome)
+            await self._forever()
 
     def waits(self, *, wants_input: bool, until: datetime) -> FlowWaits:
         """The outcome of a turn that waits."""
@@ -192,7 +208,12 @@ class Turn:
     async def _forever(self) -> Never:
         """Wait to be cut off; a flow that catches its cancellation waits once more, and nobody waits for it."""
         while True:
-            await asyncio.get_running_loop().create_future()
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:
+                await _stopped_for_good()
+            else:
+                await loop.create_future()
 
     def _replayed(self, kind: str, key: str = "") -> JournalEntry | None:
         """The journal's next entry, which must fit; None where the journal ends, and the step is new."""
@@ -208,10 +229,7 @@ class Turn:
     def _record(self, kind: str, key: str = "", data: Any = None) -> JournalEntry:
         self._bytes += len(str(data))
         if self._at >= ENTRIES_LIMIT or self._bytes > JOURNAL_BYTES_LIMIT:
-            self.over(
-                FlowFailed(self.context.run_id, f"flow {self.flow.name!r} goes on for too long: {self._at} steps")
-            )
-            raise FlowMisuse(f"a run has at most {ENTRIES_LIMIT} steps and {JOURNAL_BYTES_LIMIT} bytes")
+            raise self.misused(f"a run has at most {ENTRIES_LIMIT} steps, and {JOURNAL_BYTES_LIMIT} bytes of results")
         entry = JournalEntry(self.context.run_id, self._at, kind, key, data)
         self._entries.append(entry)
         self._new_entries.append(entry)
@@ -228,15 +246,24 @@ class _Alone:
 
     def __enter__(self) -> None:
         if self._turn._busy:  # noqa: SLF001 - the turn's own guard
-            raise FlowMisuse(f"{self._step} while {self._turn._busy} is under way: await one step after the other")  # noqa: SLF001
+            raise self._turn.misused(
+                f"{self._step} while {self._turn._busy} is under way: await one step after the other"  # noqa: SLF001
+            )
         self._turn._busy = self._step  # noqa: SLF001
 
     def __exit__(self, *_: object) -> None:
         self._turn._busy = None  # noqa: SLF001
 
 
+@types.coroutine
+def _stopped_for_good() -> Generator[None, None, None]:
+    """Suspends where no event loop runs any more: a flow that catches even the end of the program must not go on."""
+    yield
+
+
 def _json_form(name: str, value: Any) -> Any:
+    """As it will come back from the database. A value without such a form is a `ValueError`, and some a `TypeError`."""
     try:
-        return to_jsonable_python(value)
-    except PydanticSerializationError:
+        return json.loads(json.dumps(to_jsonable_python(value)))
+    except (ValueError, TypeError):
         raise FlowMisuse(f"the result of {name} has no JSON form: {type(value).__name__}") from None

@@ -139,7 +139,9 @@ class Stage:
     async def at_rest(self) -> bool:
         """Is nothing on its way, and does the bot owe nothing?"""
         counts = await self.store.counts(self.clock.now())
-        if counts.owed or counts.inbox or counts.outbox or counts.ended_open or counts.held:
+        if counts.owed or counts.inbox or counts.outbox or counts.held:
+            return False
+        if counts.ended_open and self.policy.app_key:  # without one, the bot can only go on watching
             return False
         return self.sandbox.sender.is_idle
 
@@ -259,7 +261,7 @@ class Process:
     def _stored(self, events: Sequence[NewEvent]) -> None:
         for process in self.stage.alive:
             if process.worker:
-                process.worker.wake({event.conversation_id for event in events})
+                process.worker.wake(dict.fromkeys(event.conversation_id for event in events))
 
     def _observe(self, signal: Signal) -> None:
         if self.is_alive:

@@ -7,7 +7,7 @@ import selectors
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar, TypeVarTuple, Unpack
+from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -37,8 +37,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def run_in_executor(
         self,
         executor: Executor | None,  # noqa: ARG002 - there is only here and now
-        func: Callable[[Unpack[Ts]], T],
-        *args: Unpack[Ts],
+        func: Callable[[*Ts], T],
+        *args: *Ts,
     ) -> asyncio.Future[T]:
         """Run it here and now: in virtual time nothing happens at the same time."""
         future: asyncio.Future[T] = self.create_future()

@@ -76,12 +76,12 @@ class _Checker:
             yield "G1: the bot still holds control"
         elif ended and could_know and self._record.scenario.app_key:
             yield f"G1: the user has ended it, and {holder} is still active"
-        if state and state.closed:
+        if state and state.closed and could_know:
             yield f"G1: the bot has a proof, but {holder} is active"
 
     def _could_know(self, moment: datetime) -> bool:
         """Was the bot told anything of the conversation since then, or did it read it?"""
-        return any(_created(known) >= _floor(moment) for known in self._told if _created(known)) or any(
+        return any(_created(known) >= _floor(moment) for known in self._told) or any(
             call.method == "GET" and call.at >= moment for call in self._calls
         )
 
@@ -97,7 +97,7 @@ class _Checker:
                 continue
             if entry.cause is Cause.RELEASE and entry.ended:
                 continue
-            since = max((e.at for e in self._entries if e.kind is Kind.HOLDER and e.number < entry.number))
+            since = max(e.at for e in self._entries if e.kind is Kind.HOLDER and e.number < entry.number)
             read = max((c.at for c in self._calls if c.method == "GET" and c.at <= entry.at), default=None)
             if read is None or read >= since:
                 yield f"G2: the bot took control from {entry.before} at {entry.at.time()}"
@@ -125,7 +125,7 @@ class _Checker:
         return any(
             known.at + REACTION + self._paused_after(known.at) < sent
             for known in self._told
-            if (created := _created(known)) and created >= _floor(moment) and (_is_end(known) if end else _not_bot(known))
+            if _created(known) >= _floor(moment) and (_is_end(known) if end else _not_bot(known))
         )
 
     def _paused_after(self, moment: datetime) -> timedelta:
@@ -157,9 +157,9 @@ def _conversation_of(known: Acknowledged) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _created(known: Acknowledged) -> datetime | None:
+def _created(known: Acknowledged) -> datetime:
     created = known.event.get("createdAt")
-    return datetime.fromisoformat(created) if created else known.at
+    return datetime.fromisoformat(created) if created else known.created
 
 
 def _floor(moment: datetime) -> datetime:

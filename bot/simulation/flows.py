@@ -60,12 +60,16 @@ async def opening(chat: Chat) -> None:
             for number in range(8):
                 await speech.say(f"line {number}")
         case _:
-            try:
-                for _ in range(3):
-                    answer = await chat.ask(speech.line("say something"), timeout=timedelta(minutes=2))
-                    await speech.say(f"echo {answer.text}")
-            except NoAnswer:
-                await speech.say("nobody there")
+            await _echo(chat, speech)
+
+
+async def _echo(chat: Chat, speech: Speech) -> None:
+    try:
+        for _ in range(3):
+            answer = await chat.ask(speech.line("say something"), timeout=timedelta(minutes=2))
+            await speech.say(f"echo {answer.text}")
+    except NoAnswer:
+        await speech.say("nobody there")
 
 
 @flow("closing")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,8 +20,8 @@ from bot.sandbox.errors import ApiError, NotPossibleError
 from bot.sandbox.faults import Fault, Moment
 from bot.sandbox.history import Entry
 from bot.sandbox.records import Caller
-from bot.sandbox.sandbox import Sandbox
 from bot.sandbox.switchboard import BOT, WORKSPACE
+from bot.sandbox.users import Visitor
 from bot.signals import Signal
 from bot.simulation import flows
 from bot.simulation.scenario import Act, Incident, Scenario
@@ -36,9 +36,10 @@ WRITES = frozenset({"receive", "claim", "save", "renew", "spread", "set_aside"})
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """An event in a delivery that the bot answered 2xx."""
+    """An event in a delivery that the bot answered 2xx; `created` is when the platform first sent it."""
 
     at: datetime
+    created: datetime
     event: Mapping[str, Any]
 
 
@@ -98,6 +99,7 @@ class _Run:
         self._store_down_until = 0.0
         self._lost: set[bytes] = set()
         self._after: dict[int, Fault] = {}  # by request: what goes wrong once it has taken effect
+        self._first_sent: dict[str, datetime] = {}
         self._kill: tuple[str, Process] | None = None
         self._later: set[asyncio.Task[Any]] = set()
         catalogue = Catalogue(
@@ -168,34 +170,50 @@ class _Run:
             except (NotPossibleError, ApiError, LookupError):
                 continue
 
-    async def _act(self, act: Act, visitor: Any, other: Any) -> None:
-        sandbox: Sandbox = self._stage.sandbox
-        board, now = sandbox.switchboard, sandbox.clock.now()
-        match act.who, act.what:
-            case "user", "opens":
+    async def _act(self, act: Act, visitor: Visitor, other: Visitor) -> None:
+        match act.who:
+            case "user":
+                await self._user_acts(act, visitor)
+            case "agent":
+                self._agent_acts(act, visitor.conversation_id)
+            case _:
+                self._platform_acts(act, visitor, other)
+
+    async def _user_acts(self, act: Act, visitor: Visitor) -> None:
+        match act.what:
+            case "opens":
                 await visitor.opens()
-            case "user", "says":
+            case "says":
                 await visitor.says(act.text)
-            case "user", "answers":
+            case "answers":
                 await visitor.taps("Good")
-            case "user", "ends":
+            case _:
                 await visitor.ends()
-            case "agent", "says":
-                board.agent_says(visitor.conversation_id, "agent here", now)
-            case "agent", "closes":
-                board.close_ticket(visitor.conversation_id, now)
-            case "agent", "emails":
-                board.transfer_to_email(visitor.conversation_id, now)
-            case "agent", "ends":
-                board.agent_ends(visitor.conversation_id, now)
-            case "platform", ("takes" | "gives") as what:
-                target = WORKSPACE if what == "takes" else BOT
-                board.pass_control(visitor.conversation_id, ELSEWHERE, target, now)
-            case "platform", "merges":
+
+    def _agent_acts(self, act: Act, conversation_id: str) -> None:
+        board, now = self._stage.sandbox.switchboard, self._stage.clock.now()
+        match act.what:
+            case "says":
+                board.agent_says(conversation_id, "agent here", now)
+            case "closes":
+                board.close_ticket(conversation_id, now)
+            case "emails":
+                board.transfer_to_email(conversation_id, now)
+            case _:
+                board.agent_ends(conversation_id, now)
+
+    def _platform_acts(self, act: Act, visitor: Visitor, other: Visitor) -> None:
+        board, now = self._stage.sandbox.switchboard, self._stage.clock.now()
+        match act.what:
+            case "takes":
+                board.pass_control(visitor.conversation_id, ELSEWHERE, WORKSPACE, now)
+            case "gives":
+                board.pass_control(visitor.conversation_id, ELSEWHERE, BOT, now)
+            case "merges":
                 board.merge_users(visitor.user.id, other.user.id, now=now)
-            case "platform", "removes_user":
+            case "removes_user":
                 board.remove_user(visitor.user.id, now=now)
-            case "platform", "removes_conversation":
+            case _:
                 board.remove_conversation(visitor.conversation_id, now=now)
 
     # -- what goes wrong -------------------------------------------------------------------------------------------
@@ -208,6 +226,8 @@ class _Run:
         return [i for i in self._scenario.incidents if i.where == where and i.nth == self._counts[where]]
 
     async def _deliver(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        for event in json.loads(body)["events"]:
+            self._first_sent.setdefault(event["id"], self._stage.clock.now())
         if self._scenario.latency:
             await asyncio.sleep(self._scenario.latency)
         if body in self._lost:
@@ -236,7 +256,8 @@ class _Run:
         status = await self._post(url, headers, body)
         if 200 <= status < 300:
             at = self._stage.clock.now()
-            self._record.acknowledged += [Acknowledged(at, event) for event in json.loads(body)["events"]]
+            for event in json.loads(body)["events"]:
+                self._record.acknowledged.append(Acknowledged(at, self._first_sent[event["id"]], event))
         self._record.log.append(f"{self._loop.time():.6f} delivery {status}")
         return status
 
@@ -333,7 +354,9 @@ class _Run:
 
     def _observe(self, signal: Signal) -> None:
         self._record.signals.append(signal)
-        self._record.log.append(f"{self._loop.time():.6f} {signal.event} {signal.conversation_id} {dict(signal.fields)}")
+        self._record.log.append(
+            f"{self._loop.time():.6f} {signal.event} {signal.conversation_id} {dict(signal.fields)}"
+        )
 
     def _unhandled(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
@@ -355,5 +378,3 @@ def _api_fault(kind: str, whole: str, seconds: float) -> Fault:
             return Fault(delay=min(seconds, 9.0))
         case _:
             return Fault(status=int(kind))
-
-

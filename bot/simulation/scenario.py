@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -156,16 +157,14 @@ def _act(rng: random.Random, at: float) -> Act:
     return Act(at, who, what, text)
 
 
-def _incidents(rng: random.Random) -> list[Incident]:
-    incidents = []
+def _incidents(rng: random.Random) -> Iterator[Incident]:
     for _ in range(rng.choice((0, 1, 2, 4, 8))):
         kind = rng.choice(DELIVERY_FAULTS)
-        incidents.append(Incident("delivery", kind, rng.randint(1, 40), rng.choice((0.1, 2.0, 17.0, 120.0, 1000.0))))
+        yield Incident("delivery", kind, rng.randint(1, 40), rng.choice((0.1, 2.0, 17.0, 120.0, 1000.0)))
     for _ in range(rng.choice((0, 1, 2, 4, 8))):
-        incidents.append(Incident("api", rng.choice(API_FAULTS), rng.randint(1, 30), rng.choice((0.2, 1.5, 8.0, 25.0))))
+        yield Incident("api", rng.choice(API_FAULTS), rng.randint(1, 30), rng.choice((0.2, 1.5, 8.0, 25.0)))
     for _ in range(rng.choice((0, 0, 1, 2, 4))):
-        incidents.append(Incident("store", rng.choice(STORE_FAULTS), rng.randint(1, 120), rng.choice((5.0, 45.0))))
+        yield Incident("store", rng.choice(STORE_FAULTS), rng.randint(1, 120), rng.choice((5.0, 45.0)))
     for _ in range(rng.choice((0, 0, 0, 1, 2))):
         kind = rng.choice(WORLD_FAULTS)
-        incidents.append(Incident("world", kind, round(rng.uniform(0, 120), 2), rng.choice((3.0, 40.0, 400.0, 2000.0))))
-    return incidents
+        yield Incident("world", kind, round(rng.uniform(0, 120), 2), rng.choice((3.0, 40.0, 400.0, 2000.0)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from bot.control.commands import CloseDuty, Command, DropUnsent, Pass, Read, Release, Report
 from bot.control.facts import (
@@ -44,7 +45,7 @@ class Story:
         settings: of the policy.
     """
 
-    def __init__(self, mode: str = "release", skew: timedelta = timedelta(0), **settings: bool) -> None:
+    def __init__(self, mode: str = "release", skew: timedelta = timedelta(0), **settings: Any) -> None:
         self.policy = Policy("bot", mode_named(mode), **settings)
         self.skew = skew
         self.now = NOON
@@ -74,7 +75,7 @@ class Story:
         at = self.platform
         return self.tell(HolderSeen(at, active)).tell(UserSpoke(Input(f"e{self._tells}", at, kind)))
 
-    def user_ends(self, active: Integration | None | str = "unchanged") -> Story:
+    def user_ends(self, active: Integration | str | None = "unchanged") -> Story:
         """The user ends the conversation now; the event may show who is active."""
         if not isinstance(active, str):
             self.sees(active)
@@ -148,6 +149,11 @@ class Story:
         return [command for command in self.commands if isinstance(command, Release | Pass | Read)]
 
     @property
+    def last_call(self) -> str:
+        """What kind of API call came last."""
+        return type(self.calls[-1]).__name__
+
+    @property
     def actions(self) -> list[str]:
         """The control actions so far, in words: `release`, `release (app)`, `pass to …`."""
         words = []
@@ -177,16 +183,16 @@ class Story:
         return sum(command == DropUnsent() for command in self.commands)
 
 
-def served(mode: str = "release", skew: timedelta = timedelta(0), **settings: bool) -> Story:
+def served(mode: str = "release", skew: timedelta = timedelta(0), **settings: Any) -> Story:
     """The user has written, and the opening flow is at work."""
     return Story(mode, skew, **settings).user_says().later()
 
 
-def owing(mode: str = "release", skew: timedelta = timedelta(0), **settings: bool) -> Story:
+def owing(mode: str = "release", skew: timedelta = timedelta(0), **settings: Any) -> Story:
     """The opening flow is complete, and what the mode wants has just been commanded."""
     return served(mode, skew, **settings).flow_returns()
 
 
-def with_agent(mode: str = "release", skew: timedelta = timedelta(0), **settings: bool) -> Story:
+def with_agent(mode: str = "release", skew: timedelta = timedelta(0), **settings: Any) -> Story:
     """An agent has control."""
     return Story(mode, skew, **settings).moves(DESK).later()

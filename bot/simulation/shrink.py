@@ -1,0 +1,64 @@
+"""Makes a failing scenario as small as it can be while it still fails in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TypeVar
+
+from bot.sandbox.switches import Switches
+from bot.simulation.scenario import Scenario
+
+T = TypeVar("T")
+
+
+def shrink(scenario: Scenario, fails: Callable[[Scenario], bool], tries: int = 400) -> Scenario:
+    """The smallest scenario found that still fails.
+
+    Args:
+        scenario: one that fails.
+        fails: does a scenario fail (in the same way)?
+        tries: plays at the most.
+    """
+    found = True
+    while found and tries > 0:
+        found = False
+        for smaller in _smaller(scenario):
+            tries -= 1
+            if fails(smaller):
+                scenario, found = smaller, True
+                break
+            if tries <= 0:
+                break
+    return scenario
+
+
+def _smaller(scenario: Scenario) -> Iterator[Scenario]:
+    """Scenarios with something taken away, the largest pieces first."""
+    for index in range(len(scenario.talks)):
+        if len(scenario.talks) > 1:
+            yield replace(scenario, talks=_without(scenario.talks, index))
+    if scenario.incidents:
+        yield replace(scenario, incidents=())
+    for index in range(len(scenario.incidents)):
+        yield replace(scenario, incidents=_without(scenario.incidents, index))
+    for number, talk in enumerate(scenario.talks):
+        for index in range(len(talk)):
+            talks = [*scenario.talks]
+            talks[number] = _without(talk, index)
+            yield replace(scenario, talks=tuple(talks))
+    defaults = Switches()
+    for name in Switches.positions():
+        default = getattr(defaults, name)
+        if name != "mode" and getattr(scenario.switches, name) != default:
+            yield replace(scenario, switches=replace(scenario.switches, **{name: default}))
+    if scenario.batch > 1:
+        yield replace(scenario, batch=1)
+    if scenario.latency:
+        yield replace(scenario, latency=0.0)
+    if not (scenario.app_key and scenario.integration_key):
+        yield replace(scenario, app_key=True, integration_key=True)
+
+
+def _without(items: tuple[T, ...], index: int) -> tuple[T, ...]:
+    return items[:index] + items[index + 1 :]

@@ -1,0 +1,66 @@
+"""`switchboard-bot demo`: it shows that every ended conversation closes, and says so if one does not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+from bot.sandbox.stories import STORIES
+
+ROOT = Path(__file__).parents[2]
+
+BROKEN = """
+from bot.cli import demo, main
+from bot.sunshine import SunshineClient
+
+async def nothing(*_, **__):
+    pass
+
+SunshineClient.release_control = nothing
+demo.PATIENCE = 1.0
+demo.STORIES = [story for story in demo.STORIES if story.title in ("ended in the middle of the flow", "the flow hangs")]
+main()
+"""
+
+
+async def _run(folder: Path, *arguments: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+def _files(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
+async def test_the_demo_closes_everything(tmp_path: Path) -> None:
+    """Sixteen conversations in both modes, each with proof; exit 0, and nothing but JSON on standard output."""
+    code, out, err = await _run(tmp_path, "-m", "bot", "demo", "--json")
+    rows = json.loads(out)
+    assert [row for row in rows if not row["ok"]] == []
+    assert len(rows) == 2 * len(STORIES)
+    assert {row["mode"] for row in rows} == {"release", "pass"}
+    assert all(row["proof"] for row in rows)
+    assert (code, err) == (0, "")
+    assert _files(tmp_path) == []
+
+
+async def test_the_demo_tells_what_stays_open(tmp_path: Path) -> None:
+    """With a release that does nothing: exit 1, and the ids of the conversations that are open."""
+    (tmp_path / "broken.py").write_text(BROKEN)
+    code, out, _ = await _run(tmp_path, "broken.py", "demo")
+    assert code == 1
+    open_ids = [line.split()[2] for line in out.splitlines() if line.startswith("stays open:")]
+    assert len(open_ids) == len(set(open_ids)) == 2  # those in pass mode: in release mode the platform releases
+    assert "ended conversations are closed" not in out

@@ -1,0 +1,395 @@
+"""`serve`, `web` and `worker` as real processes over loopback, with the sandbox in the test's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import signal
+import socket
+import sqlite3
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from bot.engine.delivery import EFFECT_KEY
+from bot.sandbox.api import ApiRequest
+from bot.sandbox.faults import Fault, Moment
+from bot.sandbox.history import Kind
+from bot.sandbox.sandbox import Sandbox
+from bot.sandbox.switchboard import BOT
+from bot.sandbox.switches import Switches
+from bot.sandbox.users import Visitor
+
+ROOT = Path(__file__).parents[2]
+TEAM_FLOWS = """
+import asyncio, time
+from bot import flow
+
+async def never():
+    await asyncio.Event().wait()
+
+@flow("slow")
+async def slow(chat):
+    await chat.say("Let me see.")
+    await chat.call(never)
+
+@flow("blocks")
+async def blocks(chat):
+    await chat.say("Let me see.")
+    await chat.call(time.sleep, 600)
+
+@flow("swallows")
+async def swallows(chat):
+    await chat.say("Let me see.")
+    while True:
+        try:
+            await chat.call(never)
+        except BaseException:
+            pass
+
+@flow("quick")
+async def quick(chat):
+    await chat.say("First.")
+    await chat.say("Second.")
+"""
+
+QUICK_LEASE = """
+from datetime import timedelta
+from functools import partial
+from bot import app, cli
+
+app.Context = partial(app.Context, lease=timedelta(seconds=4))
+cli.main()
+"""
+"""The same program, in which the work of a dead process is taken over after 4 seconds, and not after 30."""
+
+Start = Callable[..., Any]
+
+
+class Program:
+    """A command of the bot as a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
+        self.process = process
+        self.url = f"http://127.0.0.1:{port}"
+        self.errors = b""
+
+    async def ended(self, within: float = 10.0) -> int:
+        """Wait for its end, and return its exit code."""
+        async with asyncio.timeout(within):
+            _, self.errors = await self.process.communicate()
+        return int(self.process.returncode or 0)
+
+    async def told_to_stop(self, within: float = 10.0) -> int:
+        """SIGTERM, and its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return await self.ended(within)
+
+    async def killed(self) -> None:
+        """`kill -9`."""
+        self.process.kill()
+        assert await self.ended() == -signal.SIGKILL
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@pytest.fixture(params=["release"])
+async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
+    """The platform, with quick retries of webhooks."""
+    async with Sandbox(switches=Switches(mode=request.param), time_scale=0.02) as made:
+        yield made
+
+
+@pytest.fixture
+async def start(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts a command of the bot on this test's database, and ends what is left of it."""
+    (tmp_path / "team_flows.py").write_text(TEAM_FLOWS)
+    programs: list[Program] = []
+
+    async def started(
+        command: str = "serve", *, ready: bool = True, quick_lease: bool = False, **changes: str
+    ) -> Program:
+        port = free_port()
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            **sandbox.settings_for_bot(),
+            "DATABASE_URL": f"sqlite:///{tmp_path}/bot.db",
+            "HOST": "127.0.0.1",
+            "PORT": str(port),
+            "RELEASE_GRACE": "1s",
+            **changes,
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *(("-c", QUICK_LEASE) if quick_lease else ("-m", "bot")),
+            command,
+            env=environment,
+            cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        program = Program(process, int(environment["PORT"]))
+        programs.append(program)
+        if ready and command != "worker":
+            await _until_ready(program)
+            sandbox.connect(f"{program.url}/webhooks/sunshine")
+        return program
+
+    yield started
+    for program in programs:
+        if program.process.returncode is None:
+            with suppress(ProcessLookupError):
+                program.process.kill()
+            await program.process.communicate()
+
+
+async def _until_ready(program: Program) -> None:
+    async with aiohttp.ClientSession() as http:
+        for _ in range(200):
+            with suppress(aiohttp.ClientError):
+                async with http.get(f"{program.url}/readyz") as answer:
+                    if answer.status == 200:
+                        return
+            if program.process.returncode is not None:
+                await program.ended()
+                pytest.fail(f"it ended: {program.errors.decode()}")
+            await asyncio.sleep(0.05)
+    pytest.fail("it never got ready")
+
+
+def proof_of(tmp_path: Path, conversation_id: str) -> str | None:
+    """How the bot's database says that a conversation is closed."""
+    with sqlite3.connect(tmp_path / "bot.db") as connection:
+        row = connection.execute("SELECT state FROM conversations WHERE id = ?", (conversation_id,)).fetchone()
+    connection.close()
+    ended = json.loads(row[0])["ended"] if row else None
+    return ended["proof"]["how"] if ended and ended["proof"] else None
+
+
+async def proven(tmp_path: Path, visitor: Visitor, within: float = 15.0) -> str:
+    """Wait for the proof."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        if proof := proof_of(tmp_path, visitor.conversation_id):
+            return proof
+        await asyncio.sleep(0.05)
+    pytest.fail("there is no proof")
+
+
+def said_once(visitor: Visitor) -> list[str]:
+    """What the bot said, none of it twice."""
+    texts = [message.text for message in visitor.messages if EFFECT_KEY in (message.metadata or {})]
+    assert len(texts) == len(set(texts))
+    return texts
+
+
+async def test_http_answers_as_designed(sandbox: Sandbox, start: Start) -> None:
+    """200, 401, 400 and 413; health, readiness and metrics with the documented names; SIGTERM ends it with 0."""
+    program = await start()
+    envelope = {"app": {"id": "a"}, "webhook": {"id": "w", "version": "v2"}, "events": []}
+    key = {"X-API-Key": sandbox.secret}
+    async with aiohttp.ClientSession() as http:
+        cases: list[tuple[Any, dict[str, str], int]] = [
+            (json.dumps(envelope), key, 200),
+            (json.dumps(envelope | {"events": [{"id": "e", "type": "x:y", "payload": {}}]}), key, 200),
+            (json.dumps(envelope | {"events": [{"id": "e", "type": "x:y", "payload": {}}]}), key, 200),
+            (json.dumps(envelope), {}, 401),
+            (json.dumps(envelope), {"X-API-Key": "wrong"}, 401),
+            ("no json", key, 400),
+            (json.dumps(envelope | {"webhook": {"version": "v1"}}), key, 400),
+            ("x" * (1024 * 1024 + 1), key, 413),
+        ]
+        for body, headers, status in cases:
+            async with http.post(
+                f"{program.url}/webhooks/sunshine", data=io.BytesIO(body.encode()), headers=headers
+            ) as answer:
+                assert answer.status == status, body[:60]
+        for path, status in (("/healthz", 200), ("/readyz", 200), ("/nope", 404), ("/webhooks/sunshine", 405)):
+            async with http.get(f"{program.url}{path}") as answer:
+                assert answer.status == status
+        async with http.get(f"{program.url}/metrics") as answer:
+            assert answer.status == 200
+            page = await answer.text()
+    samples = {s.name: s for family in text_string_to_metric_families(page) for s in family.samples}
+    assert {
+        "switchboard_webhook_deliveries_total",
+        "switchboard_events_received_total",
+        "switchboard_webhook_seconds_count",
+        "switchboard_signals_total",
+        "switchboard_conversations_held",
+        "switchboard_conversations_ended_open",
+        "switchboard_duties_owed",
+        "switchboard_duties_overdue",
+        "switchboard_duties_oldest_seconds",
+        "switchboard_events_set_aside",
+        "switchboard_inbox_events",
+        "switchboard_outbox_effects",
+    } <= samples.keys()
+    assert samples["switchboard_events_received_total"].value == 2
+    assert await program.told_to_stop() == 0
+    assert [json.loads(line)["event"] for line in program.errors.decode().splitlines()] == ["started", "stopping"]
+
+
+@pytest.mark.parametrize("sandbox", ["release", "pass"], indirect=True)
+async def test_a_conversation_is_served_and_closed(sandbox: Sandbox, start: Start, tmp_path: Path) -> None:
+    """From the first word to the proof."""
+    await start(CLOSING_FLOW="survey", CLOSING_TIMEOUT="2s")
+    visitor = sandbox.visitor()
+    await visitor.says("hi")
+    await visitor.waits_for("What can I do")
+    await visitor.taps("Opening hours")
+    await visitor.waits_for("anything else")
+    await visitor.ends()
+    await visitor.waits_until_closed()
+    assert "nobody is active" in await proven(tmp_path, visitor)
+    said_once(visitor)
+
+
+@pytest.mark.parametrize("flow", ["slow", "blocks", "swallows"])
+async def test_sigterm_ends_it_in_the_middle_of_a_flow(
+    sandbox: Sandbox, start: Start, flow: str, tmp_path: Path
+) -> None:
+    """Also where the flow does not obey: exit 0 at once, and the next process gives control up."""
+    program = await start(FLOWS="team_flows", OPENING_FLOW=flow)
+    visitor = sandbox.visitor()
+    await visitor.says("hi")
+    await visitor.waits_for("Let me see.")
+    await asyncio.sleep(0.2)
+    began = time.monotonic()
+    assert await program.told_to_stop() == 0, program.errors.decode()
+    assert time.monotonic() - began < 3
+    await start(FLOWS="team_flows", OPENING_FLOW="quick")
+    await visitor.ends()
+    await visitor.waits_until_closed()
+    await proven(tmp_path, visitor)
+    assert said_once(visitor) == ["Let me see."]
+
+
+@pytest.mark.parametrize("moment", list(Moment))
+async def test_kill_9_between_the_answer_and_the_release(
+    sandbox: Sandbox, start: Start, moment: Moment, tmp_path: Path
+) -> None:
+    """Held before the platform released, or right after it: the next process proves it, and says nothing twice."""
+    program = await start(quick_lease=True, FLOWS="team_flows", OPENING_FLOW="quick")
+    reached = asyncio.Event()
+
+    def hold(request: ApiRequest, when: Moment) -> Fault | None:
+        if request.operation != "ReleaseControl" or when is not moment:
+            return None
+        reached.set()
+        return Fault(delay=1.5, reset=True)
+
+    sandbox.server.faults = hold
+    visitor = sandbox.visitor()
+    await visitor.says("hi")
+    await visitor.waits_for("Second.")
+    async with asyncio.timeout(10):
+        await reached.wait()
+    await program.killed()
+    sandbox.server.faults = None
+    await start(quick_lease=True, FLOWS="team_flows", OPENING_FLOW="quick")
+    await sandbox.until(
+        lambda: None if sandbox.switchboard.holder(visitor.conversation_id) == BOT else True, 40, "it is released"
+    )
+    await visitor.ends()
+    await proven(tmp_path, visitor, 40)
+    assert said_once(visitor) == ["First.", "Second."]
+
+
+async def test_kill_9_again_and_again(sandbox: Sandbox, start: Start, tmp_path: Path) -> None:
+    """Ten conversations, three kills at odd moments: all close, nothing is said twice."""
+    program = await start(quick_lease=True)
+    visitors = [sandbox.visitor(f"V{number}") for number in range(10)]
+    for pause in (0.05, 0.15, 0.3):
+        for visitor in visitors[: len(visitors) // 2]:
+            await visitor.says("hours")
+        await asyncio.sleep(pause)
+        await program.killed()
+        program = await start(quick_lease=True)
+    for visitor in visitors[5:]:
+        await visitor.says("hi")
+    for visitor in visitors:
+        await visitor.ends()
+    for visitor in visitors:
+        await proven(tmp_path, visitor, 45)
+        assert not sandbox.switchboard.is_open(visitor.conversation_id)
+    ids = [
+        entry.metadata[EFFECT_KEY]
+        for entry in sandbox.switchboard.history
+        if entry.kind is Kind.MESSAGE and EFFECT_KEY in entry.metadata
+    ]
+    assert len(ids) == len(set(ids))
+
+
+async def test_web_and_worker_are_two_processes_on_one_database(sandbox: Sandbox, start: Start, tmp_path: Path) -> None:
+    """The worker finds what the web has stored; what comes while there is no web comes again."""
+    web = await start("web")
+    worker = await start("worker")
+    visitor = sandbox.visitor()
+    await visitor.says("hi")
+    await visitor.waits_for("What can I do")
+    await visitor.taps("Track my order")
+    await visitor.waits_for("order number")
+    assert await web.told_to_stop() == 0
+    await visitor.ends()
+    await start("web", PORT=web.url.rpartition(":")[2])
+    await visitor.waits_until_closed()
+    await proven(tmp_path, visitor)
+    assert await worker.told_to_stop() == 0
+    said_once(visitor)
+
+
+async def test_a_port_that_is_taken_is_one_line(start: Start) -> None:
+    """Exit code 2, and no traceback."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        program = await start(ready=False, PORT=str(taken.getsockname()[1]), LOG_LEVEL="ERROR")
+        assert await program.ended() == 2
+    (line,) = program.errors.decode().splitlines()
+    assert line.startswith("HOST, PORT: can't listen on 127.0.0.1:")
+    assert "in use" in line
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("mysql://u:secret@h/d", "does not name a database"),
+        ("sqlite:////no/such/folder/bot.db", "directory exists"),
+        ("sqlite:///{folder}/text.db", ""),
+        ("", "does not name a database"),
+    ],
+)
+async def test_a_database_that_cant_be_used_is_one_line(start: Start, tmp_path: Path, url: str, words: str) -> None:
+    """Exit code 2, no traceback, no password."""
+    (tmp_path / "text.db").write_text("this is no database, but a text file\n" * 100)
+    program = await start(ready=False, DATABASE_URL=url.format(folder=tmp_path))
+    assert await program.ended() == 2
+    (line,) = program.errors.decode().splitlines()
+    assert line.startswith("DATABASE_URL: ")
+    assert words in line
+    assert "secret" not in line
+
+
+async def test_a_flow_that_is_not_there_is_one_line(start: Start) -> None:
+    """Exit code 2, and the names that there are."""
+    program = await start(ready=False, FLOWS="team_flows", OPENING_FLOW="nope")
+    assert await program.ended() == 2
+    assert program.errors.decode().splitlines() == [
+        "OPENING_FLOW: there is no flow 'nope'; known flows: blocks, quick, slow, swallows"
+    ]

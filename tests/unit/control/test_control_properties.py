@@ -1,0 +1,194 @@
+"""What holds for every sequence of facts, however absurd: old, new, skewed, stale, contradictory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from control_samples import ANSWERBOT, BOT, BOTH_MODES, DESK, HOUR, MINUTE, NOON, SECOND
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bot.control.commands import CloseDuty, Command, Forget, Pass, Read, Release
+from bot.control.facts import (
+    AgentWrote,
+    Answer,
+    Answered,
+    ControlFailed,
+    ControlMoved,
+    ControlUndated,
+    ConversationRead,
+    EndSuspected,
+    Fact,
+    FlowFailed,
+    FlowHandedOver,
+    FlowReleased,
+    FlowReturned,
+    FlowWaits,
+    HolderSeen,
+    OperatorReleased,
+    Removed,
+    TimePassed,
+    UserEnded,
+    UserSpoke,
+)
+from bot.control.modes import mode_named
+from bot.control.policy import INPUT_LIMIT, Policy
+from bot.control.rules import step
+from bot.control.state import Action, Conversation, Input, Key, Purpose, RunStatus, Who
+
+CURRENT = "current"  # stands for the effect that is on its way
+CURRENT_RUN = 0  # stands for the flow at work
+LONGEST_WAIT = HOUR  # of a flow, in these tests
+
+offsets = st.sampled_from([-HOUR, -20 * SECOND, -SECOND, 0 * SECOND, SECOND, 20 * SECOND, HOUR])
+integrations = st.sampled_from([None, BOT, DESK, ANSWERBOT])
+reasons = st.sampled_from([None, "ticketClosed", "transferToEmail", "somethingNew"])
+effect_ids = st.sampled_from([CURRENT, CURRENT, CURRENT, "c1.1", "stale"])
+run_ids = st.sampled_from([CURRENT_RUN, CURRENT_RUN, CURRENT_RUN, 1, 99])
+times = offsets.map(lambda offset: NOON + offset)
+ends = st.builds(UserEnded, times, st.sampled_from(["m1", "m2", None]))
+inputs = st.builds(Input, st.sampled_from(["e1", "e2"]), times)
+
+facts: st.SearchStrategy[Fact] = st.one_of(
+    st.builds(HolderSeen, times, integrations),
+    st.builds(ControlMoved, times, integrations, reasons),
+    st.builds(UserSpoke, inputs),
+    ends,
+    st.builds(Answered, effect_ids, st.sampled_from(list(Answer)), st.sampled_from([None, SECOND, 24 * HOUR])),
+    st.builds(ConversationRead, effect_ids, times, integrations, st.none() | ends, st.none() | times),
+    st.builds(FlowWaits, run_ids, st.booleans(), st.none() | times, st.integers(0, 3)),
+    st.builds(FlowReturned, run_ids),
+    st.builds(FlowFailed, run_ids, st.just("x")),
+    st.builds(FlowReleased, run_ids),
+    st.builds(FlowHandedOver, run_ids, st.sampled_from([None, "bot", "sales"])),
+    st.builds(AgentWrote, times, st.just("zd:agentWorkspace")),
+    st.builds(ControlFailed, times, st.just("x")),
+    st.builds(EndSuspected, times),
+    st.sampled_from([ControlUndated(), OperatorReleased("ann"), TimePassed(), Removed()]),
+)
+pauses = st.sampled_from([timedelta(0), timedelta(0), SECOND, 2 * SECOND, 15 * SECOND, MINUTE, 10 * MINUTE, HOUR])
+keys = st.sampled_from([(True, False), (True, True), (False, True)])
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    """Any mode, any keys, with and without flows."""
+    integration_key, app_key = draw(keys)
+    return Policy(
+        "bot",
+        mode_named(draw(st.sampled_from(BOTH_MODES))),
+        opens=draw(st.booleans()),
+        closes=draw(st.booleans()),
+        integration_key=integration_key,
+        app_key=app_key,
+    )
+
+
+def moved(fact: Fact, by: timedelta) -> Fact:
+    """The same fact, so much later."""
+    match fact:
+        case UserSpoke(spoken):
+            return UserSpoke(replace(spoken, at=spoken.at + by))
+        case ConversationRead(ended=UserEnded() as ended):
+            return replace(fact, at=fact.at + by, ended=replace(ended, at=ended.at + by))
+        case FlowWaits(until=datetime() as until):
+            return replace(fact, until=until + by)
+        case HolderSeen() | ControlMoved() | ControlFailed() | UserEnded():
+            return replace(fact, at=fact.at + by)
+        case EndSuspected() | AgentWrote() | ConversationRead():
+            return replace(fact, at=fact.at + by)
+        case _:
+            return fact
+
+
+def aimed(fact: Fact, state: Conversation) -> Fact:
+    """The same fact for what is on its way, or at work, now."""
+    match fact:
+        case Answered(effect_id="current") | ConversationRead(effect_id="current") if state.pending:
+            return replace(fact, effect_id=state.pending.effect_id)
+        case FlowWaits(run_id=0) | FlowReturned(run_id=0) | FlowFailed(run_id=0) if state.run:
+            return replace(fact, run_id=state.run.id)
+        case FlowReleased(run_id=0) | FlowHandedOver(run_id=0) if state.run:
+            return replace(fact, run_id=state.run.id)
+        case _:
+            return fact
+
+
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(policies(), st.lists(st.tuples(pauses, facts), max_size=25))
+def test_every_step(policy: Policy, story: list[tuple[timedelta, Fact]]) -> None:
+    """Every step leaves a state that is safe, consistent and at rest, and takes nothing from anybody."""
+    state, now = Conversation("c1"), NOON
+    for pause, told in story:
+        now += pause
+        fact = aimed(moved(told, now - NOON), state)
+        before = state
+        state, commands = step(before, fact, now, policy)
+        is_consistent(state)
+        is_at_rest(state, now, policy)
+        is_accounted_for(before, state, fact, commands)
+        takes_nothing(before, state, fact, commands)
+        is_looked_at_in_time(state, now, policy)
+
+
+def is_consistent(state: Conversation) -> None:
+    """No state contradicts itself."""
+    assert state.is_safe()
+    assert not (state.run and state.duty), "a flow is at work while control is to be given up"
+    assert not state.run or state.holder.who is Who.BOT, "a flow is at work in what the bot does not hold"
+    assert not (state.duty and state.ended and state.duty.action is Action.PASS), "a pass after an end"
+    assert not (state.closed and (state.duty or state.run)), "something is owed in a closed conversation"
+    assert not (state.ended and state.run) or state.run.purpose is Purpose.CLOSING, "an opening flow after an end"
+    assert len(state.inputs) <= INPUT_LIMIT
+    if state.gone:
+        assert (state.run, state.duty, state.pending, state.inputs) == (None, None, None, ())
+        assert state.look_at is None
+
+
+def is_at_rest(state: Conversation, now: datetime, policy: Policy) -> None:
+    """Time that does not pass changes nothing: there is no spinning."""
+    assert state.waits_until is None or state.waits_until > now
+    assert step(state, TimePassed(), now, policy) == (state, ())
+
+
+def is_accounted_for(before: Conversation, after: Conversation, fact: Fact, commands: tuple[Command, ...]) -> None:
+    """What is on its way was commanded, one at a time; a duty only goes with a record; a late fact moves nobody."""
+    calls = [command for command in commands if isinstance(command, Release | Pass | Read)]
+    assert len(calls) <= 1
+    if calls:
+        assert after.pending
+        assert after.pending.effect_id == calls[0].effect_id
+    elif after.pending:
+        assert after.pending == before.pending
+    if before.duty and (after.duty is None or after.duty.id != before.duty.id):
+        assert before.duty.id in [command.duty.id for command in commands if isinstance(command, CloseDuty)]
+    if after.run and after.run.purpose is Purpose.CLOSING and (before.run is None or before.run.id != after.run.id):
+        assert before.closing_run is None, "a second closing flow"
+    if isinstance(fact, HolderSeen | ControlMoved) and before.holder.since and fact.at < before.holder.since:
+        assert after.holder == before.holder
+    assert after.serial >= before.serial
+    assert (Forget() in commands) is isinstance(fact, Removed)
+
+
+def takes_nothing(before: Conversation, after: Conversation, fact: Fact, commands: tuple[Command, ...]) -> None:
+    """What the platform would not refuse is commanded only by a read, of the bot's own or of what has ended."""
+    for command in commands:
+        if isinstance(command, Pass) or (isinstance(command, Release) and command.key is Key.APP):
+            assert isinstance(fact, ConversationRead)
+            assert before.pending
+            assert fact.effect_id == before.pending.effect_id
+            assert fact.active == BOT or (after.ended and isinstance(command, Release))
+
+
+def is_looked_at_in_time(state: Conversation, now: datetime, policy: Policy) -> None:
+    """What is at stake is looked at soon: with a flow by its times, a duty or an end within minutes, else when idle."""
+    if not state.at_stake:
+        return
+    assert state.look_at
+    bound = 5 * MINUTE
+    if state.run:
+        bound = policy.idle if state.run.status is RunStatus.READY else LONGEST_WAIT + policy.idle
+    elif not (state.duty or state.ended):
+        bound = policy.idle
+    assert state.look_at - now <= bound

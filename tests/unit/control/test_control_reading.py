@@ -1,0 +1,142 @@
+"""From the platform's events to facts: every class of event, with and without its time."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from control_samples import BOT, DESK, NOON, SECOND
+
+from bot.control.facts import (
+    AgentWrote,
+    ControlFailed,
+    ControlMoved,
+    ControlUndated,
+    EndSuspected,
+    Fact,
+    HolderSeen,
+    Removed,
+    UserEnded,
+    UserSpoke,
+)
+from bot.control.reading import facts_of
+from bot.control.state import Input, OpeningKind
+from webhooks.events import parse_event
+
+RECEIVED = NOON + 5 * SECOND
+SAID = NOON - timedelta(minutes=1)
+
+BOT_POSTED = {"id": "sw-bot", "name": "bot", "integrationId": "i1", "integrationType": "custom"}
+DESK_POSTED = {"id": "sw-desk", "name": "zd-agentWorkspace", "integrationType": "zd:agentWorkspace"}
+USER: dict[str, Any] = {"author": {"type": "user", "userId": "u1"}, "content": {"type": "text", "text": "hi"}}
+AGENT: dict[str, Any] = {"author": {"type": "business"}, "source": {"type": "zd:agentWorkspace"}}
+ENDING: dict[str, Any] = {"activity": {"type": "conversation:endedByUser"}}
+UNTOLD: dict[str, Any] = {"author": {"type": "business", "subtypes": ["activity"]}}
+SEEN = HolderSeen(NOON, BOT)
+SPOKE = UserSpoke(Input("e1", NOON))
+
+
+def facts(type_: str, payload: dict[str, Any], *, dated: bool = True) -> tuple[Fact, ...]:
+    """The facts of an event of the conversation `c1`, in which the bot is active unless the payload says otherwise."""
+    posted = {"id": "e1", "type": type_, "payload": payload} | ({"createdAt": NOON.isoformat()} if dated else {})
+    return facts_of(parse_event(posted), RECEIVED)
+
+
+def inside(active: dict[str, Any] | None = BOT_POSTED, **payload: Any) -> dict[str, Any]:
+    """A payload of the conversation `c1`."""
+    shown = {"activeSwitchboardIntegration": active} if active else {}
+    return {"conversation": {"id": "c1", **shown}, **payload}
+
+
+def message(
+    active: dict[str, Any] | None = BOT_POSTED, received: datetime | None = None, **told: Any
+) -> dict[str, Any]:
+    """A payload with a message."""
+    when = {"received": received.isoformat()} if received else {}
+    return inside(active, message={"id": "m1", **when, **told})
+
+
+MERGED = {"mergedUsers": {"surviving": {"id": "u1"}, "discarded": {"id": "u2"}}}
+MOVED = ControlMoved(NOON, BOT, None)
+
+
+@pytest.mark.parametrize(
+    ("type_", "payload", "expected"),
+    [
+        ("conversation:create", inside(creationReason="startConversation"), (SEEN,)),
+        ("conversation:join", inside(), (SEEN,)),
+        ("conversation:leave", inside(), (SEEN,)),
+        ("conversation:remove", inside(), (Removed(),)),
+        ("conversation:message", message(**USER), (SEEN, SPOKE)),
+        ("conversation:message", message(None, **USER), (HolderSeen(NOON, None), SPOKE)),
+        ("conversation:message", message(received=SAID, **USER), (SEEN, SPOKE)),
+        ("conversation:message", message(**AGENT), (SEEN, AgentWrote(NOON, "zd:agentWorkspace"))),
+        ("conversation:message", message(author={"type": "business"}), (SEEN,)),
+        ("conversation:message", message(author={"type": "user"}, **ENDING), (SEEN, UserEnded(NOON, "m1"))),
+        ("conversation:message", message(author={"type": "business"}, **ENDING), (SEEN, UserEnded(NOON, "m1"))),
+        ("conversation:message", message(**(AGENT | ENDING)), (SEEN, UserEnded(NOON, "m1"))),
+        ("conversation:message", message(**UNTOLD), (SEEN, EndSuspected(NOON))),
+        ("conversation:message", message(**UNTOLD, activity={"type": "ticket:closed"}), (SEEN,)),
+        ("conversation:message", message(**UNTOLD, activity={}), (SEEN, EndSuspected(NOON))),
+        ("conversation:postback", inside(), (SEEN, UserSpoke(Input("e1", NOON, OpeningKind.POSTBACK)))),
+        ("conversation:referral", inside(), (SEEN, UserSpoke(Input("e1", NOON, OpeningKind.REFERRAL)))),
+        ("conversation:read", inside(), (SEEN,)),
+        ("conversation:typing", inside(), (SEEN,)),
+        ("conversation:message:delivery:channel", inside(message={"id": "m1"}), (SEEN,)),
+        ("conversation:message:delivery:user", inside(message={"id": "m1"}), (SEEN,)),
+        ("conversation:message:delivery:failure", inside(message={"id": "m1"}), (SEEN,)),
+        ("client:add", {}, ()),
+        ("client:remove", {}, ()),
+        ("client:update", {}, ()),
+        ("user:merge", MERGED, (ControlUndated(),)),
+        ("user:update", {"user": {"id": "u1"}}, ()),
+        ("user:remove", {"user": {"id": "u1"}}, (Removed(),)),
+        ("switchboard:passControl", inside(), (MOVED,)),
+        ("switchboard:passControl", inside(DESK_POSTED), (ControlMoved(NOON, DESK, None),)),
+        ("switchboard:passControl", inside(reason="ticketClosed"), (ControlMoved(NOON, BOT, "ticketClosed"),)),
+        ("switchboard:passControl", inside(None), (ControlUndated(),)),
+        ("switchboard:acceptControl", inside(), (MOVED,)),
+        ("switchboard:acceptControl", inside(None), (ControlUndated(),)),
+        ("switchboard:releaseControl", inside(None), (ControlMoved(NOON, None, None),)),
+        ("switchboard:releaseControl", inside(reason="ticketClosed"), (ControlMoved(NOON, None, "ticketClosed"),)),
+        ("switchboard:offerControl", inside(), (SEEN,)),
+        ("switchboard:passControl:failure", inside(error={"code": "x"}), (SEEN, ControlFailed(NOON, "x"))),
+        ("switchboard:offerControl:failure", inside(), (SEEN,)),
+        ("switchboard:acceptControl:failure", inside(), (SEEN,)),
+        ("something:new", inside(), ()),
+    ],
+)
+def test_dated(type_: str, payload: dict[str, Any], expected: tuple[Fact, ...]) -> None:
+    """An event with a time gives dated facts: who is active first, then what happened."""
+    assert facts(type_, payload) == expected
+
+
+UNDATED = ControlUndated()
+
+
+@pytest.mark.parametrize(
+    ("type_", "payload", "expected"),
+    [
+        ("conversation:create", inside(), ()),
+        ("conversation:typing", inside(), ()),
+        ("conversation:remove", inside(), (Removed(),)),
+        ("conversation:message", message(received=SAID, **USER), (HolderSeen(SAID, BOT), UserSpoke(Input("e1", SAID)))),
+        ("conversation:message", message(received=SAID, **ENDING), (HolderSeen(SAID, BOT), UserEnded(SAID, "m1"))),
+        ("conversation:message", message(**USER), (UNDATED, UserSpoke(Input("e1", RECEIVED)))),
+        ("conversation:message", message(**ENDING), (UNDATED, UserEnded(RECEIVED, "m1"))),
+        ("conversation:message", message(**AGENT), (UNDATED, AgentWrote(RECEIVED, "zd:agentWorkspace"))),
+        ("conversation:message", message(**UNTOLD), (UNDATED, EndSuspected(RECEIVED))),
+        ("conversation:postback", inside(), (UNDATED, UserSpoke(Input("e1", RECEIVED, OpeningKind.POSTBACK)))),
+        ("conversation:referral", inside(), (UNDATED, UserSpoke(Input("e1", RECEIVED, OpeningKind.REFERRAL)))),
+        ("switchboard:passControl", inside(), (UNDATED,)),
+        ("switchboard:acceptControl", inside(), (UNDATED,)),
+        ("switchboard:releaseControl", inside(None), (UNDATED,)),
+        ("switchboard:offerControl", inside(), ()),
+        ("switchboard:passControl:failure", inside(error={"code": "x"}), (UNDATED, ControlFailed(RECEIVED, "x"))),
+        ("user:merge", MERGED, (UNDATED,)),
+    ],
+)
+def test_undated(type_: str, payload: dict[str, Any], expected: tuple[Fact, ...]) -> None:
+    """Without a time nothing is told of who is active, but a read is asked for; a message has its own time."""
+    assert facts(type_, payload, dated=False) == expected

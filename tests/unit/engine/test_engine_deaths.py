@@ -1,0 +1,346 @@
+"""A process may die at any point; the next one goes on, and no one notices. Several share a database."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from engine_samples import LIST, LONG, MODES, POST, Scene, act, lasts, whole_conversation
+
+from bot import Chat
+from bot.replay.harness import Process
+from bot.sandbox.faults import Fault, Moment
+
+WRITING = ("receive", "claim", "save", "renew", "fetch")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("point", ["store", "stored"])
+def test_a_death_at_any_store_operation_leaves_nothing_open(point: str, mode: str) -> None:
+    """Before and after each one of a whole conversation: closed with proof, nothing doubled, nothing late."""
+    number, died = 0, True
+    while died:
+        number, died = number + 1, False
+        operations = 0
+
+        async def script(scene: Scene, at: int = number) -> None:
+            async def hook(process: Process, operation: str) -> None:
+                nonlocal operations, died
+                operations += operation in WRITING
+                if operation in WRITING and operations == at:
+                    died = True
+                    scene.dies_here(process)
+
+            setattr(scene.stage.interference, point, hook)
+            await whole_conversation(scene)
+            assert scene.events("session_failed", "worker_failed") == [], f"died at {at}"
+
+        act(script, mode=mode)
+    assert number > 20
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("moment", list(Moment))
+def test_a_death_around_any_api_call_leaves_nothing_open(moment: Moment, mode: str) -> None:
+    """Before the call took effect, and after it, so that nobody knows that it did."""
+    number, died = 0, True
+    while died:
+        number, died = number + 1, False
+
+        async def script(scene: Scene, at: int = number) -> None:
+            def strike(_: str, when: Moment, __: int) -> Fault | None:
+                nonlocal died
+                if when is moment and len(scene.calls) == at and not died:
+                    died = True
+                    for process in scene.stage.alive:
+                        process.kill()
+                    scene.stage.loop.create_task(scene.replace_process())
+                    return Fault(reset=True) if when is Moment.BEFORE else None
+                return None
+
+            scene.faulty = strike
+            await whole_conversation(scene)
+
+        act(script, mode=mode)
+    assert number > 4
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_deaths_without_end_only_delay(mode: str) -> None:
+    """A process that never lives longer than four store operations."""
+
+    async def script(scene: Scene) -> None:
+        operations: dict[str, int] = {}
+
+        async def hook(process: Process, operation: str) -> None:
+            operations[process.name] = operations.get(process.name, 0) + (operation in WRITING)
+            if operations[process.name] == 5:
+                scene.dies_here(process)
+
+        scene.stage.interference.store = hook
+        await whole_conversation(scene)
+
+    act(script, mode=mode)
+
+
+def test_a_message_that_failed_for_certain_before_is_not_doubled_when_its_next_try_dies() -> None:
+    """The database must not say "certainly not tried" while the next try is under way."""
+
+    async def flow(chat: Chat) -> None:
+        await chat.say("Only once.")
+        await chat.call(lasts, 60.0)
+        await chat.say("Done.")
+
+    async def script(scene: Scene) -> None:
+        def strike(operation: str, when: Moment, count: int) -> Fault | None:
+            if operation != POST:
+                return None
+            if count == 1 and when is Moment.BEFORE:
+                return Fault(status=429)
+            if count == 2 and when is Moment.AFTER:
+                scene.stage.processes[-1].kill()
+                scene.stage.loop.create_task(scene.replace_process())
+            return None
+
+        scene.faulty = strike
+        await scene.visitor.says("hi")
+        await scene.visitor.waits_for("Done.", LONG)
+        await scene.closed()
+        assert scene.bots() == ["Only once.", "Done."]
+        assert LIST in scene.operations
+
+    act(script, flow)
+
+
+def test_nor_if_it_was_taken_up_again_by_another_session() -> None:
+    """The same where the conversation was at rest between the two tries."""
+
+    async def flow(chat: Chat) -> None:
+        await chat.ask("Only once?")
+
+    async def script(scene: Scene) -> None:
+        def strike(operation: str, when: Moment, count: int) -> Fault | None:
+            if operation != POST:
+                return None
+            if count == 1 and when is Moment.BEFORE:
+                return Fault(status=429, retry_after="20")
+            if count == 2 and when is Moment.AFTER:
+                scene.stage.processes[-1].kill()
+                scene.stage.loop.create_task(scene.replace_process())
+            return None
+
+        scene.faulty = strike
+        await scene.visitor.says("hi")
+        await scene.visitor.waits_for("Only once?", LONG)
+        await scene.closed()
+        assert scene.bots() == ["Only once?"]
+
+    act(script, flow)
+
+
+def test_the_lease_of_a_dead_process_is_taken_over() -> None:
+    """Within the lease's 30 seconds, by a process that ran all the time."""
+
+    async def script(scene: Scene) -> None:
+        async def hook(process: Process, operation: str) -> None:
+            if operation == "save" and process.name == owner[0]:
+                process.die_here()
+            owner.append(process.name)
+
+        owner = [""]
+
+        async def first(process: Process, operation: str) -> None:
+            if operation == "claim" and not owner[0] and scene.visitor.messages:
+                owner[0] = process.name
+                scene.stage.interference.store = hook
+
+        await scene.stage.wait(timedelta(seconds=1))
+        await scene.visitor.says("hi")
+        scene.stage.interference.stored = first
+        began = scene.stage.loop.time()
+        await scene.visitor.waits_for("name?", 62)
+        assert scene.stage.loop.time() - began > 25
+        assert len(scene.stage.alive) == 1
+        await scene.visitor.ends()
+        await scene.closed()
+
+    act(script, processes=2)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_two_workers_share_one_database(mode: str) -> None:
+    """Thirty conversations, each in one worker at a time, none twice."""
+
+    async def script(scene: Scene) -> None:
+        saves: set[str] = set()
+
+        async def hook(process: Process, operation: str) -> None:
+            if operation == "save":
+                saves.add(process.name)
+            await asyncio.sleep(0.01)
+
+        scene.stage.interference.store = hook
+        visitors = [scene.stage.sandbox.visitor() for _ in range(30)]
+        for visitor in visitors:
+            await visitor.says("hi")
+        for visitor in visitors:
+            await visitor.waits_for("name?", LONG)
+            await visitor.taps("Bob")
+        for visitor in visitors:
+            await visitor.waits_for("else?", LONG)
+            await visitor.ends()
+        await scene.closed()
+        assert len(saves) == 2
+        assert scene.events("session_failed", "lease_lost") == []
+
+    act(script, mode=mode, processes=2)
+
+
+def test_a_process_that_was_asleep_finds_its_lease_lost_and_does_no_harm() -> None:
+    """Another one has gone on meanwhile."""
+
+    async def script(scene: Scene) -> None:
+        slept: list[str] = []
+
+        async def hook(process: Process, operation: str) -> None:
+            if operation == "save" and len(scene.bots()) == 1 and not slept:
+                slept.append(process.name)
+                await asyncio.sleep(300)
+
+        scene.stage.interference.store = hook
+        await whole_conversation(scene)
+        await scene.stage.wait(timedelta(minutes=10))
+        assert [signal.event for signal in scene.events("lease_lost")] == ["lease_lost"]
+        await scene.closed()
+
+    act(script, processes=2)
+
+
+def test_an_orderly_stop_hands_leases_back_and_reads_nothing_again() -> None:
+    """The next process goes on at once, and says what was certainly not tried without looking for it first."""
+
+    async def flow(chat: Chat) -> None:
+        for number in range(8):
+            await chat.say(f"line {number}")
+        await chat.ask("Well?")
+
+    async def script(scene: Scene) -> None:
+        scene.faulty = lambda operation, when, _: Fault(delay=1) if (operation, when) == (POST, Moment.AFTER) else None
+        await scene.visitor.says("hi")
+        await scene.visitor.waits_for("line 2")
+        began = scene.stage.loop.time()
+        await scene.stage.processes[0].stop()
+        assert scene.stage.loop.time() - began < 2
+        said = scene.bots()
+        await scene.stage.wait(timedelta(minutes=1))
+        assert scene.bots() == said
+        await scene.replace_process()
+        began = scene.stage.loop.time()
+        await scene.visitor.waits_for("Well?", LONG)
+        assert scene.stage.loop.time() - began < 10
+        assert LIST not in scene.operations
+        assert scene.bots() == [*(f"line {number}" for number in range(8)), "Well?"]
+
+    act(script, flow)
+
+
+def test_an_orderly_stop_in_the_middle_of_a_turn_runs_it_again() -> None:
+    """The turn is cut off at once, and its lease handed back."""
+
+    async def flow(chat: Chat) -> None:
+        await chat.say("before")
+        await chat.call(lasts, 30.0)
+        await chat.say("after")
+
+    async def script(scene: Scene) -> None:
+        await scene.visitor.says("hi")
+        await scene.visitor.waits_for("before")
+        await scene.stage.wait(timedelta(seconds=5))
+        began = scene.stage.loop.time()
+        await scene.stage.processes[0].stop()
+        assert scene.stage.loop.time() - began < 0.1
+        await scene.replace_process()
+        await scene.visitor.waits_for("after", 31)
+        await scene.closed()
+        assert scene.bots() == ["before", "after"]
+
+    act(script, flow)
+
+
+def test_a_stop_waits_only_so_long_for_a_call_that_hangs() -> None:
+    """Eight seconds; what came of it is read by the next process."""
+
+    async def script(scene: Scene) -> None:
+        scene.faulty = lambda operation, when, count: (
+            Fault(delay=9.9) if (operation, when, count) == (POST, Moment.AFTER, 1) else None
+        )
+        await scene.visitor.says("hi")
+        await scene.visitor.waits_for("Welcome.")
+        began = scene.stage.loop.time()
+        await scene.stage.processes[0].stop()
+        assert scene.stage.loop.time() - began == pytest.approx(8, abs=0.5)
+        await scene.replace_process()
+        await scene.visitor.waits_for("name?", 60)
+        await scene.visitor.ends()
+        await scene.closed()
+
+    act(script)
+
+
+def test_while_nobody_works_nothing_is_lost() -> None:
+    """Web without worker: what came is worked off when there is one."""
+
+    async def script(scene: Scene) -> None:
+        await scene.stage.start_process(worker=False)
+        await scene.visitor.says("hi")
+        await scene.stage.wait(timedelta(hours=1))
+        await scene.visitor.ends()
+        await scene.stage.wait(timedelta(hours=1))
+        assert scene.calls == []
+        await scene.stage.start_process()
+        await scene.closed()
+
+    act(script, mode="pass", processes=0)
+
+
+def test_the_database_may_be_away_for_a_while() -> None:
+    """Webhooks are answered 503 and come again; the worker tries on."""
+
+    async def script(scene: Scene) -> None:
+        from bot.store import Unavailable
+
+        async def hook(_: Process, __: str) -> None:
+            if 1 < scene.stage.loop.time() < 200:
+                raise Unavailable("away")
+
+        scene.stage.interference.store = hook
+        await scene.visitor.says("hi")
+        await scene.visitor.waits_for("name?")
+        await scene.stage.wait(timedelta(seconds=2))
+        await scene.visitor.taps("Ada")
+        await scene.visitor.ends()
+        await scene.closed()
+        assert scene.events("store_unavailable")
+
+    act(script, mode="pass")
+
+
+def test_what_the_database_says_after_a_broken_commit_counts() -> None:
+    """The save was written, but the process was told that it was not: nothing is doubled."""
+
+    async def script(scene: Scene) -> None:
+        from bot.store import Unavailable
+
+        broken: list[int] = []
+
+        async def hook(_: Process, operation: str) -> None:
+            if operation == "save" and len(scene.calls) in (1, 3) and len(broken) < 3:
+                broken.append(1)
+                raise Unavailable("the connection broke")
+
+        scene.stage.interference.stored = hook
+        await whole_conversation(scene)
+        assert broken
+
+    act(script, mode="pass")

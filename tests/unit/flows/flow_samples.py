@@ -1,0 +1,105 @@
+"""A stage on which a test plays one flow, and what the tests ask of it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from bot import Chat, Flow
+from bot.control.policy import Policy
+from bot.flows.catalogue import Catalogue
+from bot.observability import tell_loop_errors
+from bot.replay.harness import Process, Stage
+from bot.replay.virtual_time import VirtualTimeLoop, run_virtual
+from bot.sandbox.switchboard import BOT
+from bot.sandbox.switches import Switches
+from bot.sandbox.users import Visitor
+from bot.signals import Signal
+
+T = TypeVar("T")
+FlowFunction = Callable[[Chat], Coroutine[Any, Any, None]]
+
+LONG = 3600.0
+MODES = ("release", "pass")
+
+
+class Play:
+    """A stage with one process, one visitor, and the signals that the bot gave."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.signals: list[Signal] = []
+        self.visitor: Visitor = stage.sandbox.visitor()
+        stage.observe = self.signals.append
+        stage.loop.set_exception_handler(tell_loop_errors(self.signals.append))
+
+    @property
+    def transcript(self) -> list[str]:
+        """What was said, with the speaker, in its order."""
+        return [transcribed(message) for message in self.visitor.messages if message.activity is None]
+
+    @property
+    def bots(self) -> list[str]:
+        """What the bot said."""
+        return [line.removeprefix("bot: ") for line in self.transcript if line.startswith("bot: ")]
+
+    @property
+    def holder(self) -> str | None:
+        """Who is active now."""
+        return self.stage.sandbox.switchboard.history.holder_at(self.visitor.conversation_id, self.stage.clock.now())
+
+    @property
+    def failures(self) -> list[str]:
+        """Why flows failed."""
+        return [str(signal.fields["detail"]) for signal in self.signals if signal.event == "flow_failed"]
+
+    async def given_up(self, within: float = LONG) -> float:
+        """Wait until the bot is not active any more, and say how many seconds that took."""
+        began = self.stage.clock.now()
+        await self.stage.sandbox.until(lambda: None if self.holder == BOT else True, within, "control is given up")
+        return (self.stage.clock.now() - began).total_seconds()
+
+    async def closed(self, within: timedelta = timedelta(hours=1)) -> None:
+        """Assert that everything comes to rest, and that an ended conversation is proven closed."""
+        assert await self.stage.quiet(within)
+        for conversation_id in self.stage.ended():
+            assert not self.stage.sandbox.switchboard.is_open(conversation_id)
+            state = await self.stage.state(conversation_id)
+            assert state is not None
+            assert state.ended is not None
+            assert state.ended.proof is not None
+
+    def replaced(self, process: Process) -> None:
+        """Let another process take over from one that dies."""
+        self.stage.loop.create_task(self.stage.start_process())
+        process.die_here()
+
+
+def transcribed(message: Any) -> str:
+    """A message as a line of the transcript."""
+    return f"{'bot' if message.author['type'] == 'business' else 'user'}: {message.text}"
+
+
+def play(
+    script: Callable[[Play], Coroutine[Any, Any, T]],
+    opening: FlowFunction | None = None,
+    closing: FlowFunction | None = None,
+    *,
+    mode: str = "release",
+    policy: Policy | None = None,
+    **switches: Any,
+) -> T:
+    """Play a script with these functions as flows, in virtual time."""
+    flows = {name: Flow(name, function) for name, function in (("opening", opening), ("closing", closing)) if function}
+    catalogue = Catalogue(flows, "opening" if opening else "", "closing" if closing else "")
+    given = replace(policy or Policy(me=BOT, app_key=True), opens=bool(opening), closes=bool(closing))
+
+    async def whole(loop: VirtualTimeLoop) -> T:
+        positions = Switches(**{"mode": mode, **switches})
+        async with Stage(loop, switches=positions, catalogue=catalogue, policy=given) as stage:
+            await stage.start_process()
+            return await script(Play(stage))
+
+    return run_virtual(whole)

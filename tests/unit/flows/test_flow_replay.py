@@ -1,0 +1,177 @@
+"""A process may die between any two steps of a flow: what is said, and in which order, stays the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+import pytest
+from flow_samples import LONG, MODES, FlowFunction, Play, play
+
+from bot import CallFailed, Chat, NoAnswer
+from bot.flows.survey import survey
+from bot.flows.triage import triage
+from bot.replay.harness import Process
+
+SAVES = 40  # more than any of these conversations has
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A flow, and what the visitor does in it."""
+
+    name: str
+    flow: FlowFunction
+    visit: Callable[[Play], Coroutine[Any, Any, None]]
+
+
+async def _order(chat: Chat) -> None:
+    await chat.say("Welcome.")
+    name = await chat.ask("Your name?")
+    size = await chat.call(len, name.text)
+    await chat.say(f"{name.text} has {size} letters.")
+    while True:
+        answer = await chat.ask("Another?", choices=["Yes", "No"])
+        if answer.payload == "No":
+            break
+        await chat.say("One more.")
+    await chat.say("Goodbye.")
+
+
+async def _orders(played: Play) -> None:
+    visitor = played.visitor
+    await visitor.says("hi")
+    await visitor.waits_for("name?", LONG)
+    await visitor.says("Ada")
+    await visitor.waits_for("Another?", LONG)
+    await visitor.taps("Yes")
+    await visitor.waits_for("Another?", LONG)
+    await visitor.taps("No")
+    await visitor.waits_for("Goodbye.", LONG)
+
+
+async def _patient(chat: Chat) -> None:
+    await chat.say("Wait.")
+    await chat.sleep(timedelta(minutes=2))
+    try:
+        await chat.ask("Still there?", timeout=timedelta(minutes=1))
+    except NoAnswer:
+        await chat.say("It seems not.")
+    await chat.call(asyncio.sleep, 3)
+    await chat.say("The end.")
+
+
+async def _is_silent(played: Play) -> None:
+    await played.visitor.says("hi")
+    await played.visitor.waits_for("The end.", LONG)
+
+
+def _refuse() -> None:
+    raise OSError("down")
+
+
+async def _failing(chat: Chat) -> None:
+    for number in range(3):
+        try:
+            await chat.call(_refuse)
+        except CallFailed as failed:
+            await chat.say(f"{number}: {failed.error}")
+    await chat.release()
+
+
+async def _looks_on(played: Play) -> None:
+    await played.visitor.says("hi")
+    await played.visitor.waits_for("2: OSError: down", LONG)
+
+
+async def _talkative(chat: Chat) -> None:
+    for number in range(6):
+        await chat.say(f"{number}. " + "word " * 1000)
+    await chat.hand_over()
+
+
+async def _listens(played: Play) -> None:
+    await played.visitor.says("hi")
+    await played.visitor.waits_for("5. ", LONG)
+
+
+async def _asks_for_hours(played: Play) -> None:
+    await played.visitor.says("hi")
+    await played.visitor.waits_for("What can I do", LONG)
+    await played.visitor.taps("Track my order")
+    await played.visitor.waits_for("order number", LONG)
+    await played.visitor.says("4711")
+    await played.visitor.waits_for("anything else", LONG)
+    await played.visitor.says("bye")
+    await played.visitor.waits_for("Goodbye", LONG)
+
+
+PLOTS = (
+    Plot("order", _order, _orders),
+    Plot("patient", _patient, _is_silent),
+    Plot("failing", _failing, _looks_on),
+    Plot("talkative", _talkative, _listens),
+    Plot("triage", triage.function, _asks_for_hours),  # type: ignore[arg-type]
+)
+
+
+def _played(plot: Plot, mode: str, dies: Callable[[str, int], bool]) -> tuple[list[str], int]:
+    """The transcript of a plot in which each process dies where `dies(point, number of the save)` says so."""
+    saves = 0
+
+    async def script(played: Play) -> None:
+        nonlocal saves
+
+        async def before(process: Process, operation: str) -> None:
+            nonlocal saves
+            if operation == "save":
+                saves += 1
+                if dies("before", saves):
+                    played.replaced(process)
+
+        async def after(process: Process, operation: str) -> None:
+            if operation == "save" and dies("after", saves):
+                played.replaced(process)
+
+        played.stage.interference.store, played.stage.interference.stored = before, after
+        await plot.visit(played)
+        await played.given_up()
+        transcripts.append(played.transcript)
+
+    transcripts: list[list[str]] = []
+    play(script, plot.flow, survey.function, mode=mode)  # type: ignore[arg-type]
+    return transcripts[0], saves
+
+
+def _once(point: str, number: int) -> Callable[[str, int], bool]:
+    return lambda at, save: (at, save) == (point, number)
+
+
+@lru_cache
+def _undisturbed(plot: Plot, mode: str) -> tuple[list[str], int]:
+    return _played(plot, mode, lambda _, __: False)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.name)
+def test_a_death_at_any_one_save_changes_nothing(plot: Plot, mode: str) -> None:
+    """Before it, so that its step is taken again, or after it, so that the next process goes on from there."""
+    expected, saves = _undisturbed(plot, mode)
+    assert 3 < saves < SAVES
+    for point in ("before", "after"):
+        for number in range(1, saves + 1):
+            transcript, _ = _played(plot, mode, _once(point, number))
+            assert transcript == expected, f"died {point} save {number}"
+
+
+@pytest.mark.parametrize("every", [3, 4, 5])
+@pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.name)
+def test_many_deaths_change_nothing(plot: Plot, every: int) -> None:
+    """A process that dies at every third save still gets there."""
+    expected, _ = _undisturbed(plot, "release")
+    transcript, _ = _played(plot, "release", lambda at, save: at == "after" and save % every == 0 and save < SAVES)
+    assert transcript == expected

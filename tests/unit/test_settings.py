@@ -1,0 +1,292 @@
+"""Settings: read from the environment and `.env`, and refused with one line a problem that shows no value."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.control.modes import PassControl, ReleaseControl
+from bot.settings import LogFormat, Settings, SettingsProblem, load_settings
+
+COMPLETE = {
+    "SUNSHINE_BASE_URL": "https://example.zendesk.com/sc",
+    "SUNSHINE_APP_ID": "5f1e",
+    "SUNSHINE_KEY_ID": "int_1",
+    "SUNSHINE_KEY_SECRET": "key-secret",
+    "SUNSHINE_SWITCHBOARD_INTEGRATION": "my-bot",
+    "SUNSHINE_WEBHOOK_SECRET": "hook-secret",
+    "CONTROL_MODE": "release",
+}
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable of the machine, and no `.env` of the developer."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Load the settings of a complete environment with changes; None unsets."""
+
+    def loaded(**changes: str | None) -> Settings:
+        for name, value in {**COMPLETE, **changes}.items():
+            if value is None:
+                monkeypatch.delenv(name, raising=False)
+            else:
+                monkeypatch.setenv(name, value)
+        return load_settings()
+
+    return loaded
+
+
+@pytest.fixture
+def problems(load: Any) -> Any:
+    """The problems of a complete environment with changes."""
+
+    def found(**changes: str | None) -> list[str]:
+        with pytest.raises(SettingsProblem) as caught:
+            load(**changes)
+        return caught.value.problems
+
+    return found
+
+
+def test_what_is_not_set_has_the_documented_default(load: Any) -> None:
+    """Those of the README's table."""
+    settings = load()
+    assert (settings.host, settings.port) == ("0.0.0.0", 8080)  # noqa: S104 - the default
+    assert settings.database_url == "sqlite:///switchboard-bot.db"
+    assert settings.flows == ["bot.flows.triage", "bot.flows.survey"]
+    assert (settings.opening_flow, settings.closing_flow) == ("triage", "")
+    assert settings.flow_idle_timeout == timedelta(minutes=15)
+    assert settings.closing_timeout == timedelta(minutes=10)
+    assert settings.release_grace == timedelta(seconds=15)
+    assert settings.retention_days == 30
+    assert settings.pass_to == "zd-agentWorkspace"
+    assert settings.log_format is LogFormat.JSON
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("15m", 900),
+        ("1h", 3600),
+        ("2d", 172800),
+        ("1500ms", 1.5),
+        ("1.5m", 90),
+        (" 15 m ", 900),
+    ],
+)
+def test_durations(text: str, seconds: float, load: Any) -> None:
+    """A number and a unit; plain numbers are seconds."""
+    assert load(FLOW_IDLE_TIMEOUT=text).flow_idle_timeout == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "-5s", "1h30m", "5 weeks", "m", "1e3", "inf", "nan", "366d", "9" * 400 + "d"]
+)
+@pytest.mark.parametrize("name", ["FLOW_IDLE_TIMEOUT", "CLOSING_TIMEOUT", "RELEASE_GRACE"])
+def test_what_is_no_duration_is_one_line(text: str, name: str, problems: Any) -> None:
+    """With the name of the setting."""
+    (line,) = problems(**{name: text})
+    assert line.startswith(f"{name}: ")
+    assert "duration" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "fine"), [("FLOW_IDLE_TIMEOUT", False), ("CLOSING_TIMEOUT", False), ("RELEASE_GRACE", True)]
+)
+def test_only_the_grace_may_be_nothing(name: str, fine: bool, load: Any, problems: Any) -> None:
+    """A flow needs some time."""
+    if fine:
+        assert load(**{name: "0"}).release_grace == timedelta(0)
+    else:
+        assert problems(**{name: "0"}) == [f"{name}: give at least 1s"]
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets"),
+    [("one", ["one"]), ("old,new", ["old", "new"]), (" old , new ,", ["old", "new"]), ("a,b,c", ["a", "b", "c"])],
+)
+def test_several_webhook_secrets_are_separated_by_commas(text: str, secrets: list[str], load: Any) -> None:
+    """While they are being rotated."""
+    settings = load(SUNSHINE_WEBHOOK_SECRET=text)
+    assert [secret.get_secret_value() for secret in settings.sunshine_webhook_secret] == secrets
+
+
+@pytest.mark.parametrize("text", ["", " ", ",", " , ,"])
+def test_no_webhook_secret_at_all_is_a_problem(text: str, problems: Any) -> None:
+    """Anybody could deliver."""
+    assert problems(SUNSHINE_WEBHOOK_SECRET=text) == ["SUNSHINE_WEBHOOK_SECRET: give the webhook's secret"]
+
+
+@pytest.mark.parametrize(
+    ("key", "app_key", "integration", "app"),
+    [
+        ("int_1", None, True, False),
+        ("int_1", "app_1", True, True),
+        ("app_1", None, False, True),
+        ("5f1e", None, True, False),
+        (None, "app_1", False, True),
+    ],
+)
+def test_the_keys_scope_decides_what_it_is_used_for(
+    key: str | None, app_key: str | None, integration: bool, app: bool, load: Any
+) -> None:
+    """An app key may stand in the place of the integration's."""
+    settings = load(
+        SUNSHINE_KEY_ID=key,
+        SUNSHINE_KEY_SECRET=key and "secret",
+        SUNSHINE_APP_KEY_ID=app_key,
+        SUNSHINE_APP_KEY_SECRET=app_key and "secret",
+    )
+    assert (settings.has_integration_key, settings.has_app_key) == (integration, app)
+    assert (settings.policy.integration_key, settings.policy.app_key) == (integration, app)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"SUNSHINE_KEY_ID": None, "SUNSHINE_KEY_SECRET": None}, "SUNSHINE_KEY_ID and SUNSHINE_KEY_SECRET: give the"),
+        ({"SUNSHINE_KEY_SECRET": None}, "SUNSHINE_KEY_ID and SUNSHINE_KEY_SECRET: give both or neither"),
+        ({"SUNSHINE_KEY_ID": ""}, "SUNSHINE_KEY_ID and SUNSHINE_KEY_SECRET: give both or neither"),
+        ({"SUNSHINE_APP_KEY_ID": "app_1"}, "SUNSHINE_APP_KEY_ID and SUNSHINE_APP_KEY_SECRET: give both or neither"),
+        (
+            {"SUNSHINE_KEY_ID": "int_1:x"},
+            "SUNSHINE_KEY_ID and SUNSHINE_KEY_SECRET: the id of an API key holds no colon",
+        ),
+        ({"SUNSHINE_APP_ID": ""}, "SUNSHINE_APP_ID: is not set. "),
+        ({"SUNSHINE_APP_ID": ".."}, "SUNSHINE_APP_ID: "),
+        ({"SUNSHINE_BASE_URL": " "}, "SUNSHINE_BASE_URL: is not set. "),
+        ({"SUNSHINE_BASE_URL": "http://example.com/sc"}, "SUNSHINE_BASE_URL: the base URL must begin with https://"),
+        ({"SUNSHINE_BASE_URL": "example.com"}, "SUNSHINE_BASE_URL: "),
+        ({"SUNSHINE_SWITCHBOARD_INTEGRATION": None}, "SUNSHINE_SWITCHBOARD_INTEGRATION: is not set. "),
+        ({"CONTROL_MODE": "both"}, "CONTROL_MODE: Input should be 'release' or 'pass'"),
+        ({"CONTROL_MODE": None}, "CONTROL_MODE: is not set. Set it to 'release' or 'pass'"),
+        ({"PORT": "abc"}, "PORT: "),
+        ({"PORT": "70000"}, "PORT: "),
+        ({"WORKER_CONCURRENCY": "0"}, "WORKER_CONCURRENCY: "),
+        ({"RETENTION_DAYS": "0"}, "RETENTION_DAYS: "),
+        ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL: "),
+        ({"LOG_FORMAT": "xml"}, "LOG_FORMAT: "),
+    ],
+)
+def test_a_problem_is_one_line_that_names_its_setting(changes: dict[str, str | None], line: str, problems: Any) -> None:
+    """And says how to mend it."""
+    (found,) = problems(**changes)
+    assert found.startswith(line)
+    assert "\n" not in found
+
+
+def test_an_empty_environment_has_a_line_for_everything_that_is_required(problems: Any) -> None:
+    """All at once, and not one after the other."""
+    found = problems(**dict.fromkeys(COMPLETE))
+    names = [line.partition(":")[0] for line in found]
+    assert names == [
+        "SUNSHINE_BASE_URL",
+        "SUNSHINE_APP_ID",
+        "SUNSHINE_KEY_ID and SUNSHINE_KEY_SECRET",
+        "SUNSHINE_SWITCHBOARD_INTEGRATION",
+        "SUNSHINE_WEBHOOK_SECRET",
+        "CONTROL_MODE",
+    ]
+
+
+SECRET = "very-secret-value"
+
+
+@pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields])
+def test_no_value_is_ever_echoed(name: str, load: Any) -> None:
+    """A key may have been pasted into any of them."""
+    for value in (SECRET, f"{SECRET}:x", f"https://u:{SECRET}@example.com", f"http://{SECRET}.example/sc"):
+        shown = ""
+        try:
+            settings = load(**{name: value})
+        except SettingsProblem as problem:
+            shown = str(problem) + repr(problem.__cause__)
+        else:
+            if name.endswith("SECRET") or name == "CONSOLE_TOKEN":
+                shown = repr(settings)
+        assert SECRET not in shown
+
+
+def test_empty_flow_names_mean_none(load: Any) -> None:
+    """Neither opens nor closes."""
+    settings = load(OPENING_FLOW="", CLOSING_FLOW="")
+    assert (settings.policy.opens, settings.policy.closes) == (False, False)
+
+
+def test_an_empty_target_means_the_default(load: Any) -> None:
+    """A pass to nowhere could never be done."""
+    assert load(PASS_TO=" ").mode == ReleaseControl("zd-agentWorkspace")
+    assert load(PASS_TO="", CONTROL_MODE="pass").mode == PassControl("zd-agentWorkspace")
+
+
+def test_flows_are_separated_by_commas(load: Any) -> None:
+    """One module or several."""
+    assert load(FLOWS="a.b").flows == ["a.b"]
+    assert load(FLOWS=" a.b , c ").flows == ["a.b", "c"]
+
+
+def test_the_policy_has_what_the_rules_need(load: Any) -> None:
+    """From the settings of the same names."""
+    policy = load(
+        CONTROL_MODE="pass", PASS_TO="desk", CLOSING_FLOW="survey", RELEASE_GRACE="7s", CLOSING_TIMEOUT="3m"
+    ).policy
+    assert (policy.me, policy.mode) == ("my-bot", PassControl("desk"))
+    assert (policy.opens, policy.closes) == (True, True)
+    assert (policy.grace, policy.idle, policy.closing) == (
+        timedelta(seconds=7),
+        timedelta(minutes=15),
+        timedelta(minutes=3),
+    )
+
+
+def test_dot_env_is_read_and_the_environment_wins(load: Any, tmp_path: Path) -> None:
+    """`.env` in the working directory."""
+    (tmp_path / ".env").write_text("# a comment\nPORT=9090\nHOST=127.0.0.1\nUNKNOWN=1\nSUNSHINE_WEBHOOK_SECRET=file\n")
+    settings = load(HOST="127.0.0.2")
+    assert (settings.port, settings.host) == (9090, "127.0.0.2")
+    assert settings.sunshine_webhook_secret[0].get_secret_value() == "hook-secret"
+
+
+def test_the_example_of_dot_env_asks_for_what_is_required(tmp_path: Path, problems: Any) -> None:
+    """Copied and not filled in."""
+    example = ROOT / ".env.example"
+    (tmp_path / ".env").write_text(example.read_text(encoding="utf-8"))
+    assert len(problems(**dict.fromkeys(COMPLETE))) == 5  # the base URL has an example's value
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate"])
+def test_a_command_refuses_wrong_settings_with_lines_and_code_2(command: str, tmp_path: Path) -> None:
+    """No traceback, nothing on standard output, and no value."""
+    environment = {**COMPLETE, "CONTROL_MODE": SECRET, "PORT": SECRET, "SUNSHINE_APP_KEY_SECRET": SECRET}
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-m", "bot", command],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == [
+        "SUNSHINE_APP_KEY_ID and SUNSHINE_APP_KEY_SECRET",
+        "CONTROL_MODE",
+        "PORT",
+    ]
+    assert SECRET not in done.stderr
