@@ -76,17 +76,20 @@ class Delivery:
         self._clients = clients
         self._clock = clock
 
-    async def deliver(self, conversation_id: str, item: OutboxItem, *, hurry: bool) -> Result:
+    async def deliver(
+        self, conversation_id: str, item: OutboxItem, *, hurry: bool, wanted: Callable[[], bool] = lambda: True
+    ) -> Result:
         """Carry out one effect. Raises nothing of the API's: every failure is a result.
 
         Args:
             conversation_id: where.
             item: the effect and what is known of earlier tries.
             hurry: a control action waits behind it.
+            wanted: may it still go out? Asked once more where finding out what became of it has taken time.
         """
         match item.effect:
             case Say():
-                return await self._say(conversation_id, item, item.effect, hurry=hurry)
+                return await self._say(conversation_id, item, item.effect, hurry=hurry, wanted=wanted)
             case Typing(on=on):
                 return await self._typing(conversation_id, on=on)
             case Release() | Pass() if item.maybe_done:
@@ -129,10 +132,15 @@ class Delivery:
             return Result(f"not shown: {_words(error)}")
         return Result("shown")
 
-    async def _say(self, conversation_id: str, item: OutboxItem, say: Say, *, hurry: bool) -> Result:
+    async def _say(
+        self, conversation_id: str, item: OutboxItem, say: Say, *, hurry: bool, wanted: Callable[[], bool]
+    ) -> Result:
         try:
-            if item.maybe_done and await self._is_said(conversation_id, item):
-                return Result("said: found in the conversation")
+            if item.maybe_done:
+                if await self._is_said(conversation_id, item):
+                    return Result("said: found in the conversation")
+                if not wanted():
+                    return Result(again=replace(item, maybe_done=False))
             metadata = {**say.metadata, EFFECT_KEY: say.effect_id}
             await self._clients.any.post_message(conversation_id, say.content, metadata)
         except SunshineError as error:

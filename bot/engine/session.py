@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from bot.control.commands import CloseDuty, Command, DropUnsent, Forget, Pass, Read, Release, Report
 from bot.control.draft import effect_id
@@ -216,11 +217,18 @@ class Session:
                 raise LeaseLost("the lease is about to run out")
             hurry = any(isinstance(behind.effect, Release | Pass | Read) for behind in self._outbox)
             task = asyncio.get_running_loop().create_task(
-                self._delivery.deliver(self._state.id, item, hurry=hurry), name=f"deliver {item.id}"
+                self._delivery.deliver(self._state.id, item, hurry=hurry, wanted=partial(self._is_wanted, item)),
+                name=f"deliver {item.id}",
             )
             task.add_done_callback(lambda _: self._signal.set())
             self._under_way = (item, task)
             self._dropped_under_way = False
+
+    def _is_wanted(self, item: OutboxItem) -> bool:
+        """May this message still go out, by all that is known now?"""
+        allowed = isinstance(item.effect, Say | Typing) and self._state.may_say(item.effect.run_id)
+        in_time = self._context.clock.now() < self._lease.until - LEASE_MARGIN
+        return allowed and in_time and not (self._dropped_under_way or self._state.in_doubt or self._events_waiting)
 
     def _take_result(self) -> None:
         if self._under_way is None or not self._under_way[1].done():

@@ -82,7 +82,7 @@ class _Checker:
     def _could_know(self, moment: datetime) -> bool:
         """Was the bot told anything of the conversation since then, or did it read it?"""
         return any(_created(known) >= _floor(moment) for known in self._told) or any(
-            call.method == "GET" and call.at >= moment for call in self._calls
+            call.method == "GET" and call.told and call.at >= moment for call in self._calls
         )
 
     # -- G2 --------------------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ class _Checker:
             if entry.cause is Cause.RELEASE and entry.ended:
                 continue
             since = max(e.at for e in self._entries if e.kind is Kind.HOLDER and e.number < entry.number)
-            read = max((c.at for c in self._calls if c.method == "GET" and c.at <= entry.at), default=None)
+            read = max((c.at for c in self._calls if c.method == "GET" and c.told and c.at <= entry.at), default=None)
             if read is None or read >= since:
                 yield f"G2: the bot took control from {entry.before} at {entry.at.time()}"
 
@@ -122,10 +122,10 @@ class _Checker:
 
     def _knew_since(self, moment: datetime, sent: datetime, *, end: bool = False) -> bool:
         """Had the bot been told of what happened then, long enough before it sent?"""
+        tells = _is_end if end else _tells_of_another
         return any(
-            known.at + REACTION + self._paused_after(known.at) < sent
+            known.at + REACTION + self._paused_after(known.at) < sent and tells(known, _floor(moment))
             for known in self._told
-            if _created(known) >= _floor(moment) and (_is_end(known) if end else _not_bot(known))
         )
 
     def _paused_after(self, moment: datetime) -> timedelta:
@@ -139,6 +139,11 @@ class _Checker:
         for text, times in Counter(entry.text for entry in spoken).items():
             if times > 1:
                 yield f"G4: said {times} times: {text!r}"
+        asked = Counter(entry.text for entry in self._entries if entry.actor.startswith("user:"))
+        echoed = Counter(entry.text.partition("] echo ")[2] for entry in spoken if "] echo " in entry.text)
+        for text, times in echoed.items():
+            if times > asked[text]:
+                yield f"G4: said {asked[text]} times by the user, and answered {times} times: {text!r}"
         places: dict[str, int] = {}
         for entry in spoken:
             run, _, rest = entry.text.partition("#")
@@ -167,15 +172,23 @@ def _floor(moment: datetime) -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
-def _not_bot(known: Acknowledged) -> bool:
+def _tells_of_another(known: Acknowledged, since: datetime) -> bool:
+    """Does the event show that the bot was not active at or after a moment?
+
+    What a message shows may be from just before the moment, where the two have the same millisecond.
+    """
     active = known.event["payload"]["conversation"].get("activeSwitchboardIntegration")
-    return not active or active["name"] != BOT
+    if active and active["name"] == BOT:
+        return False
+    is_control = known.event["type"].startswith("switchboard:")
+    return _created(known) >= since if is_control else _created(known) > since
 
 
-def _is_end(known: Acknowledged) -> bool:
+def _is_end(known: Acknowledged, since: datetime | None = None) -> bool:
     message = known.event["payload"].get("message") or {}
-    return bool((message.get("activity") or {}).get("type") == "conversation:endedByUser")
+    is_end = (message.get("activity") or {}).get("type") == "conversation:endedByUser"
+    return bool(is_end) and (since is None or _created(known) >= since)
 
 
 def _effect_of(call: Called) -> object:
-    return (call.body.get("metadata") or {}).get(EFFECT_KEY) if isinstance(call.body, dict) else None
+    return (call.body.get("metadata") or {}).get(EFFECT_KEY)

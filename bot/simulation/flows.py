@@ -83,6 +83,13 @@ async def closing(chat: Chat) -> None:
     await speech.say("thanks")
 
 
+@flow("endless")
+async def endless(chat: Chat) -> None:
+    """A survey that never comes to its end."""
+    await Speech(chat, f"close {chat.run_id}").say("how was it?")
+    await chat.call(_hang)
+
+
 async def _hang() -> None:
     await asyncio.Event().wait()
 

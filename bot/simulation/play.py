@@ -43,15 +43,15 @@ class Acknowledged:
     event: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Called:
-    """An API request as it left the bot."""
+    """An API request as it left the bot; `told`: nothing was made to go wrong with the answer."""
 
     at: datetime
     method: str
     path: str
     body: Mapping[str, Any]
-    status: int | None = None
+    told: bool = True
 
 
 @dataclass(slots=True)
@@ -102,13 +102,12 @@ class _Run:
         self._first_sent: dict[str, datetime] = {}
         self._kill: tuple[str, Process] | None = None
         self._later: set[asyncio.Task[Any]] = set()
-        catalogue = Catalogue(
-            {"opening": flows.opening, "closing": flows.closing}, "opening", "closing" if scenario.closing else ""
-        )
+        known = {made.name: made for made in (flows.opening, flows.closing, flows.endless)}
+        catalogue = Catalogue(known, "opening", scenario.closing)
         policy = Policy(
             me=BOT,
             mode=mode_named(scenario.mode, WORKSPACE),
-            closes=scenario.closing,
+            closes=bool(scenario.closing),
             integration_key=scenario.integration_key,
             app_key=scenario.app_key,
         )
@@ -269,22 +268,23 @@ class _Run:
             return
 
     def _api_fault(self, request: ApiRequest, moment: Moment) -> Fault | None:
+        latency = Fault(delay=self._scenario.latency) if self._scenario.latency else None
         if moment is Moment.AFTER:
-            latency = Fault(delay=self._scenario.latency) if self._scenario.latency else None
             return self._after.pop(id(request), None) or latency
-        body = json.loads(request.body) if request.body else {}
-        self._record.calls.append(Called(self._stage.clock.now(), request.method, request.path, body))
+        called = Called(self._stage.clock.now(), request.method, request.path, _read(request.body))
+        self._record.calls.append(called)
         self._record.log.append(f"{self._loop.time():.6f} api {request.method} {request.path}")
-        if self._loop.time() < self._api_down_until:
-            return Fault(status=503)
+        fault = Fault(status=503) if self._loop.time() < self._api_down_until else None
         for incident in self._incidents("api"):
             kind, _, when = incident.kind.partition("_")
             made = _api_fault(kind, incident.kind, incident.seconds)
+            called.told = called.told and kind == "slow"
             if when == "after":
                 self._after[id(request)] = made
             else:
-                return made
-        return Fault(delay=self._scenario.latency) if self._scenario.latency else None
+                fault = fault or made
+        called.told = called.told and (fault is None or fault.status is None)
+        return fault or latency
 
     async def _before_store(self, process: Process, operation: str) -> None:
         if self._loop.time() < self._store_down_until:
@@ -362,6 +362,10 @@ class _Run:
         error = context.get("exception")
         if not isinstance(error, ProcessDied):
             self._record.errors.append(f"{context.get('message')}: {error!r}")
+
+
+def _read(body: bytes) -> Mapping[str, Any]:
+    return json.loads(body) if body else {}
 
 
 def _api_fault(kind: str, whole: str, seconds: float) -> Fault:

@@ -68,7 +68,7 @@ class Scenario:
     mode: str
     integration_key: bool
     app_key: bool
-    closing: bool
+    closing: str
     batch: int
     latency: float
     talks: tuple[tuple[Act, ...], ...]
@@ -110,7 +110,7 @@ def draw(seed: int) -> Scenario:
         mode=other if keep_mode else switches.mode,
         integration_key=keys != "app",
         app_key=keys != "int",
-        closing=rng.random() < 0.7,
+        closing=rng.choice(("", "closing", "closing", "endless")),
         batch=rng.choice((1, 1, 2, 5)),
         latency=rng.choice((0.0, 0.02, 0.3)),
         talks=talks,

@@ -35,7 +35,7 @@ from bot.control.facts import (
 from bot.control.modes import mode_named
 from bot.control.policy import INPUT_LIMIT, Policy
 from bot.control.rules import step
-from bot.control.state import Action, Conversation, Input, Key, Purpose, RunStatus, Who
+from bot.control.state import Action, Conversation, Input, Key, Purpose, RunStatus, What, Who
 
 CURRENT = "current"  # stands for the effect that is on its way
 CURRENT_RUN = 0  # stands for the flow at work
@@ -141,6 +141,8 @@ def is_consistent(state: Conversation) -> None:
     assert not (state.closed and (state.duty or state.run)), "something is owed in a closed conversation"
     assert not (state.ended and state.run) or state.run.purpose is Purpose.CLOSING, "an opening flow after an end"
     assert len(state.inputs) <= INPUT_LIMIT
+    reading = state.pending is not None and state.pending.what is What.READ_TO_WATCH
+    assert not state.in_doubt or state.read_at or reading, "a doubt that no read will end"
     if state.gone:
         assert (state.run, state.duty, state.pending, state.inputs) == (None, None, None, ())
         assert state.look_at is None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from engine_samples import LIST, LONG, MODES, POST, Scene, act, lasts, whole_conversation
+from engine_samples import LIST, LONG, MODES, POST, QUICK, Scene, act, lasts, whole_conversation
 
 from bot import Chat
 from bot.replay.harness import Process
@@ -68,20 +69,21 @@ def test_a_death_around_any_api_call_leaves_nothing_open(moment: Moment, mode: s
 
 @pytest.mark.parametrize("mode", MODES)
 def test_deaths_without_end_only_delay(mode: str) -> None:
-    """A process that never lives longer than four store operations."""
+    """No process lives longer than five store operations, and each has to wait for the lease of the one before."""
 
     async def script(scene: Scene) -> None:
         operations: dict[str, int] = {}
 
         async def hook(process: Process, operation: str) -> None:
             operations[process.name] = operations.get(process.name, 0) + (operation in WRITING)
-            if operations[process.name] == 5:
+            if operations[process.name] == 6:
                 scene.dies_here(process)
 
         scene.stage.interference.store = hook
         await whole_conversation(scene)
 
-    act(script, mode=mode)
+    patient = replace(QUICK, idle=timedelta(hours=1), closing=timedelta(hours=1))
+    act(script, mode=mode, policy=patient)
 
 
 def test_a_message_that_failed_for_certain_before_is_not_doubled_when_its_next_try_dies() -> None:

@@ -39,6 +39,11 @@ async def _counts_to_nine(chat: Chat) -> None:
     await chat.ask("well?")
 
 
+async def _counts_and_returns(chat: Chat) -> None:
+    for number in range(10):
+        await chat.say(f"line {number}")
+
+
 @pytest.mark.parametrize("batch", [1, 10])
 def test_messages_arrive_in_the_order_in_which_they_were_said(batch: int) -> None:
     """Also where some of them fail first, and each in its own way."""
@@ -59,7 +64,8 @@ def test_messages_arrive_in_the_order_in_which_they_were_said(batch: int) -> Non
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_what_has_not_been_sent_when_the_user_ends_is_dropped(mode: str) -> None:
+@pytest.mark.parametrize("flow", [_counts_to_nine, _counts_and_returns])
+def test_what_has_not_been_sent_when_the_user_ends_is_dropped(flow: Any, mode: str) -> None:
     """The one that is on its way can't be held back; the others can."""
 
     async def script(scene: Scene) -> None:
@@ -70,11 +76,12 @@ def test_what_has_not_been_sent_when_the_user_ends_is_dropped(mode: str) -> None
         await scene.closed()
         assert [text for text in scene.bots() if text.startswith("line")] == ["line 0", "line 1", "line 2"]
 
-    act(script, _counts_to_nine, mode=mode)
+    act(script, flow, mode=mode)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_what_has_not_been_sent_when_control_is_lost_is_dropped(mode: str) -> None:
+@pytest.mark.parametrize("flow", [_counts_to_nine, _counts_and_returns])
+def test_what_has_not_been_sent_when_control_is_lost_is_dropped(flow: Any, mode: str) -> None:
     """Somebody else is active, and the bot is silent."""
 
     async def script(scene: Scene) -> None:
@@ -88,7 +95,7 @@ def test_what_has_not_been_sent_when_control_is_lost_is_dropped(mode: str) -> No
         assert scene.holder() == WORKSPACE
         assert not {RELEASE, PASS} & set(scene.operations)
 
-    act(script, _counts_to_nine, mode=mode)
+    act(script, flow, mode=mode)
 
 
 @pytest.mark.parametrize("how", ["ends", "passed on"])
@@ -314,10 +321,10 @@ def test_a_wrong_key_is_waited_for_and_mended() -> None:
     "fault", [Fault(status=503), Fault(refuse=True), Fault(delay=1000)], ids=["503", "refuse", "hang"]
 )
 def test_an_outage_of_ten_minutes_only_delays(fault: Fault, mode: str) -> None:
-    """Twenty conversations that end, are complete, or stay silent during it: all close after it."""
+    """Conversations that end, are complete, or stay silent during it: all close after it."""
 
     async def script(scene: Scene) -> None:
-        visitors = [scene.stage.sandbox.visitor() for _ in range(20)]
+        visitors = [scene.stage.sandbox.visitor() for _ in range(9)]
         for visitor in visitors:
             await visitor.says("hi")
         for visitor in visitors:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from bot import Began, Chat, Flow, User
+from bot.clock import SystemClock
 from bot.flows.threads import Threads
+from bot.flows.turn import Context, Turn
+from bot.store.interface import JournalEntry
 
 
 async def test_functions_that_hang_leave_the_loops_own_pool_free() -> None:
@@ -25,6 +31,18 @@ async def test_the_end_of_the_program_waits_for_none_of_them() -> None:
     thread = await asyncio.get_running_loop().run_in_executor(Threads(), threading.current_thread)
     assert thread.daemon
     assert thread is not threading.main_thread()
+
+
+async def test_a_call_of_a_plain_function_runs_in_one_of_them() -> None:
+    """With the context variables of the flow."""
+
+    async def nothing(*_: Any) -> Any:
+        """No flow, no history."""
+
+    began = JournalEntry(1, 0, "began", "flow")
+    context = Context("c", 1, Began("message"), User(), [began], [], SystemClock(), timedelta(1), nothing)
+    chat = Chat(Turn(Flow("flow", nothing), context, notify=lambda: None))
+    assert await chat.call(lambda: threading.current_thread().name) == "flow call"
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), SystemExit(3), KeyboardInterrupt()])
