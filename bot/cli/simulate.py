@@ -25,6 +25,7 @@ def simulate(
     seeds: Annotated[int, typer.Option(help="How many seeds to play.", min=1)] = 100,
     first: Annotated[int, typer.Option(help="The first seed.", min=0)] = 0,
     processes: Annotated[int, typer.Option(help="How many to play at the same time.", min=1)] = 2,
+    first_failure: Annotated[bool, typer.Option("--first-failure", help="Stop at the first seed that fails.")] = False,
     log: Annotated[bool, typer.Option(help="Print the event log of the first seed, and check nothing.")] = False,
 ) -> None:
     """Play random worlds with faults and crashes against the bot. Exit 1 if the guarantee breaks, with the seed."""
@@ -34,15 +35,20 @@ def simulate(
     console = Console(stderr=True, highlight=False)
     began = time.monotonic()
     failed: list[tuple[int, list[str]]] = []
+    done = 0
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("seeds", total=seeds)
         for played, failures in _played(range(first, first + seeds), processes):
+            done += played
             progress.update(task, advance=played)
             failed += failures
             for seed, breaches in failures:
                 progress.print(f"[red]seed {seed}[/red]: {breaches[0]}")
+            if failed and first_failure:
+                typer.echo(f"seed {failed[0][0]} ({done} played): {failed[0][1][0]}")
+                raise typer.Exit(1)
     seconds = time.monotonic() - began
-    typer.echo(f"{seeds} seeds from {first}: {len(failed)} failed, in {seconds:.1f} s ({seeds / seconds:.1f} a second)")
+    typer.echo(f"{done} seeds from {first}: {len(failed)} failed, in {seconds:.1f} s ({done / seconds:.1f} a second)")
     if failed:
         _explain(*failed[0])
         raise typer.Exit(1)

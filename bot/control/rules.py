@@ -41,6 +41,7 @@ from bot.control.policy import INPUT_LIMIT, PROOF_WAIT, RETRY_CAP, RETRY_FIRST, 
 from bot.control.state import (
     Action,
     Conversation,
+    Duty,
     Ended,
     Holder,
     Input,
@@ -130,9 +131,13 @@ def _control_moved(draft: Draft, fact: ControlMoved) -> None:
         _report_mismatch(draft)
     if passed_to_bot:
         _handed_to_bot(draft, fact, before)
-    elif fact.active is None and not draft.state.ended and not (draft.state.duty and draft.state.duty.attempts):
+    elif fact.active is None and not draft.state.ended and not _has_tried_to_release(draft.state.duty):
         # Not the bot's doing: the session may have been ended, and whoever told it may not be heard.
         draft.set(read_at=draft.now + PROOF_WAIT)
+
+
+def _has_tried_to_release(duty: Duty | None) -> bool:
+    return duty is not None and duty.action is Action.RELEASE and duty.attempts > 0
 
 
 def _report_mismatch(draft: Draft) -> None:

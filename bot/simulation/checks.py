@@ -95,12 +95,18 @@ class _Checker:
                 continue
             if entry.before in (None, BOT):
                 continue
-            if entry.cause is Cause.RELEASE and entry.ended:
+            if entry.cause is Cause.RELEASE and (entry.ended or self._answered_closing(entry)):
                 continue
             since = max(e.at for e in self._entries if e.kind is Kind.HOLDER and e.number < entry.number)
             read = max((c.at for c in self._calls if c.method == "GET" and c.told and c.at <= entry.at), default=None)
             if read is None or read >= since:
                 yield f"G2: the bot took control from {entry.before} at {entry.at.time()}"
+
+    def _answered_closing(self, release: Entry) -> bool:
+        """Had the user ended it, and was what the user said since a word in the closing flow?"""
+        before = [entry for entry in self._entries if entry.number < release.number]
+        ends = [entry.number for entry in before if entry.kind is Kind.ENDED]
+        return any(entry.number > ends[-1] and "[close" in entry.text for entry in before) if ends else False
 
     # -- G3 --------------------------------------------------------------------------------------------------------
 

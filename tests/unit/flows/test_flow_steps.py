@@ -14,6 +14,8 @@ from flow_samples import LONG, MODES, Play, play
 from bot import Answer, CallFailed, Chat, Choice, FlowMisuse, NoAnswer
 from bot.control.policy import Policy
 from bot.flows import turn
+from bot.flows.survey import survey
+from bot.flows.triage import triage
 from bot.sandbox.history import Cause, Kind
 from bot.sandbox.switchboard import ANSWERS, BOT, WORKSPACE
 
@@ -704,3 +706,78 @@ def test_the_results_of_a_run_are_limited_over_all_its_turns() -> None:
         assert played.bots == ["more?"] * 3
 
     play(script, flow)
+
+
+def test_a_tapped_button_opens_a_flow_and_answers_a_question() -> None:
+    """A postback has no words, but a payload and a user."""
+    seen: list[tuple[Any, ...]] = []
+
+    async def flow(chat: Chat) -> None:
+        answer = await chat.ask("Which?")
+        seen.append((chat.opening.kind, chat.opening.payload, chat.user.id, answer.text, answer.payload))
+
+    async def script(played: Play) -> None:
+        board, visitor = played.stage.sandbox.switchboard, played.visitor
+        await visitor.opens()
+        board.user_taps(visitor.conversation_id, "START", now=played.stage.clock.now())
+        await visitor.waits_for("Which?")
+        board.user_taps(visitor.conversation_id, "ONE", now=played.stage.clock.now())
+        await played.given_up()
+        assert seen == [("postback", "START", visitor.user.id, "", "ONE")]
+
+    play(script, flow)
+
+
+def test_what_began_a_flow_without_words_has_none() -> None:
+    """A visitor who came by a link."""
+    seen: list[tuple[Any, ...]] = []
+
+    async def flow(chat: Chat) -> None:
+        seen.append((chat.opening.kind, chat.opening.text, chat.opening.payload))
+
+    async def script(played: Play) -> None:
+        board, visitor = played.stage.sandbox.switchboard, played.visitor
+        await visitor.opens()
+        board.user_is_referred(visitor.conversation_id, "summer", now=played.stage.clock.now())
+        await played.given_up()
+        assert seen == [("referral", "", None)]
+
+    play(script, flow)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_flows_that_come_with_the_bot(mode: str) -> None:
+    """Triage answers, and hands over what it does not know; the survey thanks for its answer."""
+
+    async def script(played: Play) -> None:
+        visitor = played.visitor
+        await visitor.says("hi")
+        await visitor.waits_for("What can I do")
+        await visitor.taps("Opening hours")
+        await visitor.waits_for("from 9 to 17")
+        await visitor.waits_for("anything else")
+        await visitor.says("something strange")
+        agent = played.stage.sandbox.agent()
+        await agent.waits_for_ticket(visitor)
+        assert played.holder == WORKSPACE
+        await agent.solves()
+        await agent.closes()
+        if mode == "pass":
+            await visitor.waits_for("How did we do?", LONG)
+            await visitor.taps("Good")
+            await visitor.waits_for("Thank you!")
+        await played.closed()
+        assert played.holder is None
+
+    play(script, triage.function, survey.function, mode=mode)  # type: ignore[arg-type]
+
+
+def test_triage_ends_when_nobody_answers() -> None:
+    """After FLOW_IDLE_TIMEOUT."""
+
+    async def script(played: Play) -> None:
+        await played.visitor.says("hi")
+        assert await played.given_up() == pytest.approx(15 * 60, abs=5)
+        assert played.failures == []
+
+    play(script, triage.function)  # type: ignore[arg-type]
