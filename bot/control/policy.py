@@ -17,7 +17,7 @@ WATCH_CAP = timedelta(hours=6)
 ANSWER_PATIENCE = timedelta(minutes=1)  # for a pending effect; its answer, or the worker's death, comes sooner
 PASS_ATTEMPTS = 3  # then the bot releases instead
 GUARDED_ATTEMPTS = 3  # with the integration's key; then, after an end, the app key if there is one
-INPUT_LIMIT = 100  # inputs kept for a flow that does not ask; older ones are dropped
+INPUT_LIMIT = 100  # inputs kept for a flow that does not ask; more are dropped
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,7 +191,8 @@ def _user_spoke(draft: Draft, spoken: Input) -> None:
         return
     if draft.state.holder.who is Who.OTHER or (closing and spoken.at < closing.began):
         return
-    draft.set(inputs=(*draft.state.inputs, spoken)[-INPUT_LIMIT:])
+    if len(draft.state.inputs) < INPUT_LIMIT:  # a turn counts what it takes from the front: that must not move
+        draft.set(inputs=(*draft.state.inputs, spoken))
     run, duty = draft.state.run, draft.state.duty
     if run and run.status is RunStatus.WAITING and run.wants_input:
         # Only what begins a turn gives the run more time: a turn that is under way may be hung.

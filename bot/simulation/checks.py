@@ -15,6 +15,7 @@ from bot.sandbox.history import Cause, Entry, Kind
 from bot.sandbox.switchboard import BOT
 from bot.simulation.play import Acknowledged, Called, Record
 
+END_TEXT = "The user has left the chat."
 REACTION = timedelta(seconds=2)  # from an acknowledged event to the bot's acting on it, at most
 
 
@@ -48,6 +49,9 @@ class _Checker:
         self._entries = [entry for entry in record.history if entry.conversation_id == conversation_id]
         self._told = [known for known in record.acknowledged if _conversation_of(known) == conversation_id]
         self._calls = [call for call in record.calls if f"/{conversation_id}" in call.path]
+        self._end_messages = {
+            entry.message_id for entry in self._entries if entry.kind is Kind.MESSAGE and entry.text == END_TEXT
+        }
         self._removed = any(entry.kind in (Kind.REMOVED, Kind.MERGED) for entry in self._entries)
 
     def breaches(self) -> Iterator[str]:
@@ -57,6 +61,7 @@ class _Checker:
         yield from self._robbed()
         yield from self._out_of_turn()
         yield from self._doubled()
+        yield from self._repeated_blindly()
 
     # -- G1 --------------------------------------------------------------------------------------------------------
 
@@ -67,7 +72,7 @@ class _Checker:
         ended = bool(self._entries) and self._entries[-1].ended
         state = self._record.states.get(self._id)
         if holder is None:
-            told_of_end = any(_is_end(known) for known in self._told)
+            told_of_end = any(self._is_end(known) for known in self._told)
             if ended and told_of_end and (state is None or not state.closed):
                 yield "G1: the conversation is closed, but the bot has no proof of it"
             return
@@ -128,14 +133,30 @@ class _Checker:
 
     def _knew_since(self, moment: datetime, sent: datetime, *, end: bool = False) -> bool:
         """Had the bot been told of what happened then, long enough before it sent?"""
-        tells = _is_end if end else _tells_of_another
+        tells = self._is_end if end else _tells_of_another
         return any(
             known.at + REACTION + self._paused_after(known.at) < sent and tells(known, _floor(moment))
             for known in self._told
         )
 
+    def _is_end(self, known: Acknowledged, since: datetime | None = None) -> bool:
+        """Is it the message that tells the end, whether or not the event shows that?"""
+        message = known.event["payload"].get("message") or {}
+        return message.get("id") in self._end_messages and (since is None or _created(known) >= since)
+
     def _paused_after(self, moment: datetime) -> timedelta:
         return sum((till - since for since, till in self._record.paused if till >= moment), timedelta(0))
+
+    def _repeated_blindly(self) -> Iterator[str]:
+        """After an unclear answer to a control action, the next one comes after a read."""
+        unclear = ""
+        for call in self._calls:
+            verb = call.path.rpartition("/")[2]
+            acts = verb in ("releaseControl", "passControl")
+            if acts and verb == unclear:
+                yield f"G2: {verb} was repeated without a read at {call.at.time()}"
+            if acts or call.method == "GET":
+                unclear = verb if acts and call.unclear else ""
 
     # -- G4, G5 ----------------------------------------------------------------------------------------------------
 
@@ -188,12 +209,6 @@ def _tells_of_another(known: Acknowledged, since: datetime) -> bool:
         return False
     is_control = known.event["type"].startswith("switchboard:")
     return _created(known) >= since if is_control else _created(known) > since
-
-
-def _is_end(known: Acknowledged, since: datetime | None = None) -> bool:
-    message = known.event["payload"].get("message") or {}
-    is_end = (message.get("activity") or {}).get("type") == "conversation:endedByUser"
-    return bool(is_end) and (since is None or _created(known) >= since)
 
 
 def _effect_of(call: Called) -> object:

@@ -45,13 +45,19 @@ class Acknowledged:
 
 @dataclass(slots=True)
 class Called:
-    """An API request as it left the bot; `told`: nothing was made to go wrong with the answer."""
+    """An API request as it left the bot.
+
+    Attributes:
+        told: nothing was made to go wrong with the answer.
+        unclear: the answer does not show whether it took effect.
+    """
 
     at: datetime
     method: str
     path: str
     body: Mapping[str, Any]
     told: bool = True
+    unclear: bool = False
 
 
 @dataclass(slots=True)
@@ -277,8 +283,11 @@ class _Run:
         fault = Fault(status=503) if self._loop.time() < self._api_down_until else None
         for incident in self._incidents("api"):
             kind, _, when = incident.kind.partition("_")
+            if kind == "ignored" and not request.path.endswith("Control"):
+                continue
             made = _api_fault(kind, incident.kind, incident.seconds)
             called.told = called.told and kind == "slow"
+            called.unclear = called.unclear or kind in ("503", "reset", "timeout")
             if when == "after":
                 self._after[id(request)] = made
             else:
@@ -380,5 +389,7 @@ def _api_fault(kind: str, whole: str, seconds: float) -> Fault:
             return Fault(delay=31.0)
         case "slow":
             return Fault(delay=min(seconds, 9.0))
+        case "ignored":  # accepted, and nothing comes of it
+            return Fault(status=200)
         case _:
             return Fault(status=int(kind))

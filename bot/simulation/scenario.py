@@ -25,6 +25,7 @@ API_FAULTS = (
     "timeout_before",
     "timeout_after",
     "refuse",
+    "ignored",
     "slow_before",
     "slow_after",
 )

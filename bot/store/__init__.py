@@ -56,7 +56,6 @@ def open_store(database_url: str) -> Store:
         database_url: `sqlite:///relative.db` or `sqlite:////absolute.db`.
 
     Raises:
-        NotImplementedError: it is a PostgreSQL URL (comes later).
-        ValueError: it is none that can be used; the message says what to write.
+        ValueError: it is none that can be used (PostgreSQL comes later); the message says what to write.
     """
     return SqliteStore(sqlite_path(database_url))

@@ -14,12 +14,11 @@ def sqlite_path(database_url: str) -> Path:
         database_url: `sqlite:///relative.db` or `sqlite:////absolute.db`.
 
     Raises:
-        NotImplementedError: it is a PostgreSQL URL.
-        ValueError: it is anything else that can't be used. No message repeats the URL, which may hold a password.
+        ValueError: it is a PostgreSQL URL, which comes later, or anything else that can't be used. No message repeats the URL, which may hold a password.
     """
     scheme, separator, rest = database_url.partition("://")
     if scheme in ("postgresql", "postgres"):
-        raise NotImplementedError(f"DATABASE_URL: PostgreSQL comes later; until then use {_FORMS}")
+        raise ValueError(f"DATABASE_URL: PostgreSQL comes later; until then use {_FORMS}")
     if scheme != "sqlite" or not separator:
         raise ValueError(f"DATABASE_URL does not name a database that the bot can use; write {_FORMS}")
     if not rest.startswith("/"):

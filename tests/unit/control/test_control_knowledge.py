@@ -141,12 +141,12 @@ def test_sleep_ends() -> None:
 
 
 def test_inputs_are_bounded() -> None:
-    """Of what a flow does not ask for, the newest inputs are kept."""
+    """Of what a flow does not ask for, the oldest inputs are kept: a turn counts what it takes from the front."""
     story = served()
     for _ in range(INPUT_LIMIT + 5):
         story.user_says()
     assert len(story.state.inputs) == INPUT_LIMIT
-    assert story.state.inputs[-1].event_id == f"e{INPUT_LIMIT + 6}"
+    assert story.state.inputs[-1].event_id == f"e{INPUT_LIMIT + 1}"
 
 
 @pytest.mark.parametrize("kind", [OpeningKind.MESSAGE, OpeningKind.POSTBACK, OpeningKind.REFERRAL])

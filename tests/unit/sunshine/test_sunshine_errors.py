@@ -39,7 +39,7 @@ def the_tree(error: type[SunshineError] = SunshineError) -> set[type[SunshineErr
     return {error}.union(*(the_tree(branch) for branch in error.__subclasses__()))
 
 
-@pytest.mark.parametrize("error", sorted(the_tree(), key=lambda error: error.__name__), ids=lambda error: error.__name__)
+@pytest.mark.parametrize("error", sorted(the_tree(), key=str), ids=lambda error: error.__name__)
 def test_every_error_has_its_answer(error: type[SunshineError]) -> None:
     assert to_answer(error("release_control")) is ANSWERS[error]
 
