@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
 
@@ -17,7 +18,7 @@ from bot.control.policy import (
     RETRY_FIRST,
     backoff,
 )
-from bot.control.state import OVERDUE, Action, Duty, Holder, Key, Stage, What, Who
+from bot.control.state import Action, Duty, Holder, Key, Stage, What, Who
 
 
 def advance(draft: Draft) -> None:
@@ -25,21 +26,17 @@ def advance(draft: Draft) -> None:
     duty = draft.state.duty
     if duty is None:
         return
-    if not duty.overdue_reported and draft.now - duty.since >= OVERDUE:
-        draft.report("duty_overdue", f"{duty.action} owed since {duty.since.isoformat()}: {duty.reason}")
-        draft.set_duty(overdue_reported=True)
+    _report_if_overdue(draft, duty)
     if duty.next_attempt > draft.now:
         return
-    if draft.state.in_doubt:  # the read that ends the doubt comes first
-        draft.set_duty(next_attempt=draft.now + RETRY_FIRST)
-        return
-    pending = draft.state.pending
-    if pending and pending.what in (What.READ_FOR_END, What.READ_TO_WATCH):
-        draft.set_duty(next_attempt=draft.now + RETRY_FIRST)  # its answer is not for the duty: don't wait for it
+    pending, in_doubt = draft.state.pending, draft.state.in_doubt
+    if pending or in_doubt:
+        # Soon again, unless it is the duty's own answer that is waited for. A read that has become old is done anew.
+        others = in_doubt or (pending is not None and pending.what in (What.READ_FOR_END, What.READ_TO_WATCH))
+        wait = RETRY_FIRST if others else ANSWER_PATIENCE
+        draft.set_duty(next_attempt=draft.now + wait, stage=duty.stage if duty.is_guarded else Stage.CHECK)
         return
     draft.set_duty(next_attempt=draft.now + ANSWER_PATIENCE)
-    if pending:
-        return
     if duty.stage is Stage.CHECK:
         draft.read(What.READ_FOR_DUTY)
         return
@@ -48,6 +45,15 @@ def advance(draft: Draft) -> None:
         draft.commands.append(Release(draft.pend(What.RELEASE), duty.key))
     else:
         draft.commands.append(Pass(draft.pend(What.PASS), duty.target or "", duty.metadata))
+
+
+def _report_if_overdue(draft: Draft, duty: Duty) -> None:
+    if draft.now < duty.overdue_at:
+        return
+    draft.report("duty_overdue", f"{duty.action} owed since {duty.since.isoformat()}: {duty.reason}")
+    while draft.now >= duty.overdue_at:
+        duty = replace(duty, overdue_reports=duty.overdue_reports + 1)
+    draft.set_duty(overdue_reports=duty.overdue_reports)
 
 
 def answered(draft: Draft, duty: Duty, what: What, fact: Answered) -> None:
@@ -68,7 +74,7 @@ def answered(draft: Draft, duty: Duty, what: What, fact: Answered) -> None:
         case Answer.RATE_LIMITED | Answer.NOT_SENT:
             failures += 1
             due += max(wait, asked)
-            stage = Stage.ACT if what is What.RELEASE and duty.key is Key.INTEGRATION else Stage.CHECK
+            stage = Stage.ACT if what is not What.READ_FOR_DUTY and duty.is_guarded else Stage.CHECK
         case Answer.REFUSED | Answer.NOT_OURS:
             failures += 1
             refusals += what is What.PASS

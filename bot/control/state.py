@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+OVERDUE = timedelta(minutes=1)  # a duty that is owed for longer is overdue
+
 Metadata = dict[str, str | int | float | bool]
 """Flat metadata of a control action; at most 4 KB (platform.md, section 2)."""
 
@@ -181,7 +183,7 @@ class Duty:
         refusals: how often the platform declined a pass.
         accepted_at: when the platform answered 200 to the last act; not a proof.
         last_answer: how the last act or check went, for people.
-        overdue_reported: has its being overdue been reported?
+        overdue_reports: how often its being overdue has been reported: after a minute, then ever more rarely.
     """
 
     id: int
@@ -198,12 +200,22 @@ class Duty:
     refusals: int = 0
     accepted_at: datetime | None = None
     last_answer: str | None = None
-    overdue_reported: bool = False
+    overdue_reports: int = 0
 
     @property
     def look_at(self) -> datetime:
         """When this duty needs the bot's attention next: for its next stage, or to report that it is overdue."""
-        return self.next_attempt if self.overdue_reported else min(self.next_attempt, self.since + OVERDUE)
+        return min(self.next_attempt, self.overdue_at)
+
+    @property
+    def is_guarded(self) -> bool:
+        """Does the platform refuse the action where control is not the bot's? Any other rests on a fresh read."""
+        return self.action is Action.RELEASE and self.key is Key.INTEGRATION
+
+    @property
+    def overdue_at(self) -> datetime:
+        """When its being overdue is reported next: 1, 4, 16, 64 minutes after it became owed, and so on."""
+        return self.since + OVERDUE * int(4**self.overdue_reports)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,12 +56,15 @@ class _Checker:
 
     def breaches(self) -> Iterator[str]:
         """Everything that is wrong with the conversation."""
-        if not self._removed:
+        if self._removed:
+            yield from self._remembered()
+        else:
             yield from self._given_up()
         yield from self._robbed()
         yield from self._out_of_turn()
         yield from self._doubled()
         yield from self._repeated_blindly()
+        yield from self._closed_twice()
 
     # -- G1 --------------------------------------------------------------------------------------------------------
 
@@ -83,6 +86,24 @@ class _Checker:
             yield f"G1: the user has ended it, and {holder} is still active"
         if state and state.closed and could_know:
             yield f"G1: the bot has a proof, but {holder} is active"
+
+    def _remembered(self) -> Iterator[str]:
+        """What was removed is erased, if the bot was told."""
+        told = any(known.event["type"] == "conversation:remove" for known in self._told)
+        if told and self._id in self._record.states:
+            yield "the conversation was removed, and the bot remembers it"
+
+    def _closed_twice(self) -> Iterator[str]:
+        """The closing flow runs once after an end."""
+        runs: set[str] = set()
+        for entry in self._entries:
+            if entry.kind in (Kind.ENDED, Kind.REOPENED):
+                runs.clear()
+            if entry.ended and entry.text.startswith("[close"):
+                runs.add(entry.text.partition("#")[0])
+            if len(runs) > 1:
+                yield f"G3: a second closing flow after the end: {entry.text!r}"
+                return
 
     def _could_know(self, moment: datetime) -> bool:
         """Was the bot told anything of the conversation since then, or did it read it?"""
@@ -180,7 +201,9 @@ class _Checker:
             places[run] = place
 
     def _spoken(self) -> list[Entry]:
-        return [entry for entry in self._entries if entry.kind is Kind.MESSAGE and entry.metadata.get(EFFECT_KEY)]
+        """What the bot's flows said."""
+        keys = (self._record.key, self._record.app_key)
+        return [entry for entry in self._entries if entry.kind is Kind.MESSAGE and entry.actor in keys]
 
 
 def _conversation_of(known: Acknowledged) -> str | None:

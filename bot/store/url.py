@@ -14,7 +14,8 @@ def sqlite_path(database_url: str) -> Path:
         database_url: `sqlite:///relative.db` or `sqlite:////absolute.db`.
 
     Raises:
-        ValueError: it is a PostgreSQL URL, which comes later, or anything else that can't be used. No message repeats the URL, which may hold a password.
+        ValueError: it is a PostgreSQL URL, which comes later, or anything else that can't be used. No message repeats
+            the URL, which may hold a password.
     """
     scheme, separator, rest = database_url.partition("://")
     if scheme in ("postgresql", "postgres"):

@@ -123,9 +123,9 @@ MUTANTS = (
         "return None",
     ),
     Mutant(
-        "send what was said before control was lost",
+        "keep what was removed",
         "bot/engine/session.py",
-        "                self._drop([item for item in self._outbox if isinstance(item.effect, Say | Typing)])\n",
+        "                self._change.forget = True\n",
         "                pass\n",
     ),
     Mutant(
@@ -153,10 +153,10 @@ MUTANTS = (
         "        draft.set(idle_at=draft.now + draft.policy.idle * 10_000)\n",
     ),
     Mutant(
-        "let a cut off flow go on",
-        "bot/engine/session.py",
-        "        if self._performance and (run is None or run.id != self._performance.run.id):\n",
-        "        if False:\n",
+        "close a conversation twice",
+        "bot/control/obligations.py",
+        "        if to_be_closed and draft.policy.closes and state.closing_run is None:\n",
+        "        if to_be_closed and draft.policy.closes:\n",
     ),
     Mutant(
         "lose the journal",

@@ -162,11 +162,12 @@ def test_app_key_acts_right_after_its_read() -> None:
 
 
 def test_overdue() -> None:
-    """A duty is reported once when it has been owed for a minute, even if nothing else is due then."""
+    """A duty is reported when it has been owed for 1, 4, 16 … minutes, even if nothing else is due then."""
     story = owing().answers(Answer.RATE_LIMITED, 5 * MINUTE)
     assert story.later(MINUTE - SECOND).reports == []
     assert story.later(SECOND).reports == ["duty_overdue"]
-    assert story.later(HOUR).reports == ["duty_overdue"]
+    assert story.later(2 * MINUTE).reports == ["duty_overdue"]
+    assert story.later(MINUTE).reports == ["duty_overdue", "duty_overdue"]
 
 
 def test_read_fails() -> None:
@@ -209,6 +210,12 @@ def test_answer_after_the_duty() -> None:
         story = owing().answers(Answer.ACCEPTED).later(2 * SECOND).moves(DESK)
         story = story.answers(Answer.UNCLEAR) if answered else story.later().shows(None)
         assert (story.state.pending, story.state.duty) == (None, None)
+
+
+def test_gone_without_an_end() -> None:
+    """A conversation that is gone without having been ended is owed nothing, and no end is made up."""
+    state = owing().answers(Answer.GONE).state
+    assert (state.gone, state.duty, state.ended, state.look_at) == (True, None, None, None)
 
 
 def test_gone() -> None:

@@ -102,10 +102,11 @@ def test_read_during_a_turn() -> None:
 
 
 def test_duty_is_looked_at_when_overdue() -> None:
-    """A duty whose next attempt is far away is looked at when it is overdue, once."""
+    """A duty whose next attempt is far away is looked at when it is overdue, then ever more rarely."""
     duty = replace(owing().duty, next_attempt=NOON + HOUR, since=NOON)
     assert duty.look_at == NOON + MINUTE
-    assert replace(duty, overdue_reported=True).look_at == NOON + HOUR
+    assert replace(duty, overdue_reports=1).look_at == NOON + 4 * MINUTE
+    assert replace(duty, overdue_reports=4).look_at == NOON + HOUR
 
 
 def test_agents_conversation_is_not_at_stake() -> None:
