@@ -222,7 +222,14 @@ def planted(mutant: Mutant, folder: Path) -> Path:
 
 
 def hunt(mutant: Mutant, seeds: int = SEEDS, timeout: float = 900) -> str | None:
-    """Play worlds against a mutant. The first breach that shows it, or None: the simulation is blind to it."""
+    """Play worlds against a mutant.
+
+    Returns:
+        The first breach that shows it, or None: the simulation is blind to it.
+
+    Raises:
+        RuntimeError: the simulation did not run, which proves nothing.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = planted(mutant, Path(name))
         command = [
@@ -242,8 +249,10 @@ def hunt(mutant: Mutant, seeds: int = SEEDS, timeout: float = 900) -> str | None
         )
         if done.returncode == 0:
             return None
-        lines = [line for line in done.stdout.splitlines() if line.startswith("seed")]
-        return lines[0] if lines else f"exit {done.returncode}: {done.stderr.strip()[-200:]}"
+        for line in done.stdout.splitlines():
+            if line.startswith("seed"):
+                return line
+        raise RuntimeError(f"{mutant.name}: the simulation itself failed: {done.stderr.strip()[-300:]}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
