@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +21,7 @@ from bot.observability import configure_logs
 from bot.sandbox.history import Cause, Entry, Kind
 from bot.sandbox.sandbox import Sandbox
 from bot.sandbox.stories import STORIES, Story
+from bot.sandbox.switchboard import BOT, WORKSPACE
 from bot.sandbox.switches import Switches
 from bot.sandbox.users import Visitor
 from bot.settings import load_settings
@@ -134,12 +136,17 @@ def _row(story: Story, sandbox: Sandbox, visitor: Visitor, mode: str, proof: str
     seconds, released_by, ended_with = None, "", ""
     if end is not None:
         before = [entry for entry in entries if entry.number < end.number and entry.kind is Kind.HOLDER]
-        ended_with = (before[-1].holder if before else None) or "nobody"
+        ended_with = _short(before[-1].holder if before else None)
         moves = [entry for entry in entries if entry.kind is Kind.HOLDER and entry.number > end.number]
         if not sandbox.switchboard.is_open(visitor.conversation_id):
             seconds = round((moves[-1].at - end.at).total_seconds(), 2) if moves else 0.0
-            released_by = _actor(moves[-1], sandbox) if moves else "nobody was active"
+            released_by = _actor(moves[-1], sandbox) if moves else "-"
     return Closed(visitor.conversation_id, mode, story.title, ended_with, released_by, seconds, proof, problem)
+
+
+def _short(holder: str | None) -> str:
+    """The switchboard integrations in a word."""
+    return {BOT: "bot", WORKSPACE: "agent"}.get(holder or "", holder or "nobody")
 
 
 def _actor(entry: Entry, sandbox: Sandbox) -> str:
@@ -183,10 +190,9 @@ def _since(began: datetime, at: datetime) -> float:
 def _in_words(entry: Entry, sandbox: Sandbox) -> Text | None:
     match entry.kind:
         case Kind.MESSAGE if entry.text:
-            who = "user" if entry.actor.startswith("user") else "agent" if entry.actor.startswith("agent") else "bot"
-            return Text(f"{who}: {entry.text}")
+            return Text(f"{_SPEAKERS.get(entry.actor.partition(':')[0], 'bot')}: {entry.text}")
         case Kind.HOLDER:
-            now = entry.holder or "nobody"
+            now = _short(entry.holder)
             how = f"{_actor(entry, sandbox)}, {entry.cause}" if entry.cause in _BY_API else str(entry.cause)
             return Text(f"→ {now} is active ({how})", style="bold green" if entry.holder is None else "bold")
         case Kind.ENDED:
@@ -195,13 +201,16 @@ def _in_words(entry: Entry, sandbox: Sandbox) -> Text | None:
             return None
 
 
+_SPEAKERS = {"user": "user", "agent": "agent", "platform": "platform"}
 _BY_API = (Cause.PASS, Cause.RELEASE)
 
 
 def _show(rows: list[Closed], console: Console) -> None:
-    table = Table(title="\nEvery ended conversation, and how it closed", title_justify="left")
-    for heading in ("", "mode", "conversation", "held by", "released by", "after", "proof"):
-        table.add_column(heading, overflow="fold")
+    table = Table(
+        title="\nEvery ended conversation, and how it closed", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    for heading in ("", "mode", "conversation", "held by", "released", "after", "proof"):
+        table.add_column(heading, justify="right" if heading == "after" else "left")
     for row in rows:
         table.add_row(
             "[green]closed[/green]" if row.ok else "[red]OPEN[/red]",
@@ -209,8 +218,8 @@ def _show(rows: list[Closed], console: Console) -> None:
             row.story,
             row.ended_with,
             row.released_by,
-            "" if row.seconds is None else f"{row.seconds:.2f} s",
-            row.proof.removeprefix("nobody is active, shown by "),
+            "" if row.seconds is None else f"{row.seconds:.1f} s",
+            row.proof.rpartition("shown by a ")[2].removesuffix(" event"),
         )
     console.print(table)
     for row in rows:

@@ -26,10 +26,16 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read who is active and, with `messages`, whether the newest messages hold the user's end."""
+    """Read who is active.
+
+    Attributes:
+        messages: and what the user did last, from the newest messages.
+        ahead: before messages that are unsent. A read that an action rests on goes after them, just before the action.
+    """
 
     effect_id: str
     messages: bool = True
+    ahead: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,8 +177,9 @@ class Draft:
     def read(self, what: What) -> None:
         """Read who is active and, where more hangs on it than the proof of a duty of ours, the newest messages too."""
         duty = self.state.duty
-        ours = what is What.READ_FOR_DUTY and not (duty and duty.key is Key.APP)
-        self.commands.append(Read(self.pend(what), messages=not ours))
+        for_duty = what is What.READ_FOR_DUTY
+        ours = for_duty and not (duty and duty.key is Key.APP)
+        self.commands.append(Read(self.pend(what), messages=not ours, ahead=not for_duty))
 
     def pend(self, what: What) -> str:
         """Note that an effect is on its way, and return its new id."""

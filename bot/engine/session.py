@@ -190,12 +190,12 @@ class Session:
         self._dirty = True
 
     def _next_item(self) -> OutboxItem | None:
-        """The effect that is next: in order, so that a read goes just before the action that rests on it.
+        """The effect that is next: in order, but for reads that go ahead.
 
-        Only a read that watches waits for no message. While the bot is in doubt, messages wait for that read.
+        While the bot is in doubt, messages wait for the read that ends it.
         """
-        watching = (item for item in self._outbox if isinstance(item.effect, Read) and item.effect.messages)
-        first = next(watching, None) or next(iter(self._outbox), None)
+        ahead = (item for item in self._outbox if isinstance(item.effect, Read) and item.effect.ahead)
+        first = next(ahead, None) or next(iter(self._outbox), None)
         if first and self._state.in_doubt and isinstance(first.effect, Say | Typing):
             return None
         return first

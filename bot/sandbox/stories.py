@@ -124,12 +124,12 @@ async def _until_given_up(sandbox: Sandbox, visitor: Visitor) -> None:
 
 
 STORIES = (
-    Story("ended in the middle of the flow", _ended_mid_flow),
+    Story("ended in mid-flow", _ended_mid_flow),
     Story("ended after the flow", _ended_after_flow),
-    Story("ended while an agent holds", _ended_with_agent),
-    Story("ticket closed, handed back", _ticket_closed),
-    Story("abandoned, ended later", _abandoned),
-    Story("the flow raises", _flow_raises),
-    Story("the flow hangs", _flow_hangs),
-    Story("the API answers 503 twice", _api_fails),
+    Story("ended with an agent", _ended_with_agent),
+    Story("ticket closed", _ticket_closed),
+    Story("abandoned", _abandoned),
+    Story("flow raises", _flow_raises),
+    Story("flow hangs", _flow_hangs),
+    Story("API answers 503", _api_fails),
 )

@@ -21,7 +21,7 @@ async def nothing(*_, **__):
 
 SunshineClient.release_control = nothing
 demo.PATIENCE = 1.0
-demo.STORIES = [story for story in demo.STORIES if story.title in ("ended in the middle of the flow", "the flow hangs")]
+demo.STORIES = [story for story in demo.STORIES if story.title in ("ended in mid-flow", "flow hangs")]
 main()
 """
 

@@ -36,7 +36,7 @@ def test_accepted_is_no_proof() -> None:
     """A 200 is no proof: the duty stays, and a read follows unless an event comes first."""
     story = owing().answers(Answer.ACCEPTED)
     assert story.duty.stage is Stage.CHECK
-    assert story.later(PROOF_WAIT).calls[-1] == Read(story.pending, messages=False)
+    assert story.later(PROOF_WAIT).calls[-1] == Read(story.pending, messages=False, ahead=False)
 
 
 @pytest.mark.parametrize("proof", ["event", "read"])
@@ -70,7 +70,7 @@ def test_not_ours_after_the_end_asks_for_a_read() -> None:
     """403 for a conversation that has ended is no proof of its being closed: it is read at once."""
     story = ended_with_bot().answers(Answer.NOT_OURS)
     assert not story.state.closed
-    assert story.calls[-1] == Read(story.pending, messages=False)
+    assert story.calls[-1] == Read(story.pending, messages=False, ahead=False)
     assert story.shows(None).state.closed
 
 
