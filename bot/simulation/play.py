@@ -281,17 +281,18 @@ class _Run:
         self._record.calls.append(called)
         self._record.log.append(f"{self._loop.time():.6f} api {request.method} {request.path}")
         fault = Fault(status=503) if self._loop.time() < self._api_down_until else None
+        called.unclear = fault is not None
         for incident in self._incidents("api"):
             kind, _, when = incident.kind.partition("_")
-            if kind == "ignored" and not request.path.endswith("Control"):
+            if fault or (kind == "ignored" and not request.path.endswith("Control")):
                 continue
             made = _api_fault(kind, incident.kind, incident.seconds)
             called.told = called.told and kind == "slow"
-            called.unclear = called.unclear or kind in ("503", "reset", "timeout")
+            called.unclear = kind in ("503", "reset", "timeout") or (called.unclear and when == "after")
             if when == "after":
                 self._after[id(request)] = made
             else:
-                fault = fault or made
+                fault = made
         called.told = called.told and (fault is None or fault.status is None)
         return fault or latency
 
