@@ -10,6 +10,7 @@ from bot.control.policy import backoff
 from bot.engine.context import Context
 from bot.engine.delivery import Delivery
 from bot.engine.people import spread_app_events
+from bot.engine.reconcile import reconcile_after_pause
 from bot.engine.session import Session
 from bot.signals import Level, Signal
 from bot.store.interface import StoreError
@@ -36,6 +37,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._stopping = False
         self._failures = 0
+        self._reconciled = False
 
     def wake(self, conversation_ids: Iterable[str | None]) -> None:
         """Events of these conversations are in the inbox (None: of no single one)."""
@@ -63,6 +65,9 @@ class Worker:
     async def _round(self) -> timedelta:
         """Claim what can be claimed, and say how long there is nothing more to claim."""
         try:
+            if not self._reconciled:
+                await reconcile_after_pause(self._context)
+                self._reconciled = True
             for conversation_id in await spread_app_events(self._context) & self._sessions.keys():
                 self._sessions[conversation_id][0].wake()
             free = self._concurrency - len(self._sessions)

@@ -309,6 +309,11 @@ class GuardedStore:
     async def stop(self) -> None:
         """Nothing: the database outlives the process."""
 
+    async def join(self, until: datetime) -> int:
+        """See `Store`."""
+        cut: int = await self._guarded("join", lambda: self._store_call("join", until))
+        return cut
+
     async def receive(self, events: Sequence[NewEvent]) -> int:
         """See `Store`."""
         count: int = await self._guarded("receive", lambda: self._store_call("receive", events))
@@ -357,6 +362,19 @@ class GuardedStore:
         """See `Store`."""
         ids: list[str] = await self._guarded("conversations_of", lambda: self._store_call("conversations_of", user_id))
         return ids
+
+    async def last_received(self) -> datetime | None:
+        """See `Store`."""
+        received: datetime | None = await self._guarded("last_received", lambda: self._store_call("last_received"))
+        return received
+
+    async def look_again(self, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
+        """See `Store`."""
+        looks: int = await self._guarded(
+            "look_again",
+            lambda: self._store_call("look_again", since=since, first=first, spacing=spacing, limit=limit),
+        )
+        return looks
 
     async def find(self, conversation_id: str) -> Conversation | None:
         """See `Store`."""

@@ -196,6 +196,15 @@ class Store(Protocol):
     async def stop(self) -> None:
         """Finish what is being written, and close."""
 
+    async def join(self, until: datetime) -> int:
+        """A worker begins, and is present until `stop`. To be called before its first claim.
+
+        Where it is certain that no other worker lives, nobody will renew or give back the leases that there are: they
+        then run out at `until` at the latest. Returns how many were cut short; 0 also where it is not certain.
+
+        Raises `Unavailable` if the worker can't be made known to others.
+        """
+
     async def receive(self, events: Sequence[NewEvent]) -> int:
         """Store events that are not known yet and return how many were new. Durable on return."""
 
@@ -244,6 +253,19 @@ class Store(Protocol):
 
     async def conversations_of(self, user_id: str) -> list[str]:
         """Ids of the conversations in which a user was seen."""
+
+    async def last_received(self) -> datetime | None:
+        """When the newest event came in; None if there never was one."""
+
+    async def look_again(self, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
+        """Let open conversations that the bot does not hold be read, one after the other, and return how many.
+
+        Args:
+            since: only those that have changed since then, the newest first.
+            first: when the first is to be read.
+            spacing: between one and the next.
+            limit: at most so many.
+        """
 
     async def find(self, conversation_id: str) -> Conversation | None:
         """The state of one conversation."""

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from bot.control.state import Conversation
-from bot.store import sqlite_claim, sqlite_inbox, sqlite_save
+from bot.store import sqlite_claim, sqlite_inbox, sqlite_save, sqlite_watch
 from bot.store.codec import StateRow, load_conversation
 from bot.store.interface import Change, Counts, Lease, SchemaMismatch, Store, StoredEvent, Unavailable, Work
 from bot.store.migrations import empty_database, enable_wal
 from bot.store.schema import problem_with, sqlite_revision, sqlite_uri
 from bot.store.sqlite_errors import explain
+from bot.store.sqlite_presence import Presence
 from bot.store.sqlite_writer import InlineRunner, OnTransaction, Runner, Session, ThreadRunner
 from bot.store.times import to_micros
 from webhooks.inbox import NewEvent
 
 OVERDUE_AFTER = timedelta(minutes=1)
 """A duty that is owed for longer is overdue (design.md, "The two control modes")."""
+
+_LOOKS_AT_ONCE = 200  # conversations in one operation, so that intake does not wait for thousands
 
 _IN_MEMORY = ":memory:"
 
@@ -68,6 +73,7 @@ class SqliteStore:
         self._busy_timeout = busy_timeout
         self._inline = inline
         self._shared: sqlite3.Connection | None = None  # inline: the connection of both sessions
+        self._presence = Presence(self._path)
         self._writer: Runner
         self._reader: Runner
         if inline:
@@ -89,7 +95,17 @@ class SqliteStore:
         """Finish what is being written, and close."""
         await self._reader.stop()
         await self._writer.stop()
+        self._presence.leave()
         self._shared = None
+
+    async def join(self, until: datetime) -> int:
+        """A worker begins: cut the leases of dead ones short, if it is certain that no other lives on this file."""
+        if self._path == _IN_MEMORY or not await asyncio.to_thread(self._presence.enter):
+            return 0
+        try:
+            return await self._writer.run(lambda connection: sqlite_claim.cut_leases(connection, until))
+        finally:
+            await asyncio.to_thread(self._presence.share)
 
     async def receive(self, events: Sequence[NewEvent]) -> int:
         """Store events that are not known yet and return how many were new. Durable on return."""
@@ -141,6 +157,19 @@ class SqliteStore:
             return [row[0] for row in connection.execute(_CONVERSATIONS_OF, (user_id,))]
 
         return await self._reader.run(read)
+
+    async def last_received(self) -> datetime | None:
+        """When the newest event came in; None if there never was one."""
+        return await self._reader.run(sqlite_watch.last_received)
+
+    async def look_again(self, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
+        """Let open conversations that the bot does not hold be read, one after the other."""
+        ids = await self._reader.run(lambda connection: sqlite_watch.left_to_others(connection, since, limit))
+        done = 0
+        for start in range(0, len(ids), _LOOKS_AT_ONCE):
+            some, at = ids[start : start + _LOOKS_AT_ONCE], first + start * spacing
+            done += await self._writer.run(partial(sqlite_watch.look_again, ids=some, first=at, spacing=spacing))
+        return done
 
     async def find(self, conversation_id: str) -> Conversation | None:
         """The state of one conversation."""

@@ -1,0 +1,54 @@
+"""Which conversations are read again after a pause in which webhooks may have been lost."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from bot.store.codec import StateRow, dump_conversation, load_conversation
+from bot.store.times import from_micros, micros_or_none, to_micros
+
+_LAST_RECEIVED = "SELECT received_at FROM inbox ORDER BY seq DESC LIMIT 1"
+
+_LEFT_TO_OTHERS = """
+    SELECT id FROM conversations
+    WHERE holder IN ('other', 'nobody') AND ended_at IS NULL AND duty_since IS NULL AND gone = 0 AND updated_at >= ?
+    ORDER BY updated_at DESC LIMIT ?
+"""
+
+_STATE = """
+    SELECT id, state, holder, ended_at, released_at, updated_at FROM conversations WHERE id = ? AND lease_until IS NULL
+"""
+
+_WATCH = "UPDATE conversations SET state = ?, look_at = ?, due_at = ? WHERE id = ?"
+
+
+def last_received(connection: sqlite3.Connection) -> datetime | None:
+    """When the newest event came in."""
+    row = connection.execute(_LAST_RECEIVED).fetchone()
+    return None if row is None else from_micros(row[0])
+
+
+def left_to_others(connection: sqlite3.Connection, since: datetime, limit: int) -> list[str]:
+    """Ids of open conversations that the bot does not hold and that have changed since then, the newest first."""
+    return [row[0] for row in connection.execute(_LEFT_TO_OTHERS, (to_micros(since), limit))]
+
+
+def look_again(connection: sqlite3.Connection, ids: Sequence[str], first: datetime, spacing: timedelta) -> int:
+    """Let each be read at a time of its own, one after the other; those that are at work now are passed over.
+
+    What was to be read earlier is put off too: after a pause, all of it would be due at once.
+    """
+    at, done = first, 0
+    for conversation_id in ids:
+        row = connection.execute(_STATE, (conversation_id,)).fetchone()
+        if row is None:
+            continue
+        state = replace(load_conversation(StateRow(*row)), watch_at=at, watches=0)
+        due = micros_or_none(state.look_at)
+        connection.execute(_WATCH, (dump_conversation(state), due, due, conversation_id))
+        done += 1
+        at += spacing
+    return done
