@@ -131,13 +131,13 @@ def _control_moved(draft: Draft, fact: ControlMoved) -> None:
         _report_mismatch(draft)
     if passed_to_bot:
         _handed_to_bot(draft, fact, before)
-    elif fact.active is None and not draft.state.ended and not _has_tried_to_release(draft.state.duty):
-        # Not the bot's doing: the session may have been ended, and whoever told it may not be heard.
+    elif fact.active is None and not draft.state.ended and not _has_released(draft.state.duty):
+        # Maybe not the bot's doing: the session may have been ended, and whoever told it may not be heard.
         draft.set(read_at=draft.now + PROOF_WAIT)
 
 
-def _has_tried_to_release(duty: Duty | None) -> bool:
-    return duty is not None and duty.action is Action.RELEASE and duty.attempts > 0
+def _has_released(duty: Duty | None) -> bool:
+    return duty is not None and duty.action is Action.RELEASE and duty.accepted_at is not None
 
 
 def _report_mismatch(draft: Draft) -> None:
