@@ -155,7 +155,7 @@ async def _start_web(
     intake = Intake(inbox, accepted, clock.now, metrics.on_receipt)
     app = web.Application()
     app.router.add_post(WEBHOOK_PATH, web_handler(intake))
-    _add_health(app, store, clock, metrics)
+    _add_health(app, store, inbox, clock, metrics)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
@@ -165,11 +165,13 @@ async def _start_web(
     return port
 
 
-def _add_health(app: web.Application, store: Store, clock: Clock, metrics: Metrics) -> None:
+def _add_health(app: web.Application, store: Store, inbox: GroupCommit, clock: Clock, metrics: Metrics) -> None:
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="alive\n")
 
     async def readyz(_: web.Request) -> web.Response:
+        if inbox.is_crowded:
+            return web.Response(text=f"not ready: {inbox.waiting} events wait to be stored\n", status=503)
         try:
             await store.ping()
         except StoreError as error:

@@ -84,6 +84,16 @@ class GroupCommit:
         self._flusher: asyncio.Task[None] | None = None
         self._stopped = False
 
+    @property
+    def waiting(self) -> int:
+        """Events that wait for a commit; those of the commit in flight don't count."""
+        return self._waiting
+
+    @property
+    def is_crowded(self) -> bool:
+        """Is more than half of the waiting limit taken? More deliveries had better go elsewhere, or come later."""
+        return self._waiting > self._waiting_limit / 2
+
     async def add(self, events: Sequence[NewEvent]) -> None:
         """Store the events, all or none. Cancelling it does not keep them from being stored.
 

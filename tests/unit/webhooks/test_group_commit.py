@@ -273,3 +273,21 @@ async def test_a_cancelled_commit_leaves_nobody_waiting_for_ever() -> None:
     ]
     assert await asyncio.gather(*_start(inbox, *"de")) == ["d", "e"]
     assert commits == ["a", "d", "e"]
+
+
+async def test_it_is_crowded_when_more_than_half_of_its_places_are_taken() -> None:
+    """What is in the commit under way has left its place; a crowd that is gone is forgotten."""
+    database = Database(open_=False)
+    inbox = GroupCommit(database.store, waiting_limit=4)
+    started = _start(inbox, "a")
+    await _pass_turns()
+    assert (inbox.waiting, inbox.is_crowded) == (0, False)
+    started += _start(inbox, "bc")
+    await _pass_turns()
+    assert (inbox.waiting, inbox.is_crowded) == (2, False)
+    started += _start(inbox, "d")
+    await _pass_turns()
+    assert (inbox.waiting, inbox.is_crowded) == (3, True)
+    database.gate.set()
+    await asyncio.gather(*started)
+    assert (inbox.waiting, inbox.is_crowded) == (0, False)
