@@ -14,7 +14,7 @@ from datetime import timedelta
 from aiohttp import web
 
 from bot.clock import Clock, SystemClock
-from bot.engine.context import Context
+from bot.engine.context import AFTERMATH, Context
 from bot.engine.delivery import Clients
 from bot.engine.worker import Worker
 from bot.flows.catalogue import Catalogue, UnknownFlow, load_flows
@@ -104,6 +104,8 @@ async def _start_worker(
     clients = await _clients(stack, settings, metrics)
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     context = Context(store, clients, settings.policy, catalogue, clock, owner, observe)
+    if left := await store.join(clock.now() + AFTERMATH):
+        observe(Signal("left_by_dead_worker", fields={"conversations": left}))
     worker = Worker(context, settings.worker_concurrency, POLL_ALONE if parts.web else POLL_APART)
     task = asyncio.get_running_loop().create_task(worker.run(), name="worker")
 

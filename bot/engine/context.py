@@ -13,6 +13,8 @@ from bot.signals import Observe, silent
 from bot.store.interface import Store
 
 LEASE = timedelta(seconds=30)
+AFTERMATH = timedelta(seconds=5)
+"""What a worker that died had sent to the platform has taken effect by then, or it never will."""
 
 
 @dataclass(frozen=True, slots=True)

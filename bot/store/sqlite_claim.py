@@ -31,6 +31,10 @@ _END_LEASES = """
     UPDATE conversations SET lease_owner = NULL, lease_until = NULL WHERE lease_until <= ?
 """
 
+_CUT_LEASES = """
+    UPDATE conversations SET lease_until = :until WHERE lease_until > :until
+"""
+
 _DUE = """
     SELECT id, due_at FROM conversations
     WHERE lease_until IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?
@@ -168,6 +172,11 @@ def renew(connection: sqlite3.Connection, lease: Lease, until: datetime) -> Leas
     if connection.execute(_RENEW, parameters).rowcount == 0:
         raise lost(lease)
     return Lease(lease.conversation_id, lease.owner, lease.epoch, until)
+
+
+def cut_leases(connection: sqlite3.Connection, until: datetime) -> int:
+    """Let every lease run out at a time at the latest; how many would have held for longer."""
+    return connection.execute(_CUT_LEASES, {"until": to_micros(until)}).rowcount
 
 
 def next_due(connection: sqlite3.Connection, now: datetime) -> datetime | None:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import os
-import signal
 import socket
 import sqlite3
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from bot_program import Program, launched
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot.engine.delivery import EFFECT_KEY
@@ -29,7 +26,6 @@ from bot.sandbox.switchboard import BOT
 from bot.sandbox.switches import Switches
 from bot.sandbox.users import Visitor
 
-ROOT = Path(__file__).parents[2]
 TEAM_FLOWS = """
 import asyncio, time
 from bot import flow
@@ -62,49 +58,7 @@ async def quick(chat):
     await chat.say("Second.")
 """
 
-QUICK_LEASE = """
-from datetime import timedelta
-from functools import partial
-from bot import app, cli
-
-app.Context = partial(app.Context, lease=timedelta(seconds=4))
-cli.main()
-"""
-"""The same program, in which the work of a dead process is taken over after 4 seconds, and not after 30."""
-
 Start = Callable[..., Any]
-
-
-class Program:
-    """A command of the bot as a process of its own."""
-
-    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
-        self.process = process
-        self.url = f"http://127.0.0.1:{port}"
-        self.errors = b""
-
-    async def ended(self, within: float = 10.0) -> int:
-        """Wait for its end, and return its exit code."""
-        async with asyncio.timeout(within):
-            _, self.errors = await self.process.communicate()
-        return int(self.process.returncode or 0)
-
-    async def told_to_stop(self, within: float = 10.0) -> int:
-        """SIGTERM, and its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return await self.ended(within)
-
-    async def killed(self) -> None:
-        """`kill -9`."""
-        self.process.kill()
-        assert await self.ended() == -signal.SIGKILL
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @pytest.fixture(params=["release"])
@@ -120,56 +74,18 @@ async def start(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Start]:
     (tmp_path / "team_flows.py").write_text(TEAM_FLOWS)
     programs: list[Program] = []
 
-    async def started(
-        command: str = "serve", *, ready: bool = True, quick_lease: bool = False, **changes: str
-    ) -> Program:
-        port = free_port()
-        environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT),
-            **sandbox.settings_for_bot(),
-            "DATABASE_URL": f"sqlite:///{tmp_path}/bot.db",
-            "HOST": "127.0.0.1",
-            "PORT": str(port),
-            "RELEASE_GRACE": "1s",
-            **changes,
-        }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *(("-c", QUICK_LEASE) if quick_lease else ("-m", "bot")),
-            command,
-            env=environment,
-            cwd=tmp_path,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        program = Program(process, int(environment["PORT"]))
+    async def started(command: str = "serve", *, ready: bool = True, **changes: str) -> Program:
+        settings = {**sandbox.settings_for_bot(), "RELEASE_GRACE": "1s", **changes}
+        program = await launched(command, tmp_path, settings)
         programs.append(program)
         if ready and command != "worker":
-            await _until_ready(program)
+            await program.until_ready()
             sandbox.connect(f"{program.url}/webhooks/sunshine")
         return program
 
     yield started
     for program in programs:
-        if program.process.returncode is None:
-            with suppress(ProcessLookupError):
-                program.process.kill()
-            await program.process.communicate()
-
-
-async def _until_ready(program: Program) -> None:
-    async with aiohttp.ClientSession() as http:
-        for _ in range(200):
-            with suppress(aiohttp.ClientError):
-                async with http.get(f"{program.url}/readyz") as answer:
-                    if answer.status == 200:
-                        return
-            if program.process.returncode is not None:
-                await program.ended()
-                pytest.fail(f"it ended: {program.errors.decode()}")
-            await asyncio.sleep(0.05)
-    pytest.fail("it never got ready")
+        await program.swept()
 
 
 def proof_of(tmp_path: Path, conversation_id: str) -> str | None:
@@ -285,7 +201,7 @@ async def test_kill_9_between_the_answer_and_the_release(
     sandbox: Sandbox, start: Start, moment: Moment, tmp_path: Path
 ) -> None:
     """Held before the platform released, or right after it: the next process proves it, and says nothing twice."""
-    program = await start(quick_lease=True, FLOWS="team_flows", OPENING_FLOW="quick")
+    program = await start(FLOWS="team_flows", OPENING_FLOW="quick")
     reached = asyncio.Event()
 
     def hold(request: ApiRequest, when: Moment) -> Fault | None:
@@ -302,7 +218,7 @@ async def test_kill_9_between_the_answer_and_the_release(
         await reached.wait()
     await program.killed()
     sandbox.server.faults = None
-    await start(quick_lease=True, FLOWS="team_flows", OPENING_FLOW="quick")
+    await start(FLOWS="team_flows", OPENING_FLOW="quick")
     await sandbox.until(
         lambda: None if sandbox.switchboard.holder(visitor.conversation_id) == BOT else True, 40, "it is released"
     )
@@ -313,14 +229,14 @@ async def test_kill_9_between_the_answer_and_the_release(
 
 async def test_kill_9_again_and_again(sandbox: Sandbox, start: Start, tmp_path: Path) -> None:
     """Ten conversations, three kills at odd moments: all close, nothing is said twice."""
-    program = await start(quick_lease=True)
+    program = await start()
     visitors = [sandbox.visitor(f"V{number}") for number in range(10)]
     for pause in (0.05, 0.15, 0.3):
         for visitor in visitors[: len(visitors) // 2]:
             await visitor.says("hours")
         await asyncio.sleep(pause)
         await program.killed()
-        program = await start(quick_lease=True)
+        program = await start()
     for visitor in visitors[5:]:
         await visitor.says("hi")
     for visitor in visitors:
