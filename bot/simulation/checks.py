@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from bot.engine.delivery import EFFECT_KEY
 from bot.sandbox.history import Cause, Entry, Kind
 from bot.sandbox.switchboard import BOT
-from bot.simulation.play import Acknowledged, Called, Record
+from bot.simulation.record import Acknowledged, Called, Record
 
 END_TEXT = "The user has left the chat."
 REACTION = timedelta(seconds=2)  # from an acknowledged event to the bot's acting on it, at most
@@ -82,7 +82,7 @@ class _Checker:
         could_know = bool(moved) and self._could_know(moved[-1].at)
         if holder == BOT and could_know:
             yield "G1: the bot still holds control"
-        elif ended and could_know and self._record.scenario.app_key:
+        elif ended and could_know and self._record.closes_for_others:
             yield f"G1: the user has ended it, and {holder} is still active"
         if state and state.closed and could_know:
             yield f"G1: the bot has a proof, but {holder} is active"

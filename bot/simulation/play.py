@@ -5,25 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from bot.control.modes import mode_named
 from bot.control.policy import Policy
-from bot.control.state import Conversation
 from bot.flows.catalogue import Catalogue
 from bot.replay.harness import Interference, Process, ProcessDied, Stage
 from bot.replay.virtual_time import VirtualTimeLoop, run_virtual
 from bot.sandbox.api import ApiRequest
 from bot.sandbox.errors import ApiError, NotPossibleError
 from bot.sandbox.faults import Fault, Moment
-from bot.sandbox.history import Entry
 from bot.sandbox.records import Caller
 from bot.sandbox.switchboard import BOT, WORKSPACE
 from bot.sandbox.users import Visitor
 from bot.signals import Signal
 from bot.simulation import flows
+from bot.simulation.record import Acknowledged, Called, Record
 from bot.simulation.scenario import Act, Incident, Scenario
 from bot.store.interface import Unavailable
 
@@ -34,62 +32,9 @@ ELSEWHERE = Caller("another system", "app")
 WRITES = frozenset({"receive", "claim", "save", "renew", "spread", "set_aside"})
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
-    """An event in a delivery that the bot answered 2xx; `created` is when the platform first sent it."""
-
-    at: datetime
-    created: datetime
-    event: Mapping[str, Any]
-
-
-@dataclass(slots=True)
-class Called:
-    """An API request as it left the bot.
-
-    Attributes:
-        told: nothing was made to go wrong with the answer.
-        unclear: the answer does not show whether it took effect.
-    """
-
-    at: datetime
-    method: str
-    path: str
-    body: Mapping[str, Any]
-    told: bool = True
-    unclear: bool = False
-
-
-@dataclass(slots=True)
-class Record:
-    """What a run leaves behind, for the checks.
-
-    Attributes:
-        rests: did the bot come to rest within the time it was given?
-        history: the platform's truth.
-        inbox: the stored events: id to (status, conversation id).
-        log: every line that makes two runs the same or not.
-    """
-
-    scenario: Scenario
-    rests: bool = False
-    history: list[Entry] = field(default_factory=list)
-    holders: dict[str, str | None] = field(default_factory=dict)
-    acknowledged: list[Acknowledged] = field(default_factory=list)
-    calls: list[Called] = field(default_factory=list)
-    states: dict[str, Conversation] = field(default_factory=dict)
-    inbox: dict[str, str] = field(default_factory=dict)
-    signals: list[Signal] = field(default_factory=list)
-    log: list[str] = field(default_factory=list)
-    key: str = ""
-    app_key: str = ""
-    errors: list[str] = field(default_factory=list)
-    paused: list[tuple[datetime, datetime]] = field(default_factory=list)
-
-
 def play(scenario: Scenario) -> Record:
     """Play a scenario to its end, in virtual time."""
-    record = Record(scenario)
+    record = Record(closes_for_others=scenario.app_key)
     run_virtual(lambda loop: _Run(scenario, record, loop).play())
     return record
 

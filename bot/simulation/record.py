@@ -1,0 +1,67 @@
+"""What a run leaves behind, for the checks: played in virtual time, or by real processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from bot.control.state import Conversation
+from bot.sandbox.history import Entry
+from bot.signals import Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """An event in a delivery that the bot answered 2xx; `created` is when the platform first sent it."""
+
+    at: datetime
+    created: datetime
+    event: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Called:
+    """An API request as it left the bot.
+
+    Attributes:
+        told: nothing was made to go wrong with the answer.
+        unclear: the answer does not show whether it took effect.
+    """
+
+    at: datetime
+    method: str
+    path: str
+    body: Mapping[str, Any]
+    told: bool = True
+    unclear: bool = False
+
+
+@dataclass(slots=True)
+class Record:
+    """What a run leaves behind, for the checks.
+
+    Attributes:
+        closes_for_others: may the bot release what others hold after an end (has it an app key)?
+        rests: did the bot come to rest within the time it was given?
+        history: the platform's truth.
+        states, inbox: what the bot has stored: conversations by id, and the status of each event by id.
+        key, app_key: ids of the API keys that the bot acts with.
+        log: every line that makes two runs the same or not.
+    """
+
+    closes_for_others: bool = True
+    rests: bool = False
+    history: list[Entry] = field(default_factory=list)
+    holders: dict[str, str | None] = field(default_factory=dict)
+    acknowledged: list[Acknowledged] = field(default_factory=list)
+    calls: list[Called] = field(default_factory=list)
+    states: dict[str, Conversation] = field(default_factory=dict)
+    inbox: dict[str, str] = field(default_factory=dict)
+    signals: list[Signal] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+    key: str = ""
+    app_key: str = ""
+    errors: list[str] = field(default_factory=list)
+    paused: list[tuple[datetime, datetime]] = field(default_factory=list)
