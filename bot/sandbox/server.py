@@ -57,6 +57,8 @@ class Server:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             body = b"x" * (MAX_BODY + 1)
+        except ConnectionError:  # whoever asked is gone, and nobody hears the answer
+            return web.Response(status=400)
         asked = ApiRequest(
             method=request.method,
             path=request.path,
