@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from bot.engine.delivery import EFFECT_KEY
 from bot.sandbox.history import Cause, Entry, Kind
 from bot.sandbox.switchboard import BOT
+from bot.simulation.flows import DEAF
 from bot.simulation.record import Acknowledged, Called, Record
 
 END_TEXT = "The user has left the chat."
@@ -182,8 +183,9 @@ class _Checker:
     # -- G4, G5 ----------------------------------------------------------------------------------------------------
 
     def _doubled(self) -> Iterator[str]:
-        """No message is said twice, and those of one run come in their order."""
+        """What the user said is heard, no message is said twice, and those of one run come in their order."""
         spoken = list(self._spoken())
+        yield from (f"G4: the flow did not hear the user: {entry.text!r}" for entry in spoken if DEAF in entry.text)
         for text, times in Counter(entry.text for entry in spoken).items():
             if times > 1:
                 yield f"G4: said {times} times: {text!r}"

@@ -12,6 +12,10 @@ from bot.flows.authoring import NoAnswer, flow
 from bot.flows.chat import Chat
 
 
+DEAF = "did you say something?"
+"""Said by a flow that does not hear what opened it."""
+
+
 class Speech:
     """Numbers what a flow says: the run, and the place within it."""
 
@@ -32,6 +36,8 @@ class Speech:
 async def opening(chat: Chat) -> None:
     """Do what the first word of the conversation says."""
     speech = Speech(chat, f"open {chat.run_id}")
+    if chat.opening.kind == "message" and not chat.opening.text:
+        await speech.say(DEAF)
     match chat.opening.text:
         case "finish":
             await speech.say("here you are")

@@ -128,7 +128,7 @@ class Work:
 
     Attributes:
         events: not yet handled, in the order of arrival.
-        inputs: the events that `state.inputs` names and that are not among `events`.
+        inputs: the events that `state.run.opening` and `state.inputs` name and that are not among `events`.
         outbox: unfinished effects in their order.
         journal: the entries of `state.run`, in order.
     """

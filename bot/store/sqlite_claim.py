@@ -233,19 +233,25 @@ def _load(
         if run is not None and run.id == run_id:
             journal[conversation_id].append(JournalEntry(run_id, index, kind, key, load_data(data)))
     known = {event.id for several in events.values() for event in several}
-    named = {input_.event_id for state in states.values() for input_ in state.inputs}
-    inputs = _by_id(connection, named - known)
+    named = {id_: _named(state) for id_, state in states.items()}
+    inputs = _by_id(connection, {event_id for several in named.values() for event_id in several} - known)
     return [
         Work(
             lease=leases[id_],
             state=states[id_],
             events=tuple(events[id_]),
-            inputs=tuple(inputs[i.event_id] for i in states[id_].inputs if i.event_id in inputs),
+            inputs=tuple(inputs[event_id] for event_id in named[id_] if event_id in inputs),
             outbox=tuple(outbox[id_]),
             journal=tuple(journal[id_]),
         )
         for id_ in wanted
     ]
+
+
+def _named(state: Conversation) -> list[str]:
+    """Ids of the events that a turn will ask for: what opened the run, and what the user has said to it since."""
+    opening = state.run.opening.event_id if state.run else None
+    return [*([opening] if opening else []), *(given.event_id for given in state.inputs)]
 
 
 def _outbox(connection: sqlite3.Connection, ids: str, at: int) -> Mapping[str, list[OutboxItem]]:

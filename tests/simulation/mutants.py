@@ -54,6 +54,12 @@ MUTANTS = (
         "        error = None\n        if error is not None:\n",
     ),
     Mutant(
+        "forget what opened a flow that has not begun",
+        "bot/store/sqlite_claim.py",
+        "    opening = state.run.opening.event_id if state.run else None\n",
+        "    opening = None\n",
+    ),
+    Mutant(
         "acknowledge what could not be stored",
         "webhooks/inbox.py",
         '            raise NotStored(f"the store failed: {type(error).__name__}") from error\n',

@@ -41,6 +41,34 @@ def test_a_death_at_any_store_operation_leaves_nothing_open(point: str, mode: st
     assert number > 20
 
 
+@pytest.mark.parametrize("point", ["store", "stored"])
+def test_a_death_at_any_store_operation_leaves_the_flow_its_opening(point: str) -> None:
+    """What the user said to open it, and who the user is, also when the process dies before the flow has begun."""
+    number, died = 0, True
+    while died:
+        number, died = number + 1, False
+        operations = 0
+
+        async def flow(chat: Chat) -> None:
+            await chat.say(f"You said {chat.opening.text}, {chat.user.name}.")
+            await chat.ask("well?")
+
+        async def script(scene: Scene, at: int = number) -> None:
+            async def hook(process: Process, operation: str) -> None:
+                nonlocal operations, died
+                operations += operation in WRITING
+                if operation in WRITING and operations == at:
+                    died = True
+                    scene.dies_here(process)
+
+            setattr(scene.stage.interference, point, hook)
+            await scene.visitor.says("hi")
+            await scene.visitor.waits_for("You said hi, Sam.", LONG)
+
+        act(script, flow)
+    assert number > 3
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("moment", list(Moment))
 def test_a_death_around_any_api_call_leaves_nothing_open(moment: Moment, mode: str) -> None:
