@@ -19,6 +19,7 @@ from bot.sunshine import Call
 from webhooks.intake import Receipt
 
 LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+MODE_MISMATCH = "mode_mismatch"
 RELEASE_SECONDS = (0.1, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300, 900, 3600)
 
 
@@ -75,7 +76,12 @@ def tell_loop_errors(observe: Observe) -> Callable[[asyncio.AbstractEventLoop, d
 
 
 class Metrics:
-    """The Prometheus metrics of one process, in a registry of its own."""
+    """The Prometheus metrics of one process, in a registry of its own.
+
+    Every signal is counted by name in `switchboard_signals_total`. One has a counter of its own, so that it is there
+    with 0 from the start and an alert sees its first increase: `switchboard_mode_mismatches_total`, the conversations
+    in which the platform acted as in the other control mode, so that CONTROL_MODE is not what the account is set to.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -99,6 +105,11 @@ class Metrics:
         self._signals = Counter(
             "switchboard_signals_total", "What the engine tells, by event name.", ["event"], registry=registry
         )
+        self._mismatches = Counter(
+            "switchboard_mode_mismatches_total",
+            "Conversations in which the platform acted as in the other control mode: check CONTROL_MODE.",
+            registry=registry,
+        )
         self._duty_seconds = Histogram(
             "switchboard_duty_seconds",
             "From owing a control action to its proof.",
@@ -121,6 +132,8 @@ class Metrics:
     def on_signal(self, signal: Signal) -> None:
         """Count a signal."""
         self._signals.labels(signal.event).inc()
+        if signal.event == MODE_MISMATCH:
+            self._mismatches.inc()
         seconds = signal.fields.get("seconds")
         if signal.event == "duty_closed" and isinstance(seconds, float):
             self._duty_seconds.labels(str(signal.fields.get("action"))).observe(seconds)

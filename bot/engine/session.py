@@ -132,6 +132,14 @@ class Session:
                 self._change.users |= event_user_ids(event)
         self._new_events = []
 
+    def _forget_events(self) -> None:
+        """Keep only what a turn may still ask for, however many events go through here while the lease lasts."""
+        state = self._state
+        named = {given.event_id for given in state.inputs}
+        if state.run and state.run.opening.event_id:
+            named.add(state.run.opening.event_id)
+        self._events = {event_id: event for event_id, event in self._events.items() if event_id in named}
+
     def _step(self, fact: Fact) -> None:
         self._state, commands = step(self._state, fact, self._context.clock.now(), self._context.policy)
         self._dirty = True
@@ -336,6 +344,7 @@ class Session:
             self._change.release = idle
             await self._context.store.save(self._lease, self._change, self._context.clock.now())
             self._change, self._dirty = Change(self._state), False
+            self._forget_events()
             for signal in self._reports:
                 self._tell(signal)
             self._reports = []

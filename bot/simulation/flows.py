@@ -11,7 +11,6 @@ from datetime import timedelta
 from bot.flows.authoring import NoAnswer, flow
 from bot.flows.chat import Chat
 
-
 DEAF = "did you say something?"
 """Said by a flow that does not hear what opened it."""
 
