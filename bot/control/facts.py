@@ -47,6 +47,13 @@ class UserSpoke:
 
 
 @dataclass(frozen=True, slots=True)
+class WidgetOpened:
+    """The conversation began with the widget being opened: nobody has written yet."""
+
+    input: Input
+
+
+@dataclass(frozen=True, slots=True)
 class UserEnded:
     """The user ended the conversation."""
 
@@ -172,6 +179,7 @@ Fact = (
     | ControlUndated
     | ControlFailed
     | UserSpoke
+    | WidgetOpened
     | UserEnded
     | EndSuspected
     | AgentWrote

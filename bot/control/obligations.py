@@ -51,16 +51,21 @@ def _let_time_pass_in_run(draft: Draft) -> None:
 
 def give_up_control(draft: Draft, reason: str) -> None:
     """The flow was stopped or is over: what is owed then. What it has not said yet is dropped."""
-    closing = draft.state.run is not None and draft.state.run.purpose is Purpose.CLOSING
+    run = draft.state.run
+    over = run is not None and (run.purpose is Purpose.CLOSING or not run.contact)
     draft.stop_run()
-    owe_after_flow(draft, reason, closing=closing)
+    owe_after_flow(draft, reason, over=over)
 
 
-def owe_after_flow(draft: Draft, reason: str, *, closing: bool) -> None:
-    """What is owed when a flow is over: after an end or a closing flow always a release, else what the mode says."""
+def owe_after_flow(draft: Draft, reason: str, *, over: bool) -> None:
+    """What is owed when a flow is over: a release where the conversation is, else what the mode says.
+
+    It is over after an end, after a closing flow, and where a flow has greeted and nobody has written: passed on, that
+    would be a ticket about nothing.
+    """
     if draft.state.holder.who is not Who.BOT:
         return
-    if closing or draft.state.ended:
+    if over or draft.state.ended:
         draft.owe(Action.RELEASE, reason)
         return
     owed = draft.policy.mode.when_over()
@@ -78,7 +83,7 @@ def _while_bot_holds(draft: Draft) -> None:
         draft.start_run(Purpose.OPENING, Opening(first.kind, first.event_id), first.at)
     elif state.inputs:
         draft.set(inputs=())
-        owe_after_flow(draft, "no opening flow", closing=False)
+        owe_after_flow(draft, "no opening flow", over=False)
     elif state.idle_at is None:
         draft.set(idle_at=draft.now + draft.policy.idle)
     elif draft.now >= state.idle_at:

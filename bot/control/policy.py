@@ -34,6 +34,7 @@ class Policy:
         grace: RELEASE_GRACE; what the platform gets to do its part after an end.
         idle: FLOW_IDLE_TIMEOUT.
         closing: CLOSING_TIMEOUT; a closing flow is stopped then.
+        greets: may a flow begin where the widget was opened, and nobody has written yet?
     """
 
     me: str
@@ -45,6 +46,7 @@ class Policy:
     grace: timedelta = timedelta(seconds=15)
     idle: timedelta = timedelta(minutes=15)
     closing: timedelta = timedelta(minutes=10)
+    greets: bool = False
 
 
 def backoff(failures: int, salt: str, first: timedelta = RETRY_FIRST, cap: timedelta = RETRY_CAP) -> timedelta:

@@ -15,6 +15,7 @@ from bot.control.facts import (
     Removed,
     UserEnded,
     UserSpoke,
+    WidgetOpened,
 )
 from bot.control.state import Input, Integration, OpeningKind
 from webhooks.events import (
@@ -22,6 +23,7 @@ from webhooks.events import (
     ControlPassed,
     ControlPassFailed,
     ControlReleased,
+    ConversationCreate,
     ConversationMessage,
     ConversationPostback,
     ConversationReferral,
@@ -59,6 +61,8 @@ def facts_of(event: Event, received_at: datetime) -> tuple[Fact, ...]:
             return (*_holder_seen(event, dated), UserSpoke(Input(event.id, at, OpeningKind.POSTBACK)))
         case ConversationReferral():
             return (*_holder_seen(event, dated), UserSpoke(Input(event.id, at, OpeningKind.REFERRAL)))
+        case ConversationCreate() if event.widget_opened and dated:
+            return (*_holder_seen(event, dated), WidgetOpened(Input(event.id, dated, OpeningKind.CREATED)))
         case _:
             return _holder_seen(event, dated) if dated else ()
 

@@ -36,6 +36,7 @@ from bot.control.facts import (
     TimePassed,
     UserEnded,
     UserSpoke,
+    WidgetOpened,
 )
 from bot.control.policy import INPUT_LIMIT, PROOF_WAIT, RETRY_CAP, RETRY_FIRST, SOON, Policy, backoff
 from bot.control.state import (
@@ -99,6 +100,8 @@ def _take_in(draft: Draft, fact: Fact) -> None:  # noqa: C901 - one line a fact,
             _control_failed(draft, code)
         case UserSpoke(spoken):
             _user_spoke(draft, spoken)
+        case WidgetOpened(opened):
+            _widget_opened(draft, opened)
         case UserEnded():
             _user_ended(draft, fact)
         case AgentWrote(at, source):
@@ -193,6 +196,8 @@ def _user_spoke(draft: Draft, spoken: Input) -> None:
         return
     if len(draft.state.inputs) < INPUT_LIMIT:  # a turn counts what it takes from the front: that must not move
         draft.set(inputs=(*draft.state.inputs, spoken))
+    if draft.state.run:
+        draft.set_run(draft.state.run, contact=True)
     run, duty = draft.state.run, draft.state.duty
     if run and run.status is RunStatus.WAITING and run.wants_input:
         # Only what begins a turn gives the run more time: a turn that is under way may be hung.
@@ -201,6 +206,14 @@ def _user_spoke(draft: Draft, spoken: Input) -> None:
         draft.set_run(run, status=RunStatus.READY, since=draft.now, deadline=deadline)
     if duty and duty.accepted_at:  # whether the bot is active since the release or still, only a read tells
         draft.set_duty(next_attempt=min(duty.next_attempt, draft.now + PROOF_WAIT))
+
+
+def _widget_opened(draft: Draft, opened: Input) -> None:
+    """Nobody has written yet. That is no contact, unless there is a flow that greets; and none when told late."""
+    state = draft.state
+    untouched = not (state.run or state.inputs or state.duty or state.ended or state.spoke_at)
+    if draft.policy.greets and untouched and state.holder.who is Who.BOT:
+        draft.set(inputs=(opened,))
 
 
 def _reopen(draft: Draft, spoken: Input) -> bool:
@@ -273,17 +286,17 @@ def _flow_told(draft: Draft, fact: FlowWaits | FlowReturned | FlowFailed | FlowR
     run = draft.state.run
     if run is None or run.id != fact.run_id:
         return  # it was stopped meanwhile
-    closing = run.purpose is Purpose.CLOSING
+    over = run.purpose is Purpose.CLOSING or not run.contact
     match fact:
         case FlowWaits():
             _flow_waits(draft, run, fact)
         case FlowReturned():
             draft.finish_run()
-            obligations.owe_after_flow(draft, f"{run.purpose} flow complete", closing=closing)
+            obligations.owe_after_flow(draft, f"{run.purpose} flow complete", over=over)
         case FlowFailed(_, error):
             draft.report("flow_failed", error)
             draft.stop_run()
-            obligations.owe_after_flow(draft, f"{run.purpose} flow failed", closing=closing)
+            obligations.owe_after_flow(draft, f"{run.purpose} flow failed", over=over)
         case FlowReleased():
             draft.finish_run()
             draft.owe(Action.RELEASE, "the flow released control")

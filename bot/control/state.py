@@ -123,6 +123,7 @@ class Run:
         wants_input: while waiting: does user input end the wait? (An `ask` does, a `sleep` does not.)
         until: while waiting: when the wait ends without an answer.
         deadline: when the run is stopped, whatever it does.
+        contact: has the user said anything? Not yet, where it began with the widget being opened.
     """
 
     id: int
@@ -134,6 +135,7 @@ class Run:
     deadline: datetime
     wants_input: bool = False
     until: datetime | None = None
+    contact: bool = True
 
     @property
     def look_at(self) -> datetime:

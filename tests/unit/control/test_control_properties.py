@@ -31,11 +31,12 @@ from bot.control.facts import (
     TimePassed,
     UserEnded,
     UserSpoke,
+    WidgetOpened,
 )
 from bot.control.modes import mode_named
 from bot.control.policy import INPUT_LIMIT, Policy
 from bot.control.rules import step
-from bot.control.state import Action, Conversation, Input, Key, Purpose, RunStatus, What, Who
+from bot.control.state import Action, Conversation, Input, Key, OpeningKind, Purpose, RunStatus, What, Who
 
 CURRENT = "current"  # stands for the effect that is on its way
 CURRENT_RUN = 0  # stands for the flow at work
@@ -54,6 +55,7 @@ facts: st.SearchStrategy[Fact] = st.one_of(
     st.builds(HolderSeen, times, integrations),
     st.builds(ControlMoved, times, integrations, reasons),
     st.builds(UserSpoke, inputs),
+    st.builds(WidgetOpened, inputs.map(lambda given: replace(given, kind=OpeningKind.CREATED))),
     ends,
     st.builds(Answered, effect_ids, st.sampled_from(list(Answer)), st.sampled_from([None, SECOND, 24 * HOUR])),
     st.builds(ConversationRead, effect_ids, times, integrations, st.none() | ends, st.none() | times),
@@ -82,6 +84,7 @@ def policies(draw: st.DrawFn) -> Policy:
         closes=draw(st.booleans()),
         integration_key=integration_key,
         app_key=app_key,
+        greets=draw(st.booleans()),
     )
 
 
@@ -90,6 +93,8 @@ def moved(fact: Fact, by: timedelta) -> Fact:
     match fact:
         case UserSpoke(spoken):
             return UserSpoke(replace(spoken, at=spoken.at + by))
+        case WidgetOpened(opened):
+            return WidgetOpened(replace(opened, at=opened.at + by))
         case ConversationRead(ended=UserEnded() as ended):
             return replace(fact, at=fact.at + by, ended=replace(ended, at=ended.at + by))
         case FlowWaits(until=datetime() as until):

@@ -19,6 +19,7 @@ from bot.control.facts import (
     Removed,
     UserEnded,
     UserSpoke,
+    WidgetOpened,
 )
 from bot.control.reading import facts_of
 from bot.control.state import Input, OpeningKind
@@ -64,7 +65,13 @@ MOVED = ControlMoved(NOON, BOT, None)
 @pytest.mark.parametrize(
     ("type_", "payload", "expected"),
     [
-        ("conversation:create", inside(creationReason="startConversation"), (SEEN,)),
+        ("conversation:create", inside(), (SEEN,)),
+        ("conversation:create", inside(creationReason="proactiveMessaging"), (SEEN,)),
+        (
+            "conversation:create",
+            inside(creationReason="startConversation"),
+            (SEEN, WidgetOpened(Input("e1", NOON, OpeningKind.CREATED))),
+        ),
         ("conversation:join", inside(), (SEEN,)),
         ("conversation:leave", inside(), (SEEN,)),
         ("conversation:remove", inside(), (Removed(),)),
