@@ -29,6 +29,7 @@ from webhooks.intake import Intake, web_handler
 from webhooks.security import Secrets
 
 WEBHOOK_PATH = "/webhooks/sunshine"
+READY_WITHIN = 2.0  # seconds for the database's answer; who asks has a patience of its own, mostly a short one
 POLL_ALONE = timedelta(seconds=30)  # web and worker in one process: every event wakes the worker
 POLL_APART = timedelta(milliseconds=500)
 
@@ -175,9 +176,12 @@ def _add_health(app: web.Application, store: Store, inbox: GroupCommit, clock: C
         if inbox.is_crowded:
             return web.Response(text=f"not ready: {inbox.waiting} events wait to be stored\n", status=503)
         try:
-            await store.ping()
+            async with asyncio.timeout(READY_WITHIN):
+                await store.ping()
         except StoreError as error:
             return web.Response(text=f"not ready: {error}\n", status=503)
+        except TimeoutError:
+            return web.Response(text=f"not ready: no answer from the database in {READY_WITHIN:g} s\n", status=503)
         return web.Response(text="ready\n")
 
     async def show_metrics(_: web.Request) -> web.Response:
