@@ -41,11 +41,23 @@ def configure_logs(log_format: str, level: str) -> None:
         cache_logger_on_first_use=True,
     )
     foreign = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
+        foreign_pre_chain=[*shared, _without_words],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(foreign)
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+def _without_words(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Of another library's exception only the type and the place: what it says may quote a header or a user."""
+    error = event.pop("exc_info", None)
+    error = error[1] if isinstance(error, tuple) else error
+    if isinstance(error, BaseException):
+        event["error"] = type(error).__name__
+        frames = traceback.extract_tb(error.__traceback__)
+        event["at"] = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
+    return event
 
 
 def log_signal(signal: Signal) -> None:

@@ -164,21 +164,25 @@ class Delivery:
         certainly_not = isinstance(error, RateLimited | NotSent | Refused)
         if isinstance(error, Unclear):
             wait = max(wait, SETTLING)
-        again = replace(
-            item, next_attempt=now + wait, attempts=attempts, maybe_done=item.maybe_done or not certainly_not
-        )
+        due = min(now + wait, max(item.created_at + patience, now + SETTLING))
+        again = replace(item, next_attempt=due, attempts=attempts, maybe_done=item.maybe_done or not certainly_not)
         return Result(again=again)
 
     async def _is_said(self, conversation_id: str, item: OutboxItem) -> bool:
         before: str | None = None
         for _ in range(PAGES_TO_SEARCH):
             page = await self._clients.any.list_messages(conversation_id, before)
-            if any((message.get("metadata") or {}).get(EFFECT_KEY) == item.id for message in page.messages):
+            if any(_effect_of(message) == item.id for message in page.messages):
                 return True
             if not page.has_more or page.before_cursor is None or _all_older(page.messages, item.created_at):
                 return False
             before = page.before_cursor
         return False
+
+
+def _effect_of(message: Mapping[str, Any]) -> object:
+    metadata = message.get("metadata")
+    return metadata.get(EFFECT_KEY) if isinstance(metadata, Mapping) else None
 
 
 def users_last(messages: tuple[Mapping[str, Any], ...], read_at: datetime) -> tuple[UserEnded | None, datetime | None]:

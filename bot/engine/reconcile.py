@@ -12,18 +12,19 @@ from bot.engine.context import Context
 from bot.signals import Level, Signal
 
 PAUSE = timedelta(minutes=2)  # without any event: long enough for deliveries to have been tried in vain
+LATELY = timedelta(minutes=10)  # a pause that ended by then counts: the first retries may come before the worker
 SPACING = timedelta(milliseconds=200)  # five reads a second
 RECENT = timedelta(days=7)
 MOST = 10_000
 
 
 async def reconcile_after_pause(context: Context) -> None:
-    """Let recent conversations be read, if no event has come in for a while. Raises `StoreError`."""
+    """Let recent conversations be read, if no event came in for a while until lately. Raises `StoreError`."""
     now = context.clock.now()
-    last = await context.store.last_received()
-    if last is None or now - last < PAUSE:
+    pause = await context.store.longest_pause(now, now - LATELY)
+    if pause < PAUSE:
         return
     looks = await context.store.look_again(since=now - RECENT, first=now + SPACING, spacing=SPACING, limit=MOST)
     if looks:
-        fields = {"conversations": looks, "pause_seconds": (now - last).total_seconds()}
+        fields = {"conversations": looks, "pause_seconds": pause.total_seconds()}
         context.observe(Signal("reconciling", Level.INFO, fields=fields))

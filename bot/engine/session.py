@@ -14,12 +14,12 @@ from functools import partial
 
 from bot.control.commands import CloseDuty, Command, DropUnsent, Forget, Pass, Read, Release, Report
 from bot.control.draft import effect_id
-from bot.control.facts import Fact, FlowFailed, TimePassed
+from bot.control.facts import Answer, Answered, Fact, FlowFailed, TimePassed
 from bot.control.reading import facts_of
 from bot.control.rules import step
 from bot.control.state import RunStatus
 from bot.engine.context import Context
-from bot.engine.delivery import Delivery, Result
+from bot.engine.delivery import PATIENCE_WHEN_OVER, Delivery, Result
 from bot.engine.performance import Performance, prepare
 from bot.flows.turn import Said
 from bot.signals import Level, Signal
@@ -68,6 +68,11 @@ class Session:
         self._events_waiting = True
         self._signal.set()
 
+    @property
+    def waits_for_flow(self) -> bool:
+        """Is there nothing to do but to wait for the flow's own code?"""
+        return self._performance is not None and self._under_way is None
+
     def end_soon(self) -> None:
         """Finish what is under way, start nothing more, and give the lease back."""
         self._stopping = True
@@ -76,6 +81,7 @@ class Session:
     async def run(self) -> None:
         """Work until nothing is to be done now, or something else has the conversation."""
         try:
+            self._miss_pending()
             while True:
                 self._take_events(self._new_events)
                 self._take_result()
@@ -84,7 +90,8 @@ class Session:
                 if await self._save():
                     return
                 if not self._stopping:
-                    self._start_turn()
+                    if self._start_turn():
+                        continue
                     self._start_delivery()
                 await self._wait()
         except LeaseLost:
@@ -140,6 +147,12 @@ class Session:
             named.add(state.run.opening.event_id)
         self._events = {event_id: event for event_id, event in self._events.items() if event_id in named}
 
+    def _miss_pending(self) -> None:
+        """An effect that is waited for and that the outbox does not hold will never be answered: it is unclear."""
+        pending = self._state.pending
+        if pending and all(item.id != pending.effect_id for item in self._outbox):
+            self._step(Answered(pending.effect_id, Answer.UNCLEAR, detail="the effect is not in the outbox"))
+
     def _step(self, fact: Fact) -> None:
         self._state, commands = step(self._state, fact, self._context.clock.now(), self._context.policy)
         self._dirty = True
@@ -177,9 +190,18 @@ class Session:
 
     def _enqueue(self, effect: Release | Pass | Read | Say) -> None:
         now = self._context.clock.now()
+        if isinstance(effect, Release | Pass | Read):
+            self._hurry(now + PATIENCE_WHEN_OVER)
         item = OutboxItem(effect, created_at=now, next_attempt=now, maybe_done=False)
         self._outbox.append(item)
         self._change.add.append(item)
+
+    def _hurry(self, latest: datetime) -> None:
+        """A control action waits behind these messages now: none may put it off for long."""
+        for index, item in enumerate(self._outbox):
+            if item.next_attempt > latest:
+                self._outbox[index] = replace(item, next_attempt=latest)
+                self._change.update.append(self._outbox[index])
 
     def _drop(self, items: list[OutboxItem]) -> None:
         """Take effects back. One that is under way can't be taken back, but is not tried again."""
@@ -243,7 +265,7 @@ class Session:
             return
         item, task = self._under_way
         self._under_way = None
-        result = task.result()
+        result = self._result_of(item, task)
         self._tell(
             Signal(
                 "effect_tried",
@@ -268,12 +290,26 @@ class Session:
         if result.fact:
             self._step(result.fact)
 
+    def _result_of(self, item: OutboxItem, task: asyncio.Task[Result]) -> Result:
+        """What came of a delivery; one that failed by a bug of ours is unclear, and must not hold up the release."""
+        error = task.exception()
+        if error is None:
+            return task.result()
+        fields = {"effect": type(item.effect).__name__.lower(), "error": type(error).__name__}
+        self._tell(Signal("delivery_failed", Level.ERROR, self._state.id, fields))
+        if isinstance(item.effect, Say):
+            return Result(
+                "not said: internal error", fact=FlowFailed(item.effect.run_id, "a message was not delivered")
+            )
+        return Result("unclear: internal error", fact=Answered(item.id, Answer.UNCLEAR))
+
     # -- the flow ------------------------------------------------------------------------------------------------
 
-    def _start_turn(self) -> None:
+    def _start_turn(self) -> bool:
+        """Begin the turn that is due. True if that was its end already, which is to be saved before anything else."""
         run = self._state.run
         if run is None or run.status is not RunStatus.READY or self._performance:
-            return
+            return False
         journal = [entry for entry in self._journal if entry.run_id == run.id]
         self._performance, first, outcome = prepare(
             self._context, self._state, run, journal, self._events, self._signal.set
@@ -281,7 +317,7 @@ class Session:
         self._note(first)
         if outcome:
             self._step(outcome)
-            self._signal.set()
+        return outcome is not None
 
     def _take_turn(self) -> None:
         """Take what the flow has done since the last time; it is saved together with its outcome."""

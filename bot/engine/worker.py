@@ -16,6 +16,8 @@ from bot.signals import Level, Signal
 from bot.store.interface import StoreError
 
 POLL = timedelta(seconds=30)  # the safety net under wake-ups and due times
+LOOK_AGAIN = timedelta(milliseconds=100)  # for a place, while all are taken
+MOST_WAITING = 10  # times as many conversations as places: those whose flow waits for something else take none
 STOP_PATIENCE = timedelta(seconds=8)
 
 
@@ -24,7 +26,7 @@ class Worker:
 
     Args:
         context: the engine's surroundings.
-        concurrency: how many conversations are at work at once.
+        concurrency: how many conversations are at work at once, those not counted whose flow only waits.
         poll: the longest time between two looks at the database. Short where another process takes the webhooks.
     """
 
@@ -68,19 +70,20 @@ class Worker:
             if not self._reconciled:
                 await reconcile_after_pause(self._context)
                 self._reconciled = True
-            for conversation_id in await spread_app_events(self._context) & self._sessions.keys():
+            free = self._concurrency - sum(not session.waits_for_flow for session, _ in self._sessions.values())
+            if free <= 0 or len(self._sessions) >= self._concurrency * MOST_WAITING:
+                return min(self._poll, LOOK_AGAIN)
+            told, more = await spread_app_events(self._context)
+            for conversation_id in told & self._sessions.keys():
                 self._sessions[conversation_id][0].wake()
-            free = self._concurrency - len(self._sessions)
-            if free <= 0:
-                return self._poll
             now = self._context.clock.now()
             works = await self._context.store.claim(
                 owner=self._context.owner, now=now, lease=self._context.lease, limit=free
             )
             for work in works:
                 self._start(Session(self._context, self._delivery, work), work.lease.conversation_id)
-            if len(works) == free:
-                return self._poll
+            if more or len(works) == free:
+                return min(self._poll, LOOK_AGAIN)
             due = await self._context.store.next_due(now)
         except StoreError as error:
             return self._failed(Signal("store_unavailable", Level.ERROR, fields={"error": str(error)}))

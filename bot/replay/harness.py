@@ -363,10 +363,10 @@ class GuardedStore:
         ids: list[str] = await self._guarded("conversations_of", lambda: self._store_call("conversations_of", user_id))
         return ids
 
-    async def last_received(self) -> datetime | None:
+    async def longest_pause(self, now: datetime, lately: datetime) -> timedelta:
         """See `Store`."""
-        received: datetime | None = await self._guarded("last_received", lambda: self._store_call("last_received"))
-        return received
+        pause: timedelta = await self._guarded("longest_pause", lambda: self._store_call("longest_pause", now, lately))
+        return pause
 
     async def look_again(self, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
         """See `Store`."""
@@ -375,6 +375,10 @@ class GuardedStore:
             lambda: self._store_call("look_again", since=since, first=first, spacing=spacing, limit=limit),
         )
         return looks
+
+    async def remember_removal(self, user_id: str, now: datetime) -> None:
+        """See `Store`."""
+        await self._guarded("remember_removal", lambda: self._store_call("remember_removal", user_id, now))
 
     async def find(self, conversation_id: str) -> Conversation | None:
         """See `Store`."""

@@ -17,6 +17,9 @@ from bot.simulation.flows import DEAF
 from bot.simulation.record import Acknowledged, Called, Record
 
 END_TEXT = "The user has left the chat."
+NO_PROOFS = ("void", "replaced", "given up")  # how a duty ends that is not done
+REFUSED = "(403)"  # trusted for a flow that is over, even if a fault made it up: a read follows anyway
+LATELY = timedelta(minutes=1)  # what a late event tells may have been so much before
 REACTION = timedelta(seconds=2)  # from an acknowledged event to the bot's acting on it, at most
 
 
@@ -61,6 +64,7 @@ class _Checker:
             yield from self._remembered()
         else:
             yield from self._given_up()
+            yield from self._proven_wrongly()
         yield from self._robbed()
         yield from self._out_of_turn()
         yield from self._doubled()
@@ -87,6 +91,21 @@ class _Checker:
             yield f"G1: the user has ended it, and {holder} is still active"
         if state and state.closed and could_know:
             yield f"G1: the bot has a proof, but {holder} is active"
+
+    def _proven_wrongly(self) -> Iterator[str]:
+        """A duty that counts as done has been: control had left the bot since it was owed, or lately before."""
+        for at, signal in self._record.signals:
+            if signal.event != "duty_closed" or signal.conversation_id != self._id:
+                continue
+            proof, seconds = str(signal.fields["proof"]), signal.fields["seconds"]
+            another = " is active" in proof and not proof.startswith("nobody")
+            if proof.startswith(NO_PROOFS) or REFUSED in proof or another or not isinstance(seconds, float):
+                continue
+            since = at - timedelta(seconds=seconds) - LATELY
+            moves = [entry for entry in self._entries if entry.kind is Kind.HOLDER and entry.at <= at]
+            left = any(entry.before == BOT and entry.at >= since for entry in moves)
+            if not left and moves and moves[-1].holder == BOT:
+                yield f"G1: a duty counts as done at {at.time()}, and control has never left the bot: {proof}"
 
     def _remembered(self) -> Iterator[str]:
         """What was removed is erased, if the bot was told."""

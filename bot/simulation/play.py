@@ -308,7 +308,7 @@ class _Run:
         return task
 
     def _observe(self, signal: Signal) -> None:
-        self._record.signals.append(signal)
+        self._record.signals.append((self._stage.clock.now(), signal))
         self._record.log.append(
             f"{self._loop.time():.6f} {signal.event} {signal.conversation_id} {dict(signal.fields)}"
         )

@@ -59,7 +59,7 @@ class Record:
     calls: list[Called] = field(default_factory=list)
     states: dict[str, Conversation] = field(default_factory=dict)
     inbox: dict[str, str] = field(default_factory=dict)
-    signals: list[Signal] = field(default_factory=list)
+    signals: list[tuple[datetime, Signal]] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     key: str = ""
     app_key: str = ""

@@ -254,8 +254,8 @@ class Store(Protocol):
     async def conversations_of(self, user_id: str) -> list[str]:
         """Ids of the conversations in which a user was seen."""
 
-    async def last_received(self) -> datetime | None:
-        """When the newest event came in; None if there never was one."""
+    async def longest_pause(self, now: datetime, lately: datetime) -> timedelta:
+        """The longest time without a new event, among those that ended after `lately` or last until now."""
 
     async def look_again(self, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
         """Let open conversations that the bot does not hold be read, one after the other, and return how many.
@@ -266,6 +266,9 @@ class Store(Protocol):
             spacing: between one and the next.
             limit: at most so many.
         """
+
+    async def remember_removal(self, user_id: str, now: datetime) -> None:
+        """A person was removed: a conversation in which `save` sees them from now on is forgotten."""
 
     async def find(self, conversation_id: str) -> Conversation | None:
         """The state of one conversation."""

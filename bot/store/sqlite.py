@@ -158,9 +158,9 @@ class SqliteStore:
 
         return await self._reader.run(read)
 
-    async def last_received(self) -> datetime | None:
-        """When the newest event came in; None if there never was one."""
-        return await self._reader.run(sqlite_watch.last_received)
+    async def longest_pause(self, now: datetime, lately: datetime) -> timedelta:
+        """The longest time without a new event, among those that ended after `lately` or last until now."""
+        return await self._reader.run(lambda connection: sqlite_watch.longest_pause(connection, now, lately))
 
     async def look_again(self, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
         """Let open conversations that the bot does not hold be read, one after the other."""
@@ -170,6 +170,10 @@ class SqliteStore:
             some, at = ids[start : start + _LOOKS_AT_ONCE], first + start * spacing
             done += await self._writer.run(partial(sqlite_watch.look_again, ids=some, first=at, spacing=spacing))
         return done
+
+    async def remember_removal(self, user_id: str, now: datetime) -> None:
+        """A person was removed: a conversation in which `save` sees them from now on is forgotten."""
+        await self._writer.run(lambda connection: sqlite_save.remember_removal(connection, user_id, now))
 
     async def find(self, conversation_id: str) -> Conversation | None:
         """The state of one conversation."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -88,6 +89,10 @@ _EMPTY_EVENTS = """
     WHERE conversation_id = ?
 """
 
+_REMEMBER_USER = "INSERT INTO removed_users (user_id, at) VALUES (?, ?) ON CONFLICT DO NOTHING"
+
+_REMOVED_USER = "SELECT 1 FROM removed_users WHERE user_id IN (SELECT value FROM json_each(?)) LIMIT 1"
+
 _REMEMBER_REMOVED = "INSERT INTO removed (conversation_id, at) VALUES (?, ?) ON CONFLICT DO NOTHING"
 
 
@@ -96,7 +101,7 @@ def save(connection: sqlite3.Connection, lease: Lease, change: Change, now: date
     if change.state.id != lease.conversation_id:
         raise StoreError(f"a lease of {lease.conversation_id} can't write the state of {change.state.id}")
     at = to_micros(now)
-    if change.forget:
+    if change.forget or _names_removed(connection, change.users):
         _forget(connection, lease, at)
         return
     stored = connection.execute(_STORED, (lease.conversation_id,)).fetchone()
@@ -111,6 +116,17 @@ def save(connection: sqlite3.Connection, lease: Lease, change: Change, now: date
     first_open = connection.execute(_FIRST_OPEN, (change.state.id,)).fetchone()
     values = _columns(change.state, first_open and first_open[0])
     connection.execute(_SAVE, values | {"now": at, "epoch": lease.epoch, "release": int(change.release)})
+
+
+def remember_removal(connection: sqlite3.Connection, user_id: str, now: datetime) -> None:
+    """Remember that a person was removed, by the id alone."""
+    connection.execute(_REMEMBER_USER, (unicode(user_id), to_micros(now)))
+
+
+def _names_removed(connection: sqlite3.Connection, users: Iterable[str]) -> bool:
+    """Is one of these people removed?"""
+    named = ids_as_json([unicode(user) for user in users])
+    return bool(users) and connection.execute(_REMOVED_USER, (named,)).fetchone() is not None
 
 
 def _columns(state: Conversation, next_effect: int | None) -> dict[str, Any]:

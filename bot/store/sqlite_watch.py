@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.store.codec import StateRow, dump_conversation, load_conversation
-from bot.store.times import from_micros, micros_or_none, to_micros
+from bot.store.times import micros_or_none, to_micros
 
-_LAST_RECEIVED = "SELECT received_at FROM inbox ORDER BY seq DESC LIMIT 1"
+_NEWEST = "SELECT received_at FROM inbox ORDER BY seq DESC LIMIT 10000"
 
 _LEFT_TO_OTHERS = """
     SELECT id FROM conversations
@@ -25,10 +25,15 @@ _STATE = """
 _WATCH = "UPDATE conversations SET state = ?, look_at = ?, due_at = ? WHERE id = ?"
 
 
-def last_received(connection: sqlite3.Connection) -> datetime | None:
-    """When the newest event came in."""
-    row = connection.execute(_LAST_RECEIVED).fetchone()
-    return None if row is None else from_micros(row[0])
+def longest_pause(connection: sqlite3.Connection, now: datetime, lately: datetime) -> timedelta:
+    """The longest time without a new event, among those that ended after `lately` or last until now."""
+    later, since, longest = to_micros(now), to_micros(lately), 0
+    for (received_at,) in connection.execute(_NEWEST):
+        longest = max(longest, later - received_at)
+        later = received_at
+        if received_at < since:
+            break
+    return timedelta(microseconds=longest)
 
 
 def left_to_others(connection: sqlite3.Connection, since: datetime, limit: int) -> list[str]:

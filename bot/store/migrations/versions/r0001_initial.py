@@ -154,6 +154,13 @@ def _rest() -> None:
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
+    op.create_table(  # and what a removed person said before must not be kept because it comes late
+        "removed_users",
+        sa.Column("user_id", sa.Text, primary_key=True, nullable=False),
+        sa.Column("at", _NUMBER, nullable=False),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
 
 
 def _partial(name: str, table: str, columns: list[str], where: str) -> None:
