@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from aiohttp import web
 
@@ -19,6 +20,8 @@ from bot.engine.delivery import Clients
 from bot.engine.worker import Worker
 from bot.flows.catalogue import Catalogue, UnknownFlow, load_flows
 from bot.observability import Metrics, both, log_signal, tell_loop_errors
+from bot.replay.recording import Recorder, RecordingIntake
+from bot.replay.tape import TapeError
 from bot.settings import Settings, SettingsProblem
 from bot.signals import Observe, Signal
 from bot.store import StoreError, open_store
@@ -69,7 +72,7 @@ async def running(
     """The bot of these settings, from start to an orderly stop.
 
     Raises:
-        SettingsProblem: flows that are not there.
+        SettingsProblem: flows that are not there, or a tape that can't be written.
         StoreError: the database can't be used.
     """
     clock = clock or SystemClock()
@@ -155,7 +158,11 @@ async def _start_web(
     inbox = GroupCommit(store.receive, on_stored=on_stored, unavailable=(StoreError, OSError))
     stack.push_async_callback(inbox.stop)
     accepted = Secrets([secret.get_secret_value() for secret in settings.sunshine_webhook_secret])
-    intake = Intake(inbox, accepted, clock.now, metrics.on_receipt)
+    if settings.record_tape:
+        recorder = _start_recorder(stack, settings)
+        intake: Intake = RecordingIntake(inbox, accepted, clock.now, metrics.on_receipt, recorder)
+    else:
+        intake = Intake(inbox, accepted, clock.now, metrics.on_receipt)
     app = web.Application()
     app.router.add_post(WEBHOOK_PATH, web_handler(intake))
     _add_health(app, store, inbox, clock, metrics)
@@ -166,6 +173,16 @@ async def _start_web(
     await site.start()
     port: int = runner.addresses[0][1]
     return port
+
+
+def _start_recorder(stack: AsyncExitStack, settings: Settings) -> Recorder:
+    recorder = Recorder(Path(settings.record_tape))
+    try:
+        recorder.start()
+    except TapeError as error:
+        raise SettingsProblem([f"RECORD_TAPE: {error}"]) from None
+    stack.push_async_callback(asyncio.to_thread, recorder.stop)
+    return recorder
 
 
 def _add_health(app: web.Application, store: Store, inbox: GroupCommit, clock: Clock, metrics: Metrics) -> None:

@@ -1,0 +1,116 @@
+"""Recording: accepted deliveries are appended to a tape, by a thread of its own that intake never waits for."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bot.replay.tape import TapedDelivery, TapeError, tape_line
+from webhooks import wire
+from webhooks.inbox import Inbox
+from webhooks.intake import Answer, Intake, Receipt
+from webhooks.security import Secrets
+
+WAITING_LIMIT = 10_000
+"""Deliveries that may wait to be written; with more, the newest are left out of the tape (and counted)."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Appends deliveries to a tape. Neither a slow nor a full disk ever reaches the caller.
+
+    Args:
+        path: the tape; made if it is not there, readable by this user alone, since it holds what people said.
+        waiting_limit: deliveries that may wait to be written.
+
+    Attributes:
+        lost: deliveries that are not on the tape, because too many waited or the file could not be written.
+    """
+
+    def __init__(self, path: Path, waiting_limit: int = WAITING_LIMIT) -> None:
+        self.lost = 0
+        self._path = path
+        self._waiting: queue.Queue[tuple[datetime, bytes] | None] = queue.Queue(waiting_limit)
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin. Raises `TapeError` if the file can't be written."""
+        try:
+            self._append(b"")
+        except OSError as error:
+            raise TapeError(self._path, None, f"it can't be written: {error.strerror or error}") from None
+        self._thread = threading.Thread(target=self._write, name="tape recorder", daemon=True)
+        self._thread.start()
+
+    def take(self, at: datetime, body: bytes) -> None:
+        """Record a delivery that came at `at`. Never blocks, never raises."""
+        try:
+            self._waiting.put_nowait((at, body))
+        except queue.Full:
+            self._lose(1, "too many deliveries wait to be written")
+
+    def stop(self, patience: float = 5.0) -> None:
+        """Write what waits, for at most `patience` seconds, and end."""
+        if self._thread is None:
+            return
+        try:
+            self._waiting.put(None, timeout=patience)
+        except queue.Full:
+            return
+        self._thread.join(patience)
+        self._thread = None
+
+    def _write(self) -> None:
+        while (taken := self._waiting.get()) is not None:
+            try:
+                body: Any = wire.read_json(taken[1])
+                self._append(tape_line(TapedDelivery(taken[0], body)))
+            except Exception as error:  # noqa: BLE001 - recording must never end the bot, nor its own thread
+                self._lose(1, f"{type(error).__name__}: {error}")
+
+    def _append(self, line: bytes) -> None:
+        """One write of one whole line: several processes may append to the same tape."""
+        data = gzip.compress(line) if line and self._path.suffix == ".gz" else line
+        file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            while data:
+                data = data[os.write(file, data) :]
+        finally:
+            os.close(file)
+
+    def _lose(self, count: int, why: str) -> None:
+        self.lost += count
+        if self.lost.bit_count() == 1:  # the 1st, 2nd, 4th, 8th, …: told, but never a flood
+            _logger.warning("%d deliveries are not on the tape %s: %s", self.lost, self._path, why)
+
+
+class RecordingIntake(Intake):
+    """An intake that also hands what it has accepted to a recorder. The rest is as for `Intake`."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        secrets: Secrets,
+        now: Callable[[], datetime],
+        observe: Callable[[Receipt], None] | None,
+        recorder: Recorder,
+    ) -> None:
+        super().__init__(inbox, secrets, now, observe)
+        self._clock = now
+        self._recorder = recorder
+
+    async def receive(self, headers: Mapping[str, str], body: bytes) -> Answer:
+        """See `Intake.receive`; a delivery that was answered 200 is recorded, once it was stored."""
+        came = self._clock()
+        answer = await super().receive(headers, body)
+        if answer.status == 200:
+            self._recorder.take(came, body)
+        return answer

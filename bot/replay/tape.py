@@ -1,0 +1,155 @@
+"""Tapes: recordings of webhook deliveries as JSON Lines, one delivery a line, plain or gzip.
+
+    {"at": "2026-01-05T09:00:00.000Z", "body": {"webhook": {"version": "v2"}, "events": […]}, "note": "a story"}
+
+`at` is when the delivery came, `body` the delivery as posted. Only the first line may have a `note`; no line has
+anything else, and so no header and no secret. Empty lines are passed over, so that a tape can be written by hand.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from webhooks import wire
+from webhooks.fields import moment
+
+SUFFIXES = (".jsonl", ".jsonl.gz", ".tape", ".tape.gz", ".ndjson", ".ndjson.gz")
+"""What names of tapes in a folder end in."""
+
+_GZIP = b"\x1f\x8b"
+_KEYS = frozenset({"at", "body", "note"})
+
+
+class TapeError(ValueError):
+    """A tape can't be used; the message names file and line, and says what is wrong. `problem` is the last of these."""
+
+    def __init__(self, path: Path | str, line: int | None, problem: str) -> None:
+        super().__init__(f"{path}: {problem}" if line is None else f"{path}, line {line}: {problem}")
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class TapedDelivery:
+    """One line of a tape.
+
+    Attributes:
+        at: when the delivery came, aware, in UTC.
+        body: the delivery as posted.
+        note: the story of the tape (first line only).
+    """
+
+    at: datetime
+    body: Mapping[str, Any]
+    note: str = ""
+
+    @property
+    def events(self) -> list[Any]:
+        """The events of the delivery, as posted."""
+        events: list[Any] = self.body["events"]
+        return events
+
+
+def read_tape(path: Path) -> Iterator[TapedDelivery]:
+    """The deliveries of a tape in the order of its lines, read as they are asked for.
+
+    Raises:
+        TapeError: the file can't be read, or a line is broken.
+    """
+    number = 0
+    try:
+        with _open(path) as lines:
+            first = True
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield _delivery(path, number, line, first=first)
+                    first = False
+    except EOFError:
+        raise TapeError(path, number + 1, "the compressed file is cut off here") from None
+    except gzip.BadGzipFile as error:
+        raise TapeError(path, number + 1, f"it is no whole gzip file: {error}") from None
+    except OSError as error:
+        raise TapeError(path, None, f"it can't be read: {error.strerror or error}") from None
+
+
+def write_tape(path: Path, deliveries: Iterable[TapedDelivery]) -> int:
+    """Write a tape (compressed where the name ends in `.gz`), and return how many deliveries it has."""
+    count = 0
+    with gzip.open(path, "wb") if path.suffix == ".gz" else path.open("wb") as file:
+        for delivery in deliveries:
+            file.write(tape_line(delivery))
+            count += 1
+    return count
+
+
+def tape_line(delivery: TapedDelivery) -> bytes:
+    """A delivery as a line of a tape, with the line feed."""
+    line: dict[str, Any] = {"note": delivery.note} if delivery.note else {}
+    return wire.write_json({**line, "at": iso(delivery.at), "body": delivery.body}) + b"\n"
+
+
+def find_tapes(paths: Iterable[Path]) -> list[Path]:
+    """The tapes that are named, and those in the folders that are named (by their names, in order).
+
+    Raises:
+        TapeError: there is no such file, or no tape in such a folder.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            if not path.exists():
+                raise TapeError(path, None, "there is no such file")
+            found.append(path)
+            continue
+        inside = sorted(one for one in path.rglob("*") if one.is_file() and one.name.endswith(SUFFIXES))
+        if not inside:
+            raise TapeError(path, None, f"there is no tape in this folder (names end in {', '.join(SUFFIXES)})")
+        found += inside
+    return found
+
+
+def iso(at: datetime) -> str:
+    """A time as tapes have it: UTC, microseconds, Z."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _open(path: Path) -> IO[bytes]:
+    with path.open("rb") as file:
+        compressed = file.read(2) == _GZIP
+    return gzip.open(path, "rb") if compressed else path.open("rb")  # type: ignore[return-value]
+
+
+def _delivery(path: Path, number: int, line: bytes, *, first: bool) -> TapedDelivery:
+    try:
+        value = wire.read_json(line)
+    except ValueError as error:
+        raise TapeError(path, number, f"it is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise TapeError(path, number, 'it is no object like {"at": …, "body": …}')
+    if unknown := sorted(map(str, value.keys() - _KEYS)):
+        raise TapeError(path, number, f"there is a key {json.dumps(unknown[0])}; a line has only at, body and note")
+    if "note" in value and not (first and isinstance(value["note"], str)):
+        wrong = "note is not a text" if first else "only the first line may have a note"
+        raise TapeError(path, number, wrong)
+    if (at := moment(value.get("at"))) is None:
+        raise TapeError(path, number, "at is missing or no time like 2026-01-05T09:00:00Z")
+    body = value.get("body")
+    if not isinstance(body, dict):
+        raise TapeError(path, number, "body is missing or no object")
+    if problem := _wrong_with(body):
+        raise TapeError(path, number, problem)
+    return TapedDelivery(at, body, value.get("note", ""))
+
+
+def _wrong_with(body: Mapping[str, Any]) -> str | None:
+    webhook = body.get("webhook")
+    if not isinstance(webhook, Mapping) or webhook.get("version") != "v2":
+        return 'body.webhook.version is not "v2": it is no delivery of API v2'
+    if not isinstance(body.get("events"), list):
+        return "body.events is missing or no list"
+    return None
