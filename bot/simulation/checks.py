@@ -189,15 +189,23 @@ class _Checker:
         return sum((till - since for since, till in self._record.paused if till >= moment), timedelta(0))
 
     def _repeated_blindly(self) -> Iterator[str]:
-        """After an unclear answer to a control action, the next one comes after a read."""
-        unclear = ""
+        """After an unclear answer to a control action, the next one comes after a read, or an event that tells."""
+        unclear: Called | None = None
         for call in self._calls:
             verb = call.path.rpartition("/")[2]
             acts = verb in ("releaseControl", "passControl")
-            if acts and verb == unclear:
+            repeats = acts and unclear is not None and unclear.path == call.path
+            if repeats and unclear and not self._was_told(unclear.at, call.at):
                 yield f"G2: {verb} was repeated without a read at {call.at.time()}"
             if acts or call.method == "GET":
-                unclear = verb if acts and call.unclear else ""
+                unclear = call if acts and call.unclear else None
+
+    def _was_told(self, since: datetime, until: datetime) -> bool:
+        """Did a control event tell how things have stood since then?"""
+        return any(
+            known.event["type"].startswith("switchboard:") and known.at <= until and _created(known) >= _floor(since)
+            for known in self._told
+        )
 
     # -- G4, G5 ----------------------------------------------------------------------------------------------------
 

@@ -106,6 +106,15 @@ def test_the_checks_see_a_lost_event() -> None:
     assert any("acknowledged event is lost" in breach for breach in violations(record))
 
 
+@pytest.mark.parametrize("mode", ["release", "pass"])
+def test_the_checks_take_an_event_for_a_read(mode: str) -> None:
+    """What became of an unclear release is told by its event; another one, once the user wrote on, repeats nothing."""
+    acts = (Act(0, "user", "says", "release"), Act(0.8, "user", "says", "release"), Act(30, "user", "ends"))
+    record = play(an_hour_of(*acts, incidents=(Incident("api", "reset_after", 2),), mode=mode))
+    assert [call.unclear for call in record.calls if call.path.endswith("releaseControl")] == [True, False]
+    assert violations(record) == []
+
+
 def test_a_failing_scenario_shrinks() -> None:
     """What does not matter for the failure is taken away."""
     large = draw(13)
