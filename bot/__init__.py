@@ -3,19 +3,86 @@
 This is the face for flow authors: `flow` makes a coroutine a flow, `Chat` is what it talks through.
 """
 
-from bot.flows.authoring import Answer, Began, CallFailed, Flow, FlowError, FlowMisuse, NoAnswer, User, flow
-from bot.flows.chat import Chat, Choice
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bot.control.state import Purpose
+    from bot.flows.answer import Answer, Attachment, Location
+    from bot.flows.authoring import (
+        Began,
+        CallFailed,
+        Flow,
+        FlowError,
+        FlowMisuse,
+        JournalMismatch,
+        NoAnswer,
+        Router,
+        User,
+        flow,
+        router,
+    )
+    from bot.flows.chat import Chat
+    from bot.flows.content import (
+        Button,
+        Card,
+        Carousel,
+        Choice,
+        Content,
+        EmailField,
+        File,
+        Form,
+        FormField,
+        Image,
+        Link,
+        LocationRequest,
+        SelectField,
+        Text,
+        TextField,
+    )
 
 __all__ = [
     "Answer",
+    "Attachment",
     "Began",
+    "Button",
     "CallFailed",
+    "Card",
+    "Carousel",
     "Chat",
     "Choice",
+    "Content",
+    "EmailField",
+    "File",
     "Flow",
     "FlowError",
     "FlowMisuse",
+    "Form",
+    "FormField",
+    "Image",
+    "JournalMismatch",
+    "Link",
+    "Location",
+    "LocationRequest",
     "NoAnswer",
+    "Purpose",
+    "Router",
+    "SelectField",
+    "Text",
+    "TextField",
     "User",
     "flow",
+    "router",
 ]
+
+_HOMES = ("bot.flows.authoring", "bot.flows.content", "bot.flows.answer", "bot.flows.chat", "bot.control.state")
+
+
+def __getattr__(name: str) -> object:
+    """Import a name when it is first asked for: the pytest plugin is in every test run, and must cost it nothing."""
+    if name in __all__:
+        for home in map(import_module, _HOMES):
+            if hasattr(home, name):
+                globals()[name] = getattr(home, name)
+                return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,7 +18,7 @@ from bot.clock import Clock, SystemClock
 from bot.engine.context import AFTERMATH, Context
 from bot.engine.delivery import Clients
 from bot.engine.worker import Worker
-from bot.flows.catalogue import Catalogue, UnknownFlow, load_flows
+from bot.flows.catalogue import Catalogue, UnknownFlow, load_catalogue
 from bot.observability import Metrics, both, log_signal, tell_loop_errors
 from bot.replay.recording import Recorder, RecordingIntake
 from bot.replay.tape import TapeError
@@ -56,7 +56,7 @@ class Running:
 def catalogue_of(settings: Settings) -> Catalogue:
     """The flows of the settings. Raises `SettingsProblem`."""
     try:
-        return Catalogue(load_flows(settings.flows), settings.opening_flow, settings.closing_flow)
+        return load_catalogue(settings.flows, settings.opening_flow, settings.closing_flow)
     except UnknownFlow as error:
         raise SettingsProblem([str(error)]) from None
 
@@ -107,7 +107,7 @@ async def _start_worker(
 ) -> Worker:
     clients = await _clients(stack, settings, metrics)
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    context = Context(store, clients, settings.policy, catalogue, clock, owner, observe)
+    context = Context(store, clients, catalogue.applied_to(settings.policy), catalogue, clock, owner, observe)
     if left := await store.join(clock.now() + AFTERMATH):
         observe(Signal("left_by_dead_worker", fields={"conversations": left}))
     worker = Worker(context, settings.worker_concurrency, POLL_ALONE if parts.web else POLL_APART)

@@ -7,6 +7,7 @@ action counts as unclear, so that the rules read how things stand.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, assert_never
@@ -18,7 +19,7 @@ from bot.control.commands import Pass, Read, Release
 from bot.control.facts import Answer, Answered, ConversationRead, Fact, FlowFailed, UserEnded
 from bot.control.policy import backoff
 from bot.control.state import Key
-from bot.store.interface import OutboxItem, Say, Typing
+from bot.store.interface import CleanUp, OutboxItem, Say
 from bot.sunshine import (
     Gone,
     NotSent,
@@ -90,8 +91,6 @@ class Delivery:
         match item.effect:
             case Say():
                 return await self._say(conversation_id, item, item.effect, hurry=hurry, wanted=wanted)
-            case Typing(on=on):
-                return await self._typing(conversation_id, on=on)
             case Release() | Pass() if item.maybe_done:
                 return _unclear(item.effect.effect_id)
             case Release(key=key):
@@ -104,8 +103,15 @@ class Delivery:
                 )
             case Read():
                 return await self._read(conversation_id, item.effect)
+            case CleanUp():
+                raise ValueError("a clean-up is nothing to do to the platform")
             case unknown:
                 assert_never(unknown)
+
+    async def show_typing(self, conversation_id: str) -> None:
+        """Show that the bot is typing, if that can be done; nothing hangs on it."""
+        with suppress(SunshineError):
+            await self._clients.any.post_activity(conversation_id, "typing:start")
 
     async def _act(self, effect_id: str, call: Callable[[], Awaitable[None]]) -> Result:
         try:
@@ -124,13 +130,6 @@ class Delivery:
         ended, spoke_at = users_last(newest.messages, newest.at) if newest else (None, None)
         fact = ConversationRead(effect.effect_id, snapshot.at, snapshot.active, ended, spoke_at)
         return Result(f"read: {active} is active", fact=fact)
-
-    async def _typing(self, conversation_id: str, *, on: bool) -> Result:
-        try:
-            await self._clients.any.post_activity(conversation_id, "typing:start" if on else "typing:stop")
-        except SunshineError as error:
-            return Result(f"not shown: {_words(error)}")
-        return Result("shown")
 
     async def _say(
         self, conversation_id: str, item: OutboxItem, say: Say, *, hurry: bool, wanted: Callable[[], bool]

@@ -9,21 +9,33 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bot.control.facts import FlowFailed, FlowReturned
-from bot.control.state import Conversation, Run
+from bot.control.facts import FlowFailed, FlowReleased, FlowReturned
+from bot.control.state import Conversation, OpeningKind, Run
 from bot.engine.context import Context
 from bot.flows import chat as chat_module
+from bot.flows import content as content_module
+from bot.flows import functions as functions_module
 from bot.flows import turn as turn_module
-from bot.flows.authoring import Answer, Began, CallFailed, FlowError, User
+from bot.flows.answer import Answer
+from bot.flows.authoring import Began, CallFailed, FlowError, User
+from bot.flows.catalogue import UnknownFlow
 from bot.flows.chat import Chat
 from bot.flows.turn import Context as TurnContext
 from bot.flows.turn import Turn
 from bot.store.interface import JournalEntry, StoredEvent
-from webhooks.events import ConversationMessage, ConversationPostback, Event, InvalidEvent, parse_event
+from webhooks.events import (
+    ConversationCreate,
+    ConversationMessage,
+    ConversationPostback,
+    ConversationReferral,
+    Event,
+    InvalidEvent,
+    parse_event,
+)
 
 BEGAN = "began"
 
-_OURS = (chat_module.__file__, turn_module.__file__)
+_OURS = tuple(module.__file__ for module in (chat_module, content_module, functions_module, turn_module))
 
 _abandoned: set[asyncio.Task[None]] = set()  # cancelled flows that do not stop; kept so that they end quietly
 
@@ -81,7 +93,7 @@ def prepare(
     journal: list[JournalEntry],
     events: Mapping[str, StoredEvent],
     notify: Callable[[], None],
-) -> tuple[Performance | None, list[JournalEntry], FlowReturned | FlowFailed | None]:
+) -> tuple[Performance | None, list[JournalEntry], FlowReturned | FlowReleased | FlowFailed | None]:
     """Begin a turn.
 
     Returns:
@@ -90,10 +102,15 @@ def prepare(
     """
     first: list[JournalEntry] = []
     if not journal:
-        flow = context.catalogue.route(run.purpose)
-        if flow is None:
-            return None, [], FlowReturned(run.id)
-        first = [JournalEntry(run.id, 0, BEGAN, flow.name, _beginning(run, events))]
+        beginning = _beginning(run, events)
+        try:
+            flow = context.catalogue.route(run.purpose, Began(**beginning["began"]))
+        except Exception as error:  # noqa: BLE001 - the team's own code: whatever it raises ends the run, and no more
+            return None, [], FlowFailed(run.id, _no_route(error))
+        if flow is None:  # where nobody has written, there is nothing to pass on to anybody either
+            nobody = run.opening.kind is OpeningKind.CREATED
+            return None, [], FlowReleased(run.id) if nobody else FlowReturned(run.id)
+        first = [JournalEntry(run.id, 0, BEGAN, flow.name, beginning)]
     name = (journal or first)[0].key
     known = context.catalogue.flows.get(name)
     if known is None:
@@ -115,6 +132,10 @@ def prepare(
         notify,
     )
     return Performance(run, turn), first, None
+
+
+def _no_route(error: Exception) -> str:
+    return str(error) if isinstance(error, UnknownFlow) else f"the router: {_words(error)}"
 
 
 class _History:
@@ -139,6 +160,7 @@ def _beginning(run: Run, events: Mapping[str, StoredEvent]) -> dict[str, Any]:
             "text": said.text,
             "payload": said.payload,
             "reason": opening.reason,
+            "referral": _referral(events.get(opening.event_id or "")),
         },
         "user": _user(events.get(opening.event_id or "")),
     }
@@ -156,7 +178,8 @@ def _answer(stored: StoredEvent | None) -> Answer:
         case ConversationMessage(payload=payload):
             message = payload.message
             raw = message.model_dump(mode="json", by_alias=True, exclude_none=True)
-            return Answer(message.content.text or "", message.content.payload, raw)
+            words = message.content.text or (message.content.model_extra or {}).get("textFallback")
+            return Answer(words if isinstance(words, str) else "", message.content.payload, raw)
         case ConversationPostback(payload=payload):
             raw = payload.postback.model_dump(mode="json", by_alias=True, exclude_none=True)
             return Answer("", payload.postback.payload, raw)
@@ -169,7 +192,20 @@ def _user(stored: StoredEvent | None) -> dict[str, Any]:
         case ConversationMessage(payload=payload):
             author = payload.message.author
             return {"id": author.user_id, "name": author.display_name}
-        case ConversationPostback(payload=payload) if payload.user:
+        case (
+            ConversationPostback(payload=payload)
+            | ConversationReferral(payload=payload)
+            | ConversationCreate(payload=payload)
+        ) if payload.user:
             return {"id": payload.user.id, "name": None}
         case _:
             return {"id": None, "name": None}
+
+
+def _referral(stored: StoredEvent | None) -> str | None:
+    match _parsed(stored):
+        case ConversationReferral(payload=payload):
+            code = payload.referral.get("code")
+            return code if isinstance(code, str) else None
+        case _:
+            return None

@@ -18,6 +18,7 @@ from bot.control.facts import Answer, Answered, Fact, FlowFailed, TimePassed
 from bot.control.reading import facts_of
 from bot.control.rules import step
 from bot.control.state import RunStatus
+from bot.engine.aftermath import Aftermath, clean_up_once, clean_ups_of
 from bot.engine.context import Context
 from bot.engine.delivery import PATIENCE_WHEN_OVER, Delivery, Result
 from bot.engine.performance import Performance, prepare
@@ -25,19 +26,21 @@ from bot.flows.turn import Said
 from bot.signals import Level, Signal
 from bot.store.interface import (
     Change,
+    CleanUp,
     JournalEntry,
     LeaseLost,
     OutboxItem,
     Say,
     StoredEvent,
     StoreError,
-    Typing,
     Work,
 )
 from webhooks.events import InvalidEvent, event_time, event_user_ids, parse_event
 
 URGENT = frozenset({"duty_overdue", "no_app_key", "conversation_gone"})
 LEASE_MARGIN = timedelta(seconds=2)
+TYPING_AFTER = timedelta(milliseconds=500)
+"""A turn that says nothing for so long shows that the bot is typing."""
 
 
 class Session:
@@ -58,6 +61,9 @@ class Session:
         self._under_way: tuple[OutboxItem, asyncio.Task[Result]] | None = None
         self._dropped_under_way = False
         self._signal = asyncio.Event()
+        self._aftermath = Aftermath(self._signal.set)
+        self._typing_at: datetime | None = None
+        self._typing: asyncio.Task[None] | None = None
         self._events_waiting = False
         self._stopping = False
         self._dirty = bool(self._change.update)
@@ -85,6 +91,7 @@ class Session:
             while True:
                 self._take_events(self._new_events)
                 self._take_result()
+                self._take_clean_up()
                 self._take_turn()
                 self._let_time_pass()
                 if await self._save():
@@ -93,6 +100,8 @@ class Session:
                     if self._start_turn():
                         continue
                     self._start_delivery()
+                    self._aftermath.start(self._outbox, self._context.clock.now())
+                    self._show_typing()
                 await self._wait()
         except LeaseLost:
             self._tell(Signal("lease_lost", Level.WARNING, self._state.id))
@@ -100,6 +109,7 @@ class Session:
             self._tell(Signal("store_unavailable", Level.ERROR, self._state.id, {"error": str(error)}))
         finally:
             self._cut_off()
+            self._aftermath.cut_off()
             if self._under_way:
                 self._under_way[1].cancel()
 
@@ -154,11 +164,14 @@ class Session:
             self._step(Answered(pending.effect_id, Answer.UNCLEAR, detail="the effect is not in the outbox"))
 
     def _step(self, fact: Fact) -> None:
+        before = self._state.run
         self._state, commands = step(self._state, fact, self._context.clock.now(), self._context.policy)
         self._dirty = True
         for command in commands:
             self._obey(command)
         run = self._state.run
+        if before and (run is None or run.id != before.id):
+            self._clean_up_after(before.id)
         if self._performance and (run is None or run.id != self._performance.run.id):
             self._cut_off()
 
@@ -167,7 +180,7 @@ class Session:
             case Release() | Pass() | Read():
                 self._enqueue(command)
             case DropUnsent(effect_id=None):
-                self._drop([item for item in self._outbox if isinstance(item.effect, Say | Typing)])
+                self._drop([item for item in self._outbox if isinstance(item.effect, Say)])
             case DropUnsent(effect_id=revoked):
                 self._drop([item for item in self._outbox if item.id == revoked])
             case CloseDuty(duty, proof):
@@ -188,7 +201,7 @@ class Session:
 
     # -- the outbox ----------------------------------------------------------------------------------------------
 
-    def _enqueue(self, effect: Release | Pass | Read | Say) -> None:
+    def _enqueue(self, effect: Release | Pass | Read | Say | CleanUp) -> None:
         now = self._context.clock.now()
         if isinstance(effect, Release | Pass | Read):
             self._hurry(now + PATIENCE_WHEN_OVER)
@@ -199,7 +212,7 @@ class Session:
     def _hurry(self, latest: datetime) -> None:
         """A control action waits behind these messages now: none may put it off for long."""
         for index, item in enumerate(self._outbox):
-            if item.next_attempt > latest:
+            if item.next_attempt > latest and not isinstance(item.effect, CleanUp):
                 self._outbox[index] = replace(item, next_attempt=latest)
                 self._change.update.append(self._outbox[index])
 
@@ -220,13 +233,14 @@ class Session:
         self._dirty = True
 
     def _next_item(self) -> OutboxItem | None:
-        """The effect that is next: in order, but for reads that go ahead.
+        """The effect that is next: in order, but for reads that go ahead, and clean-ups, which have their own way.
 
         While the bot is in doubt, messages wait for the read that ends it.
         """
         ahead = (item for item in self._outbox if isinstance(item.effect, Read) and item.effect.ahead)
-        first = next(ahead, None) or next(iter(self._outbox), None)
-        if first and self._state.in_doubt and isinstance(first.effect, Say | Typing):
+        others = (item for item in self._outbox if not isinstance(item.effect, CleanUp))
+        first = next(ahead, None) or next(others, None)
+        if first and self._state.in_doubt and isinstance(first.effect, Say):
             return None
         return first
 
@@ -234,13 +248,13 @@ class Session:
         """Until the read that ends the doubt is due: what waits for it must not wake the conversation before."""
         due = self._state.look_at
         for item in self._outbox:
-            if due and item.next_attempt < due:
+            if due and item.next_attempt < due and not isinstance(item.effect, CleanUp):
                 self._change.update.append(replace(item, next_attempt=due))
 
     def _start_delivery(self) -> None:
         now = self._context.clock.now()
         while self._under_way is None and (item := self._next_item()) and item.next_attempt <= now:
-            if isinstance(item.effect, Say | Typing) and not self._state.may_say(item.effect.run_id):
+            if isinstance(item.effect, Say) and not self._state.may_say(item.effect.run_id):
                 self._drop([item])
                 continue
             if now >= self._lease.until - LEASE_MARGIN:
@@ -256,7 +270,7 @@ class Session:
 
     def _is_wanted(self, item: OutboxItem) -> bool:
         """May this message still go out, by all that is known now?"""
-        allowed = isinstance(item.effect, Say | Typing) and self._state.may_say(item.effect.run_id)
+        allowed = isinstance(item.effect, Say) and self._state.may_say(item.effect.run_id)
         in_time = self._context.clock.now() < self._lease.until - LEASE_MARGIN
         return allowed and in_time and not (self._dropped_under_way or self._state.in_doubt or self._events_waiting)
 
@@ -290,6 +304,27 @@ class Session:
         if result.fact:
             self._step(result.fact)
 
+    def _clean_up_after(self, run_id: int) -> None:
+        """The run is over, in whichever way: what its flow has registered for that is due."""
+        for effect in clean_ups_of(self._journal, run_id, self._new_effect_id):
+            self._enqueue(effect)
+
+    def _take_clean_up(self) -> None:
+        taken = self._aftermath.take(self._context.clock.now())
+        if taken is None:
+            return
+        item, again, error = taken
+        self._dirty = True
+        place = next(index for index, kept in enumerate(self._outbox) if kept.id == item.id)
+        if again:
+            self._outbox[place] = again
+            self._change.update.append(again)
+            return
+        del self._outbox[place]
+        self._finish(item, f"failed: {error}" if error else "cleaned up")
+        if error:
+            self._tell(Signal("clean_up_failed", Level.WARNING, self._state.id, {"error": error}))
+
     def _result_of(self, item: OutboxItem, task: asyncio.Task[Result]) -> Result:
         """What came of a delivery; one that failed by a bug of ours is unclear, and must not hold up the release."""
         error = task.exception()
@@ -314,6 +349,7 @@ class Session:
         self._performance, first, outcome = prepare(
             self._context, self._state, run, journal, self._events, self._signal.set
         )
+        self._typing_at = self._context.clock.now() + TYPING_AFTER if self._performance else None
         self._note(first)
         if outcome:
             self._step(outcome)
@@ -328,6 +364,7 @@ class Session:
         self._note(entries)
         for message in said:
             self._say(performance.run.id, message)
+            self._typing_at = self._context.clock.now() + TYPING_AFTER
         if performance.turn.outcome:
             self._cut_off()
             self._step(performance.turn.outcome)
@@ -338,14 +375,36 @@ class Session:
         self._dirty = self._dirty or bool(entries)
 
     def _say(self, run_id: int, said: Said) -> None:
+        self._enqueue(Say(self._new_effect_id(), run_id, said.content, said.metadata))
+
+    def _new_effect_id(self) -> str:
         self._state = replace(self._state, serial=self._state.serial + 1)
-        new = effect_id(self._state.id, self._state.serial)
-        self._enqueue(Say(new, run_id, said.content, said.metadata))
+        return effect_id(self._state.id, self._state.serial)
+
+    def _show_typing(self) -> None:
+        """Show the user that a slow turn is at work. Nothing waits for that, and nothing of it is stored."""
+        performance, now = self._performance, self._context.clock.now()
+        if performance is None or self._typing_at is None or now < self._typing_at:
+            return
+        if self._under_way or self._next_item():
+            # A message goes out, or the bot is about to find out whether it may speak.
+            self._typing_at = now + TYPING_AFTER
+            return
+        self._typing_at = None
+        in_time = now < self._lease.until - LEASE_MARGIN
+        sure = in_time and not (self._state.in_doubt or self._events_waiting)
+        if sure and self._state.may_say(performance.run.id):
+            showing = self._delivery.show_typing(self._state.id)
+            self._typing = asyncio.get_running_loop().create_task(showing, name=f"typing {self._state.id}")
 
     def _cut_off(self) -> None:
         if self._performance:
             self._performance.cut_off()
             self._performance = None
+        self._typing_at = None
+        if self._typing:
+            self._typing.cancel()
+            self._typing = None
 
     # -- saving and waiting --------------------------------------------------------------------------------------
 
@@ -354,13 +413,15 @@ class Session:
         if self._stopping:
             return self._under_way is None
         run, now = self._state.run, self._context.clock.now()
-        due, item = self._state.waits_until, self._next_item()
+        due, item, clean_up = self._state.waits_until, self._next_item(), self._aftermath.due(self._outbox)
         return not (
             self._performance
             or self._under_way
+            or self._aftermath.is_busy
             or (run and run.status is RunStatus.READY)
             or (due and due <= now)
             or (item and item.next_attempt <= now)
+            or (clean_up and clean_up <= now)
         )
 
     async def _save(self) -> bool:
@@ -379,7 +440,11 @@ class Session:
             self._change.state = self._state
             self._change.release = idle
             await self._context.store.save(self._lease, self._change, self._context.clock.now())
+            if self._change.forget:
+                clean_up_once([item.effect for item in self._outbox if isinstance(item.effect, CleanUp)])
             self._change, self._dirty = Change(self._state), False
+            if self._performance:
+                self._performance.turn.stored()
             self._forget_events()
             for signal in self._reports:
                 self._tell(signal)
@@ -389,7 +454,7 @@ class Session:
     async def _wait(self) -> None:
         """Until something happens: the flow, the platform's answer, an event, a time."""
         times = [self._fetch_at, self._renew_at]
-        times += [due for due in (self._state.waits_until,) if due]
+        times += [due for due in (self._state.waits_until, self._aftermath.due(self._outbox), self._typing_at) if due]
         item = self._next_item()
         if item and self._under_way is None:
             times.append(item.next_attempt)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, overload
+
+from bot.control.state import Purpose
 
 if TYPE_CHECKING:
     from bot.flows.chat import Chat
 
 FlowFunction = Callable[["Chat"], Awaitable[None]]
+RouterFunction = Callable[["Began", Purpose], "Flow | str | None"]
 
 
 class FlowError(Exception):
@@ -71,18 +74,36 @@ def flow(name: str) -> Callable[[FlowFunction], Flow]:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the user said or tapped.
+class Router:
+    """A team's own choice of the flow. `greets`: it also wants to know of a widget that was opened without a word."""
 
-    Attributes:
-        text: the words, or the label of the tapped button; empty for pictures and the like.
-        payload: what a quick reply or a button carries; None for typed words.
-        message: the message (or postback) as the platform posted it.
+    function: RouterFunction
+    greets: bool = False
+
+
+@overload
+def router(function: RouterFunction, /) -> Router: ...
+@overload
+def router(*, greets: bool = False) -> Callable[[RouterFunction], Router]: ...
+def router(
+    function: RouterFunction | None = None, /, *, greets: bool = False
+) -> Router | Callable[[RouterFunction], Router]:
+    """Make a plain function the router of `FLOWS`: it chooses the flow, and not OPENING_FLOW and CLOSING_FLOW.
+
+    The function gets what began it all (`Began`) and the purpose ("opening": to serve the user, "closing": control was
+    handed back, or the user has ended the conversation), and gives the flow, its name, or None for no flow: then
+    control is given up at once. It decides by its arguments alone, and at once: what takes time belongs into a flow.
+
+    Args:
+        function: the function, where the decorator is written without brackets.
+        greets: let a flow begin where the widget was opened and nobody has written yet (`began.kind == "created"`).
+            Without it that is no contact, and nothing happens.
     """
 
-    text: str
-    payload: str | None = None
-    message: Mapping[str, Any] = field(default_factory=dict)
+    def made(function: RouterFunction) -> Router:
+        return Router(function, greets)
+
+    return made(function) if function else made
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +119,16 @@ class Began:
     """What began the flow.
 
     Attributes:
-        kind: "message", "postback", "referral", "created", "handback" or "ended".
+        kind: "message", "postback", "referral", "created" (the widget was opened, and nobody has written yet),
+            "handback" or "ended".
         text: what the user said or tapped, where that began it.
         payload: what the tapped button carries.
         reason: of a handback, as the platform gives it ("ticketClosed", …).
+        referral: of a referral, its code.
     """
 
     kind: str
     text: str = ""
     payload: str | None = None
     reason: str | None = None
+    referral: str | None = None

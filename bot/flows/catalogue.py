@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import ModuleType
 
+from bot.control.policy import Policy
 from bot.control.state import Purpose
-from bot.flows.authoring import Flow
+from bot.flows.authoring import Began, Flow, Router
 
 
 class UnknownFlow(ValueError):
@@ -16,21 +18,70 @@ class UnknownFlow(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The flows by name, and the names of those that open and close. Empty names mean: none."""
+    """The flows by name, and which of them open and close: by name (empty: none), or by the team's router."""
 
     flows: Mapping[str, Flow] = field(default_factory=dict)
     opening: str = ""
     closing: str = ""
+    router: Router | None = None
 
     def __post_init__(self) -> None:
         for setting, name in (("OPENING_FLOW", self.opening), ("CLOSING_FLOW", self.closing)):
-            if name and name not in self.flows:
-                known = ", ".join(sorted(self.flows)) or "none"
-                raise UnknownFlow(f"{setting}: there is no flow {name!r}; known flows: {known}")
+            if name:
+                self._named(name, setting)
 
-    def route(self, purpose: Purpose) -> Flow | None:
-        """The flow that serves a purpose, if there is one."""
-        return self.flows.get(self.opening if purpose is Purpose.OPENING else self.closing)
+    @property
+    def opens(self) -> bool:
+        """May there be a flow that serves users?"""
+        return bool(self.router or self.opening)
+
+    @property
+    def closes(self) -> bool:
+        """May there be a flow for when control is handed back?"""
+        return bool(self.router or self.closing)
+
+    @property
+    def greets(self) -> bool:
+        """May a flow begin where the widget was opened, and nobody has written yet?"""
+        return self.router is not None and self.router.greets
+
+    def applied_to(self, policy: Policy) -> Policy:
+        """The rules' settings, with what these flows can do."""
+        return replace(policy, opens=self.opens, closes=self.closes, greets=self.greets)
+
+    def route(self, purpose: Purpose, began: Began) -> Flow | None:
+        """The flow that serves a purpose, if there is one.
+
+        Raises:
+            UnknownFlow: the router wants one that is not there.
+            Exception: whatever the router raises.
+        """
+        if self.router is None:
+            return self.flows.get(self.opening if purpose is Purpose.OPENING else self.closing)
+        chosen = self.router.function(began, purpose)
+        if chosen is None:
+            return None
+        found = self._named(chosen.name if isinstance(chosen, Flow) else str(chosen), "the router")
+        if isinstance(chosen, Flow) and chosen is not found:
+            raise UnknownFlow(f"the router: FLOWS holds another flow {chosen.name!r} than this one")
+        return found
+
+    def _named(self, name: str, where: str) -> Flow:
+        if name not in self.flows:
+            known = ", ".join(sorted(self.flows)) or "none"
+            raise UnknownFlow(f"{where}: there is no flow {name!r}; known flows: {known}")
+        return self.flows[name]
+
+
+def load_catalogue(modules: Iterable[str], opening: str = "", closing: str = "") -> Catalogue:
+    """The flows and the router of the named modules.
+
+    Raises:
+        UnknownFlow: a module can't be imported, two flows have the same name, there are two routers, or the opening or
+            the closing flow is not there.
+    """
+    names = list(modules)
+    return Catalogue(load_flows(names), opening, closing, load_router(names))
 
 
 def load_flows(modules: Iterable[str]) -> dict[str, Flow]:
@@ -41,14 +92,30 @@ def load_flows(modules: Iterable[str]) -> dict[str, Flow]:
     """
     flows: dict[str, Flow] = {}
     for name in modules:
-        try:
-            module = importlib.import_module(name)
-        except (Exception, SystemExit) as error:
-            says = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            raise UnknownFlow(f"FLOWS: module {name!r} can't be imported: {says}") from error
-        for found in vars(module).values():
+        for found in vars(_module(name)).values():
             if isinstance(found, Flow):
                 if flows.get(found.name, found) is not found:
                     raise UnknownFlow(f"FLOWS: two flows are named {found.name!r}; the second is in {name!r}")
                 flows[found.name] = found
     return flows
+
+
+def load_router(modules: Iterable[str]) -> Router | None:
+    """The router that the named modules hold, if any. Raises `UnknownFlow`: a module can't be imported, or two do."""
+    routers: dict[int, tuple[Router, str]] = {}
+    for name in modules:
+        for value in vars(_module(name)).values():
+            if isinstance(value, Router):
+                routers[id(value)] = (value, name)
+    if len(routers) > 1:
+        places = " and ".join(sorted(repr(name) for _, name in routers.values()))
+        raise UnknownFlow(f"FLOWS: there is more than one router, in {places}")
+    return next((found for found, _ in routers.values()), None)
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        says = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise UnknownFlow(f"FLOWS: module {name!r} can't be imported: {says}") from error

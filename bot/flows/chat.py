@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import inspect
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from bot.control.facts import FlowHandedOver, FlowReleased
 from bot.control.policy import backoff
 from bot.control.state import Metadata
-from bot.flows.authoring import Answer, Began, CallFailed, FlowMisuse, User
-from bot.flows.defuse import defused, pieces
-from bot.flows.threads import Threads
-from bot.flows.turn import Said, Turn
+from bot.flows.answer import Answer
+from bot.flows.authoring import Began, CallFailed, FlowMisuse, User
+from bot.flows.content import AnyButton, Choice, Content, Form, FormField, Text, messages
+from bot.flows.defuse import defused
+from bot.flows.functions import address_of, name_of, run
+from bot.flows.turn import CleanUpCall, Said, Turn
 
-CHOICES_LIMIT = 10
-LABEL_LIMIT = 128
 METADATA_LIMIT = 4096  # bytes; platform.md, section 5
-
-_threads = Threads()
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A quick reply: the label that the user sees, and what the answer carries as its payload."""
-
-    text: str
-    payload: str
+CLEAN_UP_TIMEOUT_LIMIT = timedelta(minutes=5)
 
 
 class Chat:
@@ -62,37 +49,74 @@ class Chat:
         return self._turn.context.began
 
     async def say(
-        self, text: str, choices: Sequence[str | Choice] = (), metadata: Mapping[str, Any] | None = None
+        self,
+        content: str | Content,
+        choices: Sequence[str | Choice] = (),
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        buttons: Sequence[AnyButton] = (),
     ) -> None:
         """Say something. A text that is too long for one message becomes several.
 
+        Args:
+            content: a text, or an `Image`, a `File`, a `Carousel`, a `Form`.
+            choices: quick replies below a text.
+            metadata: goes with the message; flat.
+            buttons: below a text, in place of choices.
+
         Raises:
-            FlowMisuse: no text, too many choices, or metadata that is too large or not JSON.
+            FlowMisuse: it is beyond one of the platform's limits; the text says which.
         """
-        await self._turn.say(_messages(text, choices, metadata))
+        await self._turn.say(_said(_content(content, choices, buttons), metadata))
 
     async def ask(
         self,
-        text: str,
+        content: str | Content,
         choices: Sequence[str | Choice] = (),
         timeout: timedelta | None = None,
         metadata: Mapping[str, Any] | None = None,
         *,
+        buttons: Sequence[AnyButton] = (),
         fresh: bool = False,
     ) -> Answer:
         """Say something and wait for the user.
 
         Args:
-            text: the question.
-            choices: quick replies.
+            content: the question, as for `say`.
+            choices: quick replies below a text.
             timeout: how long to wait; FLOW_IDLE_TIMEOUT where it is not given.
-            metadata: goes with the message.
+            metadata: goes with the message; flat.
+            buttons: below a text, in place of choices.
             fresh: what the user said before the question does not count as an answer.
 
         Raises:
             NoAnswer: the time is over.
+            FlowMisuse: it is beyond one of the platform's limits; the text says which.
         """
-        return await self._turn.ask(_messages(text, choices, metadata), timeout, fresh=fresh)
+        return await self._turn.ask(_said(_content(content, choices, buttons), metadata), timeout, fresh=fresh)
+
+    async def form(
+        self,
+        *fields: FormField,
+        text: str = "",
+        timeout: timedelta | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        fresh: bool = False,
+    ) -> Answer:
+        """Ask with a form. `Answer.fields` has what was filled in; it is empty where the user wrote something instead.
+
+        Args:
+            fields: `TextField`, `EmailField`, `SelectField`; one to twenty.
+            text: shown above the form.
+            timeout: how long to wait; FLOW_IDLE_TIMEOUT where it is not given.
+            metadata: goes with the message; flat.
+            fresh: what the user said before the form does not count as an answer.
+
+        Raises:
+            NoAnswer: the time is over.
+            FlowMisuse: it is beyond one of the platform's limits; the text says which.
+        """
+        return await self._turn.ask(_said(Form(fields, text), metadata), timeout, fresh=fresh)
 
     async def call(
         self,
@@ -115,13 +139,13 @@ class Chat:
         Raises:
             CallFailed: the last attempt raised or timed out.
         """
-        name = getattr(function, "__qualname__", type(function).__qualname__)
+        name = name_of(function)
 
         async def tried() -> Any:
             for attempt in range(1, attempts + 1):
                 try:
                     async with asyncio.timeout(timeout.total_seconds() if timeout else None):
-                        return await _run(function, args, kwargs)
+                        return await run(function, args, kwargs)
                 except Exception as error:
                     if attempt == attempts:
                         raise CallFailed(name, f"{type(error).__name__}: {error}") from error
@@ -133,6 +157,37 @@ class Chat:
     async def sleep(self, duration: timedelta) -> None:
         """Go on later. The conversation stays with the bot meanwhile."""
         await self._turn.sleep(duration)
+
+    async def on_end(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        attempts: int = 3,
+        timeout: timedelta = timedelta(seconds=30),
+        **kwargs: Any,
+    ) -> None:
+        """Have a function called when this flow is over, however it ends: clean-up.
+
+        Once this returns, it is stored: the call comes when the flow is complete, has failed, or was interrupted (the
+        user's end, loss of control, a deadline), also by another process after a restart, and at least once. It runs
+        beside the release, which never waits for it, and nothing that it does reaches the conversation. If the last
+        attempt fails, or an hour has passed, it is given up, and `clean_up_failed` is logged. When the conversation or
+        its user is removed from the platform, what is stored goes at once: then it is tried once, by this process.
+
+        Args:
+            function: a function of a module (so that another process finds it), plain or a coroutine function.
+            args: what it is called with; their JSON form.
+            attempts: how often to try, with a growing pause.
+            timeout: for each attempt; at most five minutes.
+            kwargs: what it is called with; their JSON form.
+
+        Raises:
+            FlowMisuse: a function that no other process could find, arguments without a JSON form, or too many.
+        """
+        address = address_of(function)
+        if attempts < 1 or not timedelta(0) < timeout <= CLEAN_UP_TIMEOUT_LIMIT:
+            raise FlowMisuse(f"clean-up has at least 1 attempt, and a timeout of at most {CLEAN_UP_TIMEOUT_LIMIT}")
+        await self._turn.on_end(address, CleanUpCall(list(args), kwargs, attempts, timeout.total_seconds()))
 
     async def hand_over(
         self,
@@ -152,8 +207,6 @@ class Chat:
         """
         fields = {f"dataCapture.ticketField.{key}": value for key, value in (ticket_fields or {}).items()}
         passed = _metadata({**(metadata or {}), **fields})
-        if not all(isinstance(value, str | int | float | bool) for value in passed.values()):
-            raise FlowMisuse("the metadata of a pass is flat: texts, numbers, true and false")
         await self._turn.end(FlowHandedOver(self._turn.context.run_id, to, passed))
 
     async def release(self) -> None:
@@ -166,48 +219,30 @@ class Chat:
         return messages
 
 
-async def _run(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    if inspect.iscoroutinefunction(function):
-        return await function(*args, **kwargs)
-    in_context = partial(contextvars.copy_context().run, _plainly, function, args, kwargs)
-    result = await asyncio.get_running_loop().run_in_executor(_threads, in_context)
-    return await result if isinstance(result, Awaitable) else result
-
-
-def _plainly(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Run a plain function. No future takes a StopIteration (a `next()` that finds nothing): its flow would hang."""
-    try:
-        return function(*args, **kwargs)
-    except StopIteration as error:
-        raise RuntimeError("the function raised StopIteration") from error
-
-
-def _messages(text: str, choices: Sequence[str | Choice], metadata: Mapping[str, Any] | None) -> list[Said]:
-    if not text or not text.strip():
-        raise FlowMisuse("there is nothing to say: the text is empty")
-    if len(choices) > CHOICES_LIMIT:
-        raise FlowMisuse(f"{len(choices)} choices are too many: at most {CHOICES_LIMIT}")
+def _said(content: Content, metadata: Mapping[str, Any] | None) -> list[Said]:
+    """The messages of some content; the metadata goes with the last one."""
     known = _metadata(metadata or {})
-    said = [Said({"type": "text", "text": piece}, {}) for piece in pieces(defused(text))]
-    last = {**said[-1].content, "actions": [_reply(choice) for choice in choices]} if choices else said[-1].content
-    said[-1] = Said(last, known)
-    return said
+    *first, last = messages(content)
+    return [*(Said(message, {}) for message in first), Said(last, known)]
+
+
+def _content(content: str | Content, choices: Sequence[str | Choice], buttons: Sequence[AnyButton] = ()) -> Content:
+    if isinstance(content, str):
+        return Text(content, choices, buttons)
+    if choices or buttons:
+        raise FlowMisuse(f"give choices and buttons to the {type(content).__name__} itself")
+    return content
 
 
 def _metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata as it can be stored and sent. Raises `FlowMisuse`."""
     try:
-        size = len(json.dumps(dict(metadata)))
+        made: dict[str, Any] = defused(metadata)
+        size = len(json.dumps(made))
     except (ValueError, TypeError, RecursionError):
         raise FlowMisuse("the metadata has no JSON form") from None
     if size > METADATA_LIMIT:
         raise FlowMisuse(f"the metadata is too large: at most {METADATA_LIMIT} bytes")
-    made: dict[str, Any] = defused(metadata)
+    if not all(isinstance(value, str | int | float | bool) for value in made.values()):
+        raise FlowMisuse("metadata is flat: texts, numbers, true and false")
     return made
-
-
-def _reply(choice: str | Choice) -> dict[str, Any]:
-    offered = Choice(choice, choice) if isinstance(choice, str) else choice
-    if not 0 < len(offered.text) <= LABEL_LIMIT:
-        raise FlowMisuse(f"a choice has 1 to {LABEL_LIMIT} characters, and not {len(offered.text)}")
-    return {"type": "reply", "text": defused(offered.text), "payload": defused(offered.payload)}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bot.flows.authoring import NoAnswer, flow
-from bot.flows.chat import Chat, Choice
+from bot.flows.chat import Chat
+from bot.flows.content import Choice
 
 CHOICES = (
     Choice("Opening hours", "hours"),

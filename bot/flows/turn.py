@@ -18,8 +18,8 @@ from pydantic_core import to_jsonable_python
 
 from bot.clock import Clock
 from bot.control.facts import FlowFailed, FlowHandedOver, FlowReleased, FlowReturned, FlowWaits
+from bot.flows.answer import Answer
 from bot.flows.authoring import (
-    Answer,
     Began,
     CallFailed,
     Flow,
@@ -28,13 +28,16 @@ from bot.flows.authoring import (
     NoAnswer,
     User,
 )
+from bot.flows.content import Choice, offered
 from bot.store.interface import JournalEntry
 
 Outcome = FlowWaits | FlowReturned | FlowFailed | FlowReleased | FlowHandedOver
 
 ENTRIES_LIMIT = 1000  # of one run; a flow that goes on and on is a flow that hangs
 JOURNAL_BYTES_LIMIT = 1_000_000
+CLEAN_UPS_LIMIT = 20
 UNANSWERED_LIMIT = 10  # questions in a row; who asks on and on, although nobody is there, keeps control for ever
+ON_END = "on_end"
 EVERYTHING = 2**31  # said before a question that wants a fresh answer, also what comes until the question is stored
 
 
@@ -44,6 +47,21 @@ class Said:
 
     content: dict[str, Any]
     metadata: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CleanUpCall:
+    """What the journal keeps of an `on_end`, beside the function. `timeout` in seconds."""
+
+    args: list[Any]
+    kwargs: dict[str, Any]
+    attempts: int
+    timeout: float
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """As the journal keeps it."""
+        return {"args": self.args, "kwargs": self.kwargs, "attempts": self.attempts, "timeout": self.timeout}
 
 
 @dataclass(slots=True)
@@ -87,6 +105,9 @@ class Turn:
     _new_entries: list[JournalEntry] = field(default_factory=list)
     _new_said: list[Said] = field(default_factory=list)
     _busy: str | None = None
+    _offered: dict[str, str] = field(default_factory=dict)  # labels of this run's choices and buttons, by payload
+    _unstored: list[asyncio.Future[None]] = field(default_factory=list)
+    _taken: list[asyncio.Future[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._entries = list(self.context.journal)
@@ -96,7 +117,15 @@ class Turn:
         """What is new since the last time; it is to be stored in one transaction."""
         taken = (self._new_entries, self._new_said)
         self._new_entries, self._new_said = [], []
+        self._taken, self._unstored = [*self._taken, *self._unstored], []
         return taken
+
+    def stored(self) -> None:
+        """What was taken is stored: a step that waits for that goes on."""
+        for waiting in self._taken:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._taken = []
 
     @property
     def has_news(self) -> bool:
@@ -119,6 +148,7 @@ class Turn:
         """Say messages, as one step."""
         with _Alone(self, "say"):
             await self._unless_over()
+            self._offer(contents)
             if self._replayed("say") is None:
                 self._record("say")
                 self._new_said.extend(contents)
@@ -127,6 +157,7 @@ class Turn:
         """Say messages and wait for the user. Raises `NoAnswer`."""
         with _Alone(self, "ask"):
             await self._unless_over()
+            choices = self._offer(contents)
             now = self.context.clock.now()
             asked = self._replayed("ask")
             if asked is None:
@@ -135,17 +166,26 @@ class Turn:
                 self._new_said.extend(contents)
                 self._taken_answers = EVERYTHING if fresh else self._taken_answers
             if (known := self._replayed("answer")) is None:
-                known = await self._answer(datetime.fromisoformat(asked.data["until"]), now)
+                known = await self._answer(datetime.fromisoformat(asked.data["until"]), now, choices)
             if known.data is None:
                 raise NoAnswer("the user did not answer in time")
-            return Answer(**known.data)
+            chosen = known.data.get("choice")
+            return Answer(**{**known.data, "choice": Choice(**chosen) if chosen else None})
 
-    async def _answer(self, until: datetime, now: datetime) -> JournalEntry:
+    def _offer(self, contents: Sequence[Said]) -> list[Choice]:
+        choices = [choice for said in contents for choice in offered(said.content)]
+        self._offered |= {choice.payload: choice.text for choice in choices}
+        return choices
+
+    async def _answer(self, until: datetime, now: datetime, choices: list[Choice]) -> JournalEntry:
         if self._taken_answers < len(self.context.answers):
             answer = self.context.answers[self._taken_answers]
             self._taken_answers += 1
-            data = {"text": answer.text, "payload": answer.payload, "message": dict(answer.message)}
-            return self._record("answer", data=data)
+            text = answer.text or self._offered.get(answer.payload or "", "")
+            chosen = _chosen(choices, answer.payload, text)
+            data = {"text": text, "payload": answer.payload, "message": dict(answer.message)}
+            shown = {"choice": {"text": chosen.text, "payload": chosen.payload}} if chosen else {}
+            return self._record("answer", data={**data, **shown})
         if now < until:
             await self._wait(until, wants_input=True)
         answers = [entry.data for entry in self._entries if entry.kind == "answer"][-UNANSWERED_LIMIT:]
@@ -176,7 +216,7 @@ class Turn:
             known = self._replayed("call", name)
             if known is None:
                 try:
-                    data = {"result": _json_form(name, await function())}
+                    data = {"result": _json_form(f"the result of {name}", await function())}
                 except CallFailed as failed:
                     data = {"error": failed.error}
                 await self._unless_over()
@@ -184,6 +224,19 @@ class Turn:
             if "error" in known.data:
                 raise CallFailed(name, known.data["error"])
             return known.data["result"]
+
+    async def on_end(self, function: str, call: CleanUpCall) -> None:
+        """Note a function that is to be called when the run is over. What comes after it waits until that is stored."""
+        with _Alone(self, ON_END):
+            await self._unless_over()
+            if self._replayed(ON_END, function) is not None:
+                return
+            if sum(entry.kind == ON_END for entry in self._entries) >= CLEAN_UPS_LIMIT:
+                raise self.misused(f"a run has at most {CLEAN_UPS_LIMIT} functions to call at its end")
+            self._unstored.append(stored := asyncio.get_running_loop().create_future())
+            self._record(ON_END, function, _json_form(f"what {function} is to be called with", call.data))
+            await stored
+            await self._unless_over()
 
     async def end(self, outcome: FlowReleased | FlowHandedOver) -> None:
         """End the flow here and now."""
@@ -238,6 +291,14 @@ class Turn:
         return entry
 
 
+def _chosen(choices: list[Choice], payload: str | None, text: str) -> Choice | None:
+    """The choice that was tapped, or of which the label was typed."""
+    if payload is not None:
+        return next((choice for choice in choices if choice.payload == payload), None)
+    typed = text.strip().casefold()
+    return next((choice for choice in choices if choice.text.strip().casefold() == typed), None)
+
+
 class _Alone:
     """Steps are taken one after the other: the journal has an order, and so must the flow."""
 
@@ -266,4 +327,4 @@ def _json_form(name: str, value: Any) -> Any:
     try:
         return json.loads(json.dumps(to_jsonable_python(value)))
     except (ValueError, TypeError):
-        raise FlowMisuse(f"the result of {name} has no JSON form: {type(value).__name__}") from None
+        raise FlowMisuse(f"{name} has no JSON form: {type(value).__name__}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot.store.interface import (
     Change,
+    CleanUp,
     Counts,
     Effect,
     JournalEntry,
@@ -15,7 +16,6 @@ from bot.store.interface import (
     Store,
     StoredEvent,
     StoreError,
-    Typing,
     Unavailable,
     UnsafeState,
     Work,
@@ -27,6 +27,7 @@ from bot.store.url import sqlite_path
 
 __all__ = [
     "Change",
+    "CleanUp",
     "Counts",
     "Effect",
     "JournalEntry",
@@ -39,7 +40,6 @@ __all__ = [
     "Store",
     "StoreError",
     "StoredEvent",
-    "Typing",
     "Unavailable",
     "UnsafeState",
     "Work",

@@ -26,7 +26,7 @@ from pydantic_core import PydanticSerializationError
 
 from bot.control.commands import Pass, Read, Release
 from bot.control.state import Conversation, Duty, Ended, Holder, Proof, Who
-from bot.store.interface import Effect, Say, Typing
+from bot.store.interface import CleanUp, Effect, Say
 from bot.store.times import from_micros
 
 _log = structlog.get_logger(__name__)
@@ -35,7 +35,7 @@ _CONVERSATION = TypeAdapter(Conversation)
 _DUTY = TypeAdapter(Duty)
 _EFFECTS: dict[str, TypeAdapter[Any]] = {
     "say": TypeAdapter(Say),
-    "typing": TypeAdapter(Typing),
+    "clean_up": TypeAdapter(CleanUp),
     "release": TypeAdapter(Release),
     "pass": TypeAdapter(Pass),
     "read": TypeAdapter(Read),
@@ -77,8 +77,8 @@ def kind_of(effect: Effect) -> str:
     match effect:
         case Say():
             return "say"
-        case Typing():
-            return "typing"
+        case CleanUp():
+            return "clean_up"
         case Release():
             return "release"
         case Pass():

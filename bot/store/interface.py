@@ -54,15 +54,26 @@ class Say:
 
 
 @dataclass(frozen=True, slots=True)
-class Typing:
-    """Show (or stop showing) that the bot is typing."""
+class CleanUp:
+    """A function that a flow wants called now that its run is over; nothing else in the conversation waits for it.
+
+    Attributes:
+        function: `module:name`.
+        args, kwargs: JSON.
+        attempts: how often to try.
+        timeout: seconds for each attempt.
+    """
 
     effect_id: str
     run_id: int
-    on: bool = True
+    function: str
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    attempts: int = 1
+    timeout: float = 30.0
 
 
-Effect = Say | Typing | Release | Pass | Read
+Effect = Say | CleanUp | Release | Pass | Read
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,9 +50,16 @@ _FINISH = """
     WHERE effect_id = ? AND conversation_id = ? AND status = 'open'
 """
 
-_FIRST_OPEN = """
-    SELECT next_attempt FROM outbox WHERE conversation_id = ? AND status = 'open' ORDER BY seq LIMIT 1
+_NEXT_OPEN = """
+    SELECT min(next_attempt) FROM (
+        SELECT * FROM (
+            SELECT next_attempt FROM outbox WHERE conversation_id = :id AND status = 'open' AND kind <> 'clean_up'
+            ORDER BY seq LIMIT 1
+        ) UNION ALL
+        SELECT next_attempt FROM outbox WHERE conversation_id = :id AND status = 'open' AND kind = 'clean_up'
+    )
 """
+"""Effects go out in their order, so that the first one counts; clean-ups go by themselves."""
 
 _DROP_OTHER_RUNS = "DELETE FROM journal WHERE conversation_id = ? AND run_id IS NOT ?"
 
@@ -113,8 +120,8 @@ def save(connection: sqlite3.Connection, lease: Lease, change: Change, now: date
     _write_journal(connection, change, run_id)
     _write_duties(connection, change, duty_id, at)
     connection.executemany(_SEEN, [(change.state.id, unicode(user)) for user in sorted(change.users)])
-    first_open = connection.execute(_FIRST_OPEN, (change.state.id,)).fetchone()
-    values = _columns(change.state, first_open and first_open[0])
+    (next_effect,) = connection.execute(_NEXT_OPEN, {"id": change.state.id}).fetchone()
+    values = _columns(change.state, next_effect)
     connection.execute(_SAVE, values | {"now": at, "epoch": lease.epoch, "release": int(change.release)})
 
 

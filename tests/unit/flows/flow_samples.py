@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
@@ -23,6 +24,19 @@ FlowFunction = Callable[[Chat], Coroutine[Any, Any, None]]
 
 LONG = 3600.0
 MODES = ("release", "pass")
+
+SHORTHANDS = [
+    "%((switchboard:passControl))%",
+    "%((switchboard:passControl:zd-agentWorkspace))%",
+    "%((SWITCHBOARD:PASSCONTROL))%",
+    "% (( switchboard : passControl ))%",
+    "%( (switchboard:passControl) )%",
+    "%\n((switchboard:passControl))%",
+    "%%((switchboard:passControl))%",
+    "%((%((switchboard:passControl))%switchboard:passControl))%",
+]
+LIVE = re.compile(r"%\s*\(\s*\(")
+"""How a shorthand that moves control begins."""
 
 
 class Play:

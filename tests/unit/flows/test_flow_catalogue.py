@@ -9,12 +9,13 @@ from types import ModuleType
 
 import pytest
 
-from bot import Chat, Flow, FlowMisuse, flow
+from bot import Began, Chat, Flow, FlowMisuse, flow
 from bot.control.state import Purpose
 from bot.flows.catalogue import Catalogue, UnknownFlow, load_flows
 from bot.flows.survey import survey
 from bot.flows.triage import triage
 
+MESSAGE = Began("message", "hi")
 OWN = ["bot.flows.triage", "bot.flows.survey"]
 
 
@@ -39,13 +40,13 @@ def test_flows_are_found_by_their_names() -> None:
 def test_an_opening_and_a_closing_flow_are_routed() -> None:
     """By what they are for."""
     catalogue = Catalogue(load_flows(OWN), "triage", "survey")
-    assert (catalogue.route(Purpose.OPENING), catalogue.route(Purpose.CLOSING)) == (triage, survey)
+    assert (catalogue.route(Purpose.OPENING, MESSAGE), catalogue.route(Purpose.CLOSING, MESSAGE)) == (triage, survey)
 
 
 def test_an_empty_name_means_none() -> None:
     """No flow, and no error."""
     catalogue = Catalogue(load_flows(OWN), "", "")
-    assert (catalogue.route(Purpose.OPENING), catalogue.route(Purpose.CLOSING)) == (None, None)
+    assert (catalogue.route(Purpose.OPENING, MESSAGE), catalogue.route(Purpose.CLOSING, MESSAGE)) == (None, None)
 
 
 @pytest.mark.parametrize(

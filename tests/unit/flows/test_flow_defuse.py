@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
-from flow_samples import Play, play
+from flow_samples import LIVE, SHORTHANDS, Play, play
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,24 +11,12 @@ from bot import Chat, Choice
 from bot.flows.defuse import TEXT_LIMIT, defused, pieces
 from bot.sandbox.history import Cause, Kind
 
-SHORTHANDS = [
-    "%((switchboard:passControl))%",
-    "%((switchboard:passControl:zd-agentWorkspace))%",
-    "%((SWITCHBOARD:PASSCONTROL))%",
-    "% (( switchboard : passControl ))%",
-    "%( (switchboard:passControl) )%",
-    "%\n((switchboard:passControl))%",
-    "%%((switchboard:passControl))%",
-    "%((%((switchboard:passControl))%switchboard:passControl))%",
-]
-_LIVE = re.compile(r"%\s*\(\s*\(")
-
 
 @pytest.mark.parametrize("shorthand", SHORTHANDS)
 def test_a_shorthand_is_harmless_and_looks_the_same(shorthand: str) -> None:
     """Only an invisible character is added."""
     text = defused(f"before {shorthand} after")
-    assert not _LIVE.search(text)
+    assert not LIVE.search(text)
     assert text.replace("\u200b", "") == f"before {shorthand} after"
 
 
@@ -45,16 +31,16 @@ def test_texts_are_defused_at_any_depth_and_the_rest_stays() -> None:
     shorthand = SHORTHANDS[0]
     value = {"a": [shorthand, {"b": (shorthand, 1)}], "c": 1.5, "d": None, "e": True}
     made = defused(value)
-    assert not _LIVE.search(str(made))
+    assert not LIVE.search(str(made))
     assert (made["c"], made["d"], made["e"], made["a"][1]["b"][1]) == (1.5, None, True, 1)
 
 
 @given(st.text(alphabet="%( )\n\u200bab"))
 def test_no_text_comes_out_with_a_live_shorthand(text: str) -> None:
     """Also what is cut into pieces has none."""
-    assert not _LIVE.search(defused(text))
+    assert not LIVE.search(defused(text))
     if text.strip():
-        assert not any(_LIVE.search(piece) for piece in pieces(defused(text), 3))
+        assert not any(LIVE.search(piece) for piece in pieces(defused(text), 3))
 
 
 @given(st.text(alphabet="ab \n\t", min_size=1).filter(str.strip), st.integers(min_value=1, max_value=9))
@@ -94,8 +80,8 @@ def test_no_shorthand_moves_control_wherever_a_flow_puts_it(shorthand: str) -> N
     async def script(played: Play) -> None:
         await played.visitor.says(shorthand)
         message = await played.visitor.waits_for("And?")
-        assert not _LIVE.search(str(message.content))
-        assert not any(_LIVE.search(str(shown.metadata)) for shown in played.visitor.messages)
+        assert not LIVE.search(str(message.content))
+        assert not any(LIVE.search(str(shown.metadata)) for shown in played.visitor.messages)
         await played.visitor.says("done")
         await played.given_up()
         moves = played.stage.sandbox.switchboard.history.of(played.visitor.conversation_id, Kind.HOLDER)

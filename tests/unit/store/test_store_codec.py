@@ -13,7 +13,7 @@ from store_samples import NOW, PROOF, held
 
 from bot.control.commands import Pass, Read, Release
 from bot.control.state import Conversation, Duty, Holder, Integration, Who
-from bot.store import Say, Typing
+from bot.store import CleanUp, Say
 from bot.store.codec import (
     StateRow,
     Unreadable,
@@ -50,7 +50,16 @@ for _type, _strategy in ((datetime, _times), (str, _texts), (float, _scalars)):
 _conversations = st.from_type(Conversation)
 _effects = st.one_of(
     st.builds(Say, effect_id=_texts, run_id=st.integers(0), content=_contents, metadata=_contents),
-    st.from_type(Typing),
+    st.builds(
+        CleanUp,
+        effect_id=_texts,
+        run_id=st.integers(0),
+        function=_texts,
+        args=st.lists(_texts),
+        kwargs=_contents,
+        attempts=st.integers(1),
+        timeout=st.floats(0, 300),
+    ),
     st.from_type(Release),
     st.from_type(Pass),
     st.from_type(Read),
@@ -69,7 +78,7 @@ def test_conversation_round_trip(state: Conversation) -> None:
 
 
 @given(_effects)
-def test_effect_round_trip(effect: Say | Typing | Release | Pass | Read) -> None:
+def test_effect_round_trip(effect: Say | CleanUp | Release | Pass | Read) -> None:
     """Every effect comes back as it was, by its kind."""
     kind, body = dump_effect(effect)
     assert kind == kind_of(effect)
@@ -127,7 +136,9 @@ def test_missing_key() -> None:
 
 def test_effect_of_another_version() -> None:
     """Extra keys of an effect are ignored, missing ones take their defaults."""
-    assert load_effect("typing", '{"effect_id": "e", "run_id": 1, "speed": 3}') == Typing("e", 1)
+    assert load_effect("clean_up", '{"effect_id": "e", "run_id": 1, "function": "f", "speed": 3}') == CleanUp(
+        "e", 1, "f"
+    )
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from store_samples import (
 
 from bot.control.commands import Pass, Read, Release
 from bot.control.state import Conversation, Key, Proof
-from bot.store import Change, Effect, JournalEntry, LeaseLost, OutboxItem, Say, StoreError, Typing, UnsafeState
+from bot.store import Change, CleanUp, Effect, JournalEntry, LeaseLost, OutboxItem, Say, StoreError, UnsafeState
 
 
 class TestInvariant:
@@ -127,7 +127,7 @@ class TestOutbox:
         "effect",
         [
             Say("x1", 1, {"type": "text", "text": "Grüße 🙂"}, {"a": 1}),
-            Typing("x1", 1, on=False),
+            CleanUp("x1", 1, "team.flows:unlock", [1, "two"], {"three": None}, 3, 1.5),
             Release("x1", Key.APP),
             Pass("x1", "zd:agentWorkspace", {"vip": True}),
             Read("x1", messages=False),

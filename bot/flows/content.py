@@ -1,0 +1,347 @@
+"""What a flow can say: typed content, made into the API's message content and checked when it is said.
+
+Source of the limits: platform.md, section 5, and the published API description (messages, actions, items, fields).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, assert_never
+from urllib.parse import urlsplit
+
+from bot.flows.authoring import FlowMisuse
+from bot.flows.defuse import TEXT_LIMIT, defused, pieces
+
+Json = dict[str, Any]
+
+ACTIONS_LIMIT = 10
+CARD_ACTIONS_LIMIT = 3
+CARDS_LIMIT = 10
+FIELDS_LIMIT = 20
+OPTIONS_LIMIT = 200
+LABEL_LIMIT = 128  # labels, names, titles, descriptions
+ANSWER_LIMIT = 256  # what a text field of a form takes
+URL_LIMIT = 2048
+REQUEST_LIMIT = 90_000  # bytes of content; with metadata and the rest, a request has at most 100 kB
+
+_MEDIA = frozenset({"http", "https"})
+_LINKS = _MEDIA | {"mailto", "tel", "sms"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A quick reply, which goes away once the user has answered.
+
+    Attributes:
+        text: the label that the user sees, and the words that the answer has.
+        payload: what the answer carries for the flow; the label where it is not given.
+    """
+
+    text: str
+    payload: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A postback button, which stays: the user may tap it again later.
+
+    Attributes:
+        text: the label.
+        payload: what the tap carries for the flow; the label where it is not given.
+    """
+
+    text: str
+    payload: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A button that opens an address (https, http, mailto, tel, sms). The flow does not hear of a tap."""
+
+    text: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class LocationRequest:
+    """A button by which the user shares a location; the answer has it as `location`."""
+
+    text: str
+
+
+AnyButton = Button | Link | LocationRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Words, with choices or buttons below. Where they are too long for one message, they become several."""
+
+    text: str
+    choices: Sequence[str | Choice] = ()
+    buttons: Sequence[AnyButton] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture by its address; `alt` describes it to those who can't see it."""
+
+    url: str
+    text: str = ""
+    alt: str = ""
+    choices: Sequence[str | Choice] = ()
+    buttons: Sequence[AnyButton] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file by its address."""
+
+    url: str
+    text: str = ""
+    alt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One item of a carousel: a title, one to three buttons, and maybe a description and a picture by its address."""
+
+    title: str
+    buttons: Sequence[Button | Link]
+    description: str = ""
+    image: str = ""
+    alt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Carousel:
+    """One to ten cards side by side."""
+
+    cards: Sequence[Card]
+
+
+@dataclass(frozen=True, slots=True)
+class TextField:
+    """A line of text.
+
+    Attributes:
+        name: under which the answer's `fields` have it.
+        label: what the user sees.
+        placeholder: shown while the field is empty.
+        least: characters, at least.
+        most: characters, at most (256).
+        format: for numbers.
+    """
+
+    name: str
+    label: str
+    placeholder: str = ""
+    least: int = 1
+    most: int = 128
+    format: Literal["", "integer", "decimal"] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EmailField:
+    """An e-mail address; the widget checks its form."""
+
+    name: str
+    label: str
+    placeholder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SelectField:
+    """One of some options. The answer has the option's payload (`Choice.payload`), or its text where it has none."""
+
+    name: str
+    label: str
+    options: Sequence[str | Choice]
+    placeholder: str = ""
+
+
+FormField = TextField | EmailField | SelectField
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One to twenty fields that are filled in and sent as one answer."""
+
+    fields: Sequence[FormField]
+    text: str = ""
+
+
+Content = Text | Image | File | Carousel | Form
+"""Everything that can be said."""
+
+
+def messages(content: Content) -> list[Json]:
+    """The API's message contents for what is said: one, or several where a text is too long.
+
+    Raises:
+        FlowMisuse: it is beyond a limit of the platform; the text says which.
+    """
+    made = [defused(one) for one in _rendered(content)]
+    for one in made:
+        if len(json.dumps(one, ensure_ascii=False).encode("utf-8", "replace")) > REQUEST_LIMIT:
+            raise FlowMisuse(f"the message is too large: at most {REQUEST_LIMIT} bytes")
+    return made
+
+
+def offered(content: Json) -> list[Choice]:
+    """The choices and postback buttons that a message offers, wherever in it."""
+    actions = [*content.get("actions", ())]
+    for item in content.get("items", ()):
+        actions += item.get("actions", ())
+    return [Choice(action["text"], action["payload"]) for action in actions if "payload" in action]
+
+
+def _rendered(content: Content) -> list[Json]:
+    match content:
+        case Text(text, choices, buttons):
+            if not isinstance(text, str):
+                raise FlowMisuse(f"{type(text).__name__} can't be said: give a text or content")
+            if not text.strip():
+                raise FlowMisuse("there is nothing to say: the text is empty")
+            said: list[Json] = [{"type": "text", "text": piece} for piece in pieces(defused(text))]
+            said[-1] |= _actions(choices, buttons)
+            return said
+        case Image(url, text, alt, choices, buttons):
+            return [{"type": "image", **_media(url, text, alt), **_actions(choices, buttons)}]
+        case File(url, text, alt):
+            return [{"type": "file", **_media(url, text, alt)}]
+        case Carousel(cards):
+            return [{"type": "carousel", "items": [_card(card) for card in _some(cards, "cards", CARDS_LIMIT)]}]
+        case Form(fields, text):
+            made = [_field(field) for field in _some(fields, "fields", FIELDS_LIMIT)]
+            _unique([field["name"] for field in made], "fields of a form")
+            return [{"type": "form", "fields": made, **_if_given("text", text, TEXT_LIMIT)}]
+        case unknown:  # a flow's mistake, which no type checker saw
+            raise FlowMisuse(f"{type(unknown).__name__} can't be said: give a text or content")
+
+
+def _media(url: str, text: str, alt: str) -> Json:
+    shown = {**_if_given("text", text, TEXT_LIMIT), **_if_given("altText", alt, LABEL_LIMIT)}
+    return {"mediaUrl": _address(url, _MEDIA), **shown}
+
+
+def _card(card: Card) -> Json:
+    if not isinstance(card, Card):
+        raise FlowMisuse(f"a carousel has cards, and not {type(card).__name__}")
+    made: Json = {"title": _within("the title of a card", card.title, LABEL_LIMIT)}
+    made |= _if_given("description", card.description, LABEL_LIMIT)
+    if card.image:
+        made |= {"mediaUrl": _address(card.image, _MEDIA), **_if_given("altText", card.alt, LABEL_LIMIT)}
+    buttons = _some(card.buttons, "buttons of a card", CARD_ACTIONS_LIMIT)
+    if any(isinstance(button, LocationRequest) for button in buttons):
+        raise FlowMisuse("a card can't ask for a location: say it with a text")
+    return {**made, "actions": [_button(button) for button in buttons]}
+
+
+def _field(field: FormField) -> Json:
+    if not isinstance(field, TextField | EmailField | SelectField):
+        raise FlowMisuse(f"a form has fields, and not {type(field).__name__}")
+    made: Json = {
+        "name": _within("the name of a field", field.name, LABEL_LIMIT),
+        "label": _within("the label of a field", field.label, LABEL_LIMIT),
+        **_if_given("placeholder", field.placeholder, LABEL_LIMIT),
+    }
+    match field:
+        case TextField():
+            if not 1 <= field.least <= field.most <= ANSWER_LIMIT:
+                raise FlowMisuse(f"a text field takes 1 to {ANSWER_LIMIT} characters, the least before the most")
+            sizes = {"minSize": field.least, "maxSize": field.most}
+            return {"type": "text", **made, **sizes, **({"format": field.format} if field.format else {})}
+        case EmailField():
+            return {"type": "email", **made}
+        case SelectField():
+            options = [_option(option) for option in _some(field.options, "options", OPTIONS_LIMIT)]
+            _unique([option["name"] for option in options], "options of a field")
+            return {"type": "select", **made, "options": options}
+        case _:
+            assert_never(field)
+
+
+def _option(option: str | Choice) -> Json:
+    choice = _choice(option)
+    name = _within("the payload of an option", choice.payload or choice.text, LABEL_LIMIT)
+    return {"name": name, "label": _within("an option", choice.text, LABEL_LIMIT)}
+
+
+def _actions(choices: Sequence[str | Choice], buttons: Sequence[AnyButton]) -> Json:
+    """Both at once are refused: no document says that the platform takes quick replies beside other buttons."""
+    if choices and buttons:
+        raise FlowMisuse("a message has choices or buttons, and not both: say them with two messages")
+    if choices:
+        replies = [_choice(choice) for choice in _some(choices, "choices", ACTIONS_LIMIT)]
+        return {"actions": [_action("reply", "a choice", choice) for choice in replies]}
+    if buttons:
+        return {"actions": [_button(button) for button in _some(buttons, "buttons", ACTIONS_LIMIT)]}
+    return {}
+
+
+def _button(button: AnyButton) -> Json:
+    match button:
+        case Button():
+            return _action("postback", "a button", button)
+        case Link(text, url):
+            label = _within("a link", text, LABEL_LIMIT)
+            return {"type": "link", "text": label, "uri": _address(url, _LINKS)}
+        case LocationRequest(text):
+            return {"type": "locationRequest", "text": _within("a location request", text, LABEL_LIMIT)}
+        case unknown:
+            raise FlowMisuse(f"{type(unknown).__name__} is no button: give a Button, a Link or a LocationRequest")
+
+
+def _action(kind: str, what: str, offer: Choice | Button) -> Json:
+    label = _within(what, offer.text, LABEL_LIMIT)
+    return {"type": kind, "text": label, "payload": defused(offer.payload) or label}
+
+
+def _choice(choice: str | Choice) -> Choice:
+    if not isinstance(choice, str | Choice):
+        raise FlowMisuse(f"{type(choice).__name__} is no choice: give a text or a Choice")
+    return Choice(choice) if isinstance(choice, str) else choice
+
+
+def _some(given: Iterable[Any], what: str, limit: int) -> list[Any]:
+    if isinstance(given, str | Mapping):
+        raise FlowMisuse(f"{what}: give a list, and not {type(given).__name__}")
+    listed = list(given)
+    if not listed:
+        raise FlowMisuse(f"{what}: give at least one")
+    if len(listed) > limit:
+        raise FlowMisuse(f"{len(listed)} {what} are too many: at most {limit}")
+    return listed
+
+
+def _unique(names: list[str], what: str) -> None:
+    if len(set(names)) < len(names):
+        raise FlowMisuse(f"{what} need names of their own, and two have the same")
+
+
+def _if_given(key: str, text: str, limit: int) -> Json:
+    return {key: _within(key, text, limit)} if text else {}
+
+
+def _within(what: str, text: str, limit: int) -> str:
+    """The text as it will be sent, of which the length counts."""
+    if not isinstance(text, str):
+        raise FlowMisuse(f"{what} is a text, and not {type(text).__name__}")
+    sent: str = defused(text)
+    if not 0 < len(sent) <= limit:
+        raise FlowMisuse(f"{what} has 1 to {limit} characters, and not {len(sent)}")
+    return sent
+
+
+def _address(url: str, schemes: frozenset[str]) -> str:
+    known = ", ".join(sorted(schemes))
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in schemes and bool(parts.netloc if parts.scheme in _MEDIA else parts.path)
+    except (ValueError, TypeError, AttributeError):
+        whole = False
+    if not whole or any(character.isspace() for character in url):
+        raise FlowMisuse(f"an address is whole, without spaces, and begins with one of {known}")
+    return _within("an address", url, URL_LIMIT)
