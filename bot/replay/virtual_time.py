@@ -88,11 +88,11 @@ def run_virtual(main: Callable[[VirtualTimeLoop], Coroutine[Any, Any, T]]) -> T:
     try:
         return loop.run_until_complete(main(loop))
     finally:
-        _end_tasks(loop)
+        end_tasks(loop)
         loop.close()
 
 
-def _end_tasks(loop: VirtualTimeLoop) -> None:
+def end_tasks(loop: VirtualTimeLoop) -> None:
     """Cancel what is left, for as long as it takes even a flow that catches its cancellation, within bounds."""
     for _ in range(10):
         left = [task for task in asyncio.all_tasks(loop) if not task.done()]

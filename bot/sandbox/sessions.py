@@ -72,6 +72,10 @@ class Sessions(Workspace):
             content["payload"] = payload
         return self._user_sends(conversation_id, content, now)
 
+    def user_sends(self, conversation_id: str, content: Json, *, now: datetime) -> Message:
+        """The user sends something that is no text: a picture, a file, a location, as the API shows its content."""
+        return self._user_sends(conversation_id, content, now)
+
     def user_submits(self, conversation_id: str, form_id: str, values: Mapping[str, str], *, now: datetime) -> Message:
         """The user fills in the form of the message `form_id`: a value for each field's name."""
         conversation = self._see(conversation_id)

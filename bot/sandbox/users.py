@@ -62,8 +62,8 @@ class Visitor:
         """Tap a choice of the newest message that offers one of that text (or payload): quick reply or postback."""
         now = self._sandbox.clock.now()
         for message in reversed(self.messages):
-            for action in message.content.get("actions") or ():
-                if choice not in (action.get("text"), action.get("payload")):
+            for action in _actions(message):
+                if "payload" not in action or choice not in (action["text"], action["payload"]):
                     continue
                 if action["type"] == "reply":
                     self._switchboard.user_says(self.conversation_id, action["text"], action["payload"], now=now)
@@ -72,6 +72,18 @@ class Visitor:
                     self._switchboard.user_taps(self.conversation_id, action["payload"], metadata, now=now)
                 return
         raise NotPossibleError(f"No message offers the choice {choice!r}.")
+
+    async def sends(self, content: Json) -> Message:
+        """Send something that is no text, such as `{"type": "image", "mediaUrl": …}`."""
+        if self._conversation_id is None:
+            await self.opens("message")
+        return self._switchboard.user_sends(self.conversation_id, content, now=self._sandbox.clock.now())
+
+    async def is_referred(self, code: str) -> None:
+        """Come by a link."""
+        if self._conversation_id is None:
+            await self.opens("linkRequest")
+        self._switchboard.user_is_referred(self.conversation_id, code, now=self._sandbox.clock.now())
 
     async def fills_in(self, values: Mapping[str, str]) -> Message:
         """Fill in the newest form: a value for each field's name."""
@@ -184,6 +196,15 @@ class Agent:
     async def ends(self) -> None:
         """End the session."""
         self._switchboard.agent_ends(self.ticket.conversation_id, self._sandbox.clock.now(), self.name)
+
+
+def _actions(message: Message) -> list[Json]:
+    """What can be tapped, below a message and on its cards."""
+    content = message.content
+    return [
+        *(content.get("actions") or ()),
+        *(action for card in content.get("items") or () for action in card["actions"]),
+    ]
 
 
 def _from_business(message: Message) -> bool:

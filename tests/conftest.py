@@ -1,4 +1,7 @@
-"""A small world for the model's tests: an account, a clock that is turned by hand, and callers."""
+"""The package's own pytest plugin, and a small world for the sandbox's tests: an account, a clock, and callers.
+
+There is one conftest for all tests: the type checker takes no second module of that name.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,15 @@ from bot.sandbox import (
     Switches,
     standard_switchboard,
 )
+from bot.testing import plugin
 
 Event = dict[str, Any]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the plugin, unless its entry point has: the package may not be installed here."""
+    if not config.pluginmanager.is_registered(plugin):
+        config.pluginmanager.register(plugin, "switchboard_bot")
 
 
 class World:

@@ -1,0 +1,414 @@
+"""`Talk`: a conversation with a flow under test, on the real engine and the sandbox's model, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Literal, Protocol, Self, TypeVar
+
+from bot.control.policy import Policy
+from bot.control.state import RunStatus
+from bot.engine.delivery import EFFECT_KEY
+from bot.flows.authoring import Flow, FlowFunction, Router
+from bot.flows.catalogue import Catalogue
+from bot.replay.harness import Process, Stage
+from bot.replay.virtual_time import VirtualTimeLoop, end_tasks
+from bot.sandbox.errors import NotPossibleError
+from bot.sandbox.history import Entry, Kind
+from bot.sandbox.records import Caller, Json
+from bot.sandbox.switchboard import BOT, WORKSPACE
+from bot.sandbox.switches import Switches
+from bot.sandbox.users import Agent, Visitor
+from bot.signals import Signal
+from bot.testing.thread import LoopThread
+
+T = TypeVar("T")
+
+Mode = Literal["release", "pass"]
+After = Literal["handback", "end"]
+
+PATIENCE = timedelta(minutes=1)  # of virtual time, until everything that an action brought about is done
+FAILED = ("flow_failed", "flow_timed_out", "message_given_up")
+POLITE = 0.01  # seconds for which the worker that had the last turn lets another one go first
+
+
+class ChatWith(Protocol):
+    """What the fixture `chat_with` is: begins a talk."""
+
+    def __call__(
+        self,
+        opening: Flow | Router | FlowFunction | None = None,
+        *,
+        closing: Flow | FlowFunction | None = None,
+        flows: Sequence[Flow] = (),
+        mode: Mode = "release",
+        after: After = "handback",
+        may_fail: bool = False,
+        restart_every_turn: bool = False,
+        change_worker_every_turn: bool = False,
+        idle: timedelta = timedelta(minutes=15),
+        **switches: Any,
+    ) -> Talk:
+        """Begin a talk.
+
+        Args:
+            opening: the flow that serves the user (or the team's router); it begins with the user's first word.
+            closing: the flow for when control is handed back. Without an opening flow, the talk begins there: what
+                comes before it (the user, an agent, the ticket) has happened already.
+            flows: further flows that the router may name.
+            mode: the account's Conversation control setting.
+            after: where a talk with nothing but a closing flow begins: "handback" (an agent's ticket was closed), or
+                "end" (the user has ended the conversation, and can't write any more; in mode "pass" only).
+            may_fail: a flow that fails is no error of the test; see `Talk.failures`.
+            restart_every_turn: kill the bot's process after every turn, and start another one.
+            change_worker_every_turn: two workers, which take turns.
+            idle: FLOW_IDLE_TIMEOUT.
+            switches: how the platform behaves where its documents leave it open; see `bot.sandbox.switches`.
+        """
+
+
+class Talk:
+    """One conversation: what the user, the agents and time do is awaited; what came of it is asked.
+
+    Every awaited method returns when the bot has done all that it brought about: until it waits for the user or for a
+    time, or owes nothing any more. Time is virtual: an hour costs nothing.
+    """
+
+    def __init__(
+        self,
+        thread: LoopThread,
+        catalogue: Catalogue,
+        *,
+        switches: Switches,
+        may_fail: bool,
+        restart_every_turn: bool,
+        change_worker_every_turn: bool,
+        idle: timedelta,
+    ) -> None:
+        self._thread = thread
+        self._may_fail = may_fail
+        self._restarts = restart_every_turn
+        self._expected = 0  # messages of the bot that were expected already
+        self._told = 0  # failures that were told already
+        self._last_worker: Process | None = None
+        self.signals: list[Signal] = []
+        self._loop = VirtualTimeLoop()
+        policy = catalogue.applied_to(Policy(me=BOT, app_key=True, idle=idle))
+        self._stage = Stage(self._loop, switches=switches, catalogue=catalogue, policy=policy)
+        self._stage.observe = self.signals.append
+        if change_worker_every_turn:
+            self._stage.interference.store = self._let_another_go_first
+        self._visitor: Visitor = self._stage.sandbox.visitor()
+        self._agent: Agent = self._stage.sandbox.agent()
+        self._run(self._begin(2 if change_worker_every_turn else 1))
+
+    # -- what happens ----------------------------------------------------------------------------------------------
+
+    async def user(self, text: str) -> None:
+        """The user writes."""
+        self._act(self._visitor.says(text))
+
+    async def taps(self, label: str) -> None:
+        """The user taps the choice or button of that label, in the newest message that has one."""
+        self._act(self._visitor.taps(label))
+
+    async def fills_in(self, **values: str) -> None:
+        """The user fills in the newest form and sends it: a value for each field's name."""
+        self._act(self._visitor.fills_in(values))
+
+    async def sends_image(self, url: str, **content: Any) -> None:
+        """The user sends a picture."""
+        self._act(self._visitor.sends({"type": "image", "mediaUrl": url, "mediaType": "image/jpeg", **content}))
+
+    async def sends_location(self, latitude: float, longitude: float, **content: Any) -> None:
+        """The user shares a place."""
+        coordinates = {"lat": latitude, "long": longitude}
+        self._act(self._visitor.sends({"type": "location", "coordinates": coordinates, **content}))
+
+    async def opens(self) -> None:
+        """The user opens the widget, and writes nothing."""
+        self._act(self._visitor.opens())
+
+    async def comes_by(self, referral: str) -> None:
+        """The user comes by a link with that code."""
+        self._act(self._visitor.is_referred(referral))
+
+    async def end(self) -> None:
+        """The user ends the conversation."""
+        self._act(self._visitor.ends())
+
+    async def agent(self, text: str) -> None:
+        """An agent writes to the user; if the bot is active, that takes the conversation from it."""
+        self._act(self._agent_says(text))
+
+    async def agent_closes(self) -> None:
+        """The agent's ticket is solved and closed: in mode "pass" that hands the conversation back to the bot."""
+        self._act(self._agent_closes())
+
+    async def wait(self, *, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
+        """Time passes."""
+        self._act(self._stage.wait(timedelta(hours=hours, minutes=minutes, seconds=seconds)))
+
+    async def restart(self) -> None:
+        """The bot's process is killed, and another one starts."""
+        self._run(self._restart())
+
+    # -- what came of it -------------------------------------------------------------------------------------------
+
+    @property
+    def transcript(self) -> list[str]:
+        """What was said, line by line: `user: hi`, `bot: Hello!`, `agent: …`; `[…]` is what is no text."""
+        said = self._history(Kind.MESSAGE, Kind.POSTBACK)
+        return [f"{_speaker(entry)}: {_words(entry)}" for entry in said if "activity" not in entry.detail]
+
+    @property
+    def said(self) -> list[str]:
+        """What the bot said."""
+        return [line.removeprefix("bot: ") for line in self.transcript if line.startswith("bot: ")]
+
+    @property
+    def choices(self) -> list[str]:
+        """The labels of what the user can tap: the choices and buttons of the newest message."""
+        content = self._visitor.messages[-1].content if self._visitor.messages else {}
+        actions = [*content.get("actions", ()), *(a for card in content.get("items", ()) for a in card["actions"])]
+        return [str(action["text"]) for action in actions]
+
+    @property
+    def holder(self) -> str | None:
+        """Who is active: "switchboard-bot", "zd-agentWorkspace", or nobody (None)."""
+        return self._stage.sandbox.switchboard.holder(self._visitor.conversation_id)
+
+    @property
+    def released(self) -> bool:
+        """Has the bot given control up, with proof? (In mode "pass" a flow that is complete passes it on: `holder`.)"""
+        state = self._run(self._stage.state(self._visitor.conversation_id))
+        return state is not None and state.duty is None and not state.at_stake and self.holder != BOT
+
+    @property
+    def failures(self) -> list[str]:
+        """Why flows failed, if they did."""
+        return [str(signal.fields.get("detail", signal.event)) for signal in self.signals if signal.event in FAILED]
+
+    def expects(self, *texts: str) -> None:
+        """Assert that the bot has said these, one after the other, since what was expected last.
+
+        Args:
+            texts: a part of each message's text. Other messages may lie between.
+        """
+        __tracebackhide__ = True
+        said = self.said
+        for text in texts:
+            found = next((at for at in range(self._expected, len(said)) if text in said[at]), None)
+            if found is None:
+                raise AssertionError(self._not_said(text, said))
+            self._expected = found + 1
+
+    def expects_no_more(self) -> None:
+        """Assert that the bot has said nothing since what was expected last."""
+        __tracebackhide__ = True
+        if more := self.said[self._expected :]:
+            raise AssertionError(f"the bot has said more: {more}")
+
+    def _not_said(self, text: str, said: list[str]) -> str:
+        since = "\n".join(f"  {line}" for line in said[self._expected :]) or "  nothing"
+        failed = "".join(f"\nthe flow failed: {failure}" for failure in self.failures)
+        transcript = "\n".join(f"  {line}" for line in self.transcript)
+        return f"the bot did not say {text!r}; it said:\n{since}{failed}\nall of it:\n{transcript}"
+
+    def _history(self, *kinds: Kind) -> list[Entry]:
+        try:
+            conversation_id = self._visitor.conversation_id
+        except NotPossibleError:
+            return []
+        return self._stage.sandbox.switchboard.history.of(conversation_id, *kinds)
+
+    # -- how it is played ------------------------------------------------------------------------------------------
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._thread.run(lambda: self._loop.run_until_complete(work))
+
+    def _act(self, work: Coroutine[Any, Any, Any]) -> None:
+        __tracebackhide__ = True
+
+        async def whole() -> None:
+            await work
+            await self._settle()
+            if self._restarts:
+                await self._restart()
+                await self._settle()
+
+        self._run(whole())
+        if self.failures[self._told :] and not self._may_fail:
+            told, self._told = self._told, len(self.failures)
+            raise AssertionError(f"the flow failed: {'; '.join(self.failures[told:])}")
+
+    async def _begin(self, processes: int) -> None:
+        await self._stage.__aenter__()
+        for _ in range(processes):
+            await self._stage.start_process()
+
+    async def _restart(self) -> None:
+        for process in self._stage.alive:
+            process.kill()
+            await self._stage.start_process()
+
+    async def _settle(self) -> None:
+        """Let time pass until nothing is on its way and the flow waits, but not for ever: it may hang."""
+        end = self._stage.clock.now() + PATIENCE
+        pause = 0.001
+        while not await self._is_settled() and self._stage.clock.now() < end:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 1.0)
+
+    async def _is_settled(self) -> bool:
+        if not self._stage.sandbox.sender.is_idle:
+            return False
+        counts = await self._stage.store.counts(self._stage.clock.now())
+        state = await self._stage.state(self._visitor.conversation_id)
+        if counts.inbox or counts.outbox or counts.owed or state is None:
+            return False
+        if state.run:
+            return state.run.status is RunStatus.WAITING
+        return not (state.in_doubt or (state.ended and not state.closed))
+
+    async def _let_another_go_first(self, process: Process, operation: str) -> None:
+        if operation == "save":
+            self._last_worker = process
+        elif operation == "claim" and process is self._last_worker and len(self._stage.alive) > 1:
+            await asyncio.sleep(POLITE)
+
+    async def _agent_says(self, text: str) -> None:
+        board, now = self._stage.sandbox.switchboard, self._stage.clock.now()
+        board.agent_says(self._visitor.conversation_id, text, now=now, agent=self._agent.name)
+
+    async def _agent_closes(self) -> None:
+        await self._agent.waits_for_ticket(self._visitor)
+        await self._agent.solves()
+        await self._agent.closes()
+
+    def bring_to_closing(self, mode: Mode, after: After) -> None:
+        """Let happen what comes before a closing flow: the user writes, an agent takes over, and it is over."""
+        if after == "end" and mode == "release":
+            raise ValueError('in mode "release" no closing flow runs after an end: the platform releases by itself')
+
+        async def story() -> None:
+            board, now = self._stage.sandbox.switchboard, self._stage.clock.now
+            await self._visitor.says("hi")
+            await self._settle()
+            if mode == "release":
+                board.pass_control(self._visitor.conversation_id, Caller("desk", "app"), WORKSPACE, now())
+                await self._settle()
+            if after == "end":
+                await self._visitor.ends()
+            elif mode == "release":
+                board.pass_control(self._visitor.conversation_id, Caller("desk", "app"), BOT, now())
+            else:
+                await self._agent_closes()
+
+        self._act(story())
+
+    def close(self) -> None:
+        """End everything."""
+
+        def whole() -> None:
+            self._loop.run_until_complete(self._stage.__aexit__())
+            end_tasks(self._loop)
+            self._loop.close()
+
+        self._thread.run(whole)
+
+
+class Talks:
+    """The talks of one test."""
+
+    def __init__(self) -> None:
+        self._thread = LoopThread()
+        self._talks: list[Talk] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for talk in self._talks:
+            talk.close()
+        self._thread.stop()
+
+    def begin(
+        self,
+        opening: Flow | Router | FlowFunction | None = None,
+        *,
+        closing: Flow | FlowFunction | None = None,
+        flows: Sequence[Flow] = (),
+        mode: Mode = "release",
+        after: After = "handback",
+        may_fail: bool = False,
+        restart_every_turn: bool = False,
+        change_worker_every_turn: bool = False,
+        idle: timedelta = timedelta(minutes=15),
+        **switches: Any,
+    ) -> Talk:
+        """See `ChatWith`."""
+        talk = Talk(
+            self._thread,
+            _catalogue(opening, closing, flows),
+            switches=Switches(**{"mode": mode, **switches}),
+            may_fail=may_fail,
+            restart_every_turn=restart_every_turn,
+            change_worker_every_turn=change_worker_every_turn,
+            idle=idle,
+        )
+        self._talks.append(talk)
+        if opening is None:
+            talk.bring_to_closing(mode, after)
+        return talk
+
+
+def _catalogue(
+    opening: Flow | Router | FlowFunction | None, closing: Flow | FlowFunction | None, flows: Sequence[Flow]
+) -> Catalogue:
+    if opening is None and closing is None:
+        raise ValueError("chat_with needs a flow")
+    router = opening if isinstance(opening, Router) else None
+    first = None if opening is None or isinstance(opening, Router) else _flow(opening)
+    last = None if closing is None else _flow(closing)
+    if first and last and first.name == last.name and first is not last:
+        last = replace(last, name=f"{last.name} (closing)")
+    known = {flow.name: flow for flow in (*flows, first, last) if flow}
+    return Catalogue(known, first.name if first else "", last.name if last else "", router)
+
+
+def _flow(given: Flow | FlowFunction) -> Flow:
+    if isinstance(given, Flow):
+        return given
+    function: Callable[..., Any] = given
+    return Flow(getattr(function, "__name__", "flow"), given)
+
+
+def _speaker(entry: Entry) -> str:
+    if entry.kind is Kind.POSTBACK or entry.detail["author"] != "business":
+        return "user"
+    return "bot" if EFFECT_KEY in (entry.metadata or {}) else "agent"
+
+
+def _words(entry: Entry) -> str:
+    """What was said, in a line."""
+    if entry.kind is Kind.POSTBACK:
+        return f"[taps {entry.text}]"
+    content: Json = entry.detail["content"]
+    shown = str(content.get("text") or "")
+    match content["type"]:
+        case "text":
+            return shown
+        case "carousel":
+            what = " | ".join(str(card["title"]) for card in content["items"])
+        case "form":
+            what = ", ".join(str(field["label"]) for field in content["fields"])
+        case "formResponse":
+            what = str(content["textFallback"]).replace("\n", ", ")
+        case "location":
+            what = f"{content['coordinates']['lat']}, {content['coordinates']['long']}"
+        case _:
+            what = str(content.get("mediaUrl", ""))
+    return f"[{content['type']}: {what}]{f' {shown}' if shown else ''}"
