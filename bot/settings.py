@@ -105,7 +105,11 @@ class Settings(BaseSettings):
     database_url: str = "sqlite:///switchboard-bot.db"
     host: str = "0.0.0.0"  # noqa: S104 - the platform posts to it from outside
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    flows: Annotated[list[str], NoDecode, BeforeValidator(_names)] = ["bot.flows.triage", "bot.flows.survey"]
+    flows: Annotated[list[str], NoDecode, BeforeValidator(_names)] = [
+        "bot.flows.triage",
+        "bot.flows.survey",
+        "bot.flows.assistant",
+    ]
     opening_flow: str = "triage"
     closing_flow: str = ""
     flow_idle_timeout: Duration = timedelta(minutes=15)

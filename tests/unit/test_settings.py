@@ -66,7 +66,7 @@ def test_what_is_not_set_has_the_documented_default(load: Any) -> None:
     settings = load()
     assert (settings.host, settings.port) == ("0.0.0.0", 8080)  # noqa: S104 - the default
     assert settings.database_url == "sqlite:///switchboard-bot.db"
-    assert settings.flows == ["bot.flows.triage", "bot.flows.survey"]
+    assert settings.flows == ["bot.flows.triage", "bot.flows.survey", "bot.flows.assistant"]
     assert (settings.opening_flow, settings.closing_flow) == ("triage", "")
     assert settings.flow_idle_timeout == timedelta(minutes=15)
     assert settings.closing_timeout == timedelta(minutes=10)
