@@ -20,11 +20,11 @@ from bot.engine.context import Context
 from bot.engine.delivery import Clients
 from bot.engine.worker import Worker
 from bot.flows.catalogue import Catalogue
-from bot.replay.virtual_time import VirtualClock, VirtualTimeLoop
+from bot.replay.virtual_time import EPOCH, VirtualClock, VirtualTimeLoop
 from bot.sandbox.history import Kind
 from bot.sandbox.records import Ids
 from bot.sandbox.sandbox import Sandbox
-from bot.sandbox.switchboard import BOT, WORKSPACE
+from bot.sandbox.switchboard import BOT, WORKSPACE, Switchboard
 from bot.sandbox.switches import Switches
 from bot.sandbox.transport import SandboxTransport
 from bot.signals import Observe, Signal, silent
@@ -37,6 +37,12 @@ from webhooks.security import Secrets
 
 SAFETY_NET = timedelta(hours=1)  # polls are for what wake-ups miss, and here none is missed
 URL = "http://127.0.0.1/webhooks/sunshine"
+
+
+_DUTIES = """
+    SELECT conversation_id, since, closed_at, action, reason, attempts, last_answer, proof
+    FROM duties ORDER BY conversation_id, duty_id
+"""
 
 
 class ProcessDied(BaseException):
@@ -67,6 +73,9 @@ class Stage:
         catalogue: the flows.
         policy: the bot's settings; `me`, the mode and the target of passes are the sandbox's unless `keep_mode`.
         batch: webhook events a delivery.
+        begins: the time at which it begins.
+        salt: of the ids that the platform makes.
+        model: what the platform is made of.
     """
 
     def __init__(
@@ -78,11 +87,16 @@ class Stage:
         policy: Policy | None = None,
         keep_mode: bool = False,
         batch: int = 1,
+        begins: datetime = EPOCH,
+        salt: int = 1,
+        model: type[Switchboard] = Switchboard,
     ) -> None:
         self.loop = loop
-        self.clock: Clock = VirtualClock(loop)
+        self.clock: Clock = VirtualClock(loop, begins - EPOCH)
         switches = switches or Switches()
-        self.sandbox = Sandbox(switches=switches, clock=self.clock, ids=Ids(1), post=self._post, batch=batch)
+        self.sandbox = Sandbox(
+            switches=switches, clock=self.clock, ids=Ids(salt), post=self._post, batch=batch, model=model
+        )
         self.sandbox.connect(URL)
         self.catalogue = catalogue or Catalogue()
         given = policy or Policy(me=BOT, closes=bool(self.catalogue.closing), app_key=True)
@@ -149,6 +163,11 @@ class Stage:
         """What became of each stored event: "pending", "handled" or "set_aside", by event id."""
         connection = self.store._shared  # noqa: SLF001 - the checker looks at the database itself
         return dict(connection.execute("SELECT id, status FROM inbox ORDER BY id")) if connection else {}
+
+    def duties(self) -> list[tuple[Any, ...]]:
+        """All duties: conversation, since and closed at (microseconds), action, reason, attempts, answer, proof."""
+        connection = self.store._shared  # noqa: SLF001 - the checker looks at the database itself
+        return list(connection.execute(_DUTIES)) if connection else []
 
     def _in_transaction(self, moment: str) -> None:
         if self.interference.transaction:

@@ -15,7 +15,7 @@ from bot.sandbox.history import Entry
 from bot.sandbox.keys import Keys
 from bot.sandbox.records import Caller, Ids, IdSource
 from bot.sandbox.server import Server
-from bot.sandbox.switchboard import BOT, WORKSPACE, standard_switchboard
+from bot.sandbox.switchboard import BOT, WORKSPACE, Switchboard, standard_switchboard
 from bot.sandbox.switches import Switches
 from bot.sandbox.users import Agent, Visitor
 
@@ -38,6 +38,7 @@ class Sandbox:
         batch: events a webhook delivery, at most.
         faults: what goes wrong on the way to the API; `server.faults` can be changed later.
         post: how webhooks are posted; real HTTP if it is not given.
+        model: what to make the switchboard of; a replay has one that follows a tape.
 
     Attributes:
         switchboard: the model; call its operations with `now=sandbox.clock.now()`.
@@ -61,12 +62,13 @@ class Sandbox:
         batch: int = 1,
         faults: Faults | None = None,
         post: Post | None = None,
+        model: type[Switchboard] = Switchboard,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
         self.switches = switches or Switches()
         self.secret = secret
         made = ids or Ids(int(self.clock.now().timestamp()))
-        self.switchboard = standard_switchboard(self.switches, made, untouched=untouched)
+        self.switchboard = standard_switchboard(self.switches, made, untouched=untouched, model=model)
         self.keys = Keys(made)
         self.integration_key = self.keys.for_integration(self.switchboard.member(BOT).integration_id)
         self.app_key = self.keys.for_app()

@@ -43,6 +43,7 @@ def standard_switchboard(
     bot: str = BOT,
     untouched: bool = False,
     message_limit: int = 30_000,
+    model: type[Switchboard] = Switchboard,
 ) -> Switchboard:
     """An account as the bot's users have it: the bot answers first, agents come next, answerBot is there too.
 
@@ -52,6 +53,7 @@ def standard_switchboard(
         bot: the name of the bot's switchboard integration.
         untouched: leave the agent workspace's `next` as Zendesk sets it (answerBot), and the bot's unset.
         message_limit: how many messages a conversation holds.
+        model: what to make; a replay has one that follows a tape.
     """
     bot_id, workspace_id, answers_id = ids(), ids(), ids()
     to_bot = switches.mode == "pass" and not untouched
@@ -69,4 +71,4 @@ def standard_switchboard(
         ),
         SwitchboardIntegration(answers_id, ANSWERS, ids(), ANSWER_BOT, next_id=workspace_id),
     )
-    return Switchboard(ids(), members, switches, ids, default=bot, message_limit=message_limit)
+    return model(ids(), members, switches, ids, default=bot, message_limit=message_limit)

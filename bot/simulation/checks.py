@@ -29,7 +29,7 @@ def violations(record: Record) -> list[str]:
     if not record.rests:
         found.append("G1: the bot does not come to rest")
     for conversation_id in record.holders:
-        checker = _Checker(record, conversation_id)
+        checker = Checker(record, conversation_id)
         found += [f"{breach} ({conversation_id})" for breach in checker.breaches()]
     found += [f"G4: an acknowledged event is lost: {gone}" for gone in _lost_events(record)]
     found += [f"G4: an event never took effect: {key}" for key, status in record.inbox.items() if status == "pending"]
@@ -44,7 +44,7 @@ def _lost_events(record: Record) -> Iterator[str]:
             yield known.event["id"]
 
 
-class _Checker:
+class Checker:
     """The checks of one conversation."""
 
     def __init__(self, record: Record, conversation_id: str) -> None:
