@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from bot.cli import demo, migrate, serve, simulate
+from bot.cli import demo, migrate, replay, serve, simulate, tape
 
 app = typer.Typer(
     name="switchboard-bot",
@@ -21,6 +21,8 @@ app.command("web")(serve.web)
 app.command("worker")(serve.worker)
 app.command("migrate")(migrate.migrate)
 app.command("simulate")(simulate.simulate)
+app.command("replay")(replay.replay_tapes)
+app.add_typer(tape.app, name="tape")
 
 
 def main() -> None:

@@ -1,0 +1,184 @@
+"""`replay`: plays tapes against the bot in virtual time, and says whether every ended conversation closes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from bot.cli.problems import refuse
+from bot.flows.catalogue import UnknownFlow, load_catalogue, load_flows
+from bot.replay import against as live
+from bot.replay.diff import BaselineError, differences, read_baseline
+from bot.replay.faults import FAULTS
+from bot.replay.report import report
+from bot.replay.result import Result, to_json
+from bot.replay.run import Setup, replay
+from bot.replay.tape import TapeError, find_tapes
+from bot.sandbox.switchboard import BOT
+from bot.settings import Settings, SettingsProblem, load_settings
+
+ROWS = 40  # of the table; the rest is counted
+
+
+class Modes(StrEnum):
+    """In which control modes to play."""
+
+    TAPE = "tape"
+    RELEASE = "release"
+    PASS = "pass"
+    BOTH = "both"
+
+
+def replay_tapes(
+    tapes: Annotated[list[Path], typer.Argument(help="Tapes, or folders of tapes.")],
+    mode: Annotated[Modes, typer.Option(help="Control mode; `tape`: the one that the tape shows.")] = Modes.TAPE,
+    flows: Annotated[str, typer.Option(help="Modules that hold flows, separated by commas (else FLOWS).")] = "",
+    opening: Annotated[str | None, typer.Option(help="The opening flow (else OPENING_FLOW).")] = None,
+    closing: Annotated[str | None, typer.Option(help="The closing flow (else CLOSING_FLOW).")] = None,
+    me: Annotated[
+        str,
+        typer.Option(envvar="SUNSHINE_SWITCHBOARD_INTEGRATION", help="The bot's switchboard integration on the tape."),
+    ] = "",
+    fault: Annotated[str, typer.Option(help=f"What goes wrong, separated by commas: {', '.join(FAULTS)}.")] = "",
+    seed: Annotated[int, typer.Option(help="What the faults are drawn from.")] = 0,
+    until_quiet: Annotated[
+        bool, typer.Option("--until-quiet", help="Play on until the bot has nothing left to do anywhere.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page that shows each conversation.")] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="The --json of an earlier run: show what the bot does differently.")
+    ] = None,
+    processes: Annotated[int, typer.Option(help="How many to use.", min=1)] = 2,
+    against: Annotated[str, typer.Option(help="Post the tapes to a running service instead: its base URL.")] = "",
+    webhook_secret: Annotated[
+        str, typer.Option(envvar="SUNSHINE_WEBHOOK_SECRET", help="The webhook's secret, for --against.")
+    ] = "",
+    speed: Annotated[float, typer.Option(help="For --against: 2 is twice as fast; 0 waits for nothing.", min=0)] = 1.0,
+    yes_really: Annotated[
+        bool, typer.Option("--yes-really", help="For --against: post to another machine than this one.")
+    ] = False,
+) -> None:
+    """Play tapes. Exit 0: all closed; 1: something stays open or the guarantee breaks; 2: they can't be used."""
+    try:
+        paths = find_tapes(tapes)
+        if against:
+            _post(paths, against, webhook_secret.split(",")[0].strip(), speed, yes_really=yes_really)
+            return
+        setup = _setup(flows, opening, closing, me, fault, seed)
+        setup = replace(setup, until_quiet=until_quiet, detail=as_json or html is not None or baseline is not None)
+        old = read_baseline(baseline) if baseline else None
+        modes = {Modes.TAPE: (), Modes.BOTH: ("release", "pass")}.get(mode, (mode.value,))
+        results = _with_progress(paths, setup, modes, processes)
+        if html:
+            html.write_text(report(results), encoding="utf-8")
+    except (TapeError, UnknownFlow, BaselineError, live.AgainstError) as error:
+        refuse([str(error)])
+    except SettingsProblem as error:
+        refuse(error.problems)
+    except OSError as error:
+        refuse([f"{error.filename}: it can't be written: {error.strerror}"])
+    shown = to_json(results)
+    if as_json:
+        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    else:
+        _show(results, Console(highlight=False))
+    if old is not None:
+        lines = differences(old, shown)
+        typer.echo("\n".join(lines) if lines else "The bot does the same as in the baseline.", err=as_json)
+    if not all(result.closed for result in results):
+        raise typer.Exit(1)
+
+
+def _setup(flows: str, opening: str | None, closing: str | None, me: str, fault: str, seed: int) -> Setup:
+    settings = _settings()
+    faults = tuple(name.strip() for name in fault.split(",") if name.strip())
+    if unknown := [name for name in faults if name not in FAULTS]:
+        raise SettingsProblem([f"--fault: there is no fault {unknown[0]!r}; known faults: {', '.join(FAULTS)}"])
+    modules = tuple(name.strip() for name in flows.split(",") if name.strip()) or tuple(settings.flows)
+    known = load_flows(modules)
+    first = settings.opening_flow if opening is None else opening
+    if flows and opening is None and first not in known and len(known) == 1:
+        first = next(iter(known))
+    last = settings.closing_flow if closing is None else closing
+    load_catalogue(modules, first, last)  # raises where a name is not known
+    policy = replace(settings.policy, me=BOT, integration_key=True, app_key=True)
+    return Setup(modules, first, last, policy, settings.pass_to, me, faults, seed)
+
+
+def _settings() -> Settings:
+    """The settings that matter here: flows and durations. A tape needs no account, and so no keys."""
+    unused: dict[str, Any] = {
+        "sunshine_base_url": "http://127.0.0.1",
+        "sunshine_app_id": "tape",
+        "sunshine_key_id": "int_tape",
+        "sunshine_key_secret": "tape",
+        "sunshine_app_key_id": "app_tape",
+        "sunshine_app_key_secret": "tape",
+        "sunshine_switchboard_integration": BOT,
+        "sunshine_webhook_secret": "tape",
+        "control_mode": "release",
+    }
+    return load_settings(**unused)
+
+
+def _with_progress(paths: list[Path], setup: Setup, modes: tuple[str, ...], processes: int) -> list[Result]:
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("events", total=None)
+        return replay(
+            paths,
+            setup,
+            modes,
+            processes=processes,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+
+
+def _post(paths: list[Path], url: str, secret: str, speed: float, *, yes_really: bool) -> None:
+    posted = asyncio.run(live.post_tapes(paths, url, secret, speed, yes_really=yes_really))
+    typer.echo(f"{posted.deliveries} deliveries posted to {url}; answers: {posted.in_words}")
+    if posted.refused:
+        raise typer.Exit(1)
+
+
+def _show(results: list[Result], console: Console) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("", "tape", "mode", "conversations", "ended", "open", "events", "diverged"):
+        table.add_column(heading, justify="left" if heading in ("", "tape", "mode") else "right")
+    for result in results:
+        ended = [lane for lane in result.lanes if lane.ended_at is not None]
+        table.add_row(
+            "[green]closed[/green]" if result.closed else "[red]OPEN[/red]",
+            escape(result.tape),
+            result.mode,
+            str(len(result.lanes)),
+            str(len(ended)),
+            str(sum(not lane.ok for lane in result.lanes)),
+            str(result.events),
+            str(len(result.diverged)),
+        )
+    console.print(table)
+    _show_lines(console, "diverged", [f"{r.tape}: {key}: {one.what}" for r in results for key, one in r.diverged])
+    aside = [f"{r.tape}: {key}" for r in results for key in r.set_aside]
+    _show_lines(console, "set aside, since it can't be understood", aside)
+    wrong = [f"{r.tape} ({r.mode}): {lane.why_not}" for r in results for lane in r.lanes if not lane.ok]
+    wrong += [f"{r.tape} ({r.mode}): {problem}" for r in results for problem in r.problems]
+    _show_lines(console, "[red]not as it should be[/red]", wrong)
+
+
+def _show_lines(console: Console, title: str, lines: list[str]) -> None:
+    for line in lines[:ROWS]:
+        console.print(f"{title}: {escape(line)}", soft_wrap=True)
+    if len(lines) > ROWS:
+        console.print(f"{title}: {len(lines) - ROWS} more; --json has them all")

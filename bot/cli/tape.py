@@ -1,0 +1,109 @@
+"""`tape record`, `tape export`, `tape scrub`: make tapes: live, from the inbox, and without personal data."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from bot.cli.problems import refuse, refuse_database
+from bot.replay.export import deliveries_of
+from bot.replay.listener import listen
+from bot.replay.scrub import Scrubber
+from bot.replay.tape import TapeError, read_tape, write_tape
+from bot.store import StoreError
+from bot.store.sqlite_export import Selection, State, stored_events
+from bot.store.url import sqlite_path
+from webhooks.fields import moment
+
+app = typer.Typer(help="Make tapes: recordings of webhook deliveries.", no_args_is_help=True)
+
+
+class Status(StrEnum):
+    """What became of an event."""
+
+    PENDING = "pending"
+    HANDLED = "handled"
+    SET_ASIDE = "set_aside"
+
+
+@app.command("record")
+def record(
+    tape: Annotated[Path, typer.Argument(help="The tape; deliveries are added to its end.")],
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Where to listen.", min=0, max=65535)] = 8081,
+    forward: Annotated[str, typer.Option(help="Pass deliveries on to this URL, and record what it takes.")] = "",
+    webhook_secret: Annotated[
+        str, typer.Option(envvar="SUNSHINE_WEBHOOK_SECRET", help="Take only deliveries with this X-API-Key.")
+    ] = "",
+) -> None:
+    """Listen for deliveries and record them. Without --forward, each is answered 200. Ends with Ctrl-C."""
+    secrets = [secret.strip() for secret in webhook_secret.split(",") if secret.strip()]
+
+    async def run() -> None:
+        async with listen(tape, host, port, forward=forward, secrets=secrets) as found:
+            typer.echo(f"recording what is posted to http://{host}:{found} on {tape}", err=True)
+            await asyncio.Event().wait()
+
+    try:
+        with suppress(KeyboardInterrupt):
+            asyncio.run(run())
+    except TapeError as error:
+        refuse([str(error)])
+    except OSError as error:
+        refuse([f"--host, --port: can't listen on {host}:{port}: {error.strerror}"])
+
+
+@app.command("export")
+def export(
+    tape: Annotated[Path, typer.Argument(help="The tape to write.")],
+    database_url: Annotated[str, typer.Option(envvar="DATABASE_URL")] = "sqlite:///switchboard-bot.db",
+    conversation: Annotated[list[str] | None, typer.Option(help="Only this conversation (may be repeated).")] = None,
+    since: Annotated[str, typer.Option(help="Only what came at or after this time (ISO, UTC).")] = "",
+    until: Annotated[str, typer.Option(help="Only what came before this time (ISO, UTC).")] = "",
+    state: Annotated[Status | None, typer.Option(help="Only events in this state.")] = None,
+) -> None:
+    """Write a tape from the inbox of a database, beside a running bot."""
+    wanted = next((name for name in get_args(State) if state and name == state.value), None)
+    selection = Selection(conversation or (), _time("--since", since), _time("--until", until), wanted)
+    try:
+        path = sqlite_path(database_url)
+        count = write_tape(tape, deliveries_of(stored_events(path, selection), os.environ.get("SUNSHINE_APP_ID", "")))
+    except (StoreError, ValueError) as error:
+        refuse_database(error)
+    except OSError as error:
+        refuse([f"{tape}: it can't be written: {error.strerror}"])
+    typer.echo(f"{count} deliveries on {tape}")
+
+
+@app.command("scrub")
+def scrub(
+    tape: Annotated[Path, typer.Argument(help="The tape to read.")],
+    to: Annotated[Path, typer.Argument(help="The tape to write.")],
+    secret: Annotated[str, typer.Option(help="Gives the same stand-ins on other tapes; drawn anew otherwise.")] = "",
+) -> None:
+    """Write a tape without personal data: the same happens at the same times, to nobody in particular."""
+    if to.exists() and to.samefile(tape):
+        refuse([f"{to}: it is the tape itself: name another file"])
+    try:
+        count = write_tape(to, Scrubber(secret.encode() or None).scrub(read_tape(tape)))
+    except TapeError as error:
+        refuse([str(error)])
+    except OSError as error:
+        refuse([f"{to}: it can't be written: {error.strerror}"])
+    typer.echo(f"{count} deliveries on {to}")
+
+
+def _time(option: str, value: str) -> datetime | None:
+    if not value:
+        return None
+    found = moment(value if len(value) > 10 else f"{value}T00:00:00")
+    if found is None:
+        refuse([f"{option}: {value!r} is no time like 2026-01-05T09:00:00"])
+    return found

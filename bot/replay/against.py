@@ -1,0 +1,102 @@
+"""Posts tapes to a running service, as the platform would: for staging. To this machine, unless told otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+
+from bot.replay.tape import read_tape
+from webhooks import wire
+from webhooks.security import API_KEY_HEADER
+
+PATH = "/webhooks/sunshine"
+_ANSWER_WITHIN = 20.0
+
+
+class AgainstError(ValueError):
+    """The tapes can't be posted there; the message says what to change."""
+
+
+@dataclass(slots=True)
+class Posted:
+    """How it went: how many deliveries there were, and how often each answer came ("no answer" where none did)."""
+
+    deliveries: int = 0
+    answers: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def refused(self) -> bool:
+        """Was any delivery not taken?"""
+        return any(not answer.startswith("2") for answer in self.answers)
+
+    @property
+    def in_words(self) -> str:
+        """Such as `200: 12, 503: 1`."""
+        return ", ".join(f"{answer}: {count}" for answer, count in sorted(self.answers.items())) or "none"
+
+
+async def post_tapes(paths: Sequence[Path], url: str, secret: str, speed: float, *, yes_really: bool) -> Posted:
+    """Post tapes, one after the other, each delivery at its time.
+
+    Args:
+        paths: of the tapes.
+        url: of the service; without a path, the usual one is meant.
+        secret: the webhook's.
+        speed: 2 is twice as fast as on the tape; 0 waits for nothing.
+        yes_really: may it be another machine than this one?
+
+    Raises:
+        AgainstError: it may not be posted there.
+        TapeError: a tape can't be used.
+    """
+    target = _target(url, secret, yes_really=yes_really)
+    posted = Posted()
+    async with httpx2.AsyncClient(trust_env=False, timeout=_ANSWER_WITHIN) as client:
+        for path in paths:
+            first, began = None, time.monotonic()
+            for delivery in read_tape(path):
+                first = first or delivery.at
+                due = began + (delivery.at - first).total_seconds() / speed if speed else began
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                posted.answers[await _post(client, target, secret, wire.write_json(delivery.body))] += 1
+                posted.deliveries += 1
+    return posted
+
+
+async def _post(client: httpx2.AsyncClient, target: str, secret: str, body: bytes) -> str:
+    headers = {API_KEY_HEADER: secret, "Content-Type": "application/json"}
+    try:
+        return str((await client.post(target, content=body, headers=headers)).status_code)
+    except httpx2.HTTPError:
+        return "no answer"
+
+
+def _target(url: str, secret: str, *, yes_really: bool) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise AgainstError(f"--against: {url!r} is no URL like http://127.0.0.1:8080")
+    if not secret:
+        raise AgainstError("--webhook-secret: give the secret that the service accepts")
+    if not (_is_here(parts.hostname) or yes_really):
+        raise AgainstError(
+            f"--against: {parts.hostname} is another machine, and what is posted there acts on real conversations: "
+            "add --yes-really if that is what you want"
+        )
+    return url if parts.path.strip("/") else url.rstrip("/") + PATH
+
+
+def _is_here(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,41 @@
+"""A tape from a database: its stored events, put into deliveries again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+from bot.replay.tape import TapedDelivery
+from bot.store.interface import StoredEvent
+from webhooks import wire
+
+
+def deliveries_of(events: Iterable[StoredEvent], app_id: str = "") -> Iterator[TapedDelivery]:
+    """The deliveries in which events came: those that came at the same moment were in the same one.
+
+    Args:
+        events: in the order in which they came. Of an event given to several conversations, the first copy counts.
+        app_id: goes into the envelope.
+    """
+    known: set[str] = set()
+    waiting: list[Any] = []
+    came: datetime | None = None
+    for event in events:
+        value = wire.read_json(event.body)
+        event_id = wire.event_id(value) if isinstance(value, dict) else event.id
+        if event_id in known:
+            continue
+        known.add(event_id)
+        if came is not None and event.received_at != came:
+            yield _delivery(came, waiting, app_id)
+            waiting = []
+        came = event.received_at
+        waiting.append(value)
+    if came is not None:
+        yield _delivery(came, waiting, app_id)
+
+
+def _delivery(came: datetime, events: list[Any], app_id: str) -> TapedDelivery:
+    app = {"app": {"id": app_id}} if app_id else {}
+    return TapedDelivery(came, {**app, "webhook": {"id": "export", "version": "v2"}, "events": events})

@@ -1,0 +1,73 @@
+"""`tape record`: takes deliveries, records them, and answers 200, or passes them on and records what is taken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx2
+from aiohttp import web
+
+from bot.replay.recording import Recorder
+from webhooks.intake import MAX_BYTES, InvalidDelivery, read_delivery
+from webhooks.security import API_KEY_HEADER, Secrets
+
+_ANSWER_WITHIN = 20.0
+_PASSED_ON = (API_KEY_HEADER, "Content-Type")
+
+
+@asynccontextmanager
+async def listen(
+    tape: Path, host: str, port: int, *, forward: str = "", secrets: Sequence[str] = ()
+) -> AsyncIterator[int]:
+    """Record what is posted, to whatever path; yields the port.
+
+    Args:
+        tape: deliveries are added to its end.
+        host: where to listen.
+        port: where to listen; 0: any free one.
+        forward: where to pass deliveries on to; its answer is the answer. Empty: nowhere.
+        secrets: the keys that are accepted; none: any. They are never recorded.
+
+    Raises:
+        TapeError: the tape can't be written.
+    """
+    async with AsyncExitStack() as stack:
+        recorder = Recorder(tape)
+        recorder.start()
+        stack.push_async_callback(asyncio.to_thread, recorder.stop)
+        client = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=_ANSWER_WITHIN))
+        accepted = Secrets(list(secrets)) if secrets else None
+
+        async def receive(request: web.Request) -> web.Response:
+            came, body = datetime.now(UTC), await request.read()
+            if accepted and not accepted.accepts(request.headers.get(API_KEY_HEADER)):
+                return web.Response(status=401, text="wrong or missing key")
+            try:
+                read_delivery(body, came)
+            except InvalidDelivery as error:
+                return web.Response(status=400, text=str(error))
+            answer = await _pass_on(client, forward, request, body) if forward else web.Response(text="recorded")
+            if 200 <= answer.status < 300:
+                recorder.take(came, body)
+            return answer
+
+        server = web.Application(client_max_size=MAX_BYTES)
+        server.router.add_post("/{path:.*}", receive)
+        runner = web.AppRunner(server, access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, host, port).start()
+        yield int(runner.addresses[0][1])
+
+
+async def _pass_on(client: httpx2.AsyncClient, url: str, request: web.Request, body: bytes) -> web.Response:
+    headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+    try:
+        answer = await client.post(url, content=body, headers=headers)
+    except httpx2.HTTPError as error:
+        return web.Response(status=502, text=f"not passed on: {type(error).__name__}")
+    return web.Response(status=answer.status_code, body=answer.content)
