@@ -78,12 +78,20 @@ def read_tape(path: Path) -> Iterator[TapedDelivery]:
 
 
 def write_tape(path: Path, deliveries: Iterable[TapedDelivery]) -> int:
-    """Write a tape (compressed where the name ends in `.gz`), and return how many deliveries it has."""
+    """Write a tape (compressed where the name ends in `.gz`), and return how many deliveries it has.
+
+    It is there once it is whole: what `deliveries` raises leaves nothing behind, and a tape that was there untouched.
+    """
     count = 0
-    with gzip.open(path, "wb") if path.suffix == ".gz" else path.open("wb") as file:
-        for delivery in deliveries:
-            file.write(tape_line(delivery))
-            count += 1
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with gzip.open(part, "wb") if path.suffix == ".gz" else part.open("wb") as file:
+            for delivery in deliveries:
+                file.write(tape_line(delivery))
+                count += 1
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return count
 
 
