@@ -236,6 +236,8 @@ def _content(content: str | Content, choices: Sequence[str | Choice], buttons: S
 
 def _metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata as it can be stored and sent. Raises `FlowMisuse`."""
+    if not metadata:
+        return {}
     try:
         made: dict[str, Any] = defused(metadata)
         size = len(json.dumps(made))

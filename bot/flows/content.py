@@ -16,6 +16,8 @@ from bot.flows.defuse import TEXT_LIMIT, defused, pieces
 
 Json = dict[str, Any]
 
+_BARE = {"type", "text"}  # a text alone is never too large
+
 ACTIONS_LIMIT = 10
 CARD_ACTIONS_LIMIT = 3
 CARDS_LIMIT = 10
@@ -184,9 +186,14 @@ def messages(content: Content) -> list[Json]:
     """
     made = [defused(one) for one in _rendered(content)]
     for one in made:
-        if len(json.dumps(one, ensure_ascii=False).encode("utf-8", "replace")) > REQUEST_LIMIT:
+        if one.keys() != _BARE and _size(one) > REQUEST_LIMIT:
             raise FlowMisuse(f"the message is too large: at most {REQUEST_LIMIT} bytes")
     return made
+
+
+def _size(message: Json) -> int:
+    """Bytes of it in a request."""
+    return len(json.dumps(message, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def offered(content: Json) -> list[Choice]:

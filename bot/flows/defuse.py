@@ -21,15 +21,13 @@ def defused(value: Any) -> Any:
 
     A zero-width space after the `%` that would begin a shorthand: invisible to people, and no shorthand any more.
     """
-    match value:
-        case str():
-            return _SHORTHAND.sub("%" + _ZERO_WIDTH_SPACE, value)
-        case Mapping():
-            return {key: defused(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [defused(inner) for inner in value]
-        case _:
-            return value
+    if isinstance(value, str):
+        return _SHORTHAND.sub("%" + _ZERO_WIDTH_SPACE, value) if "%" in value else value
+    if isinstance(value, dict | Mapping):
+        return {key: defused(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [defused(inner) for inner in value]
+    return value
 
 
 def pieces(text: str, limit: int = TEXT_LIMIT) -> Iterator[str]:
