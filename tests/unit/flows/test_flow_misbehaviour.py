@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -97,6 +98,11 @@ async def _hangs_and_swallows(_: Chat) -> None:
             await asyncio.sleep(LONG)
 
 
+async def _blocks_the_loop_for_a_second(_: Chat) -> None:
+    time.sleep(1)  # noqa: ASYNC251 - what the test is about
+    await _never()
+
+
 async def _waits_for_its_own_task(chat: Chat) -> None:
     await asyncio.create_task(chat.call(_never))
 
@@ -130,6 +136,7 @@ FLOWS: list[tuple[Any, float]] = [
     (_asks_and_swallows, 11 * IDLE + 5),
     (_calls_and_swallows, IDLE + 5),
     (_hangs_and_swallows, IDLE + 5),
+    (_blocks_the_loop_for_a_second, IDLE + 5),
     (_waits_for_its_own_task, IDLE + 5),
     (_speaks_when_it_is_stopped, IDLE + 5),
 ]
@@ -164,7 +171,9 @@ def test_a_conversation_that_ends_meanwhile_closes(flow: FlowFunction, mode: str
     play(script, flow, flow, mode=mode, policy=IMPATIENT)
 
 
-@pytest.mark.parametrize("flow", [flow for flow, _ in FLOWS if flow is not _hangs_and_swallows])
+@pytest.mark.parametrize(
+    "flow", [flow for flow, _ in FLOWS if flow not in (_hangs_and_swallows, _blocks_the_loop_for_a_second)]
+)
 def test_other_conversations_are_not_held_up(flow: FlowFunction) -> None:
     """Twenty that misbehave, and one that is served at once."""
 

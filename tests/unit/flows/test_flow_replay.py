@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from flow_samples import LONG, MODES, FlowFunction, Play, play
 
-from bot import CallFailed, Chat, NoAnswer
+from bot import Button, CallFailed, Card, Carousel, Chat, Image, NoAnswer, SelectField, TextField
+from bot.flows.assistant import assistant
 from bot.flows.survey import survey
 from bot.flows.triage import triage
 from bot.replay.harness import Process
@@ -110,17 +111,68 @@ async def _asks_for_hours(played: Play) -> None:
     await played.visitor.waits_for("Goodbye", LONG)
 
 
+def _unlock() -> None:
+    """Clean-up of the next flow."""
+
+
+async def _rich(chat: Chat) -> None:
+    await chat.on_end(_unlock)
+    tea = await chat.ask(Carousel([Card("Tea", [Button("Buy tea", "tea")])]))
+    await chat.say(Image("https://example.com/tea.png", tea.text))
+    order = await chat.form(TextField("city", "City"), SelectField("size", "Size", ["Small", "Large"]))
+    await chat.say(f"{order.fields['size']} to {order.fields['city']}", buttons=[Button("Again")])
+    kind = await chat.ask("Good?", choices=["Yes", "No"])
+    await chat.say(f"{kind.choice and kind.choice.text}, {len(await chat.history()) > 3}")
+
+
+async def _buys(played: Play) -> None:
+    visitor = played.visitor
+    await visitor.says("hi")
+    await visitor.waits_for(lambda message: message.content["type"] == "carousel", LONG)
+    await visitor.taps("Buy tea")
+    await visitor.waits_for(lambda message: message.content["type"] == "form", LONG)
+    await visitor.fills_in({"city": "Springfield", "size": "Large"})
+    await visitor.waits_for("Good?", LONG)
+    await visitor.says("yes")
+    await visitor.waits_for("Yes, True", LONG)
+
+
+async def _chats(played: Play) -> None:
+    await played.visitor.says("hello")
+    await played.visitor.waits_for("opening hours", LONG)
+    await played.visitor.says("When do you open?")
+    await played.visitor.waits_for("9 to 17", LONG)
+    await played.visitor.says("I want a refund from a person")
+    await played.visitor.waits_for("getting a person", LONG)
+
+
+async def _is_asked(played: Play) -> None:
+    await played.visitor.says("hi")
+    await played.visitor.waits_for("How did we do?", LONG)
+    await played.visitor.taps("Good")
+    await played.visitor.waits_for("Thank you!", LONG)
+
+
 PLOTS = (
     Plot("order", _order, _orders),
     Plot("patient", _patient, _is_silent),
     Plot("failing", _failing, _looks_on),
     Plot("talkative", _talkative, _listens),
     Plot("triage", triage.function, _asks_for_hours),  # type: ignore[arg-type]
+    Plot("survey", survey.function, _is_asked),  # type: ignore[arg-type]
+    Plot("assistant", assistant.function, _chats),  # type: ignore[arg-type]
+    Plot("rich", _rich, _buys),
 )
 
 
-def _played(plot: Plot, mode: str, dies: Callable[[str, int], bool]) -> tuple[list[str], int]:
-    """The transcript of a plot in which each process dies where `dies(point, number of the save)` says so."""
+def _played(
+    plot: Plot, mode: str, dies: Callable[[str, int], bool], *, until_served: bool = False
+) -> tuple[list[str], int]:
+    """The transcript of a plot in which each process dies where `dies(point, number of the save)` says so.
+
+    `until_served`: and none once the user has heard all. A process that dies at its first save can't release: an
+    action that may have been carried out is never just repeated, and finding out takes two saves.
+    """
     saves = 0
 
     async def script(played: Play) -> None:
@@ -139,6 +191,8 @@ def _played(plot: Plot, mode: str, dies: Callable[[str, int], bool]) -> tuple[li
 
         played.stage.interference.store, played.stage.interference.stored = before, after
         await plot.visit(played)
+        if until_served:
+            played.stage.interference.store = played.stage.interference.stored = None
         await played.given_up()
         transcripts.append(played.transcript)
 
@@ -175,3 +229,39 @@ def test_many_deaths_change_nothing(plot: Plot, every: int) -> None:
     expected, _ = _undisturbed(plot, "release")
     transcript, _ = _played(plot, "release", lambda at, save: at == "after" and save % every == 0 and save < SAVES)
     assert transcript == expected
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.name)
+def test_a_death_between_every_two_steps_changes_nothing(plot: Plot, mode: str) -> None:
+    """Every process dies at its first save, and so takes one step at most."""
+    expected, _ = _undisturbed(plot, mode)
+    transcript, deaths = _played(plot, mode, lambda at, _: at == "after", until_served=True)
+    assert transcript == expected
+    assert deaths >= sum(line.startswith("bot: ") for line in expected)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.name)
+def test_another_worker_at_every_turn_changes_nothing(plot: Plot, mode: str) -> None:
+    """Two workers share a conversation: whoever had the last turn lets the other one go first."""
+    turns: list[str] = []
+    transcripts: list[list[str]] = []
+
+    async def script(played: Play) -> None:
+        async def take_turns(process: Process, operation: str) -> None:
+            if operation == "save" and turns[-1:] != [process.name]:
+                turns.append(process.name)
+            if operation == "claim" and turns[-1:] == [process.name]:
+                await asyncio.sleep(0.01)
+
+        await played.stage.start_process()
+        played.stage.interference.store = take_turns
+        await plot.visit(played)
+        await played.given_up()
+        transcripts.append(played.transcript)
+
+    play(script, plot.flow, survey.function, mode=mode)  # type: ignore[arg-type]
+    assert transcripts == [_undisturbed(plot, mode)[0]]
+    asked = sum(line.startswith("user: ") for line in transcripts[0])
+    assert len(turns) >= asked
