@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import random
@@ -90,9 +91,12 @@ def play(taken: Taken, plan: Plan, progress: Callable[[int], None] | None = None
     random.seed(plan.seed)  # the pauses between tries of a read are spread by chance
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)  # what goes wrong here is shown in the result
+    collect = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 50)  # history is kept to the end: looking through it for garbage costs a quarter
     try:
         run_virtual(lambda loop: _Player(loop, taken, plan, played, progress).play())
     finally:
+        gc.set_threshold(*collect)
         logging.disable(level)
         random.setstate(luck)
     return played

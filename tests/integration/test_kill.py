@@ -40,7 +40,7 @@ KILLS = int(os.environ.get("KILLS", "8"))
 SEED = int(os.environ.get("SEED", "1"))
 MODES = ("release", "pass")
 ALL_ATTEMPTS = 900.0  # seconds from the platform's first try of a delivery to its last
-A_KILL = 3.0  # seconds from one start to the next, on a slow machine
+A_KILL = 5.0  # seconds from one start to the next, on a slow machine
 NEVER_LOGGED = {"session_failed", "worker_failed", "task_failed", "event_set_aside"}
 
 _log = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ async def test_kill_9_at_random_moments(mode: str, tmp_path: Path) -> None:
     battle = Battle(mode, tmp_path, rng, kills)
     record = await battle.fought()
     _log.info("%s: %s", mode, battle.figures)
+    assert battle.figures["deliveries given up"] == 0, "the machine is too slow: the outage outlasted all attempts"
     assert violations(record) == []
     ended = {entry.conversation_id for entry in record.history if entry.kind is Kind.ENDED}
     assert len(ended) >= kills, "there was hardly any load"
@@ -130,6 +131,7 @@ class Battle:
             "conversations": len(self._record.holders),
             "events": len(self._record.inbox),
             "deliveries tried": len(sandbox.sender.attempts),
+            "deliveries given up": sum(tried.final and not tried.delivered for tried in sandbox.sender.attempts),
             "calls": len(self._record.calls),
             "calls cut off": sum(call.unclear for call in self._record.calls),
         }

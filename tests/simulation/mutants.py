@@ -197,8 +197,8 @@ MUTANTS = (
     Mutant(
         "deliver the newest effect first",
         "bot/engine/session.py",
-        "        first = next(ahead, None) or next(iter(self._outbox), None)\n",
-        "        first = next(ahead, None) or next(reversed(self._outbox), None)\n",
+        "        first = next(ahead, None) or next(others, None)\n",
+        "        first = next(ahead, None) or next(reversed(list(others)), None)\n",
     ),
     Mutant(
         "take a refusal after the end for proof",
