@@ -1,6 +1,7 @@
 """The package's own pytest plugin, and a small world for the sandbox's tests: an account, a clock, and callers.
 
-There is one conftest for all tests: the type checker takes no second module of that name.
+There is one conftest for all tests: the type checker takes no second module of that name. What the browser tests share
+is in `browser/browsing.py`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from bot.sandbox import (
 from bot.testing import plugin
 
 Event = dict[str, Any]
+
+pytest_plugins = ["browsing"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
