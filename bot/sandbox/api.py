@@ -19,6 +19,7 @@ from bot.sandbox.switchboard import Switchboard
 
 MAX_BODY = 100_000
 _CONVERSATION = "/conversations/{conversation}"
+_KEYS = "/integrations/{integration}/keys"
 _WEBHOOKS = "/integrations/{integration}/webhooks"
 _LINKS = "/switchboards/{switchboard}/switchboardIntegrations"
 
@@ -71,6 +72,7 @@ class _Call:
     """A request that has been understood: who wants what of which thing."""
 
     switchboard: Switchboard
+    keys: Keys
     caller: Caller
     ids: Mapping[str, str]
     query: Mapping[str, str]
@@ -93,6 +95,12 @@ class _Call:
         if not isinstance(target, str) or not target:
             raise bad_request("switchboardIntegration is required.")
         return self.conversation, self.caller, target, self.now, self.body.get("metadata")
+
+    @property
+    def integration(self) -> Json:
+        """The integration that is named, or 404."""
+        found: Json = self.switchboard.get_integration(self.ids["integration"])["integration"]
+        return found
 
     @property
     def webhook(self) -> tuple[str, str]:
@@ -149,7 +157,7 @@ class Api:
             raise not_found("app")
         if route.app_only and caller.scope != "app":
             raise forbidden("This needs a key of the app.")
-        call = _Call(self._switchboard, caller, ids, dict(parse_qsl(request.query)), _parse(request), now)
+        call = _Call(self._switchboard, self._keys, caller, ids, dict(parse_qsl(request.query)), _parse(request), now)
         return ApiReply.of(route.status, route.run(call) or {}, now)
 
 
@@ -250,6 +258,22 @@ _ROUTES: tuple[_Route, ...] = (
         "PATCH",
         "/integrations/{integration}",
         lambda c: c.switchboard.update_integration(c.ids["integration"], c.body),
+        app_only=True,
+    ),
+    _Route(
+        "DeleteIntegration",
+        "DELETE",
+        "/integrations/{integration}",
+        lambda c: c.switchboard.delete_integration(c.ids["integration"]),
+        app_only=True,
+    ),
+    _Route("ListCustomIntegrationKeys", "GET", _KEYS, lambda c: c.keys.list_keys(c.integration), app_only=True),
+    _Route(
+        "CreateCustomIntegrationKey",
+        "POST",
+        _KEYS,
+        lambda c: c.keys.create_key(c.integration, c.body),
+        201,
         app_only=True,
     ),
     _Route("ListWebhooks", "GET", _WEBHOOKS, lambda c: c.switchboard.list_webhooks(c.ids["integration"], c.caller)),

@@ -65,6 +65,16 @@ class Configuration(Account):
         self.integrations[integration_id] = integration
         return self.get_integration(integration_id)
 
+    def delete_integration(self, integration_id: str) -> None:
+        """`DELETE …/integrations/{id}`, with its webhooks. One that the switchboard links has to be unlinked first."""
+        if self._integration(integration_id).type == WEB:
+            raise bad_request("A web widget can be deleted only in Admin Center.")
+        if any(member.integration_id == integration_id for member in self.members.values()):
+            raise bad_request("A switchboard integration is linked to it.")
+        for webhook in [w for w in self.webhooks.values() if w.integration_id == integration_id]:
+            del self.webhooks[webhook.id]
+        del self.integrations[integration_id]
+
     def list_webhooks(self, integration_id: str, caller: Caller) -> Json:
         """`GET …/webhooks`: target, triggers and secret of the integration's webhooks."""
         owner = self._owner(integration_id, caller)

@@ -12,8 +12,8 @@ from datetime import datetime
 import jwt
 from jwt.types import Options
 
-from bot.sandbox.errors import ApiError
-from bot.sandbox.records import Caller, IdSource
+from bot.sandbox.errors import ApiError, bad_request
+from bot.sandbox.records import CUSTOM, Caller, IdSource, Json
 
 _BY_OUR_CLOCK: Options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False}
 
@@ -24,6 +24,7 @@ class Key:
 
     caller: Caller
     secret: str
+    display_name: str = ""
 
     @property
     def id(self) -> str:
@@ -32,19 +33,43 @@ class Key:
 
 
 class Keys:
-    """The keys of an app."""
+    """The keys of an app.
+
+    Attributes:
+        secrets_listed: does a list of keys show their secrets? (The published description has it in its example, and
+            elsewhere calls a secret a thing that is shown once: platform.md leaves it open.)
+    """
 
     def __init__(self, ids: IdSource) -> None:
+        self.secrets_listed = False
         self._ids = ids
         self._by_id: dict[str, Key] = {}
 
-    def for_integration(self, integration_id: str) -> Key:
+    def for_integration(self, integration_id: str, display_name: str = "") -> Key:
         """Make a key of an integration (scope `integration`)."""
-        return self._add(Caller(f"int_{self._ids()}", "integration", integration_id))
+        return self._add(Caller(f"int_{self._ids()}", "integration", integration_id), display_name)
 
     def for_app(self) -> Key:
         """Make a key of the app (scope `app`)."""
         return self._add(Caller(f"app_{self._ids()}", "app"))
+
+    def of_integration(self, integration_id: str) -> list[Key]:
+        """The keys of an integration, the oldest first."""
+        return [key for key in self._by_id.values() if key.caller.integration_id == integration_id]
+
+    def create_key(self, integration: Json, body: Json) -> Json:
+        """`POST …/integrations/{id}/keys`: the one answer that surely shows the secret."""
+        _custom_only(integration)
+        name = body.get("displayName")
+        if not isinstance(name, str) or not name:
+            raise bad_request("displayName is required.")
+        return {"key": _key_json(self.for_integration(integration["id"], name), secret=True)}
+
+    def list_keys(self, integration: Json) -> Json:
+        """`GET …/integrations/{id}/keys`."""
+        _custom_only(integration)
+        keys = self.of_integration(integration["id"])
+        return {"keys": [_key_json(key, secret=self.secrets_listed) for key in keys]}
 
     def revoke(self, key_id: str) -> None:
         """The key is no good any more."""
@@ -90,10 +115,20 @@ class Keys:
             raise _unauthorized("The token has expired.")
         return key.caller
 
-    def _add(self, caller: Caller) -> Key:
-        key = Key(caller, secret=f"secret-of-{caller.key_id}-{self._ids()}")
+    def _add(self, caller: Caller, display_name: str = "") -> Key:
+        key = Key(caller, f"secret-of-{caller.key_id}-{self._ids()}", display_name)
         self._by_id[key.id] = key
         return key
+
+
+def _custom_only(integration: Json) -> None:
+    if integration["type"] != CUSTOM:
+        raise bad_request("API keys are for custom integrations.")
+
+
+def _key_json(key: Key, *, secret: bool) -> Json:
+    shown: Json = {"id": key.id, "displayName": key.display_name}
+    return {**shown, "secret": key.secret} if secret else shown
 
 
 def _unauthorized(title: str) -> ApiError:

@@ -69,6 +69,10 @@ class ConfigurationCalls:
         key = await self._change(action, "POST", "integrations", integration_id, "keys", body=body, gives="key")
         return Credentials(text(action, key, "id"), text(action, key, "secret"))
 
+    async def list_integration_keys(self, integration_id: str) -> tuple[Resource, ...]:
+        """The keys of a custom integration: `id`, `displayName`, and perhaps `secret`."""
+        return await self._list("list_integration_keys", "integrations", integration_id, "keys")
+
     async def list_webhooks(self, integration_id: str) -> tuple[Resource, ...]:
         """The webhooks of an integration, each with `target`, `triggers` and `secret`."""
         return await self._list("list_webhooks", "integrations", integration_id, "webhooks")

@@ -255,3 +255,14 @@ class TestIntegrations:
         assert conversation.pending is None
         with pytest.raises(KeyError):
             world.board.member(WORKSPACE)
+
+    def test_deleted(self, world: Any) -> None:
+        """A custom integration goes with its webhook; a linked one and a web widget can't be deleted."""
+        made = world.board.create_integration({"type": "custom", "webhooks": [{"target": "x", "triggers": []}]})
+        world.board.delete_integration(made["integration"]["id"])
+        assert made["integration"]["id"] not in world.board.integrations
+        assert world.board.webhooks == {}
+
+        for kept in (world.bot.integration_id, world.board.channel_id):
+            with pytest.raises(ApiError, match="400"):
+                world.board.delete_integration(kept)

@@ -128,6 +128,7 @@ CASES = {
         [{"integration": {**CUSTOM, "id": INTEGRATION, "webhooks": [WEBHOOK]}}],
     ),
     "create_integration_key": Case(lambda c: c.create_integration_key(INTEGRATION, "bot"), 201, [KEY]),
+    "list_integration_keys": Case(lambda c: c.list_integration_keys(INTEGRATION), 200, [{"keys": [KEY["key"]]}]),
     "list_webhooks": Case(lambda c: c.list_webhooks(INTEGRATION), 200, [{"webhooks": [WEBHOOK]}]),
     "create_webhook": Case(
         lambda c: c.create_webhook(INTEGRATION, {**HOOK, "includeFullUser": True}), 201, [{"webhook": WEBHOOK}]
