@@ -15,6 +15,7 @@ from functools import partial
 from bot.control.commands import CloseDuty, Command, DropUnsent, Forget, Pass, Read, Release, Report
 from bot.control.draft import effect_id
 from bot.control.facts import Answer, Answered, Fact, FlowFailed, TimePassed
+from bot.control.history import moments
 from bot.control.reading import facts_of
 from bot.control.rules import step
 from bot.control.state import RunStatus
@@ -134,6 +135,7 @@ class Session:
                 add=self._change.add[:],
                 finish=self._change.finish[:],
                 closed_duties=self._change.closed_duties[:],
+                history=self._change.history[:],
             )
             self._events[stored.id] = stored
             try:
@@ -164,9 +166,11 @@ class Session:
             self._step(Answered(pending.effect_id, Answer.UNCLEAR, detail="the effect is not in the outbox"))
 
     def _step(self, fact: Fact) -> None:
-        before = self._state.run
-        self._state, commands = step(self._state, fact, self._context.clock.now(), self._context.policy)
+        known, now = self._state, self._context.clock.now()
+        before = known.run
+        self._state, commands = step(known, fact, now, self._context.policy)
         self._dirty = True
+        self._change.history += moments(known, self._state, commands, now)
         for command in commands:
             self._obey(command)
         run = self._state.run

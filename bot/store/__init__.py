@@ -6,6 +6,7 @@ from bot.store.interface import (
     Change,
     CleanUp,
     Counts,
+    Database,
     Effect,
     JournalEntry,
     Lease,
@@ -29,6 +30,7 @@ __all__ = [
     "Change",
     "CleanUp",
     "Counts",
+    "Database",
     "Effect",
     "JournalEntry",
     "Lease",
@@ -49,7 +51,7 @@ __all__ = [
 ]
 
 
-def open_store(database_url: str) -> Store:
+def open_store(database_url: str) -> Database:
     """The store that a `DATABASE_URL` names, not started yet.
 
     Args:

@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from bot.control.commands import Pass, Read, Release
+from bot.control.history import Moment
 from bot.control.state import Conversation, Duty, Proof
+from bot.store.operators import OperatorStore
 from webhooks.inbox import NewEvent
 
 
@@ -103,13 +105,14 @@ class OutboxItem:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event of the inbox. `body` is the event as posted (JSON)."""
+    """An event of the inbox. `body` is the event as posted (JSON), or what an operator asks (`by_operator`)."""
 
     id: str
     conversation_id: str | None
     type: str
     body: bytes
     received_at: datetime
+    by_operator: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +169,10 @@ class Change:
         finish: effect ids that are over, each with how it went ("accepted", "said", "refused: …", "dropped").
         journal: new entries of the current run. Entries of other runs are deleted by `save` where the run has changed.
         closed_duties: duties that are over, with their proof. `state.duty` itself is recorded by `save`.
+        history: what has changed for good, in order.
         users: ids of users seen in the conversation (needed to erase a person).
-        forget: erase everything that is stored about the conversation (events, effects, journal, duties, state).
+        forget: erase everything that is stored about the conversation (events, effects, journal, duties, history,
+            state).
         release: give the lease back. The lease is over with it: nothing can be saved or renewed under it any more.
     """
 
@@ -179,6 +184,7 @@ class Change:
     finish: list[tuple[str, str]] = field(default_factory=list)
     journal: list[JournalEntry] = field(default_factory=list)
     closed_duties: list[tuple[Duty, Proof]] = field(default_factory=list)
+    history: list[Moment] = field(default_factory=list)
     users: set[str] = field(default_factory=set)
     forget: bool = False
     release: bool = False
@@ -199,7 +205,7 @@ class Counts:
 
 
 class Store(Protocol):
-    """A database. Every method is one transaction; `Unavailable` means that it did not happen."""
+    """What edge and engine need of a database. Every method is one transaction; `Unavailable`: it did not happen."""
 
     async def start(self) -> None:
         """Open it. Raises `Unavailable` (`SchemaMismatch` if it is to be migrated first) if it can't be used."""
@@ -289,3 +295,7 @@ class Store(Protocol):
 
     async def ping(self) -> None:
         """Is the database reachable and its schema current? Raises `Unavailable` otherwise."""
+
+
+class Database(Store, OperatorStore, Protocol):
+    """A database, for all who use it."""

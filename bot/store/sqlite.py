@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 
 from bot.control.state import Conversation
-from bot.store import sqlite_claim, sqlite_inbox, sqlite_save, sqlite_watch
+from bot.store import sqlite_claim, sqlite_inbox, sqlite_operators, sqlite_save, sqlite_watch
 from bot.store.codec import StateRow, load_conversation
-from bot.store.interface import Change, Counts, Lease, SchemaMismatch, Store, StoredEvent, Unavailable, Work
+from bot.store.interface import Change, Counts, Database, Lease, SchemaMismatch, StoredEvent, Unavailable, Work
 from bot.store.migrations import empty_database, enable_wal
+from bot.store.operators import PAGE, TIMELINE, Access, Listing, Page, SetAside, Timeline
 from bot.store.schema import problem_with, sqlite_revision, sqlite_uri
 from bot.store.sqlite_errors import explain
 from bot.store.sqlite_presence import Presence
@@ -34,11 +35,14 @@ _STATE = "SELECT id, state, holder, ended_at, released_at, updated_at FROM conve
 
 _COUNTS = """
     SELECT
-        (SELECT count(*) FROM conversations WHERE holder = 'bot'),
+        (SELECT count(*) FROM conversations WHERE held_since IS NOT NULL),
         (SELECT count(*) FROM conversations WHERE duty_since IS NOT NULL),
         (SELECT count(*) FROM conversations WHERE duty_since IS NOT NULL AND duty_since < :overdue),
         (SELECT min(duty_since) FROM conversations WHERE duty_since IS NOT NULL),
-        (SELECT count(*) FROM conversations WHERE ended_at IS NOT NULL AND released_at IS NULL),
+        (
+            SELECT count(*) FROM conversations INDEXED BY conversations_open
+            WHERE ended_at IS NOT NULL AND released_at IS NULL
+        ),
         (SELECT count(*) FROM inbox WHERE status = 'set_aside'),
         (SELECT count(*) FROM inbox WHERE status = 'pending'),
         (SELECT count(*) FROM outbox WHERE status = 'open')
@@ -195,6 +199,37 @@ class SqliteStore:
 
         return await self._reader.run(read)
 
+    async def conversations(self, listing: Listing) -> Page:
+        """A page of conversations."""
+        overdue_before = to_micros(listing.now - OVERDUE_AFTER) - 1
+        return await self._reader.run(
+            lambda connection: sqlite_operators.conversations(connection, listing, overdue_before)
+        )
+
+    async def timeline(self, conversation_id: str, limit: int = TIMELINE) -> Timeline | None:
+        """All that is stored about a conversation, at most `limit` of each."""
+        return await self._reader.run(lambda connection: sqlite_operators.timeline(connection, conversation_id, limit))
+
+    async def set_aside_events(self, limit: int = PAGE, before: int | None = None) -> list[SetAside]:
+        """Events that were set aside, the newest first."""
+        return await self._reader.run(lambda connection: sqlite_operators.set_aside_events(connection, limit, before))
+
+    async def retry(self, event_id: str) -> NewEvent | None:
+        """Let an event that was set aside be taken up again."""
+        return await self._writer.run(lambda connection: sqlite_operators.retry(connection, event_id))
+
+    async def order(self, order: NewEvent) -> bool:
+        """Store what an operator asks of a conversation."""
+        return await self._writer.run(lambda connection: sqlite_operators.order(connection, order))
+
+    async def audit(self, access: Access) -> None:
+        """Add to the audit log. Durable on return."""
+        await self._writer.run(lambda connection: sqlite_operators.audit(connection, access))
+
+    async def audit_log(self, limit: int = PAGE, conversation_id: str | None = None) -> list[Access]:
+        """The newest entries of the audit log."""
+        return await self._reader.run(lambda connection: sqlite_operators.audit_log(connection, limit, conversation_id))
+
     async def ping(self) -> None:
         """Can it be read and written to, and is its schema current? Raises `Unavailable` otherwise."""
         await self._reader.run(_check_schema)
@@ -262,4 +297,4 @@ def _check_schema(connection: sqlite3.Connection) -> None:
         raise SchemaMismatch(problem)
 
 
-_conforms: type[Store] = SqliteStore  # for the type checker: every method is there, with its types
+_conforms: type[Database] = SqliteStore  # for the type checker: every method is there, with its types

@@ -49,7 +49,8 @@ def stored_events(path: Path, selection: Selection) -> Iterator[StoredEvent]:
 
 
 def _where(selection: Selection) -> tuple[str, list[Any]]:
-    clauses = ["length(body) > 0"]  # of what was given to several conversations, the copies have the body
+    # of what was given to several conversations, the copies have the body; what operators ask is no delivery
+    clauses = ["length(body) > 0", "by_operator = 0"]
     values: list[Any] = []
     if selection.conversations:
         clauses.append(f"conversation_id IN ({', '.join('?' * len(selection.conversations))})")

@@ -14,7 +14,7 @@ from bot.store.interface import StoredEvent
 from bot.store.times import from_micros, to_micros
 from webhooks.inbox import NewEvent
 
-EVENT = "id, conversation_id, type, body, received_at"
+EVENT = "id, conversation_id, type, body, received_at, by_operator"
 """The columns that `event_of` takes, in this order."""
 
 _ROWS_A_STATEMENT = 128  # 640 variables; SQLite may be built for as few as 999
@@ -76,8 +76,8 @@ def set_aside(connection: sqlite3.Connection, event_id: str, reason: str) -> Non
 
 def event_of(row: tuple[Any, ...]) -> StoredEvent:
     """The event in a row of `EVENT`."""
-    event_id, conversation_id, type_, body, received_at = row
-    return StoredEvent(event_id, conversation_id, type_, body, from_micros(received_at))
+    event_id, conversation_id, type_, body, received_at, by_operator = row
+    return StoredEvent(event_id, conversation_id, type_, body, from_micros(received_at), bool(by_operator))
 
 
 def ids_as_json(ids: Iterable[str]) -> str:
@@ -88,4 +88,5 @@ def ids_as_json(ids: Iterable[str]) -> str:
 @lru_cache(maxsize=_ROWS_A_STATEMENT)
 def _insert(rows: int) -> str:
     values = ", ".join(["(?, ?, ?, ?, ?)"] * rows)
-    return f"INSERT INTO inbox ({EVENT}) VALUES {values} ON CONFLICT (id) DO NOTHING"  # noqa: S608 - only constants
+    columns = "id, conversation_id, type, body, received_at"
+    return f"INSERT INTO inbox ({columns}) VALUES {values} ON CONFLICT (id) DO NOTHING"  # noqa: S608 - only constants

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from bot.control.history import MomentKind
 from bot.control.state import Conversation, Duty, Proof
 from bot.store.codec import dump_conversation, dump_data, dump_duty, dump_effect, unicode
 from bot.store.interface import Change, Lease, StoreError
 from bot.store.sqlite_claim import lost
 from bot.store.sqlite_inbox import ids_as_json
+from bot.store.sqlite_operators import note
 from bot.store.times import micros_or_none, to_micros
 
 _STORED = "SELECT epoch, run_id, duty_id FROM conversations WHERE id = ?"
@@ -20,7 +22,8 @@ _SAVE = """
     UPDATE conversations SET
         holder = :holder, ended_at = :ended_at, released_at = :released_at, gone = :gone, mismatch = :mismatch,
         duty_id = :duty_id, duty_since = :duty_since, run_id = :run_id, look_at = :look_at, due_at = :due_at,
-        updated_at = :now, state = :state, epoch = epoch + :release,
+        held_since = CASE WHEN :holder = 'bot' THEN coalesce(held_since, :now) END,
+        failed_at = coalesce(:failed_at, failed_at), updated_at = :now, state = :state, epoch = epoch + :release,
         lease_owner = CASE WHEN :release THEN NULL ELSE lease_owner END,
         lease_until = CASE WHEN :release THEN NULL ELSE lease_until END
     WHERE id = :id AND epoch = :epoch
@@ -88,6 +91,7 @@ _ERASE_REST = (
     "DELETE FROM outbox WHERE conversation_id = ?",
     "DELETE FROM journal WHERE conversation_id = ?",
     "DELETE FROM duties WHERE conversation_id = ?",
+    "DELETE FROM history WHERE conversation_id = ?",
     "DELETE FROM participants WHERE conversation_id = ?",
 )
 
@@ -119,10 +123,14 @@ def save(connection: sqlite3.Connection, lease: Lease, change: Change, now: date
     _write_outbox(connection, change, at)
     _write_journal(connection, change, run_id)
     _write_duties(connection, change, duty_id, at)
+    if change.history:
+        note(connection, change.state.id, change.history)
     connection.executemany(_SEEN, [(change.state.id, unicode(user)) for user in sorted(change.users)])
     (next_effect,) = connection.execute(_NEXT_OPEN, {"id": change.state.id}).fetchone()
     values = _columns(change.state, next_effect)
-    connection.execute(_SAVE, values | {"now": at, "epoch": lease.epoch, "release": int(change.release)})
+    failed = change.set_aside or any(moment.kind is MomentKind.FAILED for moment in change.history)
+    values |= {"now": at, "epoch": lease.epoch, "release": int(change.release), "failed_at": at if failed else None}
+    connection.execute(_SAVE, values)
 
 
 def remember_removal(connection: sqlite3.Connection, user_id: str, now: datetime) -> None:

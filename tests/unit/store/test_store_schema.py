@@ -245,3 +245,28 @@ def test_memory_needs_inline() -> None:
     """A database in memory has one connection, so it can't have a reader beside the writer."""
     with pytest.raises(ValueError, match="inline=True"):
         SqliteStore(":memory:")
+
+
+def test_held_before() -> None:
+    """What the bot held before the listings came is held since it was last written."""
+    from alembic import command
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import StaticPool
+
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as raw:
+        engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
+        with engine.connect() as connection:
+            config = configuration()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0001")
+            for holder in ("bot", "other"):
+                raw.execute(
+                    "INSERT INTO conversations (id, holder, gone, mismatch, look_at, due_at, epoch, created_at, "
+                    "updated_at, state) VALUES (?, ?, 0, 0, 9, 9, 1, 1, 7, '{}')",
+                    (holder, holder),
+                )
+            command.upgrade(config, "head")
+        assert raw.execute("SELECT id, held_since FROM conversations ORDER BY id").fetchall() == [
+            ("bot", 7),
+            ("other", None),
+        ]

@@ -1,0 +1,104 @@
+"""What people want to know later of how a conversation went: the moments at which something changed for good.
+
+Messages, events, effects and duties are on record by themselves. Not so who held control when, when a flow was at work,
+and when the end was told, proven or undone: `moments` finds these by comparing a state with the one before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from bot.control.commands import Command, Report
+from bot.control.state import Conversation, Ended, Run, Who
+
+FAILURES = frozenset({"flow_failed", "flow_timed_out"})
+"""Reports that make a conversation count as failed."""
+
+
+class MomentKind(StrEnum):
+    """What a moment is about."""
+
+    HOLDER = "holder"
+    FLOW_BEGAN = "flow began"
+    FLOW_OVER = "flow over"
+    ENDED = "ended"
+    REOPENED = "reopened"
+    PROVEN = "proven"
+    FAILED = "failed"
+    REPORT = "report"
+    BY_HAND = "by hand"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something changed.
+
+    Attributes:
+        at: by the bot's clock.
+        kind: what it is about.
+        text: for people. Nothing that the user said.
+        who: who is active from then on (`HOLDER` only).
+        since: the platform's time of it, where known.
+    """
+
+    at: datetime
+    kind: MomentKind
+    text: str
+    who: Who | None = None
+    since: datetime | None = None
+
+
+def moments(
+    before: Conversation, after: Conversation, commands: tuple[Command, ...], now: datetime
+) -> tuple[Moment, ...]:
+    """What a step has changed for good, in the order in which people read it."""
+    found: list[Moment] = []
+    if after.holder is not before.holder:
+        found += _holder(before, after, now)
+    if after.ended is not before.ended:
+        found += _end(before.ended, after.ended, now)
+    if after.run is not before.run:
+        found += _run(before.run, after.run, now)
+    for command in commands:
+        if isinstance(command, Report):
+            kind = MomentKind.FAILED if command.event in FAILURES else MomentKind.REPORT
+            words = command.event.replace("_", " ")
+            found.append(Moment(now, kind, f"{words}: {command.detail}" if command.detail else words))
+    return tuple(found)
+
+
+def _holder(before: Conversation, after: Conversation, now: datetime) -> list[Moment]:
+    old, new = before.holder, after.holder
+    if (old.who, old.integration) == (new.who, new.integration):
+        return []
+    name = new.integration.name or new.integration.id if new.integration else ""
+    active = {Who.BOT: f"the bot ({name}) is active", Who.OTHER: f"{name} is active"}
+    text = active.get(new.who, "nobody is active" if new.who is Who.NOBODY else "not known who is active")
+    return [Moment(now, MomentKind.HOLDER, f"{text}, by {new.how}" if new.how else text, new.who, new.since)]
+
+
+def _end(before: Ended | None, after: Ended | None, now: datetime) -> list[Moment]:
+    found: list[Moment] = []
+    if after is None:
+        return [Moment(now, MomentKind.REOPENED, "the user wrote again after the end")]
+    if before is None or before.at != after.at:
+        found.append(Moment(now, MomentKind.ENDED, "the user ended the conversation", since=after.at))
+    elif before.proof and not after.proof:
+        found.append(Moment(now, MomentKind.REOPENED, "somebody is active again after the end"))
+    if after.proof and (before is None or not before.proof):
+        found.append(Moment(now, MomentKind.PROVEN, after.proof.how))
+    return found
+
+
+def _run(before: Run | None, after: Run | None, now: datetime) -> list[Moment]:
+    if before and after and before.id == after.id:
+        return []
+    found: list[Moment] = []
+    if before:
+        found.append(Moment(now, MomentKind.FLOW_OVER, f"{before.purpose} flow over"))
+    if after:
+        text = f"{after.purpose} flow began ({after.opening.kind})"
+        found.append(Moment(now, MomentKind.FLOW_BEGAN, text, since=after.began))
+    return found

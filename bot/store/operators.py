@@ -1,0 +1,201 @@
+"""What operators see of a database, and what they may ask of it: part of the interface that both engines implement.
+
+Every look costs no more than the page that it shows: it goes through an index that holds what is shown, in its order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from bot.control.history import Moment
+from bot.control.state import Conversation, Duty, Proof
+from webhooks.inbox import NewEvent
+
+if TYPE_CHECKING:
+    from bot.store.interface import Effect, JournalEntry
+
+PAGE = 50
+TIMELINE = 500
+"""So many of the newest events, effects and moments of a conversation are shown."""
+
+HISTORY_LIMIT = 500
+"""So many moments of a conversation are kept; the oldest go first."""
+
+
+class Standing(StrEnum):
+    """Which conversations to list. The time that each is ordered, filtered and shown by is its `since`."""
+
+    ALL = "all"  # since it was first heard of; the newest first
+    HELD = "held"  # by the bot, since it is; the oldest first, like the next three
+    OWED = "owed"  # a control action, since then
+    OVERDUE = "overdue"  # the same, for more than a minute
+    OPEN = "open"  # ended by the user and not proven released, since the end
+    ENDED = "ended"  # by the user, since then; the newest first
+    FAILED = "failed"  # a flow failed or an event was set aside, since the last time; the newest first
+
+    @property
+    def newest_first(self) -> bool:
+        """Is the newest shown first, or what has lasted longest?"""
+        return self in (Standing.ALL, Standing.ENDED, Standing.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a listing: after this conversation. `since` is None in a search, which is ordered by id."""
+
+    id: str
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Which page of which conversations.
+
+    Attributes:
+        standing: which.
+        now: the bot's clock.
+        until: only those whose `since` is at or before this time.
+        search: instead of all that: those whose id begins with this text, whatever their standing, ordered by id.
+        after: continue after this place.
+        limit: at most so many.
+    """
+
+    standing: Standing
+    now: datetime
+    until: datetime | None = None
+    search: str = ""
+    after: Place | None = None
+    limit: int = PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One conversation in a listing.
+
+    Attributes:
+        since: the time that it is listed by (see `Standing`; in a search: first heard of).
+        created_at: when the bot first heard of it.
+        updated_at: when anything about it was last written.
+        held_since: when the bot came to hold it, if it does.
+        failed_at: when a flow last failed there or an event was set aside, if ever.
+    """
+
+    state: Conversation
+    since: datetime
+    created_at: datetime
+    updated_at: datetime
+    held_since: datetime | None = None
+    failed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Conversations, and where the next page begins; None where there is no more."""
+
+    conversations: Sequence[Listed]
+    next: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PastEvent:
+    """An event of a conversation. `status` is pending, handled or set_aside; `body` may have been emptied."""
+
+    id: str
+    type: str
+    received_at: datetime
+    status: str
+    handled_at: datetime | None
+    reason: str | None
+    body: bytes
+    by_operator: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PastEffect:
+    """An effect of a conversation, finished (`outcome`, `finished_at`) or not; None where its form is not known."""
+
+    id: str
+    kind: str
+    effect: Effect | None
+    created_at: datetime
+    attempts: int
+    next_attempt: datetime
+    finished_at: datetime | None
+    outcome: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PastDuty:
+    """A duty of a conversation; `proof` where it is closed."""
+
+    duty: Duty
+    proof: Proof | None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """All that is stored about one conversation, each part oldest first; `cut` where only the newest are here."""
+
+    listed: Listed
+    events: Sequence[PastEvent]
+    effects: Sequence[PastEffect]
+    duties: Sequence[PastDuty]
+    moments: Sequence[Moment]
+    journal: Sequence[JournalEntry]
+    cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """An event that could not be understood. `seq` is its place in the listing."""
+
+    seq: int
+    id: str
+    conversation_id: str | None
+    type: str
+    received_at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """An entry of the audit log: who did what, when, and to which conversation."""
+
+    at: datetime
+    who: str
+    action: str
+    conversation_id: str | None = None
+    detail: str = ""
+
+
+class OperatorStore(Protocol):
+    """What a store does for operators. Every method is one transaction; `Unavailable` means that it did not happen."""
+
+    async def conversations(self, listing: Listing) -> Page:
+        """A page of conversations."""
+
+    async def timeline(self, conversation_id: str, limit: int = TIMELINE) -> Timeline | None:
+        """All that is stored about a conversation, at most `limit` of each; None where nothing is known of it."""
+
+    async def set_aside_events(self, limit: int = PAGE, before: int | None = None) -> list[SetAside]:
+        """Events that were set aside, the newest first, from before a `seq` on."""
+
+    async def retry(self, event_id: str) -> NewEvent | None:
+        """Let an event that was set aside be taken up again. None where there is none of that id, or it was erased."""
+
+    async def order(self, order: NewEvent) -> bool:
+        """Store what an operator asks of a conversation, beside its events and marked: `StoredEvent.by_operator`.
+
+        Durable on return. An id that is known already changes nothing, and gives False; so does a conversation that
+        is not known (any more).
+        """
+
+    async def audit(self, access: Access) -> None:
+        """Add to the audit log. Durable on return."""
+
+    async def audit_log(self, limit: int = PAGE, conversation_id: str | None = None) -> list[Access]:
+        """The newest entries of the audit log, of one conversation or of all, the newest first."""
