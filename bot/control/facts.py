@@ -78,7 +78,12 @@ class AgentWrote:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """The conversation, or its user, was removed from the platform."""
+    """The conversation was removed from the platform."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRemoved:
+    """A person who took part was removed from the platform: mostly with the conversation, but others may go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +189,7 @@ Fact = (
     | EndSuspected
     | AgentWrote
     | Removed
+    | PersonRemoved
     | FlowWaits
     | FlowReturned
     | FlowFailed

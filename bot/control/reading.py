@@ -12,6 +12,7 @@ from bot.control.facts import (
     EndSuspected,
     Fact,
     HolderSeen,
+    PersonRemoved,
     Removed,
     UserEnded,
     UserSpoke,
@@ -47,8 +48,10 @@ def facts_of(event: Event, received_at: datetime) -> tuple[Fact, ...]:
     dated = event_time(event)
     at = dated or received_at
     match event:
-        case ConversationRemove() | UserRemove():
+        case ConversationRemove():
             return (Removed(),)
+        case UserRemove():
+            return (PersonRemoved(),)
         case UserMerge():
             return (ControlUndated(),)
         case ControlPassed() | ControlAccepted() | ControlReleased():

@@ -32,6 +32,7 @@ from bot.control.facts import (
     FlowWaits,
     HolderSeen,
     OperatorReleased,
+    PersonRemoved,
     Removed,
     TimePassed,
     UserEnded,
@@ -80,7 +81,7 @@ def step(state: Conversation, fact: Fact, now: datetime, policy: Policy) -> tupl
         UnsafeStateError: the invariant `is_safe()` does not hold for the new state. Nothing may be stored then.
     """
     draft = Draft(state, now, policy)
-    if not state.gone or isinstance(fact, Removed):
+    if not state.gone or isinstance(fact, Removed | PersonRemoved):
         _take_in(draft, fact)
     obligations.settle(draft)
     if not draft.state.is_safe():
@@ -109,6 +110,8 @@ def _take_in(draft: Draft, fact: Fact) -> None:  # noqa: C901 - one line a fact,
         case Removed():
             _gone(draft)
             draft.commands.append(Forget())
+        case PersonRemoved():
+            _person_removed(draft)
         case FlowWaits() | FlowReturned() | FlowFailed() | FlowReleased() | FlowHandedOver():
             _flow_told(draft, fact)
         case OperatorReleased(by):
@@ -282,6 +285,14 @@ def _gone(draft: Draft) -> None:
     draft.set(gone=True, holder=Holder(how="its removal"), inputs=(), pending=None, in_doubt=False)
 
 
+def _person_removed(draft: Draft) -> None:
+    """Forget everything; then a read tells whether the conversation is gone too, or who is active for the others."""
+    draft.stop_run()
+    draft.close_duty("void: a person was removed, and all about the conversation is forgotten")
+    draft.state = draft.state.begun_anew(draft.now + SOON)
+    draft.commands.append(Forget())
+
+
 def _flow_told(draft: Draft, fact: FlowWaits | FlowReturned | FlowFailed | FlowReleased | FlowHandedOver) -> None:
     run = draft.state.run
     if run is None or run.id != fact.run_id:
@@ -341,7 +352,10 @@ def _operator_released(draft: Draft, by: str) -> None:
 def _answered(draft: Draft, fact: Answered) -> None:
     pending = draft.state.pending
     if fact.answer is Answer.GONE:
-        draft.report("conversation_gone", fact.detail)
+        if draft.state.is_blank:
+            draft.commands.append(Forget())
+        else:
+            draft.report("conversation_gone", fact.detail)
         _gone(draft)
         return
     if pending is None or pending.effect_id != fact.effect_id:

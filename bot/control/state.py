@@ -353,6 +353,15 @@ class Conversation:
         return self.ended is None or run_id == self.closing_run
 
     @property
+    def is_blank(self) -> bool:
+        """Is nothing known of it, owed or at work in it?"""
+        return self.holder.since is None and not (self.run or self.inputs or self.ended or self.duty)
+
+    def begun_anew(self, read_at: datetime) -> Conversation:
+        """The conversation with nothing known of it any more, to be read at a time; no number is given twice."""
+        return Conversation(self.id, read_at=read_at, in_doubt=True, serial=self.serial)
+
+    @property
     def at_stake(self) -> bool:
         """Does the bot hold it, or has it ended without proof that it is released?"""
         if self.gone:

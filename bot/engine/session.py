@@ -91,10 +91,11 @@ class Session:
             self._miss_pending()
             while True:
                 self._take_events(self._new_events)
-                self._take_result()
-                self._take_clean_up()
-                self._take_turn()
-                self._let_time_pass()
+                if not self._change.forget:
+                    self._take_result()
+                    self._take_clean_up()
+                    self._take_turn()
+                    self._let_time_pass()
                 if await self._save():
                     return
                 if not self._stopping:
@@ -129,6 +130,8 @@ class Session:
                 continue
             readable.append((event_time(event) or stored.received_at, stored, event))
         for _, stored, event in sorted(readable, key=lambda item: item[0]):
+            if self._change.forget:
+                break  # what comes after that waits, in case the conversation begins anew
             before = (self._state, self._outbox[:], self._change, self._reports[:])
             self._change = replace(
                 self._change,

@@ -110,6 +110,15 @@ class GuardedStore:
         """See `Store`."""
         await self._guarded("remember_removal", lambda: self._store_call("remember_removal", user_id, now))
 
+    async def purge(self, before: datetime, limit: int) -> int:
+        """See `Store`."""
+        seen: int = await self._guarded("purge", lambda: self._store_call("purge", before, limit))
+        return seen
+
+    async def scrub(self) -> None:
+        """See `Store`."""
+        await self._guarded("scrub", lambda: self._store_call("scrub"))
+
     async def find(self, conversation_id: str) -> Conversation | None:
         """See `Store`."""
         return await self._store.find(conversation_id)

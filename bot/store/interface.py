@@ -171,8 +171,10 @@ class Change:
         closed_duties: duties that are over, with their proof. `state.duty` itself is recorded by `save`.
         history: what has changed for good, in order.
         users: ids of users seen in the conversation (needed to erase a person).
-        forget: erase everything that is stored about the conversation (events, effects, journal, duties, history,
-            state).
+        forget: erase everything that is stored about the conversation: effects, journal, duties, history, participants,
+            and the bodies of its events (their ids stay, to know a late retry by). If `state.gone`, also itself,
+            and its events that wait and that still come. Otherwise events neither in `handled` nor in `set_aside` still wait,
+            and the conversation begins anew with `state`. Nothing else of the change is written, and the lease is over.
         release: give the lease back. The lease is over with it: nothing can be saved or renewed under it any more.
     """
 
@@ -242,7 +244,9 @@ class Store(Protocol):
         """Write a change, or nothing of it.
 
         Effects to update or finish, and events to handle, that are over already or belong to another conversation are
-        passed over. After `forget`, events that still come for the conversation are dropped by `claim`.
+        passed over. Where a user is removed (`remember_removal`), everything is forgotten as with `forget`, and the
+        conversation begins anew with `state.begun_anew(now)`. After `forget` of one that is gone, events that still
+        come for it are dropped by `claim`.
 
         Raises:
             LeaseLost: `lease.epoch` is not the newest any more.
@@ -286,6 +290,29 @@ class Store(Protocol):
 
     async def remember_removal(self, user_id: str, now: datetime) -> None:
         """A person was removed: a conversation in which `save` sees them from now on is forgotten."""
+
+    async def purge(self, before: datetime, limit: int) -> int:
+        """Delete what is older than that and needed by nothing: a small part of it each time, without a search.
+
+        Goes: events that are handled or set aside, and finished effects; once nothing is left of these, nothing is due
+        or owed in a conversation and nothing happened there since `before`, all of it; and what says that something or
+        somebody was removed. Stays: events that wait or that the state names (a run's opening, its inputs), open
+        effects, and as long as their conversation does, the journal of its run, its duties with their proofs, its
+        history and its participants. So nothing is known any more of an event id that comes again after so long.
+
+        Args:
+            before: days ago; deliveries may be repeated for some minutes.
+            limit: at most so many conversations, other events and removals.
+
+        Returns:
+            How many of these were looked at; 0 if nothing is left to do. What could not go yet is put off by a day.
+        """
+
+    async def scrub(self) -> None:
+        """Leave nothing of what was deleted in the database's own files, as far as running work allows.
+
+        To be called now and then; after `save` with `forget`, an engine does what it can at once by itself.
+        """
 
     async def find(self, conversation_id: str) -> Conversation | None:
         """The state of one conversation."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bot.store.url import sqlite_path
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in `bot/store/migrations/versions` (a test compares them)."""
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from bot.control.state import Conversation
-from bot.store import sqlite_claim, sqlite_inbox, sqlite_operators, sqlite_save, sqlite_watch
+from bot.store import sqlite_claim, sqlite_inbox, sqlite_operators, sqlite_purge, sqlite_save, sqlite_watch
 from bot.store.codec import StateRow, load_conversation
 from bot.store.interface import Change, Counts, Database, Lease, SchemaMismatch, StoredEvent, Unavailable, Work
 from bot.store.migrations import empty_database, enable_wal
@@ -18,6 +19,7 @@ from bot.store.operators import PAGE, TIMELINE, Access, Listing, Page, SetAside,
 from bot.store.schema import problem_with, sqlite_revision, sqlite_uri
 from bot.store.sqlite_errors import explain
 from bot.store.sqlite_presence import Presence
+from bot.store.sqlite_scrub import Scrubbing
 from bot.store.sqlite_writer import InlineRunner, OnTransaction, Runner, Session, ThreadRunner
 from bot.store.times import to_micros
 from webhooks.inbox import NewEvent
@@ -78,6 +80,7 @@ class SqliteStore:
         self._inline = inline
         self._shared: sqlite3.Connection | None = None  # inline: the connection of both sessions
         self._presence = Presence(self._path)
+        self._scrubbing = Scrubbing(self._path, busy_timeout)
         self._writer: Runner
         self._reader: Runner
         if inline:
@@ -132,7 +135,9 @@ class SqliteStore:
 
     async def save(self, lease: Lease, change: Change, now: datetime) -> None:
         """Write a change. Raises `LeaseLost` or `UnsafeState`, and then nothing is written."""
-        await self._writer.run(lambda connection: sqlite_save.save(connection, lease, change, now))
+        if await self._writer.run(lambda connection: sqlite_save.save(connection, lease, change, now)):
+            with suppress(Unavailable):  # being closed: the last one to close truncates the log
+                await self._writer.run_bare(self._scrubbing.after_erasure)
 
     async def renew(self, lease: Lease, until: datetime) -> Lease:
         """Keep the lease until a later time. Raises `LeaseLost`."""
@@ -178,6 +183,16 @@ class SqliteStore:
     async def remember_removal(self, user_id: str, now: datetime) -> None:
         """A person was removed: a conversation in which `save` sees them from now on is forgotten."""
         await self._writer.run(lambda connection: sqlite_save.remember_removal(connection, user_id, now))
+
+    async def purge(self, before: datetime, limit: int) -> int:
+        """Delete what is older than that and needed by nothing; how much was looked at."""
+        looked_at = await self._writer.run(lambda connection: sqlite_purge.purge(connection, before, limit))
+        self._scrubbing.purged += looked_at
+        return looked_at
+
+    async def scrub(self) -> None:
+        """Leave nothing of what was deleted in the file and its log. Raises `Unavailable`."""
+        await self._writer.run_bare(self._scrubbing.now_and_then)
 
     async def find(self, conversation_id: str) -> Conversation | None:
         """The state of one conversation."""

@@ -77,8 +77,8 @@ _DROP_EVENTS = """
 
 _CREATE = """
     INSERT INTO conversations
-        (id, holder, gone, mismatch, epoch, lease_owner, lease_until, created_at, updated_at, state)
-    VALUES (?, 'unknown', 0, 0, 1, ?, ?, ?, ?, ?)
+        (id, holder, gone, mismatch, epoch, lease_owner, lease_until, created_at, updated_at, kept_since, state)
+    VALUES (:id, 'unknown', 0, 0, 1, :owner, :until, :at, :at, :at, :state)
 """
 
 _LEASE = """
@@ -153,7 +153,8 @@ def claim(connection: sqlite3.Connection, *, owner: str, now: datetime, lease: t
         if id_ not in states:
             states[id_], leases[id_] = Conversation(id_), Lease(id_, owner, 1, until)
             state = dump_conversation(states[id_])
-            connection.execute(_CREATE, (id_, owner, to_micros(until), at, at, state))
+            new = {"id": id_, "owner": owner, "until": to_micros(until), "at": at, "state": state}
+            connection.execute(_CREATE, new)
     return _load(connection, wanted, leases, states, at)
 
 
@@ -233,7 +234,7 @@ def _load(
         if run is not None and run.id == run_id:
             journal[conversation_id].append(JournalEntry(run_id, index, kind, key, load_data(data)))
     known = {event.id for several in events.values() for event in several}
-    named = {id_: _named(state) for id_, state in states.items()}
+    named = {id_: named_events(state) for id_, state in states.items()}
     inputs = _by_id(connection, {event_id for several in named.values() for event_id in several} - known)
     return [
         Work(
@@ -248,7 +249,7 @@ def _load(
     ]
 
 
-def _named(state: Conversation) -> list[str]:
+def named_events(state: Conversation) -> list[str]:
     """Ids of the events that a turn will ask for: what opened the run, and what the user has said to it since."""
     opening = state.run.opening.event_id if state.run else None
     return [*([opening] if opening else []), *(given.event_id for given in state.inputs)]

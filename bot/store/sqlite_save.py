@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -85,7 +86,7 @@ _ABANDON = """
 
 _SEEN = "INSERT INTO participants (conversation_id, user_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
 
-_ERASE = "DELETE FROM conversations WHERE id = ? AND epoch = ?"
+_ERASE = "DELETE FROM conversations WHERE id = ?"
 
 _ERASE_REST = (
     "DELETE FROM outbox WHERE conversation_id = ?",
@@ -96,8 +97,8 @@ _ERASE_REST = (
 )
 
 _EMPTY_EVENTS = """
-    UPDATE inbox SET status = 'handled', handled_at = coalesce(handled_at, ?), reason = NULL, body = x''
-    WHERE conversation_id = ?
+    UPDATE inbox SET status = 'handled', handled_at = coalesce(handled_at, :at), reason = NULL, body = x''
+    WHERE conversation_id = :id AND (:all OR status <> 'pending' OR id IN (SELECT value FROM json_each(:taken)))
 """
 
 _REMEMBER_USER = "INSERT INTO removed_users (user_id, at) VALUES (?, ?) ON CONFLICT DO NOTHING"
@@ -107,17 +108,22 @@ _REMOVED_USER = "SELECT 1 FROM removed_users WHERE user_id IN (SELECT value FROM
 _REMEMBER_REMOVED = "INSERT INTO removed (conversation_id, at) VALUES (?, ?) ON CONFLICT DO NOTHING"
 
 
-def save(connection: sqlite3.Connection, lease: Lease, change: Change, now: datetime) -> None:
-    """Write a change. Raises `LeaseLost`, or `UnsafeState` from the database's own check."""
+def save(connection: sqlite3.Connection, lease: Lease, change: Change, now: datetime) -> bool:
+    """Write a change. True if something was erased. Raises `LeaseLost`, or `UnsafeState` from the database's check."""
     if change.state.id != lease.conversation_id:
         raise StoreError(f"a lease of {lease.conversation_id} can't write the state of {change.state.id}")
     at = to_micros(now)
-    if change.forget or _names_removed(connection, change.users):
-        _forget(connection, lease, at)
-        return
     stored = connection.execute(_STORED, (lease.conversation_id,)).fetchone()
     if stored is None or stored[0] != lease.epoch:
         raise lost(lease)
+    if not change.forget and _names_removed(connection, change.users):
+        change = replace(change, forget=True, state=change.state.begun_anew(now))
+    if change.forget:
+        _forget(connection, change, at)
+        if not change.state.gone:
+            begun = {"now": at, "epoch": lease.epoch, "release": 1, "failed_at": None}
+            connection.execute(_SAVE, _columns(change.state, None) | begun)
+        return True
     _, run_id, duty_id = stored
     _write_events(connection, change, at)
     _write_outbox(connection, change, at)
@@ -131,6 +137,7 @@ def save(connection: sqlite3.Connection, lease: Lease, change: Change, now: date
     failed = change.set_aside or any(moment.kind is MomentKind.FAILED for moment in change.history)
     values |= {"now": at, "epoch": lease.epoch, "release": int(change.release), "failed_at": at if failed else None}
     connection.execute(_SAVE, values)
+    return False
 
 
 def remember_removal(connection: sqlite3.Connection, user_id: str, now: datetime) -> None:
@@ -197,8 +204,8 @@ def _write_journal(connection: sqlite3.Connection, change: Change, stored_run: i
 
 def _write_duties(connection: sqlite3.Connection, change: Change, stored_duty: int | None, at: int) -> None:
     duty = change.state.duty
-    for closed, proof in change.closed_duties:
-        connection.execute(_DUTY, _duty_row(change.state.id, closed, proof))
+    for closed, proof in change.closed_duties:  # what it was to tell the agent is told, and no part of the record
+        connection.execute(_DUTY, _duty_row(change.state.id, replace(closed, metadata={}), proof))
     accounted = {closed.id for closed, _ in change.closed_duties}
     if duty is not None:
         connection.execute(_DUTY, _duty_row(change.state.id, duty, None))
@@ -225,12 +232,17 @@ def _duty_row(conversation_id: str, duty: Duty, proof: Proof | None) -> tuple[An
     )
 
 
-def _forget(connection: sqlite3.Connection, lease: Lease, at: int) -> None:
-    """Erase all but the ids of events, by which a late retry is known, and a tombstone for events still to come."""
-    conversation_id = lease.conversation_id
-    if connection.execute(_ERASE, (conversation_id, lease.epoch)).rowcount == 0:
-        raise lost(lease)
+def _forget(connection: sqlite3.Connection, change: Change, at: int) -> None:
+    """Erase all but the ids of events, by which a late retry is known; and a tombstone for what comes when all is over.
+
+    The conversation's own row stays where it begins anew.
+    """
+    conversation_id = change.state.id
     for statement in _ERASE_REST:
         connection.execute(statement, (conversation_id,))
-    connection.execute(_EMPTY_EVENTS, (at, conversation_id))
-    connection.execute(_REMEMBER_REMOVED, (conversation_id, at))
+    taken = ids_as_json([*change.handled, *(event_id for event_id, _ in change.set_aside)])
+    events = {"at": at, "id": conversation_id, "all": int(change.state.gone), "taken": taken}
+    connection.execute(_EMPTY_EVENTS, events)
+    if change.state.gone:
+        connection.execute(_ERASE, (conversation_id,))
+        connection.execute(_REMEMBER_REMOVED, (conversation_id, at))

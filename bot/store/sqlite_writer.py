@@ -71,6 +71,14 @@ class Session:
         self._notify("after_commit")
         return outcomes
 
+    def run_bare(self, operation: Operation[Any]) -> Outcome:
+        """Run one by itself and outside of any transaction, as SQLite wants it for what concerns the whole file."""
+        try:
+            self._roll_back()
+            return Outcome(operation(self.connection))
+        except Exception as error:  # noqa: BLE001 - it goes to the caller
+            return Outcome(error=self._explain(error))
+
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
@@ -102,6 +110,9 @@ class Runner(Protocol):
     async def run(self, operation: Operation[T]) -> T:
         """Run an operation; return only after its commit."""
 
+    async def run_bare(self, operation: Operation[T]) -> T:
+        """Run an operation outside of any transaction, after all that was asked for before it."""
+
     async def stop(self) -> None:
         """Finish what waits, and close."""
 
@@ -119,12 +130,12 @@ class InlineRunner:
 
     async def run(self, operation: Operation[T]) -> T:
         """Run an operation in a transaction of its own."""
-        if self._session is None:
-            raise Unavailable("the store is not open")
-        outcome = self._session.run([operation])[0]
-        if outcome.error is not None:
-            raise outcome.error
-        result: T = outcome.result
+        result: T = self._result(self._opened().run([operation])[0])
+        return result
+
+    async def run_bare(self, operation: Operation[T]) -> T:
+        """Run an operation outside of any transaction."""
+        result: T = self._result(self._opened().run_bare(operation))
         return result
 
     async def stop(self) -> None:
@@ -133,17 +144,29 @@ class InlineRunner:
             self._session.close()
             self._session = None
 
+    def _opened(self) -> Session:
+        if self._session is None:
+            raise Unavailable("the store is not open")
+        return self._session
+
+    @staticmethod
+    def _result(outcome: Outcome) -> Any:
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.result
+
 
 @dataclass(frozen=True, slots=True)
 class _Job:
     operation: Operation[Any]
     future: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
+    bare: bool = False
 
     @classmethod
-    def of(cls, operation: Operation[Any]) -> _Job:
+    def of(cls, operation: Operation[Any], *, bare: bool = False) -> _Job:
         loop = asyncio.get_running_loop()
-        return cls(operation, loop.create_future(), loop)
+        return cls(operation, loop.create_future(), loop, bare)
 
 
 class ThreadRunner:
@@ -168,12 +191,19 @@ class ThreadRunner:
 
     async def run(self, operation: Operation[T]) -> T:
         """Run an operation. Cancelled while it waits, it is not run; cancelled later, it is done or not done."""
+        result: T = await self._run(_Job.of(operation))
+        return result
+
+    async def run_bare(self, operation: Operation[T]) -> T:
+        """Run an operation outside of any transaction, after all that was asked for before it."""
+        result: T = await self._run(_Job.of(operation, bare=True))
+        return result
+
+    async def _run(self, job: _Job) -> Any:
         if self._thread is None or not self._thread.is_alive():
             raise Unavailable("the store is not open")
-        job = _Job.of(operation)
         self._waiting.put(job)
-        result: T = await job.future
-        return result
+        return await job.future
 
     async def stop(self) -> None:
         """Finish what waits, and close."""
@@ -193,8 +223,11 @@ class ThreadRunner:
         while not stopping:
             jobs, stopping = self._take()
             jobs = [job for job in jobs if not job.future.cancelled()]
-            if jobs:
-                _answer(list(zip(jobs, _run(session, jobs), strict=True)))
+            if together := [job for job in jobs if not job.bare]:
+                _answer(list(zip(together, _run(session, together), strict=True)))
+            for job in jobs:
+                if job.bare:
+                    _answer([(job, session.run_bare(job.operation))])
         session.close()
 
     def _take(self) -> tuple[list[_Job], bool]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from control_samples import ANSWERBOT, BOT, BOTH_MODES, DESK, HOUR, MINUTE, SECOND, Story, owing, served, with_agent
 
-from bot.control.commands import Forget
+from bot.control.commands import Forget, Read
 from bot.control.facts import (
     AgentWrote,
     Answer,
@@ -16,6 +16,7 @@ from bot.control.facts import (
     FlowFailed,
     FlowHandedOver,
     FlowReleased,
+    PersonRemoved,
     Removed,
     UserEnded,
 )
@@ -424,12 +425,33 @@ def test_no_opening_flow(mode: str, action: str) -> None:
 @in_both_modes
 @pytest.mark.parametrize("situation", [served, owing, with_agent])
 def test_removed(mode: str, situation: object) -> None:
-    """A removed conversation (or user) is forgotten: nothing is owed, at work, on its way, or looked at any more."""
+    """A removed conversation is forgotten: nothing is owed, at work, on its way, or looked at any more."""
     assert callable(situation)
     story: Story = situation(mode)
     state = story.user_ends().tell(Removed()).state
     assert (state.gone, state.run, state.duty, state.pending, state.look_at) == (True, None, None, None, None)
     assert story.commands[-1] == Forget()
+
+
+@in_both_modes
+@pytest.mark.parametrize("situation", [served, owing, with_agent])
+def test_person_removed(mode: str, situation: object) -> None:
+    """Where a person was removed, all is forgotten, and a read tells what is left: nothing, or others to be served."""
+    assert callable(situation)
+    story: Story = situation(mode).user_ends().tell(PersonRemoved())
+    assert story.commands[-1] == Forget()
+    assert story.state.is_blank
+    assert isinstance(story.later().commands[-1], Read)
+    gone = story.answers(Answer.GONE)
+    assert (gone.state.gone, gone.state.look_at, gone.commands[-1], gone.reports) == (True, None, Forget(), [])
+
+
+@in_both_modes
+def test_person_removed_among_others(mode: str) -> None:
+    """If the conversation is still there and the bot holds it, control is given up as always."""
+    story = served(mode).tell(PersonRemoved()).later()
+    story.shows(BOT).later(HOUR)
+    assert story.actions == ["release"]
 
 
 @pytest.mark.parametrize(

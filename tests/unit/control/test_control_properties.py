@@ -27,6 +27,7 @@ from bot.control.facts import (
     FlowWaits,
     HolderSeen,
     OperatorReleased,
+    PersonRemoved,
     Removed,
     TimePassed,
     UserEnded,
@@ -67,7 +68,7 @@ facts: st.SearchStrategy[Fact] = st.one_of(
     st.builds(AgentWrote, times, st.just("zd:agentWorkspace")),
     st.builds(ControlFailed, times, st.just("x")),
     st.builds(EndSuspected, times),
-    st.sampled_from([ControlUndated(), OperatorReleased("ann"), TimePassed(), Removed()]),
+    st.sampled_from([ControlUndated(), OperatorReleased("ann"), TimePassed(), Removed(), PersonRemoved()]),
 )
 pauses = st.sampled_from([timedelta(0), timedelta(0), SECOND, 2 * SECOND, 15 * SECOND, MINUTE, 10 * MINUTE, HOUR])
 keys = st.sampled_from([(True, False), (True, True), (False, True)])
@@ -175,7 +176,12 @@ def is_accounted_for(before: Conversation, after: Conversation, fact: Fact, comm
     if isinstance(fact, HolderSeen | ControlMoved) and before.holder.since and fact.at < before.holder.since:
         assert after.holder == before.holder
     assert after.serial >= before.serial
-    assert (Forget() in commands) is isinstance(fact, Removed)
+    unknown_to_all = isinstance(fact, Answered) and fact.answer is Answer.GONE and before.is_blank and not before.gone
+    assert (Forget() in commands) is (isinstance(fact, Removed | PersonRemoved) or unknown_to_all)
+    if isinstance(fact, PersonRemoved):
+        assert after == Conversation(
+            before.id, read_at=after.read_at, watch_at=after.watch_at, in_doubt=True, serial=after.serial
+        )
 
 
 def takes_nothing(before: Conversation, after: Conversation, fact: Fact, commands: tuple[Command, ...]) -> None:

@@ -184,7 +184,7 @@ class TestLease:
             with pytest.raises(LeaseLost, match="nothing was written"):
                 await store.save(first.lease, change, NOW)
             with pytest.raises(LeaseLost):
-                await store.save(first.lease, Change(held(), forget=True), NOW)
+                await store.save(first.lease, Change(replace(held(), gone=True), forget=True), NOW)
             with pytest.raises(LeaseLost):
                 await store.fetch(first.lease)
             with pytest.raises(LeaseLost):

@@ -294,7 +294,7 @@ class TestSetAside:
         """Of an erased conversation there is nothing to take up."""
         await put(store, "c1", OTHER, handled=[], set_aside=[("wake-c1-0:00:00", "wrong")])
         work = await work_on(store, "c1", SECOND)
-        await store.save(work.lease, Change(work.state, forget=True), NOW)
+        await store.save(work.lease, Change(replace(work.state, gone=True), forget=True), NOW)
         assert await store.retry("wake-c1-0:00:00") is None
 
 
@@ -362,7 +362,7 @@ class TestSqlite:
             await store.order(NewEvent("o1", "c1", "operator:release", b"personal order", NOW))
             await store.audit(Access(NOW, "console", "view", "c1"))
             work = await work_on(store, "c1", SECOND)
-            await store.save(work.lease, Change(work.state, forget=True), NOW)
+            await store.save(work.lease, Change(replace(work.state, gone=True), forget=True), NOW)
             assert rows(store, "SELECT count(*) FROM history") == [(0,)]
             assert store._shared is not None
             assert "personal" not in everything(store._shared)

@@ -268,7 +268,7 @@ class TestForget:
             )
             assert store._shared is not None
             assert everything(store._shared).count("SECRET") >= 10
-            await saved(store, work, state, forget=True)
+            await saved(store, work, replace(state, gone=True), forget=True)
             assert "SECRET" not in everything(store._shared)
             assert rows(store, "SELECT id, status FROM inbox WHERE body = x''") == [
                 ("e1", "handled"),
@@ -282,7 +282,7 @@ class TestForget:
         """Neither a retry of an old event nor a late new one brings it back, and nothing waits."""
         async with opened() as store:
             work = await claimed(store)
-            await saved(store, work, forget=True)
+            await saved(store, work, Conversation("c1", gone=True), forget=True)
             late = event("late", body=b"SECRET")
             assert await store.receive([event(work.events[0].id), late]) == 1
             await store.receive([event("other", "c2")])
@@ -296,7 +296,7 @@ class TestForget:
         """The lease is over with it."""
         async with opened() as store:
             work = await claimed(store)
-            await saved(store, work, forget=True)
+            await saved(store, work, Conversation("c1", gone=True), forget=True)
             with pytest.raises(LeaseLost):
                 await saved(store, work)
             with pytest.raises(LeaseLost):
