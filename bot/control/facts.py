@@ -88,12 +88,18 @@ class PersonRemoved:
 
 @dataclass(frozen=True, slots=True)
 class FlowWaits:
-    """The turn is over: the flow waits for the user (`wants_input`) or for a time."""
+    """The turn is over: the flow waits for the user (`wants_input`) or for a time.
+
+    Attributes:
+        taken: event ids of the inputs that the run has used up.
+        fresh: what else the user has said until now does not count as an answer.
+    """
 
     run_id: int
     wants_input: bool
     until: datetime | None
-    taken: int = 0  # inputs that this turn has used up, oldest first
+    taken: tuple[str, ...] = ()
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)

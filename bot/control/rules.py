@@ -197,7 +197,7 @@ def _user_spoke(draft: Draft, spoken: Input) -> None:
         return
     if draft.state.holder.who is Who.OTHER or (closing and spoken.at < closing.began):
         return
-    if len(draft.state.inputs) < INPUT_LIMIT:  # a turn counts what it takes from the front: that must not move
+    if len(draft.state.inputs) < INPUT_LIMIT:
         draft.set(inputs=(*draft.state.inputs, spoken))
     if draft.state.run:
         draft.set_run(draft.state.run, contact=True)
@@ -322,7 +322,8 @@ def _flow_told(draft: Draft, fact: FlowWaits | FlowReturned | FlowFailed | FlowR
 
 
 def _flow_waits(draft: Draft, run: Run, fact: FlowWaits) -> None:
-    draft.set(inputs=draft.state.inputs[fact.taken :])
+    unused = (given for given in draft.state.inputs if not fact.fresh and given.event_id not in fact.taken)
+    draft.set(inputs=tuple(unused))
     until = fact.until or draft.now + draft.policy.idle
     deadline = run.deadline if run.purpose is Purpose.CLOSING else until + draft.policy.idle
     more = fact.wants_input and bool(draft.state.inputs)

@@ -124,7 +124,7 @@ def prepare(
             began=Began(**data["began"]),
             user=User(**data["user"]),
             journal=[*journal, *first],
-            answers=[_answer(events.get(given.event_id)) for given in state.inputs],
+            answers={given.event_id: _answer(events.get(given.event_id)) for given in state.inputs},
             clock=context.clock,
             idle=context.policy.idle,
             history=_History(context, state.id),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import types
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Never
@@ -38,7 +38,6 @@ JOURNAL_BYTES_LIMIT = 1_000_000
 CLEAN_UPS_LIMIT = 20
 UNANSWERED_LIMIT = 10  # questions in a row; who asks on and on, although nobody is there, keeps control for ever
 ON_END = "on_end"
-EVERYTHING = 2**31  # said before a question that wants a fresh answer, also what comes until the question is stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class Context:
         began: what began the flow.
         user: the end user.
         journal: the run's entries so far, the first of which says what began it.
-        answers: user input that no turn has taken yet, oldest first.
+        answers: user input by event id, oldest first. The journal tells which of it the run has used already.
         idle: how long an `ask` without a time-out waits.
         history: reads the newest messages.
     """
@@ -84,7 +83,7 @@ class Context:
     began: Began
     user: User
     journal: Sequence[JournalEntry]
-    answers: Sequence[Answer]
+    answers: Mapping[str, Answer]
     clock: Clock
     idle: timedelta
     history: Callable[[], Awaitable[list[dict[str, Any]]]]
@@ -101,7 +100,7 @@ class Turn:
     _entries: list[JournalEntry] = field(default_factory=list)
     _at: int = 1  # the first entry says what began the run
     _bytes: int = 0
-    _taken_answers: int = 0
+    _used: set[str] = field(default_factory=set)  # inputs that have answered, or that a fresh question ignores
     _new_entries: list[JournalEntry] = field(default_factory=list)
     _new_said: list[Said] = field(default_factory=list)
     _busy: str | None = None
@@ -112,6 +111,8 @@ class Turn:
     def __post_init__(self) -> None:
         self._entries = list(self.context.journal)
         self._bytes = sum(len(str(entry.data)) for entry in self._entries)
+        for entry in self._entries:
+            self._used.update(_used_by(entry))
 
     def take(self) -> tuple[list[JournalEntry], list[Said]]:
         """What is new since the last time; it is to be stored in one transaction."""
@@ -126,11 +127,6 @@ class Turn:
             if not waiting.done():
                 waiting.set_result(None)
         self._taken = []
-
-    @property
-    def has_news(self) -> bool:
-        """Is there something to take?"""
-        return bool(self._new_entries or self._new_said)
 
     def over(self, outcome: Outcome) -> None:
         """The turn is over; the first outcome counts."""
@@ -160,34 +156,36 @@ class Turn:
             choices = self._offer(contents)
             now = self.context.clock.now()
             asked = self._replayed("ask")
+            is_new = asked is None
             if asked is None:
                 until = now + (self.context.idle if timeout is None else timeout)
-                asked = self._record("ask", data={"until": until.isoformat()})
+                ignored = {"ignored": [given for given in self.context.answers if given not in self._used]}
+                asked = self._record("ask", data={"until": until.isoformat(), **(ignored if fresh else {})})
                 self._new_said.extend(contents)
-                self._taken_answers = EVERYTHING if fresh else self._taken_answers
             if (known := self._replayed("answer")) is None:
-                known = await self._answer(datetime.fromisoformat(asked.data["until"]), now, choices)
+                until = datetime.fromisoformat(asked.data["until"])
+                known = await self._answer(until, now, choices, fresh=fresh and is_new)
             if known.data is None:
                 raise NoAnswer("the user did not answer in time")
-            chosen = known.data.get("choice")
-            return Answer(**{**known.data, "choice": Choice(**chosen) if chosen else None})
+            said, chosen = known.data, known.data.get("choice")
+            return Answer(said["text"], said["payload"], said["message"], Choice(**chosen) if chosen else None)
 
     def _offer(self, contents: Sequence[Said]) -> list[Choice]:
         choices = [choice for said in contents for choice in offered(said.content)]
         self._offered |= {choice.payload: choice.text for choice in choices}
         return choices
 
-    async def _answer(self, until: datetime, now: datetime, choices: list[Choice]) -> JournalEntry:
-        if self._taken_answers < len(self.context.answers):
-            answer = self.context.answers[self._taken_answers]
-            self._taken_answers += 1
+    async def _answer(self, until: datetime, now: datetime, choices: list[Choice], *, fresh: bool) -> JournalEntry:
+        given = next((given for given in self.context.answers if given not in self._used), None)
+        if given is not None:
+            answer = self.context.answers[given]
             text = answer.text or self._offered.get(answer.payload or "", "")
             chosen = _chosen(choices, answer.payload, text)
-            data = {"text": text, "payload": answer.payload, "message": dict(answer.message)}
+            data = {"event": given, "text": text, "payload": answer.payload, "message": dict(answer.message)}
             shown = {"choice": {"text": chosen.text, "payload": chosen.payload}} if chosen else {}
             return self._record("answer", data={**data, **shown})
         if now < until:
-            await self._wait(until, wants_input=True)
+            await self._wait(until, wants_input=True, fresh=fresh)
         answers = [entry.data for entry in self._entries if entry.kind == "answer"][-UNANSWERED_LIMIT:]
         if answers.count(None) == UNANSWERED_LIMIT:
             raise self.misused(f"{UNANSWERED_LIMIT} questions in a row had no answer: this was one too many")
@@ -245,12 +243,9 @@ class Turn:
             self.over(outcome)
             await self._forever()
 
-    def waits(self, *, wants_input: bool, until: datetime) -> FlowWaits:
-        """The outcome of a turn that waits."""
-        return FlowWaits(self.context.run_id, wants_input, until, self._taken_answers)
-
-    async def _wait(self, until: datetime, *, wants_input: bool) -> Never:
-        self.over(self.waits(wants_input=wants_input, until=until))
+    async def _wait(self, until: datetime, *, wants_input: bool, fresh: bool = False) -> Never:
+        taken = tuple(given for given in self.context.answers if given in self._used)
+        self.over(FlowWaits(self.context.run_id, wants_input, until, taken, fresh))
         await self._forever()
 
     async def _unless_over(self) -> None:
@@ -285,10 +280,22 @@ class Turn:
             raise self.misused(f"a run has at most {ENTRIES_LIMIT} steps, and {JOURNAL_BYTES_LIMIT} bytes of results")
         entry = JournalEntry(self.context.run_id, self._at, kind, key, data)
         self._entries.append(entry)
+        self._used.update(_used_by(entry))
         self._new_entries.append(entry)
         self._at += 1
         self.notify()
         return entry
+
+
+def _used_by(entry: JournalEntry) -> Sequence[str]:
+    """Event ids of the input that a step has used up: which answered it, or which it was to ignore."""
+    match entry:
+        case JournalEntry(kind="answer", data={"event": str(given)}):
+            return (given,)
+        case JournalEntry(kind="ask", data={"ignored": [*ignored]}):
+            return ignored
+        case _:
+            return ()
 
 
 def _chosen(choices: list[Choice], payload: str | None, text: str) -> Choice | None:

@@ -15,6 +15,10 @@ DEAF = "did you say something?"
 """Said by a flow that does not hear what opened it."""
 
 
+QUICK = ("one", "three")
+"""Words to which the echo asks again at once; with all others it takes its time first."""
+
+
 class Speech:
     """Numbers what a flow says: the run, and the place within it."""
 
@@ -73,6 +77,8 @@ async def _echo(chat: Chat, speech: Speech) -> None:
         for _ in range(3):
             answer = await chat.ask(speech.line("say something"), timeout=timedelta(minutes=2))
             await speech.say(f"echo {answer.text}")
+            if answer.text not in QUICK:
+                await chat.call(_slow)
     except NoAnswer:
         await speech.say("nobody there")
 

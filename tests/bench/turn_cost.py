@@ -94,13 +94,13 @@ def journal_of(steps: int) -> list[JournalEntry]:
     number = 0
     until = (NOW + timedelta(hours=1)).isoformat()
     message = {"id": "m", "author": {"type": "user"}, "content": {"type": "text", "text": "Yes", "payload": "yes"}}
-    answer = {"text": "Yes", "payload": "yes", "message": message, "choice": {"text": "Yes", "payload": "yes"}}
+    said = {"text": "Yes", "payload": "yes", "message": message, "choice": {"text": "Yes", "payload": "yes"}}
     while len(entries) <= steps:
         kinds: list[tuple[str, str, Any]] = [
             ("say", "", None),
             ("call", "_looked_up", {"result": {"number": number}}),
             ("ask", "", {"until": until}),
-            ("answer", "", answer),
+            ("answer", "", {"event": f"a{number}", **said}),
         ]
         entries += [JournalEntry(1, len(entries) + at, *kind) for at, kind in enumerate(kinds)]
         number += 1
@@ -168,7 +168,8 @@ def _turn(journal: Sequence[JournalEntry]) -> Callable[[], Coroutine[Any, Any, i
     async def played() -> int:
         over = asyncio.Event()
         began = Began("message", "hi")
-        context = TurnContext("c1", 1, began, User("u"), journal, [answer], Still(), timedelta(minutes=15), _nothing)
+        given = {"e9": answer}
+        context = TurnContext("c1", 1, began, User("u"), journal, given, Still(), timedelta(minutes=15), _nothing)
         turn = Turn(known, context, over.set)
         performance = Performance(run, turn)
         while turn.outcome is None:

@@ -171,6 +171,12 @@ MUTANTS = (
         "        self._change.journal.extend(entries[:0])\n",
     ),
     Mutant(
+        "let a word answer twice",
+        "bot/flows/turn.py",
+        "        for entry in self._entries:\n            self._used.update(_used_by(entry))\n",
+        "",
+    ),
+    Mutant(
         "take nothing over from the dead",
         "bot/store/sqlite_claim.py",
         "    connection.execute(_END_LEASES, (at,))\n",

@@ -90,9 +90,16 @@ class Story:
         """The read that is on its way shows who is active now."""
         return self.tell(ConversationRead(self.pending, self.platform, active, ended))
 
-    def flow_waits(self, until: timedelta | None = None, *, wants_input: bool = True, taken: int = 0) -> Story:
+    def flow_waits(
+        self,
+        until: timedelta | None = None,
+        *,
+        wants_input: bool = True,
+        taken: tuple[str, ...] = (),
+        fresh: bool = False,
+    ) -> Story:
         """The turn ends with a question (or a sleep)."""
-        return self.tell(FlowWaits(self.run.id, wants_input, self.now + until if until else None, taken))
+        return self.tell(FlowWaits(self.run.id, wants_input, self.now + until if until else None, taken, fresh))
 
     def flow_returns(self) -> Story:
         """The flow is complete."""

@@ -113,8 +113,23 @@ def test_inputs_are_kept_for_the_flow() -> None:
     """What the user says while a turn runs is kept for the next question, which it then answers."""
     story = served().later().user_says().later().user_says()
     assert [kept.event_id for kept in story.state.inputs] == ["e2", "e3"]
-    story.flow_waits(taken=1)
+    story.flow_waits(taken=("e2",))
     assert (story.run.status, [kept.event_id for kept in story.state.inputs]) == (RunStatus.READY, ["e3"])
+
+
+def test_a_turn_takes_what_it_names() -> None:
+    """And nothing in its place: what it names may be gone already, or stand behind what it does not name."""
+    story = served().later().user_says().later().user_says().later().user_says()
+    story.flow_waits(taken=("e1", "e3"))
+    assert [kept.event_id for kept in story.state.inputs] == ["e2", "e4"]
+
+
+def test_a_fresh_question_takes_all_that_was_said_before() -> None:
+    """Also what no turn knows of."""
+    story = served().later().user_says().later().user_says().flow_waits(taken=("e2",), fresh=True)
+    assert (story.run.status, story.state.inputs) == (RunStatus.WAITING, ())
+    story.later().user_says()
+    assert (story.run.status, [kept.event_id for kept in story.state.inputs]) == (RunStatus.READY, ["e4"])
 
 
 def test_input_answers() -> None:

@@ -165,8 +165,9 @@ class Conversations(RuleBasedStateMachine):
         """The flow's turn ends. If this rule is not drawn, it hangs."""
         assert self.state.run
         run = self.state.run.id
+        taken = tuple(given.event_id for given in self.state.inputs[:1])
         ways: dict[str, Fact] = {
-            "asks": FlowWaits(run, wants_input=True, until=self.now + 5 * MINUTE, taken=1),
+            "asks": FlowWaits(run, wants_input=True, until=self.now + 5 * MINUTE, taken=taken),
             "sleeps": FlowWaits(run, wants_input=False, until=self.now + MINUTE),
             "returns": FlowReturned(run),
             "raises": FlowFailed(run, "x"),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from engine_samples import LIST, LONG, MODES, POST, QUICK, Scene, act, lasts, whole_conversation
 
-from bot import Chat
+from bot import Chat, NoAnswer
 from bot.replay.harness import Process
 from bot.sandbox.faults import Fault, Moment
 
-WRITING = ("receive", "claim", "save", "renew", "fetch")
+WORKING = ("claim", "save", "renew", "fetch")
+WRITING = ("receive", *WORKING)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -67,6 +69,82 @@ def test_a_death_at_any_store_operation_leaves_the_flow_its_opening(point: str) 
 
         act(script, flow)
     assert number > 3
+
+
+@pytest.mark.parametrize("point", ["store", "stored"])
+def test_a_death_at_any_store_operation_lets_no_word_answer_twice(point: str) -> None:
+    """What the user said once answers one question, also where the process dies between an answer and the next one."""
+    number, died = 0, True
+    while died:
+        number, died = number + 1, False
+        operations = 0
+
+        async def flow(chat: Chat) -> None:
+            first = await chat.ask("First?")
+            await chat.call(lasts, 3.0)
+            second = await chat.ask("Second?", timeout=timedelta(minutes=1))
+            await chat.call(lasts, 3.0)
+            third = await chat.ask("Third?", timeout=timedelta(minutes=1))
+            await chat.say(f"{first.text}, {second.text}, {third.text}.")
+
+        async def script(scene: Scene, at: int = number) -> None:
+            async def hook(process: Process, operation: str) -> None:
+                nonlocal operations, died
+                operations += operation in WORKING
+                if operation in WORKING and operations == at:
+                    died = True
+                    scene.dies_here(process)
+
+            setattr(scene.stage.interference, point, hook)
+            await scene.visitor.says("hi")
+            await scene.visitor.waits_for("First?", LONG)
+            await scene.visitor.says("one")
+            await scene.stage.wait(timedelta(seconds=1))
+            await scene.visitor.says("two")
+            await scene.visitor.waits_for("Third?", LONG)
+            await scene.visitor.says("three")
+            await scene.visitor.waits_for(".", LONG)
+            assert scene.bots()[-1] == "one, two, three.", f"died at {at}"
+
+        act(script, flow)
+    assert number > 10
+
+
+@pytest.mark.parametrize("point", ["store", "stored"])
+def test_a_death_at_any_store_operation_keeps_a_fresh_question_fresh(point: str) -> None:
+    """What it was to ignore answers no later question either."""
+    number, died = 0, True
+    while died:
+        number, died = number + 1, False
+        operations = 0
+
+        async def flow(chat: Chat) -> None:
+            await chat.sleep(timedelta(seconds=2))
+            with suppress(NoAnswer):
+                await chat.ask("Now?", timeout=timedelta(0), fresh=True)
+            await chat.call(lasts, 3.0)
+            answer = await chat.ask("And now?", timeout=timedelta(minutes=1))
+            await chat.say(f"{answer.text}.")
+
+        async def script(scene: Scene, at: int = number) -> None:
+            async def hook(process: Process, operation: str) -> None:
+                nonlocal operations, died
+                operations += operation in WORKING
+                if operation in WORKING and operations == at:
+                    died = True
+                    scene.dies_here(process)
+
+            setattr(scene.stage.interference, point, hook)
+            await scene.visitor.says("hi")
+            await scene.stage.wait(timedelta(seconds=1))
+            await scene.visitor.says("stale")
+            await scene.visitor.waits_for("And now?", LONG)
+            await scene.visitor.says("fresh")
+            await scene.visitor.waits_for(".", LONG)
+            assert scene.bots()[-1] == "fresh.", f"died at {at}"
+
+        act(script, flow)
+    assert number > 7
 
 
 @pytest.mark.parametrize("mode", MODES)
