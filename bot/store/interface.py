@@ -172,9 +172,10 @@ class Change:
         history: what has changed for good, in order.
         users: ids of users seen in the conversation (needed to erase a person).
         forget: erase everything that is stored about the conversation: effects, journal, duties, history, participants,
-            and the bodies of its events (their ids stay, to know a late retry by). If `state.gone`, also itself,
-            and its events that wait and that still come. Otherwise events neither in `handled` nor in `set_aside` still wait,
-            and the conversation begins anew with `state`. Nothing else of the change is written, and the lease is over.
+            and the bodies of its events (their ids stay, to know a late retry by). If `state.gone`, also itself, and
+            its events that wait and that still come. Otherwise events neither in `handled` nor in `set_aside` still
+            wait, and the conversation begins anew with `state`. Nothing else of the change is written, and the lease is
+            over.
         release: give the lease back. The lease is over with it: nothing can be saved or renewed under it any more.
     """
 
