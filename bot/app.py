@@ -26,7 +26,7 @@ from bot.settings import Settings, SettingsProblem
 from bot.signals import Observe, Signal
 from bot.store import StoreError, open_store
 from bot.store.interface import Store
-from bot.sunshine import Credentials, SunshineClient
+from bot.sunshine import AiohttpTransport, Credentials, SunshineClient
 from webhooks.inbox import GroupCommit, NewEvent
 from webhooks.intake import Intake, web_handler
 from webhooks.security import Secrets
@@ -137,6 +137,7 @@ async def _clients(stack: AsyncExitStack, settings: Settings, metrics: Metrics) 
                 settings.sunshine_base_url,
                 settings.sunshine_app_id,
                 Credentials(key[0], key[1].get_secret_value()),
+                transport=AiohttpTransport(settings.worker_concurrency),
                 observe=metrics.on_call,
             )
             made[name] = await stack.enter_async_context(client)

@@ -20,8 +20,10 @@ from bot.sunshine.errors import (
     to_answer,
 )
 from bot.sunshine.readings import ConversationSnapshot, MessagePage
+from bot.sunshine.transport import AiohttpTransport
 
 __all__ = [
+    "AiohttpTransport",
     "BasicAuth",
     "Call",
     "ConversationSnapshot",
