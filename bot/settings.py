@@ -216,6 +216,45 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsProblem([_line(dict(problem)) for problem in error.errors(include_input=False)]) from None
 
 
+def usable_settings(**overrides: Any) -> tuple[Settings, dict[str, str]]:
+    """The settings as far as they can be used, for those who look into what is wrong.
+
+    Returns:
+        The settings, with a stand-in for each one that can't be used, and what is wrong with those: by the setting's
+        name in small letters, one line each, as `load_settings` tells it.
+    """
+    problems: dict[str, str] = {}
+    given = dict(overrides)
+    while True:
+        try:
+            return Settings(**given), problems
+        except ValidationError as error:
+            for problem in map(dict, error.errors(include_input=False)):
+                line = _line(problem)
+                for name in _concerned(problem, line):
+                    problems[name] = line
+                    given[name] = _STAND_INS.get(name, Settings.model_fields[name].default)
+
+
+def _concerned(problem: dict[str, Any], line: str) -> tuple[str, ...]:
+    """The settings that a problem is about. That of a key shows at a field, but is about its id and its secret."""
+    if problem["type"] != _KEY_PROBLEM:
+        return (str(problem["loc"][0]),)
+    key = "sunshine_app_key" if line.startswith("SUNSHINE_APP_KEY") else "sunshine_key"
+    return f"{key}_id", f"{key}_secret"
+
+
+_STAND_INS: dict[str, Any] = {
+    "sunshine_base_url": "http://127.0.0.1",
+    "sunshine_app_id": "unknown",
+    "sunshine_key_id": "int_unknown",
+    "sunshine_key_secret": "unknown",
+    "sunshine_switchboard_integration": "unknown",
+    "sunshine_webhook_secret": ["unknown"],
+    "control_mode": "release",
+}
+
+
 def _line(problem: dict[str, Any]) -> str:
     where = str(problem["loc"][0]).upper() if problem["loc"] else ""
     if problem["type"] in ("missing", "string_too_short"):
@@ -232,7 +271,7 @@ def _key_problem(line: str) -> PydanticCustomError:
 
 _HINTS = {
     "SUNSHINE_BASE_URL": "Set it to https://<subdomain>.zendesk.com/sc",
-    "SUNSHINE_APP_ID": "Admin Center > Apps and integrations > Conversations API shows it.",
+    "SUNSHINE_APP_ID": "Admin Center > Apps and integrations > APIs > Conversations API shows it.",
     "SUNSHINE_SWITCHBOARD_INTEGRATION": "Set it to the id or name of the bot's switchboard integration.",
     "SUNSHINE_WEBHOOK_SECRET": "Set it to the secret that the webhook was made with.",
     "CONTROL_MODE": "Set it to 'release' or 'pass', as in Admin Center > Channels > Messaging > Manage settings "

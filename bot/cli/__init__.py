@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from bot.cli import demo, migrate, replay, serve, simulate, tape
+from bot.cli import demo, doctor, migrate, replay, serve, setup, simulate, tape
 
 app = typer.Typer(
     name="switchboard-bot",
@@ -20,6 +20,8 @@ app.command("serve")(serve.serve)
 app.command("web")(serve.web)
 app.command("worker")(serve.worker)
 app.command("migrate")(migrate.migrate)
+app.command("setup")(setup.setup)
+app.command("doctor")(doctor.doctor)
 app.command("simulate")(simulate.simulate)
 app.command("replay")(replay.replay_tapes)
 app.add_typer(tape.app, name="tape")

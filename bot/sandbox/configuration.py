@@ -35,7 +35,8 @@ class Configuration(Account):
 
     def list_integrations(self, types: Collection[str] = ()) -> Json:
         """`GET …/integrations`: channels and custom integrations; first-party ones are not listed."""
-        shown = [i for i in self.integrations.values() if i.type in (WEB, CUSTOM) and (not types or i.type in types)]
+        listed = [i for i in self.integrations.values() if not i.type.startswith("zd:")]
+        shown = [i for i in listed if not types or i.type in types]
         return {"integrations": [self._integration_json(i) for i in shown], "meta": {"hasMore": False}}
 
     def get_integration(self, integration_id: str) -> Json:

@@ -1,0 +1,188 @@
+"""Finds out all that `doctor` judges: asks the platform, the webhook's target and the database. Changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import httpx2
+
+from bot.account.checks_webhook import is_hidden
+from bot.account.facts import Facts, Platform, Target, member_of, webhook_of
+from bot.account.reading import CUSTOM, Account, Webhook, read_account, read_webhooks
+from bot.clock import Clock
+from bot.flows.catalogue import UnknownFlow, load_catalogue
+from bot.settings import Settings
+from bot.store import StoreError, open_store
+from bot.sunshine import Credentials, SunshineClient, SunshineError
+
+T = TypeVar("T")
+
+PATIENCE: Final = 10.0  # seconds for each answer that is no call of the API
+READ_ATTEMPTS: Final = 3
+OWN: Final = "me"
+"""How an integration's key names its own integration."""
+
+
+async def examine(settings: Settings, problems: Mapping[str, str], *, webhook_path: str, clock: Clock) -> Facts:
+    """Find out all that can be found out with these settings. Raises nothing that a person could mend.
+
+    Args:
+        settings: with stand-ins where they are not usable.
+        problems: what is wrong with settings, by the name of the setting in small letters.
+        webhook_path: the path at which the bot takes deliveries.
+        clock: this machine's.
+    """
+    platform, account, own = None, None, None
+    if "sunshine_base_url" not in problems:
+        platform = await _ask_platform(settings, clock)
+    if platform and not platform.problem and "sunshine_app_id" not in problems:
+        account = await _account(settings)
+        own = await _own_webhooks(settings, problems, account)
+    found = webhook_of(account, own, member_of(account, settings))
+    target = None
+    if found and not is_hidden(found.target, settings.sunshine_base_url):
+        target = await _ask_target(found, settings.sunshine_app_id, webhook_path)
+    return Facts(
+        settings,
+        webhook_path,
+        problems,
+        platform,
+        account,
+        own,
+        target,
+        database="" if "database_url" in problems else await _database_problem(settings.database_url),
+        flows="" if "flows" in problems else _flows_problem(settings),
+    )
+
+
+def client_of(settings: Settings, key_id: str, secret: str) -> SunshineClient:
+    """A client that is patient with reads."""
+    return SunshineClient(
+        settings.sunshine_base_url,
+        settings.sunshine_app_id,
+        Credentials(key_id, secret),
+        read_attempts=READ_ATTEMPTS,
+    )
+
+
+async def _account(settings: Settings) -> Account | SunshineError | None:
+    key = (settings.sunshine_app_key_id, settings.sunshine_app_key_secret.get_secret_value())
+    if not settings.has_app_key:
+        return None
+    if not key[0]:
+        key = (settings.sunshine_key_id, settings.sunshine_key_secret.get_secret_value())
+    async with client_of(settings, *key) as client:
+        return await _or_error(read_account(client))
+
+
+async def _own_webhooks(
+    settings: Settings, problems: Mapping[str, str], account: Account | SunshineError | None
+) -> tuple[Webhook, ...] | SunshineError | None:
+    if not settings.has_integration_key or {"sunshine_key_id", "sunshine_key_secret"} & problems.keys():
+        return None
+    me = member_of(account, settings)
+    secret = settings.sunshine_key_secret.get_secret_value()
+    async with client_of(settings, settings.sunshine_key_id, secret) as client:
+        return await _or_error(read_webhooks(client, me.integration_id if me and me.type == CUSTOM else OWN))
+
+
+async def _or_error(call: Awaitable[T]) -> T | SunshineError:
+    try:
+        return await call
+    except SunshineError as error:
+        return error
+
+
+async def _ask_platform(settings: Settings, clock: Clock) -> Platform:
+    """Ask for the app without a key: an API refuses that in its own words, and tells the time."""
+    async with _http() as http:
+        asked = clock.now()
+        try:
+            answer = await http.get(f"{settings.sunshine_base_url}/v2/apps/{settings.sunshine_app_id}")
+        except (httpx2.HTTPError, OSError) as error:
+            return Platform(problem=f"no answer ({_why(error)})")
+    middle = asked + (clock.now() - asked) / 2
+    ahead = None
+    with suppress(TypeError, ValueError, IndexError, OverflowError):
+        ahead = _ahead(parsedate_to_datetime(answer.headers.get("date", "")), middle)
+    if answer.status_code != 401 and not _is_refusal(answer.content):
+        return Platform(f"it answers {answer.status_code}, and not as the Conversations API does", ahead)
+    return Platform("", ahead)
+
+
+def _ahead(platform: datetime, ours: datetime) -> timedelta:
+    """How much our clock is ahead; a Date has lost its fraction, which is on average half a second."""
+    date = platform.replace(tzinfo=UTC) if platform.tzinfo is None else platform
+    return ours - date - timedelta(seconds=0.5)
+
+
+def _is_refusal(content: bytes) -> bool:
+    try:
+        body: Any = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(body, dict) and isinstance(body.get("errors"), list)
+
+
+async def _ask_target(webhook: Webhook, app_id: str, path: str) -> Target:
+    """Post an empty delivery without and with the secret, as the platform would: it holds no event.
+
+    A secret goes nowhere over plain http, but on this machine.
+    """
+    empty = {"app": {"id": app_id}, "webhook": {"id": webhook.id, "version": "v2"}, "events": []}
+    health = with_key = None
+    async with _http() as http:
+        try:
+            without_key = (await http.post(webhook.target, json=empty)).status_code
+            if urlsplit(webhook.target).path.endswith(path):
+                health = (await http.get(webhook.target.removesuffix(path) + "/healthz")).status_code
+            if without_key == 401 and webhook.secret and _is_private_way(webhook.target):
+                headers = {"X-API-Key": webhook.secret}
+                with_key = (await http.post(webhook.target, json=empty, headers=headers)).status_code
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
+            return Target(problem=_why(error))
+    return Target("", health, without_key, with_key)
+
+
+def _is_private_way(target: str) -> bool:
+    parts = urlsplit(target)
+    return parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
+
+
+def _http() -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(timeout=PATIENCE, follow_redirects=False, trust_env=False)
+
+
+def _why(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+async def _database_problem(database_url: str) -> str:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            store = open_store(database_url)
+            await store.start()
+            try:
+                await store.ping()
+            finally:
+                await store.stop()
+    except (StoreError, ValueError) as error:
+        return str(error)
+    except TimeoutError:
+        return f"no answer from the database in {PATIENCE:g} s"
+    return ""
+
+
+def _flows_problem(settings: Settings) -> str:
+    try:
+        load_catalogue(settings.flows, settings.opening_flow, settings.closing_flow)
+    except UnknownFlow as error:
+        return str(error)
+    return ""

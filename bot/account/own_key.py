@@ -1,0 +1,50 @@
+"""The integration's own API key: does the one that is set work, and where does a new one come from?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from bot.account.reading import read_webhooks
+from bot.sunshine import Credentials, Gone, NotOurs, Scope, SunshineClient, Unauthorized
+
+KEY_NAME: Final = "switchboard-bot"
+"""What keys that setting up makes are called."""
+
+
+def key_in(present: Mapping[str, str]) -> Credentials | None:
+    """The integration's key that is set, if it is one (and not an app-scoped one)."""
+    try:
+        key = Credentials(present.get("SUNSHINE_KEY_ID", ""), present.get("SUNSHINE_KEY_SECRET", ""))
+    except ValueError:
+        return None
+    return None if key.scope in (Scope.APP, Scope.ACCOUNT) else key
+
+
+async def works(client: SunshineClient, integration_id: str) -> bool:
+    """Is the client's key one of this integration?
+
+    Raises:
+        SunshineError: it could not be found out.
+    """
+    try:
+        await read_webhooks(client, integration_id)
+    except (Unauthorized, NotOurs, Gone):
+        return False
+    return True
+
+
+async def find_or_make(client: SunshineClient, integration_id: str) -> Credentials:
+    """A key of the integration: one of ours whose secret the platform still shows, or a new one.
+
+    Whether a list of keys shows secrets is not certain (the published description has it in an example). Where it
+    does, a key that was made just before a crash is found again.
+
+    Raises:
+        SunshineError: there is none, or it is unclear whether one was made.
+    """
+    for key in await client.list_integration_keys(integration_id):
+        match key:
+            case {"displayName": name, "id": str(id_), "secret": str(secret)} if name == KEY_NAME and id_ and secret:
+                return Credentials(id_, secret)
+    return await client.create_integration_key(integration_id, KEY_NAME)

@@ -1,0 +1,245 @@
+"""`setup`: makes or mends what the bot needs in an account, and writes the settings that follow into `.env`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from bot.account import own_key
+from bot.account.application import NotApplied, apply
+from bot.account.checks_account import app_settings
+from bot.account.env_file import EnvFileError, only_one, read_env, write_env
+from bot.account.examination import READ_ATTEMPTS
+from bot.account.findings import Level
+from bot.account.plan import Change, NoPlan, Wishes, find_ours, plan
+from bot.account.reading import Account, read_account
+from bot.account.requirements import APP_KEYS, CONVERSATION_CONTROL, INTEGRATIONS
+from bot.account.values import Access, account_values, first_values, key_values, missing
+from bot.app import WEBHOOK_PATH
+from bot.cli.answers import Answers
+from bot.cli.problems import refuse
+from bot.observability import configure_logs
+from bot.settings import ControlMode
+from bot.sunshine import Credentials, Gone, NotOurs, SunshineClient, SunshineError, Unauthorized
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the command was told."""
+
+    env_file: Path
+    wishes: Wishes
+    access: Access
+    keep_app_key: bool
+    integration_key: bool
+    dry_run: bool
+    yes: bool
+
+
+def setup(
+    public_url: Annotated[
+        str, typer.Option(help="Where the platform reaches the bot: https://bot.example.com. Else it stays as it is.")
+    ] = "",
+    mode: Annotated[
+        ControlMode | None, typer.Option(help="The account's Conversation control (else CONTROL_MODE, or it asks).")
+    ] = None,
+    base_url: Annotated[str, typer.Option(help="https://<subdomain>.zendesk.com/sc (else SUNSHINE_BASE_URL).")] = "",
+    app_id: Annotated[str, typer.Option(help="The app's id (else SUNSHINE_APP_ID).")] = "",
+    name: Annotated[
+        str, typer.Option(help="What the bot's integration is called where it is made.")
+    ] = "switchboard-bot",
+    default_responder: Annotated[
+        bool, typer.Option("--default-responder", help="Let the bot answer first in every new conversation.")
+    ] = False,
+    integration_key: Annotated[
+        bool, typer.Option(help="Make an API key of the integration where none that works is set.")
+    ] = True,
+    keep_app_key: Annotated[
+        bool, typer.Option(help="Write the app-scoped key into the file as well, for what others hold after an end.")
+    ] = True,
+    env_file: Annotated[Path, typer.Option(help="Where the settings are kept.")] = Path(".env"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to changes of what others have made.")] = False,
+) -> None:
+    """Set an account up for the bot. Run it again at any time: it mends what is missing, and changes nothing else.
+
+    It needs an app-scoped key: from SUNSHINE_APP_KEY_ID and SUNSHINE_APP_KEY_SECRET, in the environment or the file,
+    or it asks. Exit 1: not agreed to, or not finished; 2: it can't begin.
+    """
+    configure_logs("console", "ERROR")  # what is tried again is no line of its own
+    try:
+        with only_one(env_file):
+            answers = Answers(read_env(env_file), os.environ)
+            access = answers.access(base_url, app_id, mode)
+            target = answers.target(public_url, WEBHOOK_PATH, access.base_url)
+            wishes = Wishes(access.mode, target, answers.me, name, default_responder)
+            order = Order(env_file, wishes, access, keep_app_key, integration_key, dry_run, yes)
+            asyncio.run(_Setup(order, Console(highlight=False)).run())
+    except EnvFileError as error:
+        refuse([str(error)])
+    except ValueError as error:
+        refuse([f"--name: {error}"])
+
+
+class _Setup:
+    """One run of the command."""
+
+    def __init__(self, order: Order, console: Console) -> None:
+        self._order = order
+        self._console = console
+        self._present = read_env(order.env_file)
+
+    async def run(self) -> None:
+        """Read, plan, ask, change, write."""
+        order, access = self._order, self._order.access
+        self._console.print(
+            f"[bold]switchboard-bot setup[/bold]: app {escape(access.app_id)} at {escape(access.base_url)}, "
+            f"{access.mode.value} control\n"
+        )
+        async with self._client(access.app_key) as client:
+            account = await self._read(client)
+            try:
+                changes = plan(account, order.wishes)
+                makes_key = await self._needs_key(account)
+                self._show(account, changes, makes_key=makes_key)
+                if not order.dry_run:
+                    self._agree(changes)
+                    self._write(first_values(access, keep_app_key=order.keep_app_key))
+                    account = await self._apply(client, account, changes)
+                    await self._finish(client, account, makes_key=makes_key)
+            except NoPlan as error:
+                refuse([str(error)])
+            except SunshineError as error:
+                self._fail(f"the platform did not answer as usual: {error}")
+        self._tell_what_is_left(account)
+
+    def _client(self, key: Credentials) -> SunshineClient:
+        return SunshineClient(self._order.access.base_url, self._order.access.app_id, key, read_attempts=READ_ATTEMPTS)
+
+    async def _read(self, client: SunshineClient) -> Account:
+        key = "SUNSHINE_APP_KEY_ID, SUNSHINE_APP_KEY_SECRET"
+        try:
+            return await read_account(client)
+        except Unauthorized:
+            refuse([f"{key}: the platform does not know this key, or its secret is wrong: {APP_KEYS}"])
+        except NotOurs:
+            refuse([f"{key}: this key may not read the account; it takes an app-scoped one (app_…): {APP_KEYS}"])
+        except Gone:
+            refuse([f"SUNSHINE_APP_ID: there is no app {self._order.access.app_id} that the key can see: {APP_KEYS}"])
+        except SunshineError as error:
+            refuse([f"SUNSHINE_BASE_URL: the account can't be read: {error}"])
+
+    async def _needs_key(self, account: Account) -> bool:
+        """Is there no key of the integration that works?"""
+        if not self._order.integration_key:
+            return False
+        found = find_ours(account, self._order.wishes).integration
+        key = own_key.key_in({**self._present, **os.environ})
+        if found is None or key is None:
+            return True
+        async with self._client(key) as client:
+            return not await own_key.works(client, found.id)
+
+    def _values(self, account: Account) -> dict[str, str]:
+        """The settings that are missing, as far as they are known."""
+        values = first_values(self._order.access, keep_app_key=self._order.keep_app_key)
+        values |= account_values(find_ours(account, self._order.wishes), self._present)
+        return missing(values, self._present)
+
+    def _show(self, account: Account, changes: tuple[Change, ...], *, makes_key: bool) -> None:
+        names = self._values(account)
+        ours = find_ours(account, self._order.wishes)
+        if ours.member is None:
+            names |= {"SUNSHINE_SWITCHBOARD_INTEGRATION": ""}
+        if ours.webhook is None:
+            names |= {"SUNSHINE_WEBHOOK_SECRET": ""}
+        if makes_key:
+            names |= {"SUNSHINE_KEY_ID": "", "SUNSHINE_KEY_SECRET": ""}
+        if not changes and not names:
+            self._console.print("[green]All is as it should be: nothing to change.[/green]")
+            return
+        self._console.print("[bold]In the account[/bold]" if changes or makes_key else "In the account: nothing")
+        for change in changes:
+            mark = "[yellow]![/yellow]" if change.touches_others else "[green]+[/green]"
+            self._console.print(f"  {mark} {escape(change.sentence)}")
+        if makes_key:
+            self._console.print("  [green]+[/green] make an API key of the integration")
+        if any(change.touches_others for change in changes):
+            self._console.print("  [dim]! changes what somebody else has made or chosen[/dim]")
+        if names:
+            self._console.print(f"[bold]In {escape(str(self._order.env_file))}[/bold]")
+            self._console.print(f"  [green]+[/green] {', '.join(sorted(names))}")
+        self._console.print()
+
+    def _agree(self, changes: tuple[Change, ...]) -> None:
+        theirs = [change.sentence for change in changes if change.touches_others]
+        if not theirs or self._order.yes:
+            return
+        if not Answers.can_ask():
+            refuse([f"--yes: agree to what others have made or chosen being changed: {'; '.join(theirs)}"])
+        if not typer.confirm("Change what somebody else has made or chosen?"):
+            self._console.print("Nothing was changed.")
+            raise typer.Exit(1)
+
+    async def _apply(self, client: SunshineClient, account: Account, changes: tuple[Change, ...]) -> Account:
+        agreed = {change.sentence for change in changes}
+
+        def done(change: Change) -> None:
+            self._console.print(f"[green]done[/green]  {escape(change.sentence)}")
+
+        try:
+            return await apply(client, account, self._order.wishes, agreed=agreed, done=done)
+        except NotApplied as error:
+            self._fail(str(error))
+
+    async def _finish(self, client: SunshineClient, account: Account, *, makes_key: bool) -> None:
+        """Write what the changes have brought. The key comes last: nothing else is known just once."""
+        ours = find_ours(account, self._order.wishes)
+        self._write(account_values(ours, self._present))
+        if makes_key and ours.integration:
+            key = await own_key.find_or_make(client, ours.integration.id)
+            try:
+                self._write(key_values("SUNSHINE_KEY", key))
+            except EnvFileError as error:
+                self._fail(f"{error}. Delete the API key {key.key_id}, whose secret is lost: {INTEGRATIONS}")
+            self._console.print("[green]done[/green]  make an API key of the integration")
+
+    def _write(self, values: Mapping[str, str]) -> None:
+        if changed := missing(values, self._present):
+            write_env(self._order.env_file, changed)
+            self._present |= changed
+            names = ", ".join(sorted(changed))
+            self._console.print(f"[green]done[/green]  write {names} into {escape(str(self._order.env_file))}")
+
+    def _tell_what_is_left(self, account: Account) -> None:
+        order = self._order
+        left = [finding.todo for finding in app_settings(account) if finding.level is not Level.OK]
+        choice = {ControlMode.RELEASE: "Release control", ControlMode.PASS: "Pass control"}[order.access.mode]
+        self._console.print("\n[bold]Only you can do this[/bold] (no API does, or shows it)")
+        for line in (f"{CONVERSATION_CONTROL}: {choice}.", *left):
+            self._console.print(f"  → {escape(line)}")
+        if order.dry_run:
+            self._console.print("\nThis was a dry run: nothing was changed.")
+            return
+        for name, value in self._present.items():
+            if name.startswith(("SUNSHINE_", "CONTROL_MODE")) and os.environ.get(name, value) != value:
+                self._console.print(
+                    f"[yellow]{name}[/yellow] has another value in the environment, which counts for more than the "
+                    "file: change it there."
+                )
+        if not order.integration_key and own_key.key_in({**self._present, **os.environ}) is None:
+            self._console.print("[yellow]SUNSHINE_KEY_ID[/yellow] and its secret are not set: the bot needs them.")
+        self._console.print("\nNow start the bot, or restart it: `switchboard-bot serve`. Then look: `switchboard-bot doctor`.")
+
+    def _fail(self, why: str) -> NoReturn:
+        typer.echo(f"{why[:1].upper()}{why[1:]}", err=True)
+        typer.echo("What is done stays. Run `switchboard-bot setup` again: it goes on from there.", err=True)
+        raise typer.Exit(1)
