@@ -17,6 +17,9 @@ from bot.engine.delivery import EFFECT_KEY
 from webhooks.messages import Message
 
 SLACK = timedelta(seconds=3)  # what the live bot and the network may have taken
+PROMPT = timedelta(seconds=2)
+"""Within so much of an end the platform does what it does by itself; what comes later is the bot's doing, which waits
+for longer (RELEASE_GRACE). In doubt it is the bot's: better one *diverged* too many than a release that it owes."""
 _API = "api:conversations"
 
 
@@ -77,8 +80,7 @@ def is_own_move(past: Past, to: Who, reason: str | None, at: datetime, policy: P
         if end is None:
             return past.holder is Who.BOT
         # In release mode the platform releases at the end; in pass mode somebody has to, and that is the bot.
-        in_grace = at - end <= policy.grace
-        return policy.mode.closes_after_end or not in_grace
+        return policy.mode.closes_after_end or at - end > min(PROMPT, policy.grace)
     if past.holder is not Who.BOT or end is not None:
         return False
     if past.stirred_at is None:

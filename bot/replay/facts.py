@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.replay.tape import TapedDelivery
+from bot.sandbox.sessions import ENDED
 from webhooks import wire
-from webhooks.events import ControlPassFailed, ConversationMessage, Event, InvalidEvent, event_time, parse_event
-from webhooks.messages import Message
+from webhooks.events import ControlPassFailed, Event, InvalidEvent, event_time, parse_event
 
 _PLATFORM_ID = re.compile(r"[0-9a-f]{24}")
 _END_WORDS = ("left the chat", "left the conversation", "ended the c")
+_OTHER_ENDS = ("ticketClosed", "transferToEmail")  # reasons of control events
+_TOGETHER = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Happening:
     Attributes:
         at: when it happened: its `createdAt`, or when it came if that is sooner or all that is known.
         raw: as posted.
-        event: as understood; None where it can't be.
+        event: as the bot understands it; None where it does not.
     """
 
     at: datetime
@@ -50,12 +52,14 @@ class Taken:
     Attributes:
         happened: in the order of their times.
         told: in the order in which they came.
+        end_ids: ids of the events that tell a user's end.
         ends: for each conversation, when its user ends it.
         failures: for each conversation, the codes with which passes fail.
     """
 
     happened: list[Happening] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
+    end_ids: set[str] = field(default_factory=set)
     ends: dict[str, list[datetime]] = field(default_factory=dict)
     failures: dict[str, list[str]] = field(default_factory=dict)
 
@@ -78,15 +82,55 @@ def take_apart(deliveries: Iterable[TapedDelivery]) -> Taken:
         taken.told.append(Told(delivery.at, delivery.body, tuple(ids)))
     taken.happened.sort(key=_order)
     taken.told.sort(key=lambda told: told.at)
+    _find_ends(taken)
     return taken
 
 
-def is_end(message: Message) -> bool:
-    """Does it tell the user's end, or is it an activity without its kind whose text says so?"""
-    if message.is_users_end:
-        return True
-    text = (message.content.text or "").lower()
-    return message.may_be_end and any(words in text for words in _END_WORDS)
+def _find_ends(taken: Taken) -> None:
+    """The users' ends, read from what was posted and not as the bot reads it: whether it understands is the question.
+
+    A system message without its activity is an end if its text says so, or if nothing else on the tape explains it.
+    """
+    unclear: list[Happening] = []
+    explained: dict[str, list[datetime]] = {}
+    for one in taken.happened:
+        payload = _object(one.raw.get("payload"))
+        if one.conversation_id is None:
+            continue
+        if payload.get("reason") in _OTHER_ENDS:
+            explained.setdefault(one.conversation_id, []).append(one.at)
+        message = _object(payload.get("message"))
+        activity = _object(message.get("activity")).get("type")
+        if activity == ENDED:
+            _note_end(taken, one)
+        elif not activity and _is_system(message):
+            if _says_end(message):
+                _note_end(taken, one)
+            else:
+                unclear.append(one)
+    for one in unclear:
+        others = explained.get(one.conversation_id or "", ())
+        if not any(abs(one.at - at) <= _TOGETHER for at in others):
+            _note_end(taken, one)
+
+
+def _note_end(taken: Taken, one: Happening) -> None:
+    taken.end_ids.add(one.id)
+    taken.ends.setdefault(one.conversation_id or "", []).append(one.at)
+
+
+def _is_system(message: Mapping[str, Any]) -> bool:
+    subtypes = _object(message.get("author")).get("subtypes")
+    return isinstance(subtypes, list) and "activity" in subtypes
+
+
+def _says_end(message: Mapping[str, Any]) -> bool:
+    text = str(_object(message.get("content")).get("text") or "").lower()
+    return any(words in text for words in _END_WORDS)
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _order(happening: Happening) -> tuple[datetime, str]:
@@ -103,9 +147,5 @@ def _add(taken: Taken, event_id: str, raw: Mapping[str, Any], came: datetime) ->
     at = min(made, came) if made else came
     conversation_id = wire.conversation_id(raw)
     taken.happened.append(Happening(at, event_id, conversation_id, raw, event))
-    if conversation_id is None:
-        return
-    if isinstance(event, ConversationMessage) and is_end(event.payload.message):
-        taken.ends.setdefault(conversation_id, []).append(at)
-    if isinstance(event, ControlPassFailed):
+    if conversation_id is not None and isinstance(event, ControlPassFailed):
         taken.failures.setdefault(conversation_id, []).append(event.payload.error.code or "switchboard_invalid_target")

@@ -14,7 +14,6 @@ from bot.sandbox.control import PASSED
 from bot.sandbox.history import Cause, Kind
 from bot.sandbox.payloads import member_json
 from bot.sandbox.records import Caller, Conversation, Json, Message, SwitchboardIntegration, User
-from bot.sandbox.sessions import ENDED
 from bot.sandbox.switchboard import BOT, Switchboard
 from webhooks.messages import Message as SeenMessage
 from webhooks.messages import SwitchboardIntegration as SeenIntegration
@@ -63,9 +62,12 @@ class TapedSwitchboard(Switchboard):
         user_id = user_id or f"user of {conversation_id}"
         if user_id not in self.users:
             self.users[user_id] = User(user_id, "")
-        conversation = Conversation(conversation_id, user_id, self.channel_id, at, is_default=False)
-        self.conversations[conversation_id] = conversation
-        self._record(Kind.CREATED, at, conversation, PLATFORM)
+        if conversation_id not in self.conversations:
+            self.conversations[conversation_id] = Conversation(
+                conversation_id, user_id, self.channel_id, at, is_default=False
+            )
+            self._record(Kind.CREATED, at, self.conversations[conversation_id], PLATFORM)
+        conversation = self.conversations[conversation_id]
         if active is not None:
             self._move(conversation, active, at, PLATFORM, Cause.CREATED, webhook=False)
 
@@ -100,13 +102,14 @@ class TapedSwitchboard(Switchboard):
         conversation = self.conversations[conversation_id]
         self._record(Kind.POSTBACK, at, conversation, f"user:{conversation.user_id}", text=payload)
 
-    def ends(self, conversation_id: str, seen: SeenMessage, raw: Mapping[str, Any], at: datetime) -> None:
+    def ends(self, conversation_id: str, at: datetime) -> None:
         """The user ends the conversation; where control goes is on the tape."""
+        if conversation_id not in self.conversations:
+            self.appears(conversation_id, None, None, at)
         conversation = self.conversations[conversation_id]
         if conversation.ended_at is None:
             conversation.ended_at = at
             self._record(Kind.ENDED, at, conversation, f"user:{conversation.user_id}")
-        self.says(conversation_id, seen, raw, at, activity=ENDED)
 
     def vanishes(self, conversation_id: str, at: datetime) -> None:
         """The conversation is removed, or merged into another one."""

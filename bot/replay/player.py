@@ -74,6 +74,7 @@ class Played:
         said: for each conversation, what the bot of the tape said.
         duties: what the bot owed, by conversation.
         set_aside: ids of events that the bot could not understand.
+        until_quiet: was the bot given the time to come to an end everywhere?
     """
 
     record: Record = field(default_factory=Record)
@@ -82,11 +83,12 @@ class Played:
     said: dict[str, list[str]] = field(default_factory=dict)
     duties: dict[str, list[Owed]] = field(default_factory=dict)
     set_aside: list[str] = field(default_factory=list)
+    until_quiet: bool = False
 
 
 def play(taken: Taken, plan: Plan, progress: Callable[[int], None] | None = None) -> Played:
     """Play it in virtual time. `progress` is told how many events have been delivered, in steps."""
-    played = Played()
+    played = Played(until_quiet=plan.until_quiet)
     luck = random.getstate()
     random.seed(plan.seed)  # the pauses between tries of a read are spread by chance
     level = logging.root.manager.disable

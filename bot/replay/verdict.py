@@ -53,15 +53,27 @@ class _Part:
 
 
 class _TapeChecker(Checker):
-    """The checks of a conversation in which flows may say anything."""
+    """The checks of a conversation in which flows may say anything, and which the tape may leave in the middle.
 
-    def __init__(self, record: Record, conversation_id: str) -> None:
+    Args:
+        goes_on: the user has not ended it, and the bot was not given the time to come to an end.
+    """
+
+    def __init__(self, record: Record, conversation_id: str, *, goes_on: bool) -> None:
         super().__init__(record, conversation_id)
+        self._goes_on = goes_on
         self._end_messages = {
             entry.message_id
             for entry in self._entries
             if entry.kind is Kind.MESSAGE and entry.detail.get("activity") == ENDED
         }
+
+    def _given_up(self) -> Iterator[str]:
+        """A flow that is at work may hold control, and so may a bot that will look again for want of a flow."""
+        state = self._record.states.get(self._id)
+        if self._goes_on and state and not state.duty and (state.run or state.idle_at):
+            return iter(())
+        return super()._given_up()
 
     def _doubled(self) -> Iterator[str]:
         effects = Counter(entry.metadata.get(EFFECT_KEY) for entry in self._spoken())
@@ -116,7 +128,7 @@ def _lane(played: Played, conversation_id: str, part: _Part) -> Lane:
     holder = record.holders[conversation_id] or ""
     duty = state.duty if state else None
     proof = state.ended.proof.how if state and state.ended and state.ended.proof else ""
-    breaches = list(_breaches(record, conversation_id, state))
+    breaches = list(_breaches(record, conversation_id, state, goes_on=not is_over and not played.until_quiet))
     said = played.said.get(conversation_id, [])
     return Lane(
         id=conversation_id,
@@ -135,8 +147,8 @@ def _lane(played: Played, conversation_id: str, part: _Part) -> Lane:
     )
 
 
-def _breaches(record: Record, conversation_id: str, state: Conversation | None) -> Iterator[str]:
-    yield from _TapeChecker(record, conversation_id).breaches()
+def _breaches(record: Record, conversation_id: str, state: Conversation | None, *, goes_on: bool) -> Iterator[str]:
+    yield from _TapeChecker(record, conversation_id, goes_on=goes_on).breaches()
     if state and not state.is_safe():
         yield "invariant: what is at stake has no time at which it is looked at again"
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from bot.control.policy import Policy
 from bot.replay.attribution import Past, Who, is_own_message, is_own_move
-from bot.replay.facts import Happening, Taken, is_end
+from bot.replay.facts import Happening, Taken
 from bot.replay.platform import TapedSwitchboard
 from bot.sandbox.history import Cause, Entry, Kind
+from bot.sandbox.sessions import ENDED
 from webhooks.events import (
     ControlAccepted,
     ControlPassed,
@@ -92,6 +93,7 @@ class World:
         self._me = me
         self._keys = keys
         self._ends = taken.ends
+        self._end_ids = taken.end_ids
         self._talks: dict[str, _Talk] = {}
         board.failing = {conversation_id: list(codes) for conversation_id, codes in taken.failures.items()}
         board.observers.append(self._noticed)
@@ -107,7 +109,8 @@ class World:
         event, at = happening.event, happening.at
         match event:
             case None:
-                return
+                if happening.id in self._end_ids:
+                    self._board.ends(str(happening.conversation_id), at)
             case UserRemove():
                 self._board.vanish_with(event.payload.user.id, at)
             case UserMerge():
@@ -170,10 +173,10 @@ class World:
                 if is_own_message(message, raw, talk.past):
                     talk.past.said.append(message.content.text or "")
                     return False
-                if is_end(message):
-                    self._board.ends(conversation_id, message, raw, at)
-                else:
-                    self._board.says(conversation_id, message, raw, at)
+                ends = happening.id in self._end_ids
+                if ends:
+                    self._board.ends(conversation_id, at)
+                self._board.says(conversation_id, message, raw, at, activity=ENDED if ends else "")
             case ConversationPostback():
                 talk.past.stirred_at = at
                 self._board.taps(conversation_id, event.payload.postback.payload or "", at)
