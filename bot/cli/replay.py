@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import time
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +18,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from bot.cli.given import Given
 from bot.cli.problems import refuse
 from bot.flows.catalogue import UnknownFlow, load_catalogue, load_flows
 from bot.replay import against as live
@@ -48,7 +51,7 @@ def replay_tapes(
     closing: Annotated[str | None, typer.Option(help="The closing flow (else CLOSING_FLOW).")] = None,
     me: Annotated[
         str,
-        typer.Option(envvar="SUNSHINE_SWITCHBOARD_INTEGRATION", help="The bot's switchboard integration on the tape."),
+        typer.Option(help="The bot's switchboard integration on the tape (else SUNSHINE_SWITCHBOARD_INTEGRATION)."),
     ] = "",
     fault: Annotated[str, typer.Option(help=f"What goes wrong, separated by commas: {', '.join(FAULTS)}.")] = "",
     seed: Annotated[int, typer.Option(help="What the faults are drawn from.")] = 0,
@@ -60,10 +63,10 @@ def replay_tapes(
     baseline: Annotated[
         Path | None, typer.Option(help="The --json of an earlier run: show what the bot does differently.")
     ] = None,
-    processes: Annotated[int, typer.Option(help="How many to use.", min=1)] = 2,
+    processes: Annotated[int, typer.Option(help="How many to use; 0: one a core.", min=0)] = 0,
     against: Annotated[str, typer.Option(help="Post the tapes to a running service instead: its base URL.")] = "",
     webhook_secret: Annotated[
-        str, typer.Option(envvar="SUNSHINE_WEBHOOK_SECRET", help="The webhook's secret, for --against.")
+        str, typer.Option(help="The webhook's secret, for --against (else SUNSHINE_WEBHOOK_SECRET).")
     ] = "",
     speed: Annotated[float, typer.Option(help="For --against: 2 is twice as fast; 0 waits for nothing.", min=0)] = 1.0,
     yes_really: Annotated[
@@ -71,16 +74,18 @@ def replay_tapes(
     ] = False,
 ) -> None:
     """Play tapes. Exit 0: all closed; 1: something stays open or the guarantee breaks; 2: they can't be used."""
+    began = time.monotonic()
     try:
         paths = find_tapes(tapes)
         if against:
-            _post(paths, against, webhook_secret.split(",")[0].strip(), speed, yes_really=yes_really)
+            secret = webhook_secret or next(iter(Given().webhook_secrets), "")
+            _post(paths, against, secret, speed, yes_really=yes_really)
             return
         setup = _setup(flows, opening, closing, me, fault, seed)
         setup = replace(setup, until_quiet=until_quiet, detail=as_json or html is not None or baseline is not None)
         old = read_baseline(baseline) if baseline else None
         modes = {Modes.TAPE: (), Modes.BOTH: ("release", "pass")}.get(mode, (mode.value,))
-        results = _with_progress(paths, setup, modes, processes)
+        results = _with_progress(paths, setup, modes, processes or os.cpu_count() or 1)
         if html:
             html.write_text(report(results), encoding="utf-8")
     except (TapeError, UnknownFlow, BaselineError, live.AgainstError) as error:
@@ -93,7 +98,7 @@ def replay_tapes(
     if as_json:
         typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
-        _show(results, Console(highlight=False))
+        _show(results, _console(), time.monotonic() - began)
     if old is not None:
         lines = differences(old, shown)
         typer.echo("\n".join(lines) if lines else "The bot does the same as in the baseline.", err=as_json)
@@ -102,7 +107,7 @@ def replay_tapes(
 
 
 def _setup(flows: str, opening: str | None, closing: str | None, me: str, fault: str, seed: int) -> Setup:
-    settings = _settings()
+    settings, given = _settings(), Given()
     faults = tuple(name.strip() for name in fault.split(",") if name.strip())
     if unknown := [name for name in faults if name not in FAULTS]:
         raise SettingsProblem([f"--fault: there is no fault {unknown[0]!r}; known faults: {', '.join(FAULTS)}"])
@@ -114,7 +119,19 @@ def _setup(flows: str, opening: str | None, closing: str | None, me: str, fault:
     last = settings.closing_flow if closing is None else closing
     load_catalogue(modules, first, last)  # raises where a name is not known
     policy = replace(settings.policy, me=BOT, integration_key=True, app_key=True)
-    return Setup(modules, first, last, policy, settings.pass_to, me, faults, seed)
+    mode = given.control_mode if given.control_mode in ("release", "pass") else "release"
+    return Setup(
+        modules,
+        first,
+        last,
+        policy,
+        settings.pass_to,
+        me,
+        faults,
+        seed,
+        likely_me=given.sunshine_switchboard_integration,
+        mode_else=mode,
+    )
 
 
 def _settings() -> Settings:
@@ -152,29 +169,42 @@ def _post(paths: list[Path], url: str, secret: str, speed: float, *, yes_really:
         raise typer.Exit(1)
 
 
-def _show(results: list[Result], console: Console) -> None:
+def _console() -> Console:
+    """A file or a pipe has no width of its own."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=160)
+
+
+def _show(results: list[Result], console: Console, seconds: float) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("", "tape", "mode", "conversations", "ended", "open", "events", "diverged"):
-        table.add_column(heading, justify="left" if heading in ("", "tape", "mode") else "right")
+    for heading in ("", "tape", "mode", "events", "conversations", "ended", "open", "diverged"):
+        table.add_column(heading, justify="left" if heading in ("", "tape", "mode") else "right", overflow="fold")
     for result in results:
         ended = [lane for lane in result.lanes if lane.ended_at is not None]
         table.add_row(
             "[green]closed[/green]" if result.closed else "[red]OPEN[/red]",
             escape(result.tape),
             result.mode,
+            str(result.events),
             str(len(result.lanes)),
             str(len(ended)),
             str(sum(not lane.ok for lane in result.lanes)),
-            str(result.events),
             str(len(result.diverged)),
         )
     console.print(table)
-    _show_lines(console, "diverged", [f"{r.tape}: {key}: {one.what}" for r in results for key, one in r.diverged])
-    aside = [f"{r.tape}: {key}" for r in results for key in r.set_aside]
+    diverged = [f"{r.tape} ({r.mode}): {key}: {one.what}" for r in results for key, one in r.diverged]
+    _show_lines(console, "diverged", diverged)
+    aside = [f"{r.tape} ({r.mode}): {key}" for r in results for key in r.set_aside]
     _show_lines(console, "set aside, since it can't be understood", aside)
     wrong = [f"{r.tape} ({r.mode}): {lane.why_not}" for r in results for lane in r.lanes if not lane.ok]
     wrong += [f"{r.tape} ({r.mode}): {problem}" for r in results for problem in r.problems]
     _show_lines(console, "[red]not as it should be[/red]", wrong)
+    events = sum(result.events for result in results)
+    ended_count = sum(lane.ended_at is not None for result in results for lane in result.lanes)
+    open_count = sum(not lane.ok for result in results for lane in result.lanes)
+    verdict = f"{open_count} conversations are not as they should be" if wrong else "all closed, with proof"
+    rate = f"{events} events in {seconds:.1f} s, {events / max(seconds, 0.001):.0f} events/s"
+    console.print(f"{ended_count} ended conversations: {verdict} ({rate})", soft_wrap=True)
 
 
 def _show_lines(console: Console, title: str, lines: list[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
@@ -12,6 +11,7 @@ from typing import Annotated, get_args
 
 import typer
 
+from bot.cli.given import Given
 from bot.cli.problems import refuse, refuse_database
 from bot.replay.export import deliveries_of
 from bot.replay.listener import listen
@@ -40,11 +40,11 @@ def record(
     port: Annotated[int, typer.Option(help="Where to listen.", min=0, max=65535)] = 8081,
     forward: Annotated[str, typer.Option(help="Pass deliveries on to this URL, and record what it takes.")] = "",
     webhook_secret: Annotated[
-        str, typer.Option(envvar="SUNSHINE_WEBHOOK_SECRET", help="Take only deliveries with this X-API-Key.")
+        str, typer.Option(help="Take only deliveries with this X-API-Key (else SUNSHINE_WEBHOOK_SECRET, if set).")
     ] = "",
 ) -> None:
     """Listen for deliveries and record them. Without --forward, each is answered 200. Ends with Ctrl-C."""
-    secrets = [secret.strip() for secret in webhook_secret.split(",") if secret.strip()]
+    secrets = [webhook_secret] if webhook_secret else Given().webhook_secrets
 
     async def run() -> None:
         async with listen(tape, host, port, forward=forward, secrets=secrets) as found:
@@ -63,18 +63,19 @@ def record(
 @app.command("export")
 def export(
     tape: Annotated[Path, typer.Argument(help="The tape to write.")],
-    database_url: Annotated[str, typer.Option(envvar="DATABASE_URL")] = "sqlite:///switchboard-bot.db",
+    database_url: Annotated[str, typer.Option(help="The database (else DATABASE_URL).")] = "",
     conversation: Annotated[list[str] | None, typer.Option(help="Only this conversation (may be repeated).")] = None,
     since: Annotated[str, typer.Option(help="Only what came at or after this time (ISO, UTC).")] = "",
     until: Annotated[str, typer.Option(help="Only what came before this time (ISO, UTC).")] = "",
     state: Annotated[Status | None, typer.Option(help="Only events in this state.")] = None,
 ) -> None:
     """Write a tape from the inbox of a database, beside a running bot."""
+    given = Given()
     wanted = next((name for name in get_args(State) if state and name == state.value), None)
     selection = Selection(conversation or (), _time("--since", since), _time("--until", until), wanted)
     try:
-        path = sqlite_path(database_url)
-        count = write_tape(tape, deliveries_of(stored_events(path, selection), os.environ.get("SUNSHINE_APP_ID", "")))
+        path = sqlite_path(database_url or given.database_url)
+        count = write_tape(tape, deliveries_of(stored_events(path, selection), given.sunshine_app_id))
     except (StoreError, ValueError) as error:
         refuse_database(error)
     except OSError as error:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +24,9 @@ from webhooks.fields import moment
 SUFFIXES = (".jsonl", ".jsonl.gz", ".tape", ".tape.gz", ".ndjson", ".ndjson.gz")
 """What names of tapes in a folder end in."""
 
+LINE_LIMIT = 16 * 1024 * 1024
+"""Bytes of a line, at most; intake takes deliveries of one MiB."""
+
 _GZIP = b"\x1f\x8b"
 _KEYS = frozenset({"at", "body", "note"})
 
@@ -32,6 +37,11 @@ class TapeError(ValueError):
     def __init__(self, path: Path | str, line: int | None, problem: str) -> None:
         super().__init__(f"{path}: {problem}" if line is None else f"{path}, line {line}: {problem}")
         self.problem = problem
+        self._said = (path, line, problem)
+
+    def __reduce__(self) -> tuple[type[TapeError], tuple[Path | str, int | None, str]]:
+        """It may come from another process."""
+        return type(self), self._said
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +71,40 @@ def read_tape(path: Path) -> Iterator[TapedDelivery]:
     Raises:
         TapeError: the file can't be read, or a line is broken.
     """
-    number = 0
-    try:
-        with _open(path) as lines:
-            first = True
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield _delivery(path, number, line, first=first)
-                    first = False
-    except EOFError:
-        raise TapeError(path, number + 1, "the compressed file is cut off here") from None
-    except gzip.BadGzipFile as error:
-        raise TapeError(path, number + 1, f"it is no whole gzip file: {error}") from None
-    except OSError as error:
-        raise TapeError(path, None, f"it can't be read: {error.strerror or error}") from None
+    return (delivery for _, delivery in read_places(path))
+
+
+def read_places(path: Path) -> Iterator[tuple[int, TapedDelivery]]:
+    """As `read_tape`, each delivery with its place: where its line begins, in bytes (of what is compressed)."""
+    place, number, first = 0, 0, True
+    with _opened(path) as file:
+        while True:
+            number += 1
+            with _told(path, number):
+                line = file.readline(LINE_LIMIT + 1)
+            if not line:
+                return
+            if line.strip() or len(line) > LINE_LIMIT:
+                yield place, _delivery(path, number, line, first=first)
+                first = False
+            place += len(line)
+
+
+def read_at(path: Path, places: Iterable[int]) -> Iterator[TapedDelivery]:
+    """The deliveries at these places, which ascend.
+
+    Raises:
+        TapeError: there is none: the file has changed.
+    """
+    with _opened(path) as file:
+        for place in places:
+            with _told(path, None):
+                file.seek(place)
+                line = file.readline(LINE_LIMIT + 1)
+            try:
+                yield _delivery(path, 0, line, first=True)
+            except TapeError:
+                raise TapeError(path, None, "it has changed while it was played") from None
 
 
 def write_tape(path: Path, deliveries: Iterable[TapedDelivery]) -> int:
@@ -126,13 +156,32 @@ def iso(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _open(path: Path) -> IO[bytes]:
-    with path.open("rb") as file:
-        compressed = file.read(2) == _GZIP
-    return gzip.open(path, "rb") if compressed else path.open("rb")  # type: ignore[return-value]
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
+    with ExitStack() as stack:
+        with _told(path, None):
+            file = stack.enter_context(path.open("rb"))
+            compressed = file.read(2) == _GZIP
+            file.seek(0)
+        yield gzip.GzipFile(fileobj=file) if compressed else file
+
+
+@contextmanager
+def _told(path: Path, number: int | None) -> Iterator[None]:
+    """What goes wrong with the file becomes a `TapeError`."""
+    try:
+        yield
+    except EOFError:
+        raise TapeError(path, number, "the compressed file is cut off here") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise TapeError(path, number, f"the compressed file is broken here: {error}") from None
+    except OSError as error:
+        raise TapeError(path, None, f"it can't be read: {error.strerror or error}") from None
 
 
 def _delivery(path: Path, number: int, line: bytes, *, first: bool) -> TapedDelivery:
+    if len(line) > LINE_LIMIT:
+        raise TapeError(path, number, f"the line is longer than {LINE_LIMIT >> 20} MiB, which no delivery is")
     try:
         value = wire.read_json(line)
     except ValueError as error:

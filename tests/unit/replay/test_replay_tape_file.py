@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import pickle
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from bot.replay.tape import TapedDelivery, TapeError, find_tapes, read_tape, write_tape
+from bot.replay.tape import TapedDelivery, TapeError, find_tapes, read_at, read_places, read_tape, write_tape
 
 BODY = {"webhook": {"version": "v2"}, "events": [{"id": "e1", "type": "x", "payload": {}}]}
 GOOD = json.dumps({"at": "2026-01-05T09:00:00Z", "body": BODY})
@@ -78,6 +79,61 @@ def test_a_compressed_tape_that_is_cut_off_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(TapeError, match=r"a\.jsonl\.gz, line \d+: the compressed file is cut off here"):
         list(read_tape(path))
+
+
+def test_a_compressed_tape_that_is_broken_is_named(tmp_path: Path) -> None:
+    """A bit that fell over in the middle."""
+    path = tmp_path / "a.jsonl.gz"
+    data = bytearray(gzip.compress("".join(f"{GOOD[:-1]} }}{' ' * (n % 7)}\n" for n in range(3000)).encode()))
+    for place in range(len(data) // 2, len(data) // 2 + 40):
+        data[place] ^= 0xFF
+    path.write_bytes(bytes(data))
+
+    with pytest.raises(TapeError, match=r"a\.jsonl\.gz, line \d+: "):
+        list(read_tape(path))
+
+
+@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\x00\x00", b"\x00" * 100, b"PK\x03\x04", b"\xff\xfe{\x00"])
+def test_what_is_no_text_is_told_like_every_other_line(tmp_path: Path, content: bytes) -> None:
+    """In one line, which quotes nothing of it."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(content)
+
+    with pytest.raises(TapeError, match=r"a\.jsonl, line 1: it is not JSON") as raised:
+        list(read_tape(path))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_line_without_an_end_does_not_fill_the_memory(tmp_path: Path) -> None:
+    """No delivery is so long."""
+    path = tmp_path / "a.jsonl.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for _ in range(20):
+            file.write(b" " * (1 << 20))
+        file.write(b"{")
+
+    with pytest.raises(TapeError, match=r"line 1: the line is longer than 16 MiB"):
+        list(read_tape(path))
+
+
+def test_deliveries_are_found_again_by_their_places(tmp_path: Path) -> None:
+    """Plain and compressed; and a tape that has changed meanwhile is told."""
+    lines = [TapedDelivery(AT, BODY, "a story"), *(TapedDelivery(AT.replace(second=n), BODY) for n in range(9))]
+    for name in ("a.jsonl", "a.jsonl.gz"):
+        path = tmp_path / name
+        write_tape(path, lines)
+        places = [place for place, _ in read_places(path)]
+
+        assert [delivery.at for delivery in read_at(path, places[1::2])] == [one.at for one in lines[1::2]]
+        with pytest.raises(TapeError, match="it has changed while it was played"):
+            list(read_at(path, [places[1] + 3]))
+
+
+def test_an_error_gets_through_to_another_process() -> None:
+    """With its words."""
+    error = TapeError("a.jsonl", 3, "it is not JSON")
+
+    assert str(pickle.loads(pickle.dumps(error))) == "a.jsonl, line 3: it is not JSON"  # noqa: S301 - our own
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,24 @@
+"""Settings for commands that need no whole account: what is set in the environment or in `.env`, else nothing."""
+
+from __future__ import annotations
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bot.settings import Settings
+
+
+class Given(BaseSettings):
+    """Some of the settings, none of them required, and none of them checked."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore")
+
+    sunshine_app_id: str = ""
+    sunshine_switchboard_integration: str = ""
+    sunshine_webhook_secret: str = ""
+    control_mode: str = ""
+    database_url: str = str(Settings.model_fields["database_url"].default)
+
+    @property
+    def webhook_secrets(self) -> list[str]:
+        """The webhook's secrets: several while rotating."""
+        return [secret for part in self.sunshine_webhook_secret.split(",") if (secret := part.strip())]
