@@ -237,7 +237,9 @@ class _Setup:
                 )
         if not order.integration_key and own_key.key_in({**self._present, **os.environ}) is None:
             self._console.print("[yellow]SUNSHINE_KEY_ID[/yellow] and its secret are not set: the bot needs them.")
-        self._console.print("\nNow start the bot, or restart it: `switchboard-bot serve`. Then look: `switchboard-bot doctor`.")
+        self._console.print(
+            "\nNow start the bot, or restart it: `switchboard-bot serve`. Then look: `switchboard-bot doctor`."
+        )
 
     def _fail(self, why: str) -> NoReturn:
         typer.echo(f"{why[:1].upper()}{why[1:]}", err=True)
