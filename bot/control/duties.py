@@ -10,6 +10,7 @@ from bot.control.commands import Pass, Release
 from bot.control.draft import Draft
 from bot.control.facts import Answer, Answered
 from bot.control.policy import (
+    AGAINST_ATTEMPTS,
     ANSWER_PATIENCE,
     GUARDED_ATTEMPTS,
     PASS_ATTEMPTS,
@@ -120,6 +121,8 @@ def checked(draft: Draft) -> None:
                 draft.set_duty(key=Key.APP)
             if duty.attempts >= PASS_ATTEMPTS and duty.action is Action.PASS:
                 _release_instead(draft, duty)
+        case Who.OTHER if duty.against:
+            _still_held_by_another(draft, duty)
         case Who.OTHER if draft.state.ended:
             _another_holds_after_the_end(draft, duty)
         case _:
@@ -140,6 +143,18 @@ def _another_holds_after_the_end(draft: Draft, duty: Duty) -> None:
     draft.set_ended(check_at=draft.now + draft.policy.grace, held_after_grace=False)
 
 
+def _still_held_by_another(draft: Draft, duty: Duty) -> None:
+    """What an operator wants taken is taken once: whoever is active after that may have it anew, and rightfully."""
+    if duty.accepted_at is None and duty.attempts < AGAINST_ATTEMPTS:
+        draft.set_duty(stage=Stage.ACT, next_attempt=draft.now)
+        return
+    how = "was accepted" if duty.accepted_at else f"failed {duty.attempts} times"
+    draft.report("release_by_hand_failed", f"the release {how}, and {draft.state.holder} is active")
+    draft.close_duty(
+        f"given up: the release {how}, and {draft.state.holder} is active, shown by {draft.state.holder.how}"
+    )
+
+
 def fall_back_from_pass(draft: Draft) -> None:
     """A pass that the platform keeps declining becomes a release."""
     duty = draft.state.duty
@@ -157,3 +172,9 @@ def owe_with_app_key(draft: Draft, reason: str) -> None:
     """After a read: the last resort for a conversation that has ended and that another integration holds."""
     draft.owe(Action.RELEASE, reason)
     draft.set_duty(stage=Stage.ACT, key=Key.APP, next_attempt=draft.now)
+
+
+def owe_against(draft: Draft, reason: str, holder_id: str) -> None:
+    """An operator wants it taken from another in a live conversation: a read comes first."""
+    draft.owe(Action.RELEASE, reason)
+    draft.set_duty(stage=Stage.CHECK, key=Key.APP, next_attempt=draft.now, against=holder_id)

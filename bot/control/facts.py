@@ -135,9 +135,15 @@ class FlowHandedOver:
 
 @dataclass(frozen=True, slots=True)
 class OperatorReleased:
-    """An operator asked by hand that control be released."""
+    """An operator asked by hand that control be released.
+
+    Attributes:
+        by: who asked.
+        against: id of the integration from which the operator wants it taken, although the conversation is live.
+    """
 
     by: str
+    against: str | None = None
 
 
 class Answer(StrEnum):

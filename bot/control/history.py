@@ -28,7 +28,6 @@ class MomentKind(StrEnum):
     PROVEN = "proven"
     FAILED = "failed"
     REPORT = "report"
-    BY_HAND = "by hand"
 
 
 @dataclass(frozen=True, slots=True)

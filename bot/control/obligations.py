@@ -21,6 +21,7 @@ def settle(draft: Draft) -> None:
         return
     _let_time_pass_in_run(draft)
     _reconsider_the_end(draft)
+    _reconsider_by_hand(draft)
     match draft.state.holder.who:
         case Who.BOT:
             if not draft.state.ended:
@@ -93,7 +94,8 @@ def _while_bot_holds(draft: Draft) -> None:
 def _while_another_holds(draft: Draft) -> None:
     draft.stop_run()
     draft.set(idle_at=None, inputs=())
-    if not draft.state.ended:
+    wanted = draft.state.duty is not None and draft.state.duty.against is not None
+    if not (draft.state.ended or wanted):
         draft.close_duty(_shown(draft, f"{draft.state.holder} is active"))
 
 
@@ -128,6 +130,13 @@ def _reconsider_the_end(draft: Draft) -> None:
     ended = draft.state.ended
     if ended and ended.proof and draft.state.holder.who in (Who.BOT, Who.OTHER):
         draft.set_ended(proof=None, was_proven=True, check_at=draft.now + draft.policy.grace)
+
+
+def _reconsider_by_hand(draft: Draft) -> None:
+    """What an operator wants taken from one is not taken from another."""
+    duty, active = draft.state.duty, draft.state.holder.integration
+    if duty and duty.against and active and active.id != duty.against:
+        draft.close_duty(_shown(draft, f"void: {draft.state.holder} is active"))
 
 
 def _after_the_end(draft: Draft) -> None:

@@ -17,6 +17,7 @@ WATCH_CAP = timedelta(hours=6)
 ANSWER_PATIENCE = timedelta(minutes=1)  # for a pending effect; its answer, or the worker's death, comes sooner
 PASS_ATTEMPTS = 3  # then the bot releases instead
 GUARDED_ATTEMPTS = 3  # with the integration's key; then, after an end, the app key if there is one
+AGAINST_ATTEMPTS = 3  # to take control from another as an operator wants; then that is given up
 INPUT_LIMIT = 100  # inputs kept for a flow that does not ask; more are dropped
 
 

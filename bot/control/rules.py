@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from bot.control import duties, obligations
+from bot.control.by_hand import Outcome, prospect
 from bot.control.commands import Command, Forget
 from bot.control.draft import Draft
 from bot.control.facts import (
@@ -114,8 +115,8 @@ def _take_in(draft: Draft, fact: Fact) -> None:  # noqa: C901 - one line a fact,
             _person_removed(draft)
         case FlowWaits() | FlowReturned() | FlowFailed() | FlowReleased() | FlowHandedOver():
             _flow_told(draft, fact)
-        case OperatorReleased(by):
-            _operator_released(draft, by)
+        case OperatorReleased():
+            _operator_released(draft, fact)
         case Answered():
             _answered(draft, fact)
         case ConversationRead():
@@ -337,13 +338,16 @@ def _flow_waits(draft: Draft, run: Run, fact: FlowWaits) -> None:
     )
 
 
-def _operator_released(draft: Draft, by: str) -> None:
-    """By hand, the same road as every other release. Control that an agent rightfully has is not taken."""
-    state = draft.state
-    if state.holder.who is Who.BOT:
+def _operator_released(draft: Draft, fact: OperatorReleased) -> None:
+    """By hand, the same road as every other release. What others have is taken only as the operator has confirmed."""
+    state, foreseen = draft.state, prospect(draft.state, draft.policy)
+    reason = f"released by hand ({fact.by})"
+    if foreseen.outcome is Outcome.RELEASE:
         draft.stop_run()
-        draft.owe(Action.RELEASE, f"released by hand ({by})")
+        draft.owe(Action.RELEASE, reason)
         draft.set_duty(next_attempt=draft.now)
+    elif foreseen.against and foreseen.against == fact.against:
+        duties.owe_against(draft, reason, foreseen.against)
     elif state.ended and not state.ended.proof:
         draft.set_ended(check_at=draft.now)
     else:

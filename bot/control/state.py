@@ -186,6 +186,7 @@ class Duty:
         accepted_at: when the platform answered 200 to the last act; not a proof.
         last_answer: how the last act or check went, for people.
         overdue_reports: how often its being overdue has been reported: after a minute, then ever more rarely.
+        against: an operator wants control taken from the integration with this id, and from no other.
     """
 
     id: int
@@ -203,6 +204,7 @@ class Duty:
     accepted_at: datetime | None = None
     last_answer: str | None = None
     overdue_reports: int = 0
+    against: str | None = None
 
     @property
     def look_at(self) -> datetime:

@@ -14,14 +14,14 @@ from functools import partial
 
 from bot.control.commands import CloseDuty, Command, DropUnsent, Forget, Pass, Read, Release, Report
 from bot.control.draft import effect_id
-from bot.control.facts import Answer, Answered, Fact, FlowFailed, TimePassed
+from bot.control.facts import Answer, Answered, Fact, FlowFailed, OperatorReleased, TimePassed
 from bot.control.history import moments
-from bot.control.reading import facts_of
 from bot.control.rules import step
 from bot.control.state import RunStatus
 from bot.engine.aftermath import Aftermath, clean_up_once, clean_ups_of
 from bot.engine.context import Context
 from bot.engine.delivery import PATIENCE_WHEN_OVER, Delivery, Result
+from bot.engine.orders import facts_of_either, order_of
 from bot.engine.performance import Performance, prepare
 from bot.flows.turn import Said
 from bot.signals import Level, Signal
@@ -123,12 +123,13 @@ class Session:
         for stored in events:
             self._dirty = True
             try:
-                event = parse_event(stored.body)
+                event = order_of(stored.type, stored.body) if stored.by_operator else parse_event(stored.body)
             except InvalidEvent as error:
                 self._change.set_aside.append((stored.id, str(error)))
                 self._tell(Signal("event_set_aside", Level.WARNING, self._state.id, {"reason": str(error)}))
                 continue
-            readable.append((event_time(event) or stored.received_at, stored, event))
+            at = None if isinstance(event, OperatorReleased) else event_time(event)
+            readable.append((at or stored.received_at, stored, event))
         for _, stored, event in sorted(readable, key=lambda item: item[0]):
             if self._change.forget:
                 break  # what comes after that waits, in case the conversation begins anew
@@ -142,7 +143,7 @@ class Session:
             )
             self._events[stored.id] = stored
             try:
-                for fact in facts_of(event, stored.received_at) or (TimePassed(),):
+                for fact in facts_of_either(event, stored.received_at) or (TimePassed(),):
                     self._step(fact)
             except Exception as error:  # noqa: BLE001 - a poisonous event must not hold up its conversation
                 self._state, self._outbox, self._change, self._reports = before
@@ -151,7 +152,7 @@ class Session:
                 self._tell(Signal("event_set_aside", Level.ERROR, self._state.id, {"reason": reason}))
             else:
                 self._change.handled.append(stored.id)
-                self._change.users |= event_user_ids(event)
+                self._change.users |= set() if isinstance(event, OperatorReleased) else event_user_ids(event)
         self._new_events = []
 
     def _forget_events(self) -> None:

@@ -178,6 +178,12 @@ class Stage:
         history = self.sandbox.switchboard.history
         return [entry.conversation_id for entry in history if entry.kind is Kind.ENDED and entry.conversation_id]
 
+    def look(self, conversation_id: str) -> None:
+        """Let workers find what was stored beside them, as the short polls of a real bot do."""
+        for process in self.alive:
+            if process.worker:
+                process.worker.wake([conversation_id])
+
     async def state(self, conversation_id: str) -> Conversation | None:
         """What the bot has stored of a conversation."""
         return await self.store.find(conversation_id)

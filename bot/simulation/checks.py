@@ -14,7 +14,7 @@ from bot.engine.delivery import EFFECT_KEY
 from bot.sandbox.history import Cause, Entry, Kind
 from bot.sandbox.switchboard import BOT
 from bot.simulation.flows import DEAF
-from bot.simulation.record import Acknowledged, Called, Record
+from bot.simulation.record import Acknowledged, Called, Ordered, Record
 
 END_TEXT = "The user has left the chat."
 NO_PROOFS = ("void", "replaced", "given up")  # how a duty ends that is not done
@@ -134,7 +134,11 @@ class Checker:
     # -- G2 --------------------------------------------------------------------------------------------------------
 
     def _robbed(self) -> Iterator[str]:
-        """The bot moves control away from another only after an end, and never against what it has just read."""
+        """The bot moves control away from another only after an end, and never against what it has just read.
+
+        Or as an operator wants: once an order, and after a read.
+        """
+        orders = [order for order in self._record.orders if order.conversation_id == self._id and order.against]
         for entry in self._entries:
             by_bot = entry.actor in (self._record.key, self._record.app_key)
             if entry.kind is not Kind.HOLDER or not by_bot or entry.cause is Cause.SHORTHAND:
@@ -143,10 +147,21 @@ class Checker:
                 continue
             if entry.cause is Cause.RELEASE and (entry.ended or self._answered_closing(entry)):
                 continue
+            if entry.cause is Cause.RELEASE and (order := self._order_for(entry, orders)):
+                orders.remove(order)
+                continue
             since = max(e.at for e in self._entries if e.kind is Kind.HOLDER and e.number < entry.number)
             read = max((c.at for c in self._calls if c.method == "GET" and c.told and c.at <= entry.at), default=None)
             if read is None or read >= since:
                 yield f"G2: the bot took control from {entry.before} at {entry.at.time()}"
+
+    def _order_for(self, release: Entry, orders: list[Ordered]) -> Ordered | None:
+        """The order that a release follows, with a read between."""
+        reads = [call.at for call in self._calls if call.method == "GET" and call.told and call.at <= release.at]
+        for order in orders:
+            if order.against == release.before and any(order.at <= read for read in reads):
+                return order
+        return None
 
     def _answered_closing(self, release: Entry) -> bool:
         """Had the user ended it, and was what the user said since a word in the closing flow?"""

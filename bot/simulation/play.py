@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from bot.control.by_hand import prospect
 from bot.control.modes import mode_named
 from bot.control.policy import Policy
+from bot.engine.orders import release_order
 from bot.flows.catalogue import Catalogue
 from bot.replay.harness import Interference, Process, ProcessDied, Stage
 from bot.replay.virtual_time import VirtualTimeLoop, run_virtual
@@ -21,7 +23,7 @@ from bot.sandbox.switchboard import BOT, WORKSPACE
 from bot.sandbox.users import Visitor
 from bot.signals import Signal
 from bot.simulation import flows
-from bot.simulation.record import Acknowledged, Called, Record
+from bot.simulation.record import Acknowledged, Called, Ordered, Record
 from bot.simulation.scenario import Act, Incident, Scenario
 from bot.store.interface import Unavailable
 
@@ -126,6 +128,8 @@ class _Run:
                 await self._user_acts(act, visitor)
             case "agent":
                 self._agent_acts(act, visitor.conversation_id)
+            case "operator":
+                await self._operator_acts(act, visitor.conversation_id)
             case _:
                 self._platform_acts(act, visitor, other)
 
@@ -151,6 +155,20 @@ class _Run:
                 board.transfer_to_email(conversation_id, now)
             case _:
                 board.agent_ends(conversation_id, now)
+
+    async def _operator_acts(self, act: Act, conversation_id: str) -> None:
+        """By hand, from a process that does no other work; `takes` confirms that it be taken from whoever has it."""
+        state, now = await self._stage.state(conversation_id), self._stage.clock.now()
+        if state is None:
+            return
+        foreseen = prospect(state, self._stage.policy)
+        against = foreseen.against if act.what == "takes" else None
+        order = release_order(
+            conversation_id, by="operator", now=now, order_id=str(len(self._record.orders)), against=against
+        )
+        if await self._stage.store.order(order):
+            self._record.orders.append(Ordered(now, conversation_id, str(state.holder) if against else None))
+            self._stage.look(conversation_id)
 
     def _platform_acts(self, act: Act, visitor: Visitor, other: Visitor) -> None:
         board, now = self._stage.sandbox.switchboard, self._stage.clock.now()

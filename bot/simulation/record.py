@@ -38,6 +38,15 @@ class Called:
     unclear: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """An operator asked for a release; `against` names who it was to be taken from, in a conversation of theirs."""
+
+    at: datetime
+    conversation_id: str
+    against: str | None
+
+
 @dataclass(slots=True)
 class Record:
     """What a run leaves behind, for the checks.
@@ -47,6 +56,7 @@ class Record:
         rests: did the bot come to rest within the time it was given?
         history: the platform's truth.
         states, inbox: what the bot has stored: conversations by id, and the status of each event by id.
+        orders: what operators asked for.
         key, app_key: ids of the API keys that the bot acts with.
         log: every line that makes two runs the same or not.
     """
@@ -60,6 +70,7 @@ class Record:
     states: dict[str, Conversation] = field(default_factory=dict)
     inbox: dict[str, str] = field(default_factory=dict)
     signals: list[tuple[datetime, Signal]] = field(default_factory=list)
+    orders: list[Ordered] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     key: str = ""
     app_key: str = ""

@@ -114,7 +114,7 @@ def draw(seed: int) -> Scenario:
         closing=rng.choice(("", "closing", "closing", "endless")),
         batch=rng.choice((1, 1, 2, 5)),
         latency=rng.choice((0.0, 0.02, 0.3)),
-        talks=talks,
+        talks=_with_operator(seed, talks),
         incidents=tuple(_incidents(rng)) if rng.random() < 0.9 else (),
     )
 
@@ -135,6 +135,27 @@ def _talk(rng: random.Random, number: int) -> tuple[Act, ...]:
         at = round(at + rng.choice((0.01, 2.0, 100.0)), 3)
         acts.append(_act(rng, at))
     return tuple(acts)
+
+
+def _with_operator(seed: int, talks: tuple[tuple[Act, ...], ...]) -> tuple[tuple[Act, ...], ...]:
+    """In every tenth run an operator releases by hand, right after what somebody else has done.
+
+    Drawn apart from the rest, so that seeds which have failed once still mean the same.
+    """
+    rng = random.Random(f"operator {seed}")  # noqa: S311 - repeatable is what it must be
+    if rng.random() > 0.1:
+        return talks
+    number = rng.randrange(len(talks))
+    talk = list(talks[number])
+    for _ in range(rng.randint(1, 2)):
+        place = rng.randrange(len(talk))
+        began = talk[place].at
+        at = round(began + rng.choice((0.0, 0.01, 0.3, 2.0, 20.0)), 3)
+        if rng.random() < 0.3:
+            talk.insert(place + 1, Act(at, "operator", "releases"))
+        else:
+            talk[place + 1 : place + 1] = [Act(began, "platform", "takes"), Act(at, "operator", "takes")]
+    return (*talks[:number], tuple(talk), *talks[number + 1 :])
 
 
 def _act(rng: random.Random, at: float) -> Act:

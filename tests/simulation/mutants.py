@@ -218,6 +218,18 @@ MUTANTS = (
         "    if duty and duty.action is Action.PASS and duty.refusals >= PASS_ATTEMPTS:\n",
         "    if False:\n",
     ),
+    Mutant(
+        "take what others hold without an operator's confirmation",
+        "bot/control/rules.py",
+        "    elif foreseen.against and foreseen.against == fact.against:\n",
+        "    elif foreseen.against:\n",
+    ),
+    Mutant(
+        "take by hand without a read",
+        "bot/control/duties.py",
+        "    draft.set_duty(stage=Stage.CHECK, key=Key.APP, next_attempt=draft.now, against=holder_id)\n",
+        "    draft.set_duty(stage=Stage.ACT, key=Key.APP, next_attempt=draft.now, against=holder_id)\n",
+    ),
 )
 
 

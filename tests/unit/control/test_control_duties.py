@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from control_samples import BOT, BOTH_MODES, DESK, HOUR, MINUTE, NOON, SECOND, Story, owing, served, with_agent
 
-from bot.control.commands import DropUnsent, Read, Release
+from bot.control.commands import Read, Release
 from bot.control.facts import (
     AgentWrote,
     Answer,
     Answered,
     ControlFailed,
     ConversationRead,
-    FlowHandedOver,
     FlowReleased,
     OperatorReleased,
     TimePassed,
@@ -290,43 +289,6 @@ def test_one_effect_at_a_time(situation: object) -> None:
     story: Story = situation()
     before = len(story.calls)
     assert len(story.later(HOUR).calls) <= max(before, 1)
-
-
-def test_operator_releases() -> None:
-    """By hand: what the bot holds is released by the same road, and the flow stops."""
-    story = served().tell(OperatorReleased("ann"))
-    assert (story.flow, story.actions, story.duty.reason) == (None, ["release"], "released by hand (ann)")
-
-
-def test_operator_hurries() -> None:
-    """By hand: a release that waits for its next attempt is looked at now."""
-    story = keep_answering(owing(), Answer.UNCLEAR, 20 * MINUTE)
-    calls = len(story.calls)
-    assert len(story.tell(OperatorReleased("ann")).calls) == calls + 1
-
-
-def test_operator_replaces_a_pass() -> None:
-    """By hand: a pass that is owed becomes a release, and what is on its way for it is taken back."""
-    story = served()
-    story.tell(FlowHandedOver(story.run.id, "sales")).shows(BOT)
-    on_its_way = story.pending
-    story.tell(OperatorReleased("ann"))
-    assert DropUnsent(on_its_way) in story.commands
-    assert story.actions == ["pass to sales", "release"]
-
-
-def test_operator_does_not_rob() -> None:
-    """By hand: what another holds is read, and not taken."""
-    story = with_agent(app_key=True).tell(OperatorReleased("ann"))
-    assert (story.actions, len(story.calls)) == ([], 1)
-    assert story.shows(DESK).actions == []
-
-
-def test_operator_after_the_end() -> None:
-    """By hand: after an end the grace is not waited for."""
-    story = with_agent().user_ends().tell(OperatorReleased("ann"))
-    assert len(story.calls) == 1
-    assert story.shows(None).state.closed
 
 
 def test_pass_is_void_after_the_end() -> None:

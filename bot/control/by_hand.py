@@ -1,0 +1,68 @@
+"""Release by hand: what an operator who asks for it is told beforehand, which is what the rules then do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bot.control.policy import Policy
+from bot.control.state import Conversation, Who
+
+
+class Outcome(StrEnum):
+    """What a release by hand leads to."""
+
+    RELEASE = "release"  # of what the bot holds
+    LOOK = "look"  # a read shows who is active; after an end, what is still held is released then
+    TAKE = "take"  # from another in a live conversation, if the operator confirms that
+    NOTHING = "nothing"  # there is nothing that the bot could do
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What will happen if the operator asks for a release now.
+
+    Attributes:
+        outcome: in short.
+        words: for the operator, in whole sentences.
+        against: id of the integration from which it would be taken (`TAKE` only): the operator has to name it.
+    """
+
+    outcome: Outcome
+    words: str
+    against: str | None = None
+
+
+def prospect(state: Conversation, policy: Policy) -> Prospect:
+    """What a release by hand leads to, by all that is known now. Never does it take what an agent has unasked."""
+    holder, ended = state.holder, state.ended is not None and not state.ended.proof
+    if state.gone:
+        return Prospect(Outcome.NOTHING, "The conversation has been removed from the platform.")
+    match holder.who:
+        case Who.BOT:
+            words = "The bot holds control. It stops its flow, drops what it has not said yet, and releases control."
+            return Prospect(Outcome.RELEASE, words)
+        case Who.UNKNOWN if policy.integration_key:
+            words = (
+                "It is not known who holds control. The bot releases it; the platform refuses that if it is another's."
+            )
+            return Prospect(Outcome.RELEASE, words)
+        case Who.OTHER if ended:
+            then = "releases it with the app key" if policy.app_key else "can't release it: that takes an app key"
+            words = (
+                f"The user has ended the conversation, and {holder} holds control. The bot reads at once who is active"
+            )
+            return Prospect(Outcome.LOOK, f"{words}. If it is still {holder}, the bot {then}.")
+        case Who.OTHER if not policy.app_key:
+            words = f"{holder} holds control. The bot can't release what others hold: that takes an app key"
+            return Prospect(Outcome.NOTHING, f"{words} (SUNSHINE_APP_KEY_ID and SUNSHINE_APP_KEY_SECRET).")
+        case Who.OTHER:
+            words = (
+                f"{holder} holds control, and the user has not ended the conversation: an agent may be talking with "
+                f"them right now. If you confirm, the bot reads who is active and, if it is still {holder}, takes "
+                "control away from them and releases it."
+            )
+            return Prospect(Outcome.TAKE, words, holder.integration.id if holder.integration else None)
+        case _:
+            known = "Nobody holds control" if holder.who is Who.NOBODY else "It is not known who holds control"
+            return Prospect(Outcome.LOOK, f"{known}. The bot reads who is active, and does what its rules then say.")
