@@ -1,96 +1,38 @@
-"""The pytest plugin: a `replay` fixture that plays a tape against the flows of the project under test.
+"""The pytest plugin: a fixture that plays a tape against the flows of the project under test.
 
-async def test_ends(replay):
-    result = await replay("tapes/ended_mid_flow.jsonl", mode="pass")
-    assert result.closed
+    async def test_ends(replay):
+        result = await replay("tapes/ended_mid_flow.jsonl", mode="pass")
+        assert result.closed
+
+It is loaded into every test run of an environment that has the bot, so it imports nothing of it before a test asks.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Protocol
+import inspect
+from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.replay.result import Result
-from bot.replay.run import Setup
-from bot.replay.run import replay as play_tapes
-
-
-class Replay(Protocol):
-    """Plays a tape; see `replay`."""
-
-    async def __call__(
-        self,
-        tape: str | Path,
-        *,
-        mode: str | None = None,
-        flows: Sequence[str] | None = None,
-        opening: str | None = None,
-        closing: str | None = None,
-        faults: Sequence[str] = (),
-        seed: int = 0,
-        until_quiet: bool = False,
-        setup: Setup | None = None,
-    ) -> Result:
-        """Play a tape in virtual time.
-
-        Args:
-            tape: its path, from the folder of the test file, or from where pytest was started.
-            mode: the control mode; None: the one that the tape shows.
-            flows: modules that hold flows.
-            opening: name of the opening flow.
-            closing: name of the closing flow; "" for none.
-            faults: what goes wrong, by name (`switchboard-bot replay --help`).
-            seed: what the faults are drawn from.
-            until_quiet: play on until the bot has nothing left to do anywhere.
-            setup: everything else.
-
-        Returns:
-            What came of it: `closed`, `actions`, `transcript(conversation_id)`, `lanes`, `diverged`.
-
-        Raises:
-            TapeError: the tape can't be used.
-            UnknownFlow: a flow is not there.
-        """
+if TYPE_CHECKING:
+    from bot.replay.fixture import Replay
 
 
 @pytest.fixture
 def replay(request: pytest.FixtureRequest) -> Replay:
-    """Play a tape against the bot: `await replay("tape.jsonl", mode="pass")`."""
+    """Play a tape against the bot: `await replay("tape.jsonl", mode="pass")`. See `bot.replay.fixture.Replay`."""
+    from bot.replay.fixture import replay_from
 
-    async def play(
-        tape: str | Path,
-        *,
-        mode: str | None = None,
-        flows: Sequence[str] | None = None,
-        opening: str | None = None,
-        closing: str | None = None,
-        faults: Sequence[str] = (),
-        seed: int = 0,
-        until_quiet: bool = False,
-        setup: Setup | None = None,
-    ) -> Result:
-        given = setup or Setup()
-        wanted = replace(
-            given,
-            flows=given.flows if flows is None else tuple(flows),
-            opening=given.opening if opening is None else opening,
-            closing=given.closing if closing is None else closing,
-            faults=tuple(faults) or given.faults,
-            seed=seed or given.seed,
-            until_quiet=until_quiet or given.until_quiet,
-        )
-        path = _found(Path(tape), request.path.parent)
-        # A thread of its own: virtual time has its own loop, and here one runs already.
-        results = await asyncio.to_thread(play_tapes, [path], wanted, (mode,) if mode else ())
-        return results[0]
-
-    return play
+    return replay_from(request.path.parent)
 
 
-def _found(tape: Path, folder: Path) -> Path:
-    return folder / tape if (folder / tape).exists() else tape
+@pytest.hookimpl
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a coroutine test that uses `replay` where no other plugin does (`bot.testing.plugin` is one)."""
+    test, names = pyfuncitem.obj, pyfuncitem.fixturenames
+    if "replay" not in names or "chat_with" in names or not inspect.iscoroutinefunction(test):
+        return None
+    wanted = {name: pyfuncitem.funcargs[name] for name in inspect.signature(test).parameters}
+    asyncio.run(test(**wanted))
+    return True

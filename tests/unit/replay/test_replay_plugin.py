@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.replay.plugin import Replay, replay
+from bot.replay.fixture import Replay
+from bot.replay.plugin import replay
 from bot.replay.tape import TapeError
 
 __all__ = ["replay"]  # the fixture itself: its entry point counts only where the project is installed
