@@ -6,17 +6,19 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
 from bot.clock import Clock, SystemClock
 from bot.engine.context import AFTERMATH, Context
 from bot.engine.delivery import Clients
+from bot.engine.retention import Retention
 from bot.engine.worker import Worker
 from bot.flows.catalogue import Catalogue, UnknownFlow, load_catalogue
 from bot.observability import Metrics, both, log_signal, tell_loop_errors
@@ -118,7 +120,20 @@ async def _start_worker(
         await task
 
     stack.push_async_callback(stop)
+    retention = Retention(store, clock, observe, timedelta(days=settings.retention_days))
+    _run_beside(stack, retention.run(), "retention")
     return worker
+
+
+def _run_beside(stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
+    """Run something until the stack is left; it is cancelled then."""
+    task = asyncio.get_running_loop().create_task(work, name=name)
+
+    async def stop() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    stack.push_async_callback(stop)
 
 
 async def _clients(stack: AsyncExitStack, settings: Settings, metrics: Metrics) -> Clients:
