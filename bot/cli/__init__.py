@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from bot.cli import demo, doctor, migrate, replay, serve, setup, simulate, tape
+from bot.cli import demo, doctor, migrate, replay, sandbox, serve, setup, simulate, tape
 
 app = typer.Typer(
     name="switchboard-bot",
@@ -16,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("demo")(demo.demo)
+app.command("sandbox")(sandbox.sandbox)
 app.command("serve")(serve.serve)
 app.command("web")(serve.web)
 app.command("worker")(serve.worker)

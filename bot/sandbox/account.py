@@ -40,6 +40,12 @@ class Account:
         ids: makes new ids.
         default: name of the default responder; the first integration if it is not given.
         message_limit: how many messages a conversation holds before it is locked.
+
+    Attributes:
+        observers: called with each entry of the history.
+        on_outgoing: called when an event waits to be sent.
+        typing: ids of the conversations in which the business is shown as typing. No event and no history tells it.
+        on_typing: called when that changes.
     """
 
     def __init__(
@@ -58,6 +64,8 @@ class Account:
         self.history = History()
         self.observers: list[Callable[[Entry], None]] = []
         self.on_outgoing: Callable[[], None] | None = None
+        self.typing: set[str] = set()
+        self.on_typing: Callable[[], None] | None = None
         self._ids = ids
         self._outgoing: list[Delivery] = []
         self.members = {member.id: member for member in integrations}

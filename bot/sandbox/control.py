@@ -125,7 +125,7 @@ class Control(Account):
         if to is not None or self.switches.release_clears_pending:
             conversation.pending = None
         if before != to:
-            detail = {"reason": reason, "webhook": webhook}
+            detail = {"reason": reason, "webhook": webhook, "mode": self.switches.mode}
             was = self._name(before)
             self._record(
                 Kind.HOLDER, now, conversation, actor, cause=cause, before=was, metadata=metadata, detail=detail

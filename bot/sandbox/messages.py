@@ -79,6 +79,8 @@ class Messages(Control):
         author = body.get("author")
         if body.get("type") not in _ACTIVITIES or not isinstance(author, dict):
             raise bad_request("An activity needs an author and one of the known types.")
+        if body["type"] != "conversation:read" and author.get("type") == "business":
+            self._show_typing(conversation_id, types=body["type"] == "typing:start")
 
     def _say(
         self,
@@ -92,6 +94,8 @@ class Messages(Control):
         """Add a message and tell it to whoever hears; `assigns` says whether it is activity."""
         snapshot = self._touch(conversation, now) if assigns else self._snapshot(conversation)
         conversation.messages.append(message)
+        if message.author["type"] == "business":
+            self._show_typing(conversation.id, types=False)
         conversation.last_updated_at = now
         detail: Json = {"author": message.author["type"], "content": message.content}
         if message.activity is not None:
@@ -112,6 +116,13 @@ class Messages(Control):
             payload = {"conversation": snapshot, "message": shown}
             self._emit("conversation:message", payload, now, conversation)
         return message
+
+    def _show_typing(self, conversation_id: str, *, types: bool) -> None:
+        if types == (conversation_id in self.typing):
+            return
+        (self.typing.add if types else self.typing.discard)(conversation_id)
+        if self.on_typing is not None:
+            self.on_typing()
 
 
 def _position(messages: list[Message], message_id: str) -> int:

@@ -65,10 +65,9 @@ class Sandbox:
         model: type[Switchboard] = Switchboard,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
-        self.switches = switches or Switches()
         self.secret = secret
         made = ids or Ids(int(self.clock.now().timestamp()))
-        self.switchboard = standard_switchboard(self.switches, made, untouched=untouched, model=model)
+        self.switchboard = standard_switchboard(switches or Switches(), made, untouched=untouched, model=model)
         self.keys = Keys(made)
         self.integration_key = self.keys.for_integration(self.switchboard.member(BOT).integration_id)
         self.app_key = self.keys.for_app()
@@ -81,6 +80,11 @@ class Sandbox:
         self.switchboard.observers.append(self._noticed)
         if webhook_url is not None:
             self.connect(webhook_url)
+
+    @property
+    def switches(self) -> Switches:
+        """How the platform behaves now."""
+        return self.switchboard.switches
 
     @property
     def app_id(self) -> str:

@@ -126,7 +126,8 @@ class Sessions(Workspace):
         if conversation.ended_at is not None:
             raise NotPossibleError("The conversation has ended already.")
         conversation.ended_at = now
-        self._record(Kind.ENDED, now, conversation, f"user:{conversation.user_id}")
+        detail = {"mode": self.switches.mode}
+        self._record(Kind.ENDED, now, conversation, f"user:{conversation.user_id}", detail=detail)
         ticket = self.ticket_of(conversation_id)
         if ticket is not None:
             ticket.session_over = True

@@ -12,6 +12,9 @@ Its layers, from the bottom, each in a file of its own and each knowing only the
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
 from bot.sandbox.configuration import Configuration
 from bot.sandbox.records import (
     AGENT_WORKSPACE,
@@ -34,6 +37,12 @@ class Switchboard(Sessions, Configuration):
     Operations return what the caller sees. What integrations hear of it waits in `drain()`; what is true about it is in
     `history`. API operations raise `ApiError`; people's operations raise `NotPossibleError` where there is no button.
     """
+
+    def set_mode(self, mode: Literal["release", "pass"]) -> None:
+        """Somebody changes *Conversation control* in Admin Center, and the agent workspace's `next` with it."""
+        self.switches = replace(self.switches, mode=mode)
+        bot, workspace, answers = (self.member(name) for name in (BOT, WORKSPACE, ANSWERS))
+        self.members[workspace.id] = replace(workspace, next_id=bot.id if mode == "pass" else answers.id)
 
 
 def standard_switchboard(

@@ -12,6 +12,7 @@ from bot.sandbox.history import Cause, Kind
 from bot.sandbox.messages import Messages
 from bot.sandbox.records import (
     AGENT_WORKSPACE,
+    Caller,
     Conversation,
     Json,
     Message,
@@ -90,6 +91,20 @@ class Workspace(Messages):
         passes = self.switches.mode == "pass" and self.switches.agent_end_in_pass == "passed"
         self._give_up(conversation, now, Cause.AGENT_ENDED, passes=passes)
         return ticket
+
+    def agent_passes(self, conversation_id: str, target: str, now: datetime, agent: str = "Ada") -> None:
+        """The agent workspace passes control on, say back to the bot. The ticket stays as it is."""
+        self.pass_control(conversation_id, self._as_workspace(conversation_id, agent), target, now)
+
+    def agent_releases(self, conversation_id: str, now: datetime, agent: str = "Ada") -> None:
+        """The agent workspace releases control. The ticket stays as it is."""
+        self.release_control(conversation_id, self._as_workspace(conversation_id, agent), now)
+
+    def _as_workspace(self, conversation_id: str, agent: str) -> Caller:
+        conversation = self._see(conversation_id)
+        if not self._workspace_holds(conversation):
+            raise NotPossibleError("The agent workspace does not have the conversation.")
+        return Caller(f"agent:{agent}", "integration", self.members[conversation.active or ""].integration_id)
 
     def _finish_session(self, ticket: Ticket, now: datetime, activity: str, reason: str, cause: Cause) -> None:
         """The system message and the move of control that end a session, in the order that the switch gives."""

@@ -1,0 +1,154 @@
+"""`sandbox`: a stand-in of the platform and the bot, left running, with pages to be the end user and the agent in."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import webbrowser
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from bot.cli.problems import refuse, refuse_database
+from bot.cli.sandbox_bot import SandboxBot, address, settings_beside
+from bot.clock import SystemClock
+from bot.observability import configure_logs
+from bot.sandbox.pages import Pages
+from bot.sandbox.sandbox import Sandbox
+from bot.sandbox.switches import Switches
+from bot.settings import ControlMode, SettingsProblem
+from bot.store import StoreError, migrate
+
+RETRIES = 0.02  # webhook attempts: fifteen minutes of the platform become eighteen seconds
+ENDS_WITHIN = 1.5  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The options of the command."""
+
+    mode: ControlMode
+    host: str
+    port: int
+    database: str
+    flows: str
+    opening_flow: str
+    closing_flow: str
+    opens_browser: bool
+
+
+def sandbox(
+    mode: Annotated[ControlMode, typer.Option(help="Conversation control, to begin with.")] = ControlMode.PASS,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the pages; 0 for any free one.")] = 8090,
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    anyone: Annotated[
+        bool, typer.Option("--anyone", help="Allow a --host that other machines reach: nobody signs in to the pages.")
+    ] = False,
+    database: Annotated[
+        str, typer.Option(help="A file or URL for the bot's database; a temporary one otherwise.")
+    ] = "",
+    flows: Annotated[str, typer.Option(help="Modules with flows of your own.")] = "bot.sandbox.tour_flows",
+    opening_flow: Annotated[str, typer.Option(help="Name of the flow that serves users.")] = "tour",
+    closing_flow: Annotated[str, typer.Option(help="Name of the flow that closes; empty for none.")] = "farewell",
+    open_: Annotated[bool, typer.Option("--open", help="Open the chat page in the browser.")] = False,
+) -> None:
+    """Be the end user and the agent of a bot on this machine, and watch who has control. Until Ctrl-C."""
+    if not anyone and not _is_loopback(host):
+        refuse([f"--host: {host} can be reached from other machines; add --anyone if that is what you want"])
+    configure_logs("console", "WARNING")
+    wanted = Wanted(mode, host, port, database, flows, opening_flow, closing_flow, open_)
+    try:
+        asyncio.run(_until_told(wanted))
+    except SettingsProblem as error:
+        refuse([_as_option(problem) for problem in error.problems])
+    except (StoreError, ValueError) as error:
+        refuse_database(error)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        refuse([f"--host, --port: can't listen on {host}:{port}: {why}. Give another port; 0 takes any free one"])
+
+
+async def _until_told(wanted: Wanted) -> None:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, told.set)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        await _run(wanted, Path(folder), told)
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(0)  # as in `serve`: a flow that catches its cancellation would never end
+
+
+async def _run(wanted: Wanted, folder: Path, told: asyncio.Event) -> None:
+    clock = SystemClock()
+    switches = Switches(mode="pass" if wanted.mode is ControlMode.PASS else "release")
+    platform = Sandbox(switches=switches, time_scale=RETRIES, clock=clock)
+    await platform.start()
+    token = secrets.token_urlsafe(12)
+    settings = settings_beside(
+        platform,
+        database_url=_database_url(wanted.database, folder),
+        host=wanted.host,
+        port=0,
+        flows=wanted.flows,
+        opening_flow=wanted.opening_flow,
+        closing_flow=wanted.closing_flow,
+        console_token=token,
+        release_grace="5s",
+        closing_timeout="2m",
+    )
+    migrate(settings.database_url)
+    bot = SandboxBot(platform, settings, clock, lambda: pages.changed())
+    pages = Pages(platform, bot, wanted.host, wanted.port)
+    await pages.start()
+    await bot.start()
+    url = f"http://{address(wanted.host)}:{pages.port}/"
+    _tell(url, bot.console_url, token)
+    if wanted.opens_browser:
+        webbrowser.open(url)
+    await told.wait()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ENDS_WITHIN):
+            await pages.stop()
+            await bot.stop()
+            await platform.stop()
+
+
+def _tell(url: str, console_url: str, token: str) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print("[bold]switchboard-bot sandbox[/bold]: the platform's stand-in and the bot, on this machine\n")
+    console.print(f"  be the end user   {url}")
+    console.print(f"  be the agent      {url}agent")
+    console.print(f"  be the operator   {console_url}   [dim]token: {token}[/dim]")
+    console.print("\nEnd it with Ctrl-C.")
+
+
+def _database_url(given: str, folder: Path) -> str:
+    if not given:
+        return f"sqlite:///{folder}/sandbox.db"
+    return given if "://" in given else f"sqlite:///{given}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _as_option(problem: str) -> str:
+    """A problem of a setting, told of the option that gave it."""
+    name, colon, rest = problem.partition(":")
+    given = {"FLOWS": "--flows", "OPENING_FLOW": "--opening-flow", "CLOSING_FLOW": "--closing-flow"}
+    return f"{given.get(name, name)}{colon}{rest}"

@@ -1,0 +1,62 @@
+"""What the pages know of the bot: they are the platform's side, and are told by whoever runs both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+Mode = Literal["release", "pass"]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that the bot told of a conversation: a sentence, when, and does it tell of a proof?"""
+
+    at: datetime
+    text: str
+    proves: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BotView:
+    """What the bot knows of a conversation.
+
+    Attributes:
+        owes: the control action that it owes, in words; empty for none.
+        proof: how it knows that an ended conversation is closed; None where it does not.
+        notes: what it told, oldest first.
+    """
+
+    owes: str = ""
+    proof: Note | None = None
+    notes: Sequence[Note] = ()
+
+
+class BotPart(Protocol):
+    """The bot beside the sandbox."""
+
+    @property
+    def mode(self) -> Mode:
+        """Its CONTROL_MODE."""
+
+    @property
+    def is_running(self) -> bool:
+        """Is it up?"""
+
+    @property
+    def console_url(self) -> str:
+        """The operator's page."""
+
+    async def view(self, conversation_id: str) -> BotView:
+        """What it knows of a conversation."""
+
+    async def set_mode(self, mode: Mode) -> None:
+        """Start it again with another CONTROL_MODE."""
+
+    async def stop(self) -> None:
+        """Stop it, as if its machine were gone."""
+
+    async def start(self) -> None:
+        """Start it (again)."""

@@ -1,0 +1,176 @@
+"""What is on a person's screen, as JSON for the pages: conversations, messages, who is active, what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from bot.sandbox.errors import NotPossibleError
+from bot.sandbox.pages import words
+from bot.sandbox.pages.about_bot import BotView
+from bot.sandbox.records import AGENT_WORKSPACE, Conversation, Json, Message, Ticket, TicketStatus, iso
+
+if TYPE_CHECKING:
+    from bot.sandbox.sandbox import Sandbox
+
+_LINKS = frozenset({"http", "https", "mailto", "tel", "sms"})
+_SYSTEM_TEXTS = {
+    "conversation:endedByUser": "The conversation was ended.",
+    "ticket:closed": "The ticket was closed.",
+    "ticket:transfer:email": "The conversation goes on by e-mail.",
+}
+
+
+def user_list(sandbox: Sandbox, user_id: str) -> Json:
+    """A person's widget: their name, and their conversations, the newest first."""
+    user = sandbox.switchboard.users.get(user_id)
+    if user is None:
+        raise NotPossibleError("This person does not exist (any more).")
+    mine = [c for c in sandbox.switchboard.conversations.values() if c.user_id == user_id]
+    return {"user": {"id": user.id, "name": user.name}, "conversations": _listed(sandbox, mine)}
+
+
+def desk_list(sandbox: Sandbox) -> Json:
+    """The agents' desk: all conversations, those that the workspace holds first, the newest first in each."""
+    listed = _listed(sandbox, sandbox.switchboard.conversations.values())
+    listed.sort(key=lambda shown: (shown["holder"] != "agent", shown["ended"]))
+    return {"conversations": listed}
+
+
+def conversation(sandbox: Sandbox, conversation_id: str, bot: BotView, reader: str) -> Json:
+    """One conversation.
+
+    Args:
+        sandbox: where it is.
+        conversation_id: its id. Raises `NotPossibleError` where there is none.
+        bot: what the bot knows of it.
+        reader: `user` or `agent`: who looks at it.
+    """
+    board = sandbox.switchboard
+    found = board.conversations.get(conversation_id)
+    if found is None:
+        raise NotPossibleError("This conversation does not exist (any more).")
+    name = board.users[found.user_id].name
+    actors = words.Actors("You" if reader == "user" else name, sandbox.integration_key.id, sandbox.app_key.id)
+    entries = board.history.of(conversation_id)
+    state, sentence = words.standing(entries, actors, bot)
+    return {
+        "id": found.id,
+        "user": name,
+        "messages": [_message(message, found) for message in found.messages],
+        "typing": conversation_id in board.typing,
+        "canWrite": board.can_write(conversation_id),
+        "ended": found.ended_at is not None,
+        "holder": words.short(board.holder(conversation_id)),
+        "state": state,
+        "standing": sentence,
+        "owes": bot.owes,
+        "timeline": [
+            {"at": iso(line.at), "text": line.text, "holder": line.holder, "kind": line.kind}
+            for line in words.timeline(entries, actors, bot)
+        ],
+        "ticket": _ticket(board.ticket_of(conversation_id)),
+    }
+
+
+def _listed(sandbox: Sandbox, conversations: Iterable[Conversation]) -> list[Json]:
+    board = sandbox.switchboard
+    return [
+        {
+            "id": one.id,
+            "user": board.users[one.user_id].name,
+            "title": next((m.text for m in one.messages if m.author["type"] == "user" and m.text), "New conversation"),
+            "at": iso(one.last_updated_at or one.created_at),
+            "holder": words.short(board.holder(one.id)),
+            "ended": one.ended_at is not None,
+        }
+        for one in sorted(conversations, key=lambda c: c.last_updated_at or c.created_at, reverse=True)
+    ]
+
+
+def _ticket(ticket: Ticket | None) -> Json | None:
+    if ticket is None:
+        return None
+    fields = {**ticket.system_fields, **ticket.fields}
+    return {
+        "number": ticket.number,
+        "status": ticket.status.value,
+        "open": ticket.status is not TicketStatus.CLOSED and not ticket.session_over,
+        "fields": {str(name): str(value) for name, value in fields.items()},
+    }
+
+
+def _message(message: Message, conversation: Conversation) -> Json:
+    content = message.content
+    speaker = _speaker(message)
+    shown: Json = {
+        "id": message.id,
+        "at": iso(message.received),
+        "from": speaker,
+        "name": str(message.author.get("displayName", "")),
+        "text": _text(message),
+        "actions": _actions(content, is_newest=message is conversation.messages[-1]),
+    }
+    if content["type"] == "carousel" or content["type"] == "list":
+        shown["items"] = [
+            {
+                "title": str(item.get("title", "")),
+                "description": str(item.get("description", "")),
+                "picture": _address(item.get("mediaUrl")),
+                "actions": _actions(item, is_newest=False),
+            }
+            for item in content["items"]
+        ]
+    if content["type"] == "form":
+        shown["form"] = {"fields": content["fields"], "answered": _is_answered(message.id, conversation)}
+    if content["type"] in ("image", "file"):
+        shown["media"] = {"url": _address(content["mediaUrl"]), "alt": str(content.get("altText", ""))}
+    return shown
+
+
+def _speaker(message: Message) -> str:
+    if message.activity is not None:
+        return "system"
+    if message.author["type"] == "user":
+        return "user"
+    return "agent" if message.source.get("type") == AGENT_WORKSPACE else "bot"
+
+
+def _text(message: Message) -> str:
+    if message.activity is not None:
+        return _SYSTEM_TEXTS.get(message.activity["type"], message.text)
+    if message.content["type"] == "formResponse":
+        return str(message.content["textFallback"])
+    if message.content["type"] == "location":
+        place = message.content["coordinates"]
+        return f"Location: {place['lat']}, {place['long']}"
+    return message.text
+
+
+def _actions(content: Json, *, is_newest: bool) -> list[Json]:
+    """What can be tapped, each with its place in the message. A quick reply goes away with the next message."""
+    shown = []
+    for place, action in enumerate(content.get("actions") or ()):
+        if action["type"] == "reply" and not is_newest:
+            continue
+        address = _address(action.get("uri"))
+        shown.append({"place": place, "type": action["type"], "text": str(action["text"]), "url": address})
+    return shown
+
+
+def _is_answered(form_id: str, conversation: Conversation) -> bool:
+    return any(
+        field.get("quotedMessageId") == form_id
+        for message in conversation.messages
+        if message.content["type"] == "formResponse"
+        for field in message.content["fields"]
+    )
+
+
+def _address(given: Any) -> str:
+    """An address that a page may link to; empty for all others."""
+    try:
+        return given if isinstance(given, str) and urlsplit(given).scheme in _LINKS else ""
+    except ValueError:
+        return ""

@@ -1,0 +1,246 @@
+"""The pages over HTTP: static files, a small JSON API, and a stream that tells when to look again."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from aiohttp_sse import EventSourceResponse
+
+from bot.sandbox.errors import ApiError, NotPossibleError
+from bot.sandbox.pages import acts, screens
+from bot.sandbox.pages.about_bot import BotPart
+from bot.sandbox.records import Json
+
+if TYPE_CHECKING:
+    from bot.sandbox.sandbox import Sandbox
+
+LARGEST_BODY = 64 * 1024
+BREATH = 0.05  # seconds between two tellings that something has changed
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_STATIC = {
+    "style.css": "text/css",
+    "common.js": "text/javascript",
+    "chat.js": "text/javascript",
+    "agent.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Pages:
+    """Serves the chat page at `/`, the agent's page at `/agent`, and what they ask for below `/api`.
+
+    Args:
+        sandbox: what the pages act on.
+        bot: the bot beside it.
+        host: where to listen.
+        port: 0 for any free one.
+        first_user: the name of the person that there is from the start.
+    """
+
+    def __init__(self, sandbox: Sandbox, bot: BotPart, host: str, port: int, first_user: str = "Sam") -> None:
+        self._sandbox = sandbox
+        self._bot = bot
+        self._host = host
+        self._port = port
+        self._first_user = sandbox.switchboard.create_user(first_user)
+        self._runner: web.AppRunner | None = None
+        self._version = 0
+        self._change = asyncio.Event()
+        sandbox.observers.append(lambda _: self.changed())
+        sandbox.switchboard.on_typing = self.changed
+
+    @property
+    def port(self) -> int:
+        """Where it listens, once started."""
+        return self._port
+
+    def changed(self) -> None:
+        """Let all open pages look again."""
+        self._version += 1
+        self._change.set()
+        self._change = asyncio.Event()
+
+    async def start(self) -> None:
+        """Listen. Raises `OSError`."""
+        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[self._guard])
+        app.router.add_get("/", self._page("chat.html"))
+        app.router.add_get("/agent", self._page("agent.html"))
+        app.router.add_get("/static/{name}", self._static)
+        app.router.add_get("/api/state", self._state)
+        app.router.add_get("/api/changes", self._changes)
+        app.router.add_post("/api/mode", self._set_mode)
+        app.router.add_post("/api/bot", self._set_bot)
+        app.router.add_post("/api/users", self._new_user)
+        app.router.add_get("/api/users/{user}", self._user)
+        app.router.add_post("/api/users/{user}/conversations", self._new_conversation)
+        app.router.add_get("/api/desk", self._desk)
+        app.router.add_get("/api/conversations/{id}", self._conversation)
+        app.router.add_post("/api/conversations/{id}/{who}/{act}", self._act)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+        self._port = int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Close the door, also on the streams that are open."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """No other site reaches the pages through the visitor's browser; what goes wrong is told as JSON."""
+        try:
+            if not _is_known_host(request.url.host or "") or not _is_from_here(request):
+                return _problem(403, "This page is open to the machine that it runs on, and to no other site.")
+            response = await handler(request)
+        except acts.BadRequestError as error:
+            response = _problem(400, str(error))
+        except NotPossibleError as error:
+            response = _problem(409, str(error))
+        except ApiError as error:
+            response = _problem(409, error.title)
+        except web.HTTPException as error:
+            response = _problem(error.status, error.reason)
+        if not response.prepared:
+            response.headers.update(HEADERS)
+        return response
+
+    def _page(self, name: str) -> Handler:
+        async def show(_: web.Request) -> web.Response:
+            return web.Response(body=_read(name), content_type="text/html", charset="utf-8")
+
+        return show
+
+    async def _static(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in _STATIC:
+            raise web.HTTPNotFound
+        return web.Response(body=_read(name), content_type=_STATIC[name], charset="utf-8")
+
+    async def _state(self, _: web.Request) -> web.Response:
+        return web.json_response(
+            {
+                "account": self._sandbox.switches.mode,
+                "bot": self._bot.mode,
+                "running": self._bot.is_running,
+                "console": self._bot.console_url,
+                "firstUser": self._first_user.id,
+            }
+        )
+
+    async def _changes(self, request: web.Request) -> web.StreamResponse:
+        """Server-sent events: a number that grows with each change."""
+        response = EventSourceResponse(headers=HEADERS)
+        with suppress(ConnectionError):  # the page is gone
+            await response.prepare(request)
+            async with response:
+                await self._tell_changes(response)
+        return response
+
+    async def _tell_changes(self, response: EventSourceResponse) -> None:
+        told = -1
+        while response.is_connected():
+            change = self._change
+            if told == self._version:
+                await change.wait()
+            told = self._version
+            await response.send(str(told))
+            await asyncio.sleep(BREATH)
+
+    async def _set_mode(self, request: web.Request) -> web.Response:
+        """`{"account"?: mode, "bot"?: mode}`: Conversation control, and the bot's CONTROL_MODE."""
+        body = await _body(request)
+        account, bot = body.get("account", self._sandbox.switches.mode), body.get("bot", self._bot.mode)
+        if account not in ("release", "pass") or bot not in ("release", "pass"):
+            raise acts.BadRequestError("A control mode is release or pass.")
+        self._sandbox.switchboard.set_mode(account)
+        self.changed()
+        if bot != self._bot.mode:
+            await self._bot.set_mode(bot)
+        self.changed()
+        return web.json_response({})
+
+    async def _set_bot(self, request: web.Request) -> web.Response:
+        """`{"running": false}`: stop the bot, or start it again."""
+        running = (await _body(request)).get("running")
+        if not isinstance(running, bool):
+            raise acts.BadRequestError("running is true or false.")
+        await (self._bot.start() if running else self._bot.stop())
+        self.changed()
+        return web.json_response({})
+
+    async def _new_user(self, request: web.Request) -> web.Response:
+        return web.json_response(acts.new_user(self._sandbox, await _body(request)), status=201)
+
+    async def _user(self, request: web.Request) -> web.Response:
+        return web.json_response(screens.user_list(self._sandbox, request.match_info["user"]))
+
+    async def _new_conversation(self, request: web.Request) -> web.Response:
+        await _body(request)
+        return web.json_response(acts.new_conversation(self._sandbox, request.match_info["user"]), status=201)
+
+    async def _desk(self, _: web.Request) -> web.Response:
+        return web.json_response(screens.desk_list(self._sandbox))
+
+    async def _conversation(self, request: web.Request) -> web.Response:
+        conversation_id = request.match_info["id"]
+        reader = "agent" if request.query.get("as") == "agent" else "user"
+        known = await self._bot.view(conversation_id)
+        return web.json_response(screens.conversation(self._sandbox, conversation_id, known, reader))
+
+    async def _act(self, request: web.Request) -> web.Response:
+        act = acts.ACTS.get(request.match_info["who"], {}).get(request.match_info["act"])
+        if act is None:
+            raise web.HTTPNotFound
+        act(self._sandbox, request.match_info["id"], await _body(request))
+        return web.json_response({})
+
+
+async def _body(request: web.Request) -> Json:
+    try:
+        body: Any = json.loads(await request.read() or b"{}")
+    except ValueError:
+        raise acts.BadRequestError("The body is not JSON.") from None
+    if not isinstance(body, dict):
+        raise acts.BadRequestError("The body has to be a JSON object.")
+    return body
+
+
+def _is_from_here(request: web.Request) -> bool:
+    """Does what changes something come from our own pages (or from no browser at all)?"""
+    if request.method in ("GET", "HEAD"):
+        return True
+    origin = request.headers.get("Origin")
+    return request.content_type == "application/json" and origin in (None, f"http://{request.host}")
+
+
+def _is_known_host(name: str) -> bool:
+    """Was the page asked for by an address, or by the name of this machine? Any other name may be another site's."""
+    try:
+        return name == "localhost" or bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False
+
+
+def _problem(status: int, text: str) -> web.Response:
+    return web.json_response({"error": text}, status=status)
+
+
+def _read(name: str) -> bytes:
+    return files("bot.sandbox.pages").joinpath("static", name).read_bytes()
