@@ -26,6 +26,7 @@ from bot.sunshine.addresses import segment
 
 _DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>ms|s|m|h|d)?")
 _KEY_PROBLEM = "api_key"
+_INTEGRATION = "int_"  # what the id of an integration's key begins with (platform.md, section 6)
 LONGEST = timedelta(days=365)  # added to the time of day, much more would have no date
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
 
@@ -169,19 +170,25 @@ class Settings(BaseSettings):
                 Credentials(key_id, secret)
             except ValueError as error:
                 raise _key_problem(f"{setting}: {error}") from None
+            if name == "sunshine_app_key" and key_id.startswith(_INTEGRATION):
+                raise _key_problem(f"{setting}: this is an integration's key; give an app-scoped one (app_…), or none")
         elif name == "sunshine_app_key" and "sunshine_key_secret" in info.data and not info.data.get("sunshine_key_id"):
             raise _key_problem("SUNSHINE_KEY_ID and SUNSHINE_KEY_SECRET: give the integration's API key (int_…)")
         return value
 
     @property
     def has_integration_key(self) -> bool:
-        """Is SUNSHINE_KEY an integration's key, with which the platform refuses what is not ours?"""
-        return self.sunshine_key_id != "" and not self.sunshine_key_id.startswith("app_")
+        """Is SUNSHINE_KEY an integration's key? Only with such a key does the platform refuse what is not ours."""
+        return self.sunshine_key_id.startswith(_INTEGRATION)
 
     @property
     def has_app_key(self) -> bool:
-        """Is there an app-scoped key, in its own setting or in place of the integration's?"""
-        return self.sunshine_app_key_id != "" or self.sunshine_key_id.startswith("app_")
+        """Is there a key that can release what others hold, in its own setting or in place of the integration's?
+
+        Every key but an integration's counts as one (`app_`, and the account's `act_` and `svc_`, which may do more):
+        nothing stops it, so it acts only after a read, and moves control from others only after an end.
+        """
+        return self.sunshine_app_key_id != "" or (self.sunshine_key_id != "" and not self.has_integration_key)
 
     @property
     def mode(self) -> Mode:

@@ -138,14 +138,17 @@ def test_no_webhook_secret_at_all_is_a_problem(text: str, problems: Any) -> None
         ("int_1", None, True, False),
         ("int_1", "app_1", True, True),
         ("app_1", None, False, True),
-        ("5f1e", None, True, False),
+        ("act_1", None, False, True),
+        ("svc_1", None, False, True),
+        ("5f1e", None, False, True),
+        ("act_1", "app_1", False, True),
         (None, "app_1", False, True),
     ],
 )
 def test_the_keys_scope_decides_what_it_is_used_for(
     key: str | None, app_key: str | None, integration: bool, app: bool, load: Any
 ) -> None:
-    """An app key may stand in the place of the integration's."""
+    """Any other key may stand in the place of the integration's; only an `int_` key is refused what is not ours."""
     settings = load(
         SUNSHINE_KEY_ID=key,
         SUNSHINE_KEY_SECRET=key and "secret",
@@ -163,6 +166,10 @@ def test_the_keys_scope_decides_what_it_is_used_for(
         ({"SUNSHINE_KEY_SECRET": None}, "SUNSHINE_KEY_ID and SUNSHINE_KEY_SECRET: give both or neither"),
         ({"SUNSHINE_KEY_ID": ""}, "SUNSHINE_KEY_ID and SUNSHINE_KEY_SECRET: give both or neither"),
         ({"SUNSHINE_APP_KEY_ID": "app_1"}, "SUNSHINE_APP_KEY_ID and SUNSHINE_APP_KEY_SECRET: give both or neither"),
+        (
+            {"SUNSHINE_APP_KEY_ID": "int_2", "SUNSHINE_APP_KEY_SECRET": "secret"},
+            "SUNSHINE_APP_KEY_ID and SUNSHINE_APP_KEY_SECRET: this is an integration's key; give an app-scoped one",
+        ),
         (
             {"SUNSHINE_KEY_ID": "int_1:x"},
             "SUNSHINE_KEY_ID and SUNSHINE_KEY_SECRET: the id of an API key holds no colon",
