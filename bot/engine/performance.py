@@ -15,6 +15,7 @@ from bot.engine.context import Context
 from bot.flows import chat as chat_module
 from bot.flows import content as content_module
 from bot.flows import functions as functions_module
+from bot.flows import json_form as json_form_module
 from bot.flows import turn as turn_module
 from bot.flows.answer import Answer
 from bot.flows.authoring import Began, CallFailed, FlowError, User
@@ -35,7 +36,11 @@ from webhooks.events import (
 
 BEGAN = "began"
 
-_OURS = tuple(module.__file__ for module in (chat_module, content_module, functions_module, turn_module))
+_OURS_MODULES = (chat_module, content_module, functions_module, json_form_module, turn_module)
+_OURS = tuple(module.__file__ for module in _OURS_MODULES)
+
+TIME_TO_CLEAN_UP = 10.0  # seconds that a flow may use in `finally` once it was cut off
+INSISTENCE = 100  # cancellations, then a flow that catches them all is left alone
 
 _abandoned: set[asyncio.Task[None]] = set()  # cancelled flows that do not stop; kept so that they end quietly
 
@@ -55,11 +60,19 @@ class Performance:
 
     def cut_off(self) -> None:
         """Stop the flow's code here and now; whether it obeys does not matter any more."""
-        self.turn.outcome = self.turn.outcome or FlowFailed(self.run.id, "stopped")
+        self.turn.cut_off()
         if not self._task.done():
-            self._task.cancel()
             _abandoned.add(self._task)
             self._task.add_done_callback(_abandoned.discard)
+            _insist(self._task)
+
+
+def _insist(task: asyncio.Task[None], times: int = 1) -> None:
+    """Cancel a flow that was cut off, and again while it goes on: each time it may clean up after itself."""
+    if not task.done():
+        task.cancel()
+        if times < INSISTENCE:
+            task.get_loop().call_later(TIME_TO_CLEAN_UP, _insist, task, times + 1)
 
 
 async def _perform(turn: Turn) -> None:

@@ -16,10 +16,14 @@ from bot.flows.authoring import Began, CallFailed, FlowMisuse, User
 from bot.flows.content import AnyButton, Choice, Content, Form, FormField, Text, messages
 from bot.flows.defuse import defused
 from bot.flows.functions import address_of, name_of, run
+from bot.flows.json_form import json_form
 from bot.flows.turn import CleanUpCall, Said, Turn
 
-METADATA_LIMIT = 4096  # bytes; platform.md, section 5
+METADATA_LIMIT = 4096  # bytes; platform.md, sections 2 and 5
+MESSAGE_METADATA_LIMIT = METADATA_LIMIT - 256  # the bot adds the effect's id, by which it finds a message again
 CLEAN_UP_TIMEOUT_LIMIT = timedelta(minutes=5)
+NO_TIME = timedelta(0)
+WAIT_LIMIT = timedelta(days=7)  # the bot holds control as long as a flow waits
 
 
 class Chat:
@@ -93,6 +97,8 @@ class Chat:
             NoAnswer: the time is over.
             FlowMisuse: it is beyond one of the platform's limits; the text says which.
         """
+        if timeout is not None:
+            _check_time("the timeout of a question", timeout, WAIT_LIMIT)
         return await self._turn.ask(_said(_content(content, choices, buttons), metadata), timeout, fresh=fresh)
 
     async def form(
@@ -116,7 +122,7 @@ class Chat:
             NoAnswer: the time is over.
             FlowMisuse: it is beyond one of the platform's limits; the text says which.
         """
-        return await self._turn.ask(_said(Form(fields, text), metadata), timeout, fresh=fresh)
+        return await self.ask(Form(fields, text), timeout=timeout, metadata=metadata, fresh=fresh)
 
     async def call(
         self,
@@ -138,8 +144,14 @@ class Chat:
 
         Raises:
             CallFailed: the last attempt raised or timed out.
+            FlowMisuse: a result without a JSON form, which ends the flow; no function, wrong `attempts` or `timeout`.
         """
         name = name_of(function)
+        if not callable(function):
+            raise FlowMisuse(f"{name} can't be called: give a function, and what it is called with")
+        _check_attempts(attempts)
+        if timeout is not None:
+            _check_time("the timeout of a call", timeout, WAIT_LIMIT, above=NO_TIME)
 
         async def tried() -> Any:
             for attempt in range(1, attempts + 1):
@@ -150,12 +162,13 @@ class Chat:
                     if attempt == attempts:
                         raise CallFailed(name, f"{type(error).__name__}: {error}") from error
                 await asyncio.sleep(backoff(attempt, self.conversation_id).total_seconds())
-            raise FlowMisuse("attempts must be at least 1")
+            raise AssertionError("the last attempt returns or raises")
 
         return await self._turn.call(name, tried)
 
     async def sleep(self, duration: timedelta) -> None:
-        """Go on later. The conversation stays with the bot meanwhile."""
+        """Go on later. The conversation stays with the bot meanwhile. Raises `FlowMisuse`: more than seven days."""
+        _check_time("a sleep", duration, WAIT_LIMIT)
         await self._turn.sleep(duration)
 
     async def on_end(
@@ -185,8 +198,8 @@ class Chat:
             FlowMisuse: a function that no other process could find, arguments without a JSON form, or too many.
         """
         address = address_of(function)
-        if attempts < 1 or not timedelta(0) < timeout <= CLEAN_UP_TIMEOUT_LIMIT:
-            raise FlowMisuse(f"clean-up has at least 1 attempt, and a timeout of at most {CLEAN_UP_TIMEOUT_LIMIT}")
+        _check_attempts(attempts)
+        _check_time("the timeout of a clean-up", timeout, CLEAN_UP_TIMEOUT_LIMIT, above=NO_TIME)
         await self._turn.on_end(address, CleanUpCall(list(args), kwargs, attempts, timeout.total_seconds()))
 
     async def hand_over(
@@ -205,8 +218,10 @@ class Chat:
         Raises:
             FlowMisuse: metadata and fields that are too large or not flat.
         """
+        if to is not None and not isinstance(to, str):
+            raise FlowMisuse(f"{type(to).__name__} is no switchboard integration: give its id, name or type")
         fields = {f"dataCapture.ticketField.{key}": value for key, value in (ticket_fields or {}).items()}
-        passed = _metadata({**(metadata or {}), **fields})
+        passed = _metadata({**(metadata or {}), **fields}, METADATA_LIMIT)
         await self._turn.end(FlowHandedOver(self._turn.context.run_id, to, passed))
 
     async def release(self) -> None:
@@ -221,7 +236,7 @@ class Chat:
 
 def _said(content: Content, metadata: Mapping[str, Any] | None) -> list[Said]:
     """The messages of some content; the metadata goes with the last one."""
-    known = _metadata(metadata or {})
+    known = _metadata(metadata or {}, MESSAGE_METADATA_LIMIT)
     *first, last = messages(content)
     return [*(Said(message, {}) for message in first), Said(last, known)]
 
@@ -234,17 +249,25 @@ def _content(content: str | Content, choices: Sequence[str | Choice], buttons: S
     return content
 
 
-def _metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata as it can be stored and sent. Raises `FlowMisuse`."""
+def _metadata(metadata: Mapping[str, Any], limit: int) -> dict[str, Any]:
+    """Metadata as it can be stored and sent, of at most so many bytes. Raises `FlowMisuse`."""
     if not metadata:
         return {}
-    try:
-        made: dict[str, Any] = defused(metadata)
-        size = len(json.dumps(made))
-    except (ValueError, TypeError, RecursionError):
-        raise FlowMisuse("the metadata has no JSON form") from None
-    if size > METADATA_LIMIT:
-        raise FlowMisuse(f"the metadata is too large: at most {METADATA_LIMIT} bytes")
-    if not all(isinstance(value, str | int | float | bool) for value in made.values()):
-        raise FlowMisuse("metadata is flat: texts, numbers, true and false")
+    made = defused(json_form("the metadata", metadata))
+    if not isinstance(made, dict) or not all(isinstance(value, str | int | float | bool) for value in made.values()):
+        raise FlowMisuse("metadata is flat: texts, numbers, true and false, each under a name")
+    if len(json.dumps(made)) > limit:
+        raise FlowMisuse(f"the metadata is too large: at most {limit} bytes")
     return made
+
+
+def _check_attempts(attempts: object) -> None:
+    if not isinstance(attempts, int) or attempts < 1:
+        raise FlowMisuse("attempts is a whole number, and at least 1")
+
+
+def _check_time(what: str, duration: object, limit: timedelta, *, above: timedelta = timedelta.min) -> None:
+    if not isinstance(duration, timedelta):
+        raise FlowMisuse(f"{what} is a timedelta, and not {type(duration).__name__}")
+    if not above < duration <= limit:
+        raise FlowMisuse(f"{what} is too long or too short: at most {limit}")

@@ -7,14 +7,11 @@ together, and reads `outcome` when the turn is over; `notify` is called whenever
 from __future__ import annotations
 
 import asyncio
-import json
 import types
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Never
-
-from pydantic_core import to_jsonable_python
 
 from bot.clock import Clock
 from bot.control.facts import FlowFailed, FlowHandedOver, FlowReleased, FlowReturned, FlowWaits
@@ -29,6 +26,7 @@ from bot.flows.authoring import (
     User,
 )
 from bot.flows.content import Choice, offered
+from bot.flows.json_form import json_form
 from bot.store.interface import JournalEntry
 
 Outcome = FlowWaits | FlowReturned | FlowFailed | FlowReleased | FlowHandedOver
@@ -36,6 +34,7 @@ Outcome = FlowWaits | FlowReturned | FlowFailed | FlowReleased | FlowHandedOver
 ENTRIES_LIMIT = 1000  # of one run; a flow that goes on and on is a flow that hangs
 JOURNAL_BYTES_LIMIT = 1_000_000
 CLEAN_UPS_LIMIT = 20
+REFUSALS_LIMIT = 100  # steps that a flow may try to take after it was cut off, before it is left to stand still
 UNANSWERED_LIMIT = 10  # questions in a row; who asks on and on, although nobody is there, keeps control for ever
 ON_END = "on_end"
 
@@ -107,6 +106,8 @@ class Turn:
     _offered: dict[str, str] = field(default_factory=dict)  # labels of this run's choices and buttons, by payload
     _unstored: list[asyncio.Future[None]] = field(default_factory=list)
     _taken: list[asyncio.Future[None]] = field(default_factory=list)
+    _end: asyncio.Event = field(default_factory=asyncio.Event)  # set when it is cut off
+    _refusals: int = 0
 
     def __post_init__(self) -> None:
         self._entries = list(self.context.journal)
@@ -127,6 +128,13 @@ class Turn:
             if not waiting.done():
                 waiting.set_result(None)
         self._taken = []
+
+    def cut_off(self) -> None:
+        """The turn is over, and nobody waits for it: every step that its code still tries to take is cancelled."""
+        self.outcome = self.outcome or FlowFailed(self.context.run_id, "stopped")
+        self._end.set()
+        for waiting in (*self._taken, *self._unstored):
+            waiting.cancel()
 
     def over(self, outcome: Outcome) -> None:
         """The turn is over; the first outcome counts."""
@@ -214,10 +222,11 @@ class Turn:
             known = self._replayed("call", name)
             if known is None:
                 try:
-                    data = {"result": _json_form(f"the result of {name}", await function())}
+                    result, error = await function(), None
                 except CallFailed as failed:
-                    data = {"error": failed.error}
+                    result, error = None, failed.error
                 await self._unless_over()
+                data = {"result": self._kept(f"the result of {name}", result)} if error is None else {"error": error}
                 known = self._record("call", name, data)
             if "error" in known.data:
                 raise CallFailed(name, known.data["error"])
@@ -231,8 +240,9 @@ class Turn:
                 return
             if sum(entry.kind == ON_END for entry in self._entries) >= CLEAN_UPS_LIMIT:
                 raise self.misused(f"a run has at most {CLEAN_UPS_LIMIT} functions to call at its end")
+            data = self._kept(f"what {function} is to be called with", call.data)
             self._unstored.append(stored := asyncio.get_running_loop().create_future())
-            self._record(ON_END, function, _json_form(f"what {function} is to be called with", call.data))
+            self._record(ON_END, function, data)
             await stored
             await self._unless_over()
 
@@ -249,19 +259,30 @@ class Turn:
         await self._forever()
 
     async def _unless_over(self) -> None:
-        """A turn that is over takes no more steps, even where the flow's code catches its cancellation."""
+        """A turn that is over takes no more steps, whatever the flow's code catches."""
         if self.outcome is not None:
             await self._forever()
 
     async def _forever(self) -> Never:
-        """Wait to be cut off; a flow that catches its cancellation waits once more, and nobody waits for it."""
+        """Wait to be cut off, and end the step. A flow that catches that again and again is left to stand still."""
         while True:
             try:
                 loop = asyncio.get_running_loop()
             except RuntimeError:
                 await _stopped_for_good()
-            else:
-                await loop.create_future()
+                continue
+            await self._end.wait()
+            if self._refusals < REFUSALS_LIMIT:
+                self._refusals += 1
+                raise asyncio.CancelledError("the flow was cut off")
+            await loop.create_future()
+
+    def _kept(self, what: str, value: Any) -> Any:
+        """The JSON form of what the journal is to keep. What has none ends the run: a step can't be taken back."""
+        try:
+            return json_form(what, value)
+        except FlowMisuse as error:
+            raise self.misused(str(error)) from None
 
     def _replayed(self, kind: str, key: str = "") -> JournalEntry | None:
         """The journal's next entry, which must fit; None where the journal ends, and the step is new."""
@@ -327,11 +348,3 @@ class _Alone:
 def _stopped_for_good() -> Generator[None, None, None]:
     """Suspends where no event loop runs any more: a flow that catches even the end of the program must not go on."""
     yield
-
-
-def _json_form(name: str, value: Any) -> Any:
-    """As it will come back from the database. A value without such a form is a `ValueError`, and some a `TypeError`."""
-    try:
-        return json.loads(json.dumps(to_jsonable_python(value)))
-    except (ValueError, TypeError):
-        raise FlowMisuse(f"{name} has no JSON form: {type(value).__name__}") from None

@@ -230,3 +230,76 @@ def test_what_a_flow_leaves_running_can_say_nothing_more() -> None:
         assert played.bots == ["?"]
 
     play(script, flow)
+
+
+async def _says_last_words(chat: Chat) -> None:
+    try:
+        while True:
+            await chat.ask("?")
+    finally:
+        await chat.say("last words")
+
+
+async def _cleans_up_slowly(chat: Chat) -> None:
+    try:
+        while True:
+            await chat.ask("?")
+    finally:
+        for _ in range(3):
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(LONG)
+
+
+async def _leaves_a_task_that_speaks(chat: Chat) -> None:
+    async def speaks() -> None:
+        while True:
+            await chat.say("and more")
+            await asyncio.sleep(0.001)
+
+    while True:
+        _left.append(asyncio.get_running_loop().create_task(speaks(), name="flow of its own"))
+        await asyncio.sleep(0.01)
+        await chat.ask("?")
+
+
+async def _asks_whatever_happens(chat: Chat) -> None:
+    for _ in range(60):
+        with suppress(BaseException):
+            await chat.ask("?")
+
+
+async def _asks_for_ever_whatever_happens(chat: Chat) -> None:
+    while True:
+        with suppress(BaseException):
+            await chat.ask("?")
+
+
+_left: list[asyncio.Task[None]] = []
+TURNS = 30
+
+
+@pytest.mark.parametrize(
+    ("flow", "left"),
+    [
+        (_says_last_words, 0),
+        (_cleans_up_slowly, 0),
+        (_leaves_a_task_that_speaks, 0),
+        (_asks_whatever_happens, 0),
+        (_asks_for_ever_whatever_happens, TURNS),
+    ],
+)
+def test_many_turns_leave_no_tasks_behind(flow: FlowFunction, left: int) -> None:
+    """Whatever a flow does when it is cut off; only one that catches a hundred cancellations is left to stand still."""
+
+    async def script(played: Play) -> None:
+        for number in range(TURNS):
+            await played.visitor.says(f"word {number}")
+            await played.stage.wait(timedelta(seconds=1))
+        await played.visitor.ends()
+        await played.closed()
+        await played.stage.wait(timedelta(hours=2))
+        names = [task.get_name() for task in asyncio.all_tasks()]
+        assert sum(name.startswith("flow") for name in names) <= left
+        assert "last words" not in played.bots
+
+    play(script, flow)

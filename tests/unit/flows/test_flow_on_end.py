@@ -324,9 +324,13 @@ def test_the_last_registered_is_called_first() -> None:
         (lambda chat: chat.on_end(Box.open), "can't be found again"),
         (lambda chat: chat.on_end("unlock"), "can't be found again"),
         (lambda chat: chat.on_end(unlock, object()), "has no JSON form"),
-        (lambda chat: chat.on_end(unlock, attempts=0), "at least 1 attempt"),
-        (lambda chat: chat.on_end(unlock, timeout=timedelta(0)), "timeout of at most"),
-        (lambda chat: chat.on_end(unlock, timeout=timedelta(hours=1)), "timeout of at most"),
+        (lambda chat: chat.on_end(unlock, float("nan")), "NaN or infinite"),
+        (lambda chat: chat.on_end(unlock, deep=[{"down": -float("inf")}]), "NaN or infinite"),
+        (lambda chat: chat.on_end(unlock, attempts=0), "attempts is a whole number, and at least 1"),
+        (lambda chat: chat.on_end(unlock, attempts=2.5), "attempts is a whole number"),
+        (lambda chat: chat.on_end(unlock, timeout=timedelta(0)), "the timeout of a clean-up is too long or too short"),
+        (lambda chat: chat.on_end(unlock, timeout=timedelta(hours=1)), "at most 0:05:00"),
+        (lambda chat: chat.on_end(unlock, timeout=None), "is a timedelta, and not NoneType"),
     ],
 )
 def test_what_could_not_be_called_is_refused(misuse: Any, words: str) -> None:

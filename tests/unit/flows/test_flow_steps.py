@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from flow_samples import LONG, MODES, Play, play
 
-from bot import Answer, CallFailed, Chat, Choice, FlowMisuse, NoAnswer
+from bot import Answer, CallFailed, Chat, Choice, FlowMisuse, NoAnswer, TextField
 from bot.control.policy import Policy
+from bot.engine.delivery import EFFECT_KEY
 from bot.flows import turn
+from bot.flows.chat import MESSAGE_METADATA_LIMIT
 from bot.flows.survey import survey
 from bot.flows.triage import triage
 from bot.sandbox.history import Cause, Kind
@@ -319,17 +322,32 @@ _circle: list[Any] = []
 _circle.append(_circle)
 
 
-@pytest.mark.parametrize("result", [object(), {"a": object()}, _circle, b"\xff", [10**5000]])
-def test_a_result_without_a_json_form_ends_the_flow_as_failed(result: Any) -> None:
-    """It could not be kept."""
+_formless = [object(), {"a": object()}, _circle, b"\xff", [10**5000], float("nan"), {"deep": [-float("inf")]}]
+
+
+@pytest.mark.parametrize("catches", [False, True])
+@pytest.mark.parametrize("result", _formless)
+def test_a_result_without_a_json_form_ends_the_flow_as_failed(result: Any, catches: bool) -> None:
+    """It could not be kept; the function is not called again, whatever the flow makes of the error."""
+    calls: list[int] = []
+
+    def function() -> Any:
+        calls.append(1)
+        return result
 
     async def flow(chat: Chat) -> None:
-        await chat.call(lambda: result)
+        while True:
+            try:
+                await chat.call(function)
+            except FlowMisuse:
+                if not catches:
+                    raise
 
     async def script(played: Play) -> None:
         await played.visitor.says("hi")
         assert await played.given_up() < 5
         assert "no JSON form" in played.failures[0]
+        assert calls == [1]
 
     play(script, flow)
 
@@ -580,9 +598,28 @@ def test_a_flow_that_is_gone_ends_its_run_as_failed() -> None:
         (lambda chat: chat.say("x", metadata={"a": "m" * 5000}), "too large"),
         (lambda chat: chat.say("x", metadata={"a": object()}), "no JSON form"),
         (lambda chat: chat.say("x", metadata={"a": _circle}), "no JSON form"),
+        (lambda chat: chat.say("x", metadata={"a": float("nan")}), "NaN or infinite"),
+        (lambda chat: chat.ask("x", metadata={"a": float("inf")}), "NaN or infinite"),
+        (lambda chat: chat.say("x", metadata={"a": {1: 2}}), "flat"),
+        (lambda chat: chat.say("x", metadata={"a": None}), "flat"),
+        (lambda chat: chat.say("x", metadata=["a"]), "flat"),
+        (lambda chat: chat.say("x", metadata={"a": "m" * 3900}), "at most 3840 bytes"),
+        (lambda chat: chat.hand_over(metadata={"a": float("nan")}), "NaN or infinite"),
+        (lambda chat: chat.hand_over(ticket_fields={"1": -float("inf")}), "NaN or infinite"),
+        (lambda chat: chat.hand_over(7), "int is no switchboard integration"),
         (lambda chat: chat.hand_over(metadata={"a": "m" * 5000}), "too large"),
         (lambda chat: chat.hand_over(metadata={"a": ["not", "flat"]}), "flat"),
         (lambda chat: chat.call(str, attempts=0), "at least 1"),
+        (lambda chat: chat.call(str, attempts=1.5), "a whole number"),
+        (lambda chat: chat.call(str, timeout=5), "a timedelta, and not int"),
+        (lambda chat: chat.call(str, timeout=timedelta(0)), "too short"),
+        (lambda chat: chat.call("str"), "str can't be called"),
+        (lambda chat: chat.ask("x", timeout=5), "a timedelta, and not int"),
+        (lambda chat: chat.ask("x", timeout=timedelta(days=8)), "at most 7 days"),
+        (lambda chat: chat.form(), "fields: give at least one"),
+        (lambda chat: chat.form(TextField("a", "A"), timeout=timedelta.max), "at most 7 days"),
+        (lambda chat: chat.sleep(5), "a timedelta, and not int"),
+        (lambda chat: chat.sleep(timedelta.max), "at most 7 days"),
     ],
 )
 def test_a_misuse_says_what_is_wrong_and_gives_control_up(misuse: Any, words: str) -> None:
@@ -604,6 +641,48 @@ def test_a_misuse_says_what_is_wrong_and_gives_control_up(misuse: Any, words: st
         assert played.bots == []
 
     play(script, flow)
+
+
+def test_the_metadata_of_a_message_leaves_room_for_the_bots_own() -> None:
+    """The most that a flow may give arrives whole, beside the id by which the bot finds its message again."""
+    most = {"a": "m" * (MESSAGE_METADATA_LIMIT - len('{"a": ""}'))}
+
+    async def flow(chat: Chat) -> None:
+        await chat.say("x", metadata=most)
+
+    async def script(played: Play) -> None:
+        await played.visitor.says("hi")
+        await played.given_up()
+        (said,) = [message for message in played.visitor.messages if message.author["type"] == "business"]
+        metadata = dict(said.metadata or {})
+        assert metadata.pop(EFFECT_KEY)
+        assert metadata == most
+
+    play(script, flow)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_numbers_of_a_hand_over_reach_the_platform_whatever_dies(mode: str) -> None:
+    """A duty keeps them as they are: what the database could not keep has been refused before."""
+
+    fields: dict[str, Any] = {"1": 1.5, "2": 10**30, "3": Decimal("0.1")}
+
+    async def flow(chat: Chat) -> None:
+        await chat.hand_over(ANSWERS, ticket_fields=fields)
+
+    async def script(played: Play) -> None:
+        async def hook(process: Any, operation: str) -> None:
+            if operation == "save" and len(played.stage.processes) < 4:
+                played.replaced(process)
+
+        played.stage.interference.stored = hook
+        await played.visitor.says("hi")
+        await played.given_up()
+        assert played.holder == ANSWERS
+        moved = played.stage.sandbox.switchboard.history.of(played.visitor.conversation_id, Kind.HOLDER)[-1]
+        assert list(moved.metadata.values()) == [1.5, 10**30, "0.1"]
+
+    play(script, flow, mode=mode)
 
 
 def test_a_text_that_is_too_long_becomes_several_messages_cut_at_words() -> None:
