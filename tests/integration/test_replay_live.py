@@ -1,13 +1,15 @@
-"""The demo's conversations over real HTTP, recorded by the bot itself: replayed, it makes the same calls in order."""
+"""The demo's conversations with a running `serve` that records them: replayed, it makes the same calls in order."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
+from bot_program import launched
 
-from bot.app import WEBHOOK_PATH, running
+from bot.app import WEBHOOK_PATH
 from bot.replay.run import Setup, replay
 from bot.sandbox.api import ApiRequest
 from bot.sandbox.faults import Fault, Faults, Moment
@@ -15,41 +17,53 @@ from bot.sandbox.sandbox import Sandbox
 from bot.sandbox.stories import STORIES, Story
 from bot.sandbox.switches import Switches
 from bot.settings import Settings, load_settings
-from bot.store import Store, migrate
+from bot.store import Store, open_store
 
 FLOWS = ("bot.sandbox.demo_flows", "bot.flows.survey")
 NOT_COMPARED = "PostActivity"
 
 
-async def live(mode: str, tape: Path, folder: Path) -> tuple[Settings, dict[str, list[str]], dict[str, str]]:
-    """Play all stories; returns settings, calls by conversation, and the story of each conversation."""
+Calls = dict[str, list[tuple[str, str]]]
+"""By conversation: each call's operation, and what was said or whom control was passed to."""
+
+
+async def live(mode: str, folder: Path) -> tuple[Settings, Calls, dict[str, str]]:
+    """Play all stories with a `serve` that records; returns settings, calls, and the story of each conversation."""
     switches = Switches(mode="pass" if mode == "pass" else "release")
     async with Sandbox(switches=switches, time_scale=0.05) as sandbox:
-        url = f"sqlite:///{folder}/live.db"
-        migrate(url)
-        settings = load_settings(
-            _env_file=None,
-            **{name.lower(): value for name, value in sandbox.settings_for_bot().items()},
-            database_url=url,
-            host="127.0.0.1",
-            port=0,
-            flows=list(FLOWS),
-            opening_flow="demo",
-            closing_flow="survey",
-            flow_idle_timeout="3s",
-            closing_timeout="2s",
-            release_grace="1s",
-            record_tape=str(tape),
-        )
-        async with running(settings, hooks=()) as bot:
-            sandbox.connect(f"http://127.0.0.1:{bot.port}{WEBHOOK_PATH}")
-            stories = await asyncio.gather(*(_play(story, sandbox, bot.store) for story in STORIES))
+        environment = {
+            **sandbox.settings_for_bot(),
+            "FLOWS": ",".join(FLOWS),
+            "OPENING_FLOW": "demo",
+            "CLOSING_FLOW": "survey",
+            "FLOW_IDLE_TIMEOUT": "3s",
+            "CLOSING_TIMEOUT": "2s",
+            "RELEASE_GRACE": "1s",
+            "RECORD_TAPE": "live.jsonl",
+        }
+        serve = await launched("serve", folder, environment, asyncio.subprocess.DEVNULL)
+        store = open_store(f"sqlite:///{folder}/bot.db")
+        try:
+            await serve.until_ready()
+            await store.start()
+            sandbox.connect(f"{serve.url}{WEBHOOK_PATH}")
+            stories = await asyncio.gather(*(_play(story, sandbox, store) for story in STORIES))
             await asyncio.sleep(0.3)
-        calls: dict[str, list[str]] = {}
+            assert await serve.told_to_stop() == 0
+        finally:
+            await store.stop()
+            await serve.swept()
+        calls: Calls = {}
         for request in sandbox.server.requests:
             if request.operation != NOT_COMPARED:
-                calls.setdefault(request.conversation_id or "", []).append(request.operation)
-        return settings, calls, dict(stories)
+                calls.setdefault(request.conversation_id or "", []).append((request.operation, _what(request)))
+        lowered = {name.lower(): value for name, value in environment.items()}
+        return load_settings(_env_file=None, **lowered), calls, dict(stories)
+
+
+def _what(request: ApiRequest) -> str:
+    body = json.loads(request.body) if request.body else {}
+    return str(body.get("content", {}).get("text", "") or body.get("switchboardIntegration", ""))
 
 
 async def _play(story: Story, sandbox: Sandbox, store: Store) -> tuple[str, str]:
@@ -81,15 +95,15 @@ def the_same_faults(stories: dict[str, str]) -> Faults:
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["release", "pass"])
 def test_a_replay_makes_the_calls_of_the_live_run(mode: str, tmp_path: Path) -> None:
-    """For every conversation of the demo, in the same order."""
-    tape = tmp_path / "live.jsonl"
-    settings, calls, stories = asyncio.run(live(mode, tape, tmp_path))
+    """For every conversation of the demo, in the same order, with the same texts and targets."""
+    settings, calls, stories = asyncio.run(live(mode, tmp_path))
 
     setup = Setup(FLOWS, "demo", "survey", settings.policy, api=the_same_faults(stories))
-    (result,) = replay([tape], setup, [mode])
+    (result,) = replay([tmp_path / "live.jsonl"], setup, [mode])
 
     assert result.closed, [lane.why_not for lane in result.lanes]
     assert {lane.id for lane in result.lanes} == set(stories)
-    now = {stories[lane.id]: [action.call for action in lane.actions] for lane in result.lanes}
-    assert now == {stories[conversation_id]: made for conversation_id, made in calls.items()}
+    for conversation_id, story in stories.items():
+        (lane,) = (lane for lane in result.lanes if lane.id == conversation_id)
+        assert [(action.call, action.what) for action in lane.actions] == calls[conversation_id], story
     assert result.diverged == []

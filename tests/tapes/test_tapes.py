@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,7 @@ from bot.replay.tape import read_tape
 from bot.sandbox.api import ApiRequest
 from bot.sandbox.faults import Fault, Moment
 from bot.sandbox.switchboard import BOT
-from bot.sunshine import SunshineClient
+from bot.sunshine import NotOurs, SunshineClient, SunshineError, Unclear
 
 NAMES = [tape.name for tape in TAPES]
 LOSSY = {"control_events_lost", "ended_control_event_lost"}  # whose doing it was shows only by events that are missing
@@ -91,23 +94,52 @@ def test_a_broken_release_leaves_each_ended_conversation_open(tape: Tape) -> Non
     assert lane.last_fact != "none"
 
 
-def test_the_command_says_what_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit code 1, and a line with conversation, duty and last fact."""
+@pytest.mark.parametrize("error", [None, Unclear("release", detail="broken"), NotOurs("release", status=403)], ids=str)
+@pytest.mark.parametrize("tape", ENDING, ids=[tape.name for tape in ENDING])
+def test_the_command_says_what_stays_open(
+    tape: Tape, error: SunshineError | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The release does nothing, fails, or is always refused: exit code 1, and a line with all that is known."""
 
     async def does_nothing(*_: object) -> None:
-        return None
+        if error:
+            raise error
 
     monkeypatch.setattr(SunshineClient, "release_control", does_nothing)
-    tape = FOLDER / "ended_mid_flow.jsonl"
-    told = CliRunner().invoke(app, ["replay", str(tape), "--mode", "pass"])
+    path = FOLDER / f"{tape.name}.jsonl"
+    flows = ["--flows", ",".join(FLOWS), "--opening", "demo", "--closing", tape.closing]
+    told = CliRunner().invoke(app, ["replay", str(path), "--mode", "pass", *flows])
 
     (conversation_id,) = {
-        event["payload"]["conversation"]["id"] for delivery in read_tape(tape) for event in delivery.events
+        event["payload"]["conversation"]["id"] for delivery in read_tape(path) for event in delivery.events
     }
     assert told.exit_code == 1
-    assert f"{conversation_id}: it has ended, and bot is active" in told.stdout
-    assert "duty: release (the user ended the conversation)" in told.stdout
-    assert "last fact: " in told.stdout
+    (line,) = (line for line in told.stdout.splitlines() if line.startswith("not as it should be"))
+    assert f"{conversation_id}: it has ended, and " in line
+    assert " is active" in line
+    assert "duty: release (" in line
+    assert "last fact: " in line
+    assert "last fact: none" not in line
+
+
+@pytest.mark.slow
+def test_another_process_writes_the_same_bytes() -> None:
+    """Whatever Python's hashes are, with faults too."""
+    command = [sys.executable, "-m", "bot", "replay", str(FOLDER), "--mode", "both", "--json"]
+    faults = ["--fault", "duplicate,reorder,drop,lost,crash,api,store", "--seed", "3"]
+    written = {
+        subprocess.run(  # noqa: S603 - our own program
+            [*command, *faults],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            timeout=100,
+            check=False,
+        ).stdout
+        for seed in ("1", "2")
+    }
+
+    (text,) = written
+    assert len(json.loads(text)["tapes"]) == 2 * len(TAPES)
 
 
 def test_the_command_closes_a_folder(tmp_path: Path) -> None:
