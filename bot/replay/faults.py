@@ -19,7 +19,7 @@ FAULTS = {
     "drop": "a delivery does not get through at first, and is tried again as the platform does",
     "lost": "a delivery never comes",
     "crash": "the process dies before, within or after a transaction, and is started again",
-    "api": "the API answers 429 or 503, breaks the connection, or not in time: before the effect or after it",
+    "api": "the API answers 429 or 503, not at all or too late, before the effect or after it; or 200 without effect",
     "store": "the database can't be written to for a moment",
 }
 """The faults that `--fault` names, and what they do."""
@@ -40,6 +40,9 @@ _API: tuple[tuple[Fault, Moment], ...] = (
     (Fault(delay=31.0), Moment.BEFORE),
     (Fault(delay=31.0), Moment.AFTER),
 )
+
+_IGNORED = (Fault(status=200), Moment.BEFORE)  # accepted, and nothing comes of it (platform.md, section 2)
+_CONTROL = frozenset({"PassControl", "ReleaseControl"})
 
 Hand = Callable[[bytes], Awaitable[int]]
 """Hands a delivery to the bot, and returns its answer. Raises `OSError` when there is none."""
@@ -91,7 +94,7 @@ class Mischief:
             return self._after.pop(id(request), None)
         if not self._strikes("api"):
             return None
-        fault, when = self._draws["api"].choice(_API)
+        fault, when = self._draws["api"].choice((*_API, _IGNORED) if request.operation in _CONTROL else _API)
         if when is Moment.BEFORE:
             return fault
         self._after[id(request)] = fault
