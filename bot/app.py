@@ -35,7 +35,7 @@ from webhooks.security import Secrets
 
 WEBHOOK_PATH = "/webhooks/sunshine"
 READY_WITHIN = 2.0  # seconds for the database's answer; who asks has a patience of its own, mostly a short one
-POLL_ALONE = timedelta(seconds=30)  # web and worker in one process: every event wakes the worker
+POLL_ALONE = timedelta(seconds=2)  # web and worker in one process: all but what the command line asks wakes it
 POLL_APART = timedelta(milliseconds=500)
 
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from bot.cli import demo, doctor, migrate, replay, sandbox, serve, setup, simulate, tape
+from bot.cli import conversations, demo, doctor, migrate, replay, sandbox, serve, setup, simulate, tape
 
 app = typer.Typer(
     name="switchboard-bot",
@@ -25,6 +25,7 @@ app.command("setup")(setup.setup)
 app.command("doctor")(doctor.doctor)
 app.command("simulate")(simulate.simulate)
 app.command("replay")(replay.replay_tapes)
+app.add_typer(conversations.app, name="conversations")
 app.add_typer(tape.app, name="tape")
 
 

@@ -1,0 +1,240 @@
+"""`conversations list`, `show`, `release`, `retry`: what the bot holds and owes, and how one conversation went."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import secrets
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Annotated, NoReturn, TypeVar
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+from rich.console import Console
+
+from bot.cli.given import Given
+from bot.cli.listing import head_of, plain, row_of, set_aside_of, table_of, timeline_of
+from bot.cli.problems import refuse, refuse_database, settings_or_refuse
+from bot.clock import SystemClock
+from bot.console.lines import lines_of
+from bot.control.by_hand import Outcome, Prospect, prospect
+from bot.engine.orders import release_order
+from bot.settings import Duration
+from bot.store import Database, StoreError, open_store
+from bot.store.operators import Access, Listing, Standing, Timeline
+
+T = TypeVar("T")
+
+app = typer.Typer(help="What the bot holds and owes, one conversation's timeline, release by hand.")
+
+_WAIT_STEP = 0.25  # seconds
+_AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+_Id = Annotated[str, typer.Argument(metavar="ID", help="The conversation's id.")]
+
+
+@app.callback(invoke_without_command=True)
+def conversations(context: typer.Context) -> None:
+    """What the bot holds and owes, one conversation's timeline, release by hand."""
+    if context.invoked_subcommand is None:
+        list_conversations()
+
+
+@app.command("list")
+def list_conversations(
+    standing: Annotated[Standing, typer.Option("--filter", help="Which conversations.")] = Standing.ALL,
+    older_than: Annotated[str, typer.Option(help="Only what has been so for at least so long: 90s, 15m, 1h.")] = "",
+    search: Annotated[str, typer.Option(help="Instead: those whose id begins with this.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    as_json: _AsJson = False,
+) -> None:
+    """List conversations: those that lasted longest first, or the newest first (all, ended, failed)."""
+    now = SystemClock().now()
+    until = now - _duration("--older-than", older_than) if older_than else None
+    listing = Listing(standing, now, until=until, search=search, limit=limit)
+    page = _with_database(lambda store: store.conversations(listing))
+    if as_json:
+        typer.echo(json.dumps([row_of(listed, now) for listed in page.conversations], indent=2))
+        return
+    if not page.conversations:
+        typer.echo("No conversation is like that.")
+        return
+    Console(highlight=False).print(table_of(page.conversations, standing, now))
+    if page.next:
+        typer.echo(f"There are more: --limit {limit * 10} shows them.")
+
+
+@app.command("show")
+def show(conversation_id: _Id, as_json: _AsJson = False) -> None:
+    """Show a conversation's timeline, with what was said. That you looked is written to the audit log."""
+    now = SystemClock().now()
+
+    async def look(store: Database) -> Timeline | None:
+        found = await store.timeline(conversation_id)
+        if found:
+            await store.audit(Access(now, _who(), "view", conversation_id))
+        return found
+
+    found = _with_database(look) or _not_known(conversation_id)
+    lines = lines_of(found)
+    if as_json:
+        shown = {**row_of(found.listed, now), "timeline": [plain(asdict(line)) for line in lines]}
+        typer.echo(json.dumps(shown, indent=2))
+        return
+    console = Console(highlight=False)
+    console.print(head_of(found.listed, now))
+    if found.cut:
+        console.print("[dim]Only the newest is shown.[/dim]")
+    console.print(timeline_of(lines))
+
+
+@app.command("release")
+def release(
+    conversation_id: _Id,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    take_from: Annotated[
+        str, typer.Option(help="Who holds a live conversation, by name: needed to take control from others.")
+    ] = "",
+    wait: Annotated[str, typer.Option(help="How long to wait for the proof.")] = "15s",
+) -> None:
+    """Release control by hand: says what will happen, asks, and has the bot do it."""
+    patience = _duration("--wait", wait)
+    settings = settings_or_refuse()
+    clock = SystemClock()
+
+    async def ask(store: Database) -> str:
+        found = await store.timeline(conversation_id, 1)
+        state = found.listed.state if found else _not_known(conversation_id)
+        foreseen = prospect(state, settings.policy)
+        typer.echo(foreseen.words)
+        _confirm(foreseen, str(state.holder), yes=yes, take_from=take_from)
+        order = release_order(
+            conversation_id, by=_who(), now=clock.now(), order_id=secrets.token_hex(8), against=foreseen.against
+        )
+        await store.audit(Access(clock.now(), _who(), "release", conversation_id, foreseen.outcome.value))
+        if not await store.order(order):
+            _not_known(conversation_id)
+        return await _outcome(store, conversation_id, order.id, clock.now() + patience)
+
+    typer.echo(_with_database(ask, settings.database_url))
+
+
+@app.command("retry")
+def retry(
+    event_id: Annotated[
+        str, typer.Argument(metavar="EVENT", help="The event's id; none lists what is set aside.")
+    ] = "",
+    as_json: _AsJson = False,
+) -> None:
+    """Let an event that was set aside be taken up again."""
+    if not event_id:
+        _list_set_aside(as_json=as_json)
+        return
+
+    async def again(store: Database) -> str | None:
+        event = await store.retry(event_id)
+        if event is None:
+            return None
+        await store.audit(Access(SystemClock().now(), _who(), "retry", event.conversation_id, event.id))
+        where = f"conversation {event.conversation_id}" if event.conversation_id else "no single conversation"
+        return f"The event {event.id} ({event.type}, {where}) will be taken up again."
+
+    told = _with_database(again)
+    if told is None:
+        refuse([f"EVENT: no event {event_id!r} is set aside; `switchboard-bot conversations retry` lists them"])
+    typer.echo(told)
+
+
+def _list_set_aside(*, as_json: bool) -> None:
+    events = _with_database(lambda store: store.set_aside_events())
+    if as_json:
+        typer.echo(json.dumps([plain(asdict(event)) for event in events], indent=2))
+        return
+    if not events:
+        typer.echo("No event is set aside.")
+        return
+    Console(highlight=False).print(set_aside_of(events))
+
+
+def _confirm(foreseen: Prospect, holder: str, *, yes: bool, take_from: str) -> None:
+    """Ask, unless it has been answered beforehand. To take control from others one has to name them."""
+    if foreseen.outcome is Outcome.NOTHING:
+        raise typer.Exit(1)
+    if foreseen.outcome is Outcome.TAKE:
+        named = take_from or (typer.prompt("To confirm, type who holds it") if _can_ask() else "")
+        if named != holder:
+            refuse([f"--take-from: not confirmed; it is {holder} from whom control would be taken"])
+        return
+    if yes:
+        return
+    if not _can_ask():
+        refuse(["--yes: nobody is there to be asked; give it if you are sure"])
+    typer.confirm("Go on?", abort=True)
+
+
+async def _outcome(store: Database, conversation_id: str, order_id: str, until: datetime) -> str:
+    """What has come of the order by then."""
+    clock = SystemClock()
+    while True:
+        found = await store.timeline(conversation_id)
+        if found is None:
+            return "The conversation has been removed."
+        order = next((event for event in found.events if event.id == order_id), None)
+        taken_up = order is not None and order.status == "handled"
+        state = found.listed.state
+        if taken_up and state.duty is None and state.pending is None and state.read_at is None:
+            since = order.received_at if order else until
+            proofs = [past.proof.how for past in found.duties if past.proof and past.proof.at >= since]
+            return f"Done: {proofs[-1]}." if proofs else f"Done: active is {state.holder}, by {state.holder.how}."
+        if clock.now() >= until:
+            where = f"`switchboard-bot conversations show {conversation_id}` shows how it goes."
+            if not taken_up:
+                return f"The order is stored; no worker has taken it up yet. Is the bot running? {where}"
+            return f"The bot is at it; it goes on until there is proof. {where}"
+        await asyncio.sleep(_WAIT_STEP)
+
+
+def _with_database(work: Callable[[Database], Awaitable[T]], database_url: str | None = None) -> T:
+    """Do something with the database of the settings; say what is wrong with it, if it can't be used."""
+
+    async def run() -> T:
+        store = open_store(database_url or Given().database_url)
+        await store.start()
+        try:
+            return await work(store)
+        finally:
+            await store.stop()
+
+    try:
+        return asyncio.run(run())
+    except (StoreError, ValueError) as error:
+        refuse_database(error)
+
+
+def _not_known(conversation_id: str) -> NoReturn:
+    found = "`switchboard-bot conversations list --search` finds by the beginning of an id"
+    refuse([f"ID: nothing is known of a conversation {conversation_id!r}; {found}"])
+
+
+def _duration(option: str, value: str) -> timedelta:
+    try:
+        return _DURATION.validate_python(value)
+    except ValidationError:
+        refuse([f"{option}: give a duration like 90s, 15m or 1h"])
+
+
+_DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
+
+
+def _who() -> str:
+    try:
+        return f"command line ({getpass.getuser()})"
+    except (KeyError, OSError):
+        return "command line"
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty()

@@ -1,0 +1,241 @@
+"""One conversation's timeline as lines: what was heard, said, decided, done and proven, in the order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from bot.console.words import action, owes
+from bot.control.commands import Pass, Read, Release
+from bot.control.history import Moment, MomentKind
+from bot.control.state import Key, Who
+from bot.engine.delivery import EFFECT_KEY
+from bot.store.interface import CleanUp, Say
+from bot.store.operators import PastDuty, PastEffect, PastEvent, Timeline
+from webhooks.events import (
+    ControlAccepted,
+    ControlPassed,
+    ControlReleased,
+    ConversationCreate,
+    ConversationMessage,
+    ConversationPostback,
+    ConversationRead,
+    ConversationReferral,
+    ConversationTyping,
+    Event,
+    InvalidEvent,
+    MessageDelivered,
+    parse_event,
+)
+from webhooks.messages import Content, Message
+
+
+class Actor(StrEnum):
+    """Who a line is about."""
+
+    USER = "user"
+    BOT = "bot"
+    AGENT = "agent"
+    PLATFORM = "platform"
+    OPERATOR = "operator"
+
+
+class Mark(StrEnum):
+    """What a line means to who watches."""
+
+    PLAIN = "plain"
+    GOOD = "good"
+    WARNING = "warning"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line.
+
+    Attributes:
+        at: by the bot's clock.
+        actor: who it is about.
+        what: what happened, in words of the bot's own.
+        text: what somebody said, as it was said; personal.
+        name: who said it, where the platform names them; personal.
+        note: how it went.
+        holder, holder_name: who was active from this line on, as far as the bot knew.
+    """
+
+    at: datetime
+    actor: Actor
+    what: str
+    text: str = ""
+    name: str = ""
+    note: str = ""
+    mark: Mark = Mark.PLAIN
+    holder: Who = Who.UNKNOWN
+    holder_name: str = ""
+
+
+_UNSAID = (ConversationRead, ConversationTyping, MessageDelivered)
+"""Events that tell an operator nothing."""
+
+
+def lines_of(timeline: Timeline) -> list[Line]:
+    """The timeline, oldest first."""
+    own = {effect.id for effect in timeline.effects}
+    found: list[tuple[datetime, int, Line]] = []
+    sources: tuple[Iterable[Line], ...] = (
+        (line for event in timeline.events for line in _of_event(event, own)),
+        (_of_moment(moment) for moment in timeline.moments),
+        (line for past in timeline.duties for line in _of_duty(past)),
+        (_of_effect(effect) for effect in timeline.effects),
+    )
+    for rank, source in enumerate(sources):
+        found += [(line.at, rank, line) for line in source]
+    ordered = [line for _, _, line in sorted(found, key=lambda entry: entry[:2])]
+    return _with_holders(ordered)
+
+
+def _with_holders(lines: list[Line]) -> list[Line]:
+    holder, name, shown = Who.UNKNOWN, "", []
+    for line in lines:
+        if line.holder_name:
+            holder, name = line.holder, line.holder_name
+        shown.append(replace(line, holder=holder, holder_name=name or "not known"))
+    return shown
+
+
+def _of_event(past: PastEvent, own: set[str]) -> Iterator[Line]:
+    at = past.received_at
+    if past.by_operator:
+        yield Line(at, Actor.OPERATOR, "asked for a release by hand", note=_fate(past), mark=_mark(past))
+        return
+    if not past.body:
+        yield Line(at, Actor.PLATFORM, past.type, note="its content has been erased")
+        return
+    try:
+        event = parse_event(past.body)
+    except InvalidEvent as error:
+        yield Line(at, Actor.PLATFORM, past.type, note=_fate(past) or str(error), mark=_mark(past))
+        return
+    if isinstance(event, _UNSAID) and past.status == "handled":
+        return
+    if isinstance(event, ConversationMessage) and event.payload.message.metadata.get(EFFECT_KEY) in own:
+        return  # the bot's own message has a line already
+    yield replace(_told(event, at, past.type), note=_fate(past), mark=_mark(past))
+
+
+def _told(event: Event, at: datetime, type_: str) -> Line:
+    match event:
+        case ConversationMessage():
+            return _message(event.payload.message, at)
+        case ConversationPostback():
+            return Line(at, Actor.USER, "tapped a button", event.payload.postback.payload or "")
+        case ConversationReferral():
+            return Line(at, Actor.USER, "came by a link")
+        case ConversationCreate():
+            how = "by opening the widget" if event.widget_opened else "with a first message"
+            return Line(at, Actor.PLATFORM, f"the conversation was created {how}")
+        case ControlReleased():
+            return Line(at, Actor.PLATFORM, f"control was released{_reason(event.payload.reason)}")
+        case ControlPassed() | ControlAccepted():
+            active = event.payload.conversation.active_switchboard_integration
+            to = active.name or active.id if active else "nobody"
+            return Line(at, Actor.PLATFORM, f"control was passed to {to}{_reason(event.payload.reason)}")
+        case _:
+            return Line(at, Actor.PLATFORM, type_)
+
+
+def _message(message: Message, at: datetime) -> Line:
+    name, said = message.author.display_name or "", _content(message.content)
+    if message.is_users_end:
+        return Line(at, Actor.USER, "ended the conversation", name=name)
+    if message.is_activity:
+        return Line(at, Actor.PLATFORM, message.activity.type if message.activity else "an activity", said)
+    if message.is_from_user:
+        return Line(at, Actor.USER, "wrote", said, name)
+    if message.is_from_agent:
+        return Line(at, Actor.AGENT, "wrote", said, name)
+    return Line(at, Actor.PLATFORM, "a message of the business", said, name)
+
+
+def _content(content: Content) -> str:
+    """What a message says; of what is no text, its kind."""
+    return content.text or (f"({content.type})" if content.type else "")
+
+
+def _reason(reason: str | None) -> str:
+    return f" ({reason})" if reason else ""
+
+
+def _fate(past: PastEvent) -> str:
+    match past.status:
+        case "pending":
+            return "not taken up yet"
+        case "set_aside":
+            return f"set aside: {past.reason or 'no reason'}"
+        case _:
+            return ""
+
+
+def _mark(past: PastEvent) -> Mark:
+    return Mark.BAD if past.status == "set_aside" else Mark.PLAIN
+
+
+_MOMENTS = {
+    MomentKind.PROVEN: Mark.GOOD,
+    MomentKind.REOPENED: Mark.WARNING,
+    MomentKind.REPORT: Mark.WARNING,
+    MomentKind.FAILED: Mark.BAD,
+}
+
+
+def _of_moment(moment: Moment) -> Line:
+    mark = _MOMENTS.get(moment.kind, Mark.PLAIN)
+    text = f"proven: {moment.text}" if moment.kind is MomentKind.PROVEN else moment.text
+    if moment.kind is not MomentKind.HOLDER or moment.who is None:
+        return Line(moment.at, Actor.BOT, text, mark=mark)
+    name = moment.text.partition(" is active")[0]
+    names = {Who.BOT: "the bot", Who.NOBODY: "nobody", Who.UNKNOWN: "not known", Who.OTHER: name}
+    return Line(moment.at, Actor.PLATFORM, text, mark=mark, holder=moment.who, holder_name=names[moment.who])
+
+
+def _of_duty(past: PastDuty) -> Iterator[Line]:
+    duty, attempts = past.duty, f"{past.duty.attempts} attempts" if past.duty.attempts != 1 else "1 attempt"
+    last = f"; last answer: {duty.last_answer}" if duty.last_answer else ""
+    if past.proof is None:
+        yield Line(duty.since, Actor.BOT, f"owes a {owes(duty)}", note=f"{attempts}{last}", mark=Mark.WARNING)
+        return
+    yield Line(duty.since, Actor.BOT, f"owed a {owes(duty)}")
+    over = past.proof.how.startswith(("void", "replaced", "given up"))
+    what = f"no longer owed ({action(duty)})" if over else f"done ({action(duty)})"
+    mark = Mark.PLAIN if over else Mark.GOOD
+    yield Line(past.proof.at, Actor.BOT, what, note=f"{past.proof.how}, after {attempts}", mark=mark)
+
+
+def _of_effect(past: PastEffect) -> Line:
+    at = past.finished_at or past.created_at
+    note = past.outcome or f"not done yet: {past.attempts} attempts"
+    unwell = past.outcome is not None and past.outcome.startswith(("not said", "unreadable", "failed"))
+    mark = Mark.BAD if unwell else Mark.PLAIN
+    match past.effect:
+        case Say(content=content):
+            said = note not in ("said", "said: found in the conversation")
+            return Line(at, Actor.BOT, "said", _said(content), note=note if said else "", mark=mark)
+        case Release(key=key):
+            which = "the app key" if key is Key.APP else "the integration's key"
+            return Line(at, Actor.BOT, f"asked the platform to release, with {which}", note=note)
+        case Pass(target=target):
+            return Line(at, Actor.BOT, f"asked the platform to pass control to {target}", note=note)
+        case Read():
+            return Line(at, Actor.BOT, "read who is active", note=note.removeprefix("read: "))
+        case CleanUp(function=function):
+            return Line(at, Actor.BOT, f"cleaned up: {function}", note=note, mark=mark)
+        case None:
+            return Line(at, Actor.BOT, past.kind, note=note, mark=mark)
+
+
+def _said(content: Mapping[str, Any]) -> str:
+    text = content.get("text")
+    return text if isinstance(text, str) and text else f"({content.get('type', 'a message')})"

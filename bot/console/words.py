@@ -1,0 +1,54 @@
+"""How times and states look to operators, on the page and in the terminal alike."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from bot.control.state import Action, Conversation, Duty
+from bot.store.operators import Listed
+from bot.store.sqlite import OVERDUE_AFTER
+
+
+def age(duration: timedelta) -> str:
+    """A duration in its two largest units: `45 s`, `3 min`, `2 h 5 min`, `4 d 3 h`."""
+    seconds = max(0, int(duration.total_seconds()))
+    for unit, name, smaller, smaller_name in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min")):
+        if seconds >= unit:
+            rest = seconds % unit // smaller
+            return f"{seconds // unit} {name}" + (f" {rest} {smaller_name}" if rest else "")
+    return f"{seconds // 60} min" if seconds >= 60 else f"{seconds} s"
+
+
+def moment(at: datetime) -> str:
+    """A time as people read it, in UTC, to the second."""
+    return at.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def is_overdue(state: Conversation, now: datetime) -> bool:
+    """Has it been owed for too long?"""
+    return state.duty is not None and now - state.duty.since > OVERDUE_AFTER
+
+
+def badges(listed: Listed, now: datetime) -> list[str]:
+    """How a conversation stands, in single words: some of held, owed, overdue, ended, released, gone, failed."""
+    state = listed.state
+    shown = {
+        "gone": state.gone,
+        "held": listed.held_since is not None,
+        "ended": state.ended is not None and not state.closed,
+        "released": state.closed,
+        "overdue": is_overdue(state, now),
+        "owed": state.duty is not None and not is_overdue(state, now),
+        "failed": listed.failed_at is not None,
+    }
+    return [name for name, there in shown.items() if there]
+
+
+def action(duty: Duty) -> str:
+    """What is owed, in words."""
+    return "release" if duty.action is Action.RELEASE else f"pass to {duty.target}"
+
+
+def owes(duty: Duty) -> str:
+    """What is owed and why."""
+    return f"{action(duty)}: {duty.reason}"
