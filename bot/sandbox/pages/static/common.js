@@ -2,7 +2,7 @@
 
 const MODES = {
   release: "Release control: when a conversation ends, the platform releases control by itself. The bot makes sure that it did.",
-  pass: "Pass control: when a conversation ends, the platform hands control on and waits. The conversation stays open until whoever has control releases it.",
+  pass: "Pass control: when a conversation ends, the platform hands control on. It stays open until whoever has control releases it.",
 };
 const HOLDERS = { bot: "Bot", agent: "Agents", nobody: "Nobody" };
 const STATES = { open: "open", idle: "open", stuck: "ended, still open", unproven: "ended", closed: "closed, proven" };
