@@ -7,8 +7,6 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from bot.control.facts import FlowFailed, FlowReleased, FlowReturned
 from bot.control.state import Conversation, OpeningKind, Run
 from bot.engine.context import Context
@@ -23,15 +21,13 @@ from bot.flows.catalogue import UnknownFlow
 from bot.flows.chat import Chat
 from bot.flows.turn import Context as TurnContext
 from bot.flows.turn import Turn
-from bot.store.interface import JournalEntry, StoredEvent
+from bot.store.interface import JournalEntry
 from webhooks.events import (
     ConversationCreate,
     ConversationMessage,
     ConversationPostback,
     ConversationReferral,
     Event,
-    InvalidEvent,
-    parse_event,
 )
 
 BEGAN = "began"
@@ -104,7 +100,7 @@ def prepare(
     state: Conversation,
     run: Run,
     journal: list[JournalEntry],
-    events: Mapping[str, StoredEvent],
+    events: Mapping[str, Event],
     notify: Callable[[], None],
 ) -> tuple[Performance | None, list[JournalEntry], FlowReturned | FlowReleased | FlowFailed | None]:
     """Begin a turn.
@@ -164,7 +160,7 @@ class _History:
         return [dict(message) for message in page.messages]
 
 
-def _beginning(run: Run, events: Mapping[str, StoredEvent]) -> dict[str, Any]:
+def _beginning(run: Run, events: Mapping[str, Event]) -> dict[str, Any]:
     opening = run.opening
     said = _answer(events.get(opening.event_id or ""))
     return {
@@ -179,15 +175,8 @@ def _beginning(run: Run, events: Mapping[str, StoredEvent]) -> dict[str, Any]:
     }
 
 
-def _parsed(stored: StoredEvent | None) -> Event | None:
-    try:
-        return parse_event(stored.body) if stored else None
-    except (InvalidEvent, ValidationError):
-        return None
-
-
-def _answer(stored: StoredEvent | None) -> Answer:
-    match _parsed(stored):
+def _answer(event: Event | None) -> Answer:
+    match event:
         case ConversationMessage(payload=payload):
             message = payload.message
             raw = message.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -200,8 +189,8 @@ def _answer(stored: StoredEvent | None) -> Answer:
             return Answer("")
 
 
-def _user(stored: StoredEvent | None) -> dict[str, Any]:
-    match _parsed(stored):
+def _user(event: Event | None) -> dict[str, Any]:
+    match event:
         case ConversationMessage(payload=payload):
             author = payload.message.author
             return {"id": author.user_id, "name": author.display_name}
@@ -215,8 +204,8 @@ def _user(stored: StoredEvent | None) -> dict[str, Any]:
             return {"id": None, "name": None}
 
 
-def _referral(stored: StoredEvent | None) -> str | None:
-    match _parsed(stored):
+def _referral(event: Event | None) -> str | None:
+    match event:
         case ConversationReferral(payload=payload):
             code = payload.referral.get("code")
             return code if isinstance(code, str) else None

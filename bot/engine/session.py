@@ -7,7 +7,8 @@ between any two lines here: what is stored says what is to be done next.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -36,7 +37,7 @@ from bot.store.interface import (
     StoreError,
     Work,
 )
-from webhooks.events import InvalidEvent, event_time, event_user_ids, parse_event
+from webhooks.events import Event, InvalidEvent, event_time, event_user_ids, parse_event
 
 URGENT = frozenset({"duty_overdue", "no_app_key", "conversation_gone"})
 LEASE_MARGIN = timedelta(seconds=2)
@@ -52,7 +53,7 @@ class Session:
         self._delivery = delivery
         self._lease = work.lease
         self._state = work.state
-        self._events = {event.id: event for event in work.inputs}
+        self._events = dict(_readable(work.inputs))
         self._outbox = list(work.outbox)
         self._journal = list(work.journal)
         self._new_events: list[StoredEvent] = list(work.events)
@@ -96,10 +97,11 @@ class Session:
                     self._take_clean_up()
                     self._take_turn()
                     self._let_time_pass()
+                    await self._begin_turn()
                 if await self._save():
                     return
                 if not self._stopping:
-                    if self._start_turn():
+                    if self._is_turn_due:
                         continue
                     self._start_delivery()
                     self._aftermath.start(self._outbox, self._context.clock.now())
@@ -141,7 +143,7 @@ class Session:
                 closed_duties=self._change.closed_duties[:],
                 history=self._change.history[:],
             )
-            self._events[stored.id] = stored
+            self._events[stored.id] = event
             try:
                 for fact in facts_of_either(event, stored.received_at) or (TimePassed(),):
                     self._step(fact)
@@ -348,11 +350,16 @@ class Session:
 
     # -- the flow ------------------------------------------------------------------------------------------------
 
-    def _start_turn(self) -> bool:
-        """Begin the turn that is due. True if that was its end already, which is to be saved before anything else."""
+    @property
+    def _is_turn_due(self) -> bool:
         run = self._state.run
-        if run is None or run.status is not RunStatus.READY or self._performance:
-            return False
+        return run is not None and run.status is RunStatus.READY and self._performance is None
+
+    async def _begin_turn(self) -> None:
+        """Begin the turn that is due. What the flow does at once is saved together with what began the turn."""
+        run = self._state.run
+        if self._stopping or run is None or not self._is_turn_due:
+            return
         journal = [entry for entry in self._journal if entry.run_id == run.id]
         self._performance, first, outcome = prepare(
             self._context, self._state, run, journal, self._events, self._signal.set
@@ -361,7 +368,9 @@ class Session:
         self._note(first)
         if outcome:
             self._step(outcome)
-        return outcome is not None
+        else:
+            await asyncio.sleep(0)  # the flow runs until it waits for something
+            self._take_turn()
 
     def _take_turn(self) -> None:
         """Take what the flow has done since the last time; it is saved together with its outcome."""
@@ -420,13 +429,13 @@ class Session:
         """Is there nothing to do now? Then the lease goes back with the save."""
         if self._stopping:
             return self._under_way is None
-        run, now = self._state.run, self._context.clock.now()
+        now = self._context.clock.now()
         due, item, clean_up = self._state.waits_until, self._next_item(), self._aftermath.due(self._outbox)
         return not (
             self._performance
             or self._under_way
             or self._aftermath.is_busy
-            or (run and run.status is RunStatus.READY)
+            or self._is_turn_due
             or (due and due <= now)
             or (item and item.next_attempt <= now)
             or (clean_up and clean_up <= now)
@@ -491,3 +500,9 @@ class Session:
 
     def _tell(self, signal: Signal) -> None:
         self._context.observe(signal)
+
+
+def _readable(stored: Iterable[StoredEvent]) -> Iterator[tuple[str, Event]]:
+    for event in stored:
+        with suppress(InvalidEvent):
+            yield event.id, parse_event(event.body)
