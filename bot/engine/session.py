@@ -143,7 +143,8 @@ class Session:
                 closed_duties=self._change.closed_duties[:],
                 history=self._change.history[:],
             )
-            self._events[stored.id] = event
+            if not isinstance(event, OperatorReleased):
+                self._events[stored.id] = event
             try:
                 for fact in facts_of_either(event, stored.received_at) or (TimePassed(),):
                     self._step(fact)
