@@ -12,6 +12,7 @@ from typing import Protocol
 
 GROUP_LIMIT = 512
 WAITING_LIMIT = 20_000
+WAITING_BYTES = 64 * 1024 * 1024
 FAILURES_IN_A_ROW = 2
 
 _logger = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class GroupCommit:
         store: makes events durable, all or none; may be given ids that it knows, and the same id twice.
         limit: events in a commit.
         waiting_limit: events that may wait; with more, `add` fails at once and the platform delivers again later.
+        waiting_bytes: the same for the size of their bodies.
         on_stored: called with what was stored after each commit, to wake whoever works on it.
         unavailable: errors of `store` which mean that another try now would fail too.
     """
@@ -71,16 +73,19 @@ class GroupCommit:
         *,
         limit: int = GROUP_LIMIT,
         waiting_limit: int = WAITING_LIMIT,
+        waiting_bytes: int = WAITING_BYTES,
         on_stored: Callable[[Sequence[NewEvent]], None] | None = None,
         unavailable: tuple[type[Exception], ...] = (OSError,),
     ) -> None:
         self._store = store
         self._limit = limit
         self._waiting_limit = waiting_limit
+        self._bytes_limit = waiting_bytes
         self._on_stored = on_stored
         self._unavailable: tuple[type[Exception], ...] = (NotStored, *unavailable)
         self._queue: deque[_Delivery] = deque()
         self._waiting = 0
+        self._bytes = 0
         self._flusher: asyncio.Task[None] | None = None
         self._stopped = False
 
@@ -91,24 +96,28 @@ class GroupCommit:
 
     @property
     def is_crowded(self) -> bool:
-        """Is more than half of the waiting limit taken? More deliveries had better go elsewhere, or come later."""
-        return self._waiting > self._waiting_limit / 2
+        """Is more than half of a waiting limit taken? More deliveries had better go elsewhere, or come later."""
+        return self._waiting > self._waiting_limit / 2 or self._bytes > self._bytes_limit / 2
 
     async def add(self, events: Sequence[NewEvent]) -> None:
         """Store the events, all or none. Cancelling it does not keep them from being stored.
 
         Raises:
-            NotStored: with the store's error as its cause; or too many events wait, or `stop` was called.
+            NotStored: with the store's error as its cause; or too much waits already, or `stop` was called.
         """
         if not events:
             return
         if self._stopped:
             raise NotStored("the inbox is closed")
+        size = sum(len(event.body) for event in events)
         if self._queue and self._waiting + len(events) > self._waiting_limit:
             raise NotStored(f"{self._waiting} events wait to be stored already")
-        delivery = _Delivery(tuple(events), asyncio.get_running_loop().create_future())
+        if self._queue and self._bytes + size > self._bytes_limit:
+            raise NotStored(f"{self._bytes} bytes wait to be stored already")
+        delivery = _Delivery(tuple(events), size, asyncio.get_running_loop().create_future())
         self._queue.append(delivery)
         self._waiting += len(events)
+        self._bytes += size
         if self._flusher is None:
             self._flusher = asyncio.create_task(self._flush(), name="group commit")
         error = await delivery.outcome
@@ -131,7 +140,7 @@ class GroupCommit:
             # The loop is being closed, or the store was cancelled from within: let nobody wait for ever.
             _settle([*group, *self._queue], error)
             self._queue.clear()
-            self._waiting = 0
+            self._waiting = self._bytes = 0
             raise
         finally:
             self._flusher = None
@@ -143,6 +152,7 @@ class GroupCommit:
             group.append(self._queue.popleft())
             size += len(group[-1].events)
         self._waiting -= size
+        self._bytes -= sum(delivery.size for delivery in group)
         return group
 
     async def _commit(self, group: Sequence[_Delivery]) -> None:
@@ -181,6 +191,7 @@ class _Delivery:
     """What one `add` wants stored. `outcome` becomes None or the error, unless nobody waits for it any more."""
 
     events: tuple[NewEvent, ...]
+    size: int
     outcome: asyncio.Future[BaseException | None]
 
 

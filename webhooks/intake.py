@@ -21,6 +21,9 @@ from webhooks.security import API_KEY_HEADER, Secrets
 MAX_BYTES = 1024 * 1024
 """The size of the largest delivery that is taken, unless the caller says otherwise."""
 
+MAX_BYTES_AT_ONCE = 64 * MAX_BYTES
+"""The size of all deliveries together that are read or wait to be stored; with more, they may come again later."""
+
 RETRY_AFTER_SECONDS = 5
 """When a delivery that could not be stored may come again. A hint: the platform has a schedule of its own."""
 
@@ -87,10 +90,9 @@ class Intake:
         Returns:
             200 stored or known already, 400 not JSON or no v2 envelope, 401 wrong or missing key, 503 not stored.
         """
+        if stranger := self.refuse_stranger(headers):
+            return stranger
         began = self._now()
-        if not self._secrets.accepts(_header(headers, API_KEY_HEADER)):
-            reason = f"the {API_KEY_HEADER} header is missing or is not a secret of this webhook"
-            return self._answered(Answer(401, reason), began)
         try:
             events = read_delivery(body, began)
         except InvalidDelivery as error:
@@ -106,6 +108,13 @@ class Intake:
             return self._answered(Answer(200, "stored"), began, len(events))
         return self._answered(_NOT_STORED, began)
 
+    def refuse_stranger(self, headers: Mapping[str, str]) -> Answer | None:
+        """401 to a delivery with a wrong key or none, None to all others. Its body need not be read for that."""
+        if self._secrets.accepts(_header(headers, API_KEY_HEADER)):
+            return None
+        reason = f"the {API_KEY_HEADER} header is missing or is not a secret of this webhook"
+        return self._answered(Answer(401, reason), self._now())
+
     def refuse_too_large(self, max_bytes: int) -> Answer:
         """The answer to a delivery of more than `max_bytes` bytes, of which not all has been read."""
         return self._answered(Answer(413, f"the delivery has more than {max_bytes} bytes"), self._now())
@@ -114,6 +123,10 @@ class Intake:
         """The answer to a delivery whose end never came. Mostly nobody is left to hear it."""
         return self._answered(_BROKEN_OFF, self._now())
 
+    def refuse_too_much(self) -> Answer:
+        """The answer to a delivery for which there is no room beside those that are read or wait already."""
+        return self._answered(_TOO_MUCH, self._now())
+
     def _answered(self, answer: Answer, began: datetime, events: int = 0) -> Answer:
         if self._observe is not None:
             self._observe(Receipt(answer.status, events, (self._now() - began).total_seconds()))
@@ -121,6 +134,7 @@ class Intake:
 
 
 _NOT_STORED = Answer(503, "not stored: deliver it again", RETRY_AFTER_SECONDS)
+_TOO_MUCH = Answer(503, "not stored, because too much waits already: deliver it again", RETRY_AFTER_SECONDS)
 _BROKEN_OFF = Answer(503, "not stored, because its end did not come: deliver it again", RETRY_AFTER_SECONDS)
 
 
@@ -149,17 +163,40 @@ def read_delivery(body: bytes, received_at: datetime) -> list[NewEvent]:
     return list(events.values())
 
 
-def web_handler(intake: Intake, max_bytes: int = MAX_BYTES) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """An aiohttp handler for POST. Bodies of more than `max_bytes` bytes are refused as soon as that shows."""
+def web_handler(
+    intake: Intake, max_bytes: int = MAX_BYTES, at_once: int = MAX_BYTES_AT_ONCE
+) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """An aiohttp handler for POST.
+
+    What is no HTTP never gets here: aiohttp itself answers 400 where head and body are damaged in the same segment.
+
+    Args:
+        intake: what takes the deliveries.
+        max_bytes: bodies of more than that are refused as soon as that shows.
+        at_once: the size of all bodies together that are read or wait to be stored.
+    """
+    held = 0
 
     async def receive(request: web.Request) -> web.Response:
+        nonlocal held
+        if stranger := intake.refuse_stranger(request.headers):
+            return _response(stranger)
+        if (request.content_length or 0) > max_bytes:
+            return _response(intake.refuse_too_large(max_bytes))
+        body = bytearray()
         try:
-            body = await _read(request, max_bytes)
+            async for chunk in request.content.iter_any():  # not `request.read()`: its limit is the whole application's
+                body += chunk
+                held += len(chunk)
+                if len(body) > max_bytes:
+                    return _response(intake.refuse_too_large(max_bytes))
+                if held > at_once:
+                    return _response(intake.refuse_too_much())
+            return _response(await intake.receive(request.headers, bytes(body)))
         except (OSError, web.RequestPayloadError, HttpProcessingError):
             return _response(intake.refuse_broken_off())
-        if body is None:
-            return _response(intake.refuse_too_large(max_bytes))
-        return _response(await intake.receive(request.headers, body))
+        finally:
+            held -= len(body)
 
     return receive
 
@@ -181,18 +218,6 @@ def _header(headers: Mapping[str, str], name: str) -> str | None:
     if name in headers:
         return headers[name]
     return next((value for key, value in headers.items() if key.lower() == name.lower()), None)
-
-
-async def _read(request: web.Request, max_bytes: int) -> bytes | None:
-    """The body, or None if it is too large. Not `request.read()`: its limit is the whole application's."""
-    if (request.content_length or 0) > max_bytes:
-        return None
-    body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > max_bytes:
-            return None
-    return bytes(body)
 
 
 def _response(answer: Answer) -> web.Response:

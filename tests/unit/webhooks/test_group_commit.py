@@ -125,6 +125,24 @@ async def test_too_many_that_wait_are_refused_at_once() -> None:
     await asyncio.gather(*started)
 
 
+async def test_too_many_bytes_that_wait_are_refused_at_once() -> None:
+    """Few large events take as much memory as many small ones. (Each has two bytes here.)"""
+    database = Database(open_=False)
+    inbox = GroupCommit(database.store, waiting_bytes=6)
+    started = _start(inbox, "a")
+    await _pass_turns()
+    crowded = [inbox.is_crowded]
+    started += _start(inbox, "bc", "de", "f")
+    await _pass_turns()
+    assert [task.done() for task in started] == [False, False, True, False]
+    crowded.append(inbox.is_crowded)
+    database.gate.set()
+    assert await asyncio.gather(*started) == ["a", "bc", "not de: None", "f"]
+    crowded.append(inbox.is_crowded)
+    assert crowded == [False, True, False]
+    assert await _add(inbox, "abcdef") == "abcdef"
+
+
 async def test_no_events_need_no_commit() -> None:
     """An empty delivery is stored already."""
     database = Database(poison="a")

@@ -84,6 +84,42 @@ async def test_a_full_inbox_says_when_to_come_again(client: Client, edge: Edge) 
         assert (response.status, response.headers["Retry-After"]) == (503, "5")
 
 
+async def test_a_stranger_is_not_listened_to(client: Client) -> None:
+    """Without the key, the answer comes before the body does: nobody else can make the bot hold anything."""
+    reader, writer = await asyncio.open_connection(client.server.host, client.server.port)
+    head = "POST /webhooks/sunshine HTTP/1.1", "Host: bot", "Content-Length: 1000", "", ""
+    writer.write("\r\n".join(head).encode())
+    assert b" 401 " in await reader.readline()
+    writer.close()
+
+
+async def test_more_than_there_is_room_for_may_come_again(edge: Edge) -> None:
+    """Deliveries that are read or wait to be stored share a bound; what has its answer has left."""
+    gate = asyncio.Event()
+
+    class Slow(Edge):
+        async def add(self, events: Sequence[NewEvent]) -> None:
+            await gate.wait()
+
+    class Body:
+        async def iter_any(self) -> AsyncIterator[bytes]:
+            yield delivery(message())
+
+    intake = Intake(Slow(), Secrets(["s3cret"]), lambda: datetime.now(UTC), edge.receipts.append)
+    handler = web_handler(intake, at_once=2 * len(delivery(message())))
+
+    async def delivers() -> int:
+        return (await handler(make_mocked_request("POST", "/", headers=KEY, payload=Body()))).status  # type: ignore[arg-type]
+
+    waiting = [asyncio.create_task(delivers()) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert await delivers() == 503
+    gate.set()
+    assert [await each for each in waiting] == [200, 200]
+    assert await delivers() == 200
+    assert [receipt.status for receipt in edge.receipts] == [503, 200, 200, 200]
+
+
 @pytest.mark.parametrize("key", ["wrong", "schl\xfcssel"])
 async def test_a_wrong_key_is_refused(client: Client, key: str) -> None:
     """401, whatever the characters of the key."""
@@ -106,7 +142,8 @@ async def test_a_large_delivery_is_refused(
 async def test_a_delivery_that_says_it_is_too_large_is_not_waited_for(client: Client) -> None:
     """The answer comes before the body does."""
     reader, writer = await asyncio.open_connection(client.server.host, client.server.port)
-    head = "POST /webhooks/sunshine HTTP/1.1", "Host: bot", f"Content-Length: {LIMIT + 1}", "", ""
+    length = f"Content-Length: {LIMIT + 1}"
+    head = "POST /webhooks/sunshine HTTP/1.1", "Host: bot", "X-API-Key: s3cret", length, "", ""
     writer.write("\r\n".join(head).encode())
     assert b" 413 " in await reader.readline()
     writer.close()
@@ -122,8 +159,8 @@ async def test_a_sender_that_hangs_up_leaves_nothing_behind(
     assert runner.server is not None
     runner.server.handler_cancellation = cancelled
     reader, writer = await asyncio.open_connection(client.server.host, client.server.port)
-    head = "POST /webhooks/sunshine HTTP/1.1", "Host: bot", "Expect: 100-continue", "Content-Length: 1000", "", ""
-    writer.write("\r\n".join(head).encode())
+    lines = "X-API-Key: s3cret", "Expect: 100-continue", "Content-Length: 1000", "", ""
+    writer.write("\r\n".join(("POST /webhooks/sunshine HTTP/1.1", "Host: bot", *lines)).encode())
     assert b"100 Continue" in await reader.readline()
     writer.write(b'{"half":')
     writer.close()
