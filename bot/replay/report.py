@@ -12,22 +12,41 @@ from bot.replay.result import Lane, Owed, Result
 _READS = ("Get", "List")
 
 
+FEW = 20
+"""Conversations that are shown unfolded; with more, only those in which something is wrong are."""
+MOST = 1000
+"""Conversations in which all is well that a tape is shown with; of the others, all are."""
+
+
 def report(results: Sequence[Result]) -> str:
     """One page, without anything from elsewhere: it can be mailed, and opened without a network."""
     good = all(result.closed for result in results)
     lanes = sum(len(result.lanes) for result in results)
     wrong = sum(not lane.ok for result in results for lane in result.lanes)
     verdict = "All closed" if good else f"{wrong} of {lanes} conversations are not as they should be"
-    body = "".join(_tape(result) for result in results)
+    if not good and not wrong:
+        verdict = "The guarantee is broken"
+    body = "".join(_tape(number, result, unfold=lanes <= FEW) for number, result in enumerate(results))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Replay: {escape(verdict)}</title><style>{STYLE}</style></head><body>"
         f'<header><h1>Replay</h1><p class="verdict {_class(good)}">{escape(verdict)}</p>'
         f"<p>{len(results)} {_plural('tape', len(results))}, {lanes} {_plural('conversation', lanes)}</p>"
-        f"{_LEGEND}</header>"
+        f"{_LEGEND}{_contents(results)}</header>"
         f"<main>{body}</main></body></html>\n"
     )
+
+
+def _contents(results: Sequence[Result]) -> str:
+    """Links to what is wrong."""
+    links = "".join(
+        f'<li><a href="#lane-{number}-{place}">{escape(f"{result.tape} ({result.mode}): {lane.id}")}</a></li>'
+        for number, result in enumerate(results)
+        for place, lane in enumerate(result.lanes)
+        if not lane.ok
+    )
+    return f'<ul class="contents">{links}</ul>' if links else ""
 
 
 _LEGEND = (
@@ -36,15 +55,21 @@ _LEGEND = (
 )
 
 
-def _tape(result: Result) -> str:
+def _tape(number: int, result: Result, *, unfold: bool) -> str:
     problems = "".join(f'<p class="wrong">{escape(problem)}</p>' for problem in result.problems)
+    left, lanes = MOST, []
+    for place, lane in enumerate(result.lanes):
+        left -= lane.ok
+        if left >= 0 or not lane.ok:
+            lanes.append(_lane(f"lane-{number}-{place}", lane, unfold=unfold or not lane.ok))
+    more = f"<p>{-left} more conversations, in which all is well, are not shown.</p>" if left < 0 else ""
     return (
         f'<section class="tape"><h2>{escape(result.tape)} <small>{escape(result.mode)} control</small></h2>'
-        f"<p>{escape(result.note)}</p>{problems}{''.join(_lane(lane) for lane in result.lanes)}</section>"
+        f"<p>{escape(result.note)}</p>{problems}{''.join(lanes)}{more}</section>"
     )
 
 
-def _lane(lane: Lane) -> str:
+def _lane(key: str, lane: Lane, *, unfold: bool) -> str:
     state = "goes on" if lane.ended_at is None else "closed" if lane.closed else "open"
     rows = "".join(_rows(lane))
     duties = "".join(_duty(duty) for duty in lane.duties)
@@ -52,11 +77,11 @@ def _lane(lane: Lane) -> str:
     wrong = "" if lane.ok else f'<p class="wrong">{escape(lane.why_not)}</p>'
     proof = f'<p class="proof">Proof: {escape(lane.proof)}</p>' if lane.proof else ""
     return (
-        f'<article class="lane {_class(lane.ok)}"><h3>{escape(lane.id)} <span class="badge {_class(lane.ok)}">'
-        f"{state}</span></h3>{wrong}{proof}"
-        f'<ul class="duties">{duties}{notes}</ul>'
+        f'<article class="lane {_class(lane.ok)}" id="{key}"><details{" open" if unfold else ""}>'
+        f'<summary><h3>{escape(lane.id)} <span class="badge {_class(lane.ok)}">{state}</span></h3></summary>'
+        f'{wrong}{proof}<ul class="duties">{duties}{notes}</ul>'
         f'<table><thead><tr><th>time</th><th><span class="hidden">active</span></th><th>what happened</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table></article>"
+        f"<tbody>{rows}</tbody></table></details></article>"
     )
 
 

@@ -82,6 +82,8 @@ def test_what_stays_open_is_seen_at_once(new_page: Any, tmp_path: Path) -> None:
     assert "1 of 1 conversations" in page.locator(".verdict").inner_text()
     assert page.locator("article.lane.bad").count() == 1
     assert "still owed" in page.locator("article.lane").inner_text()
+    page.locator(".contents a").click()
+    assert page.evaluate("document.querySelector(location.hash).className") == "lane bad"
 
 
 def test_nothing_on_a_tape_is_taken_for_html(new_page: Any, tmp_path: Path) -> None:
