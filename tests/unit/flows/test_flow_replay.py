@@ -11,14 +11,17 @@ from typing import Any
 
 import pytest
 from flow_samples import LONG, MODES, FlowFunction, Play, play
+from readme_flows import readme_module
 
 from bot import Button, CallFailed, Card, Carousel, Chat, Image, NoAnswer, SelectField, TextField
 from bot.flows.assistant import assistant
 from bot.flows.survey import survey
 from bot.flows.triage import triage
 from bot.replay.harness import Process
+from bot.sandbox.demo_flows import demo
+from bot.sandbox.tour_flows import farewell, tour
 
-SAVES = 40  # more than any of these conversations has
+SAVES = 100  # more than any of these conversations has
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,52 @@ async def _is_asked(played: Play) -> None:
     await played.visitor.waits_for("Thank you!", LONG)
 
 
+async def _takes_the_tour(played: Play) -> None:
+    visitor = played.visitor
+    await visitor.says("hi")
+    await visitor.waits_for("What can I do", LONG)
+    await visitor.taps("Buy tea")
+    await visitor.waits_for(lambda message: message.content["type"] == "carousel", LONG)
+    await visitor.taps("Buy")
+    await visitor.waits_for("on its way", LONG)
+    await visitor.waits_for("anything else", LONG)
+    await visitor.taps("Book a tasting")
+    await visitor.waits_for(lambda message: message.content["type"] == "form", LONG)
+    await visitor.fills_in({"name": "Ada", "mail": "ada@example.com", "time": "In the morning"})
+    await visitor.waits_for("See you in the morning, Ada!", LONG)
+    await visitor.waits_for("anything else", LONG)
+    await visitor.taps("Ask something hard")
+    await visitor.waits_for("boil the water", LONG)
+    await visitor.waits_for("anything else", LONG)
+    await visitor.taps("That's all")
+    await visitor.waits_for("Goodbye", LONG)
+
+
+async def _shops(played: Play) -> None:
+    visitor = played.visitor
+    await visitor.says("hi")
+    await visitor.waits_for(lambda message: message.content["type"] == "carousel", LONG)
+    await visitor.taps("Buy")
+    await visitor.waits_for(lambda message: message.content["type"] == "form", LONG)
+    await visitor.fills_in({"mail": "ada@example.com", "size": "Large"})
+    await visitor.waits_for("A large one is yours.", LONG)
+
+
+async def _is_welcomed(played: Play) -> None:
+    await played.visitor.says("hi")
+    await played.visitor.waits_for("Welcome!", LONG)
+    await _shops(played)
+
+
+async def _is_echoed(played: Play) -> None:
+    await played.visitor.says("Hello there")
+    await played.visitor.waits_for("You said: Hello there", LONG)
+    await played.visitor.says("thanks")
+    await played.visitor.waits_for("Goodbye", LONG)
+
+
+_first, _shop, _own = readme_module("my_flows"), readme_module("shop"), readme_module("my_assistant")
+
 PLOTS = (
     Plot("order", _order, _orders),
     Plot("patient", _patient, _is_silent),
@@ -162,6 +211,13 @@ PLOTS = (
     Plot("survey", survey.function, _is_asked),  # type: ignore[arg-type]
     Plot("assistant", assistant.function, _chats),  # type: ignore[arg-type]
     Plot("rich", _rich, _buys),
+    Plot("demo", demo.function, _asks_for_hours),  # type: ignore[arg-type]
+    Plot("tour", tour.function, _takes_the_tour),  # type: ignore[arg-type]
+    Plot("farewell", farewell.function, _is_asked),  # type: ignore[arg-type]
+    Plot("the README's feedback", _first.feedback.function, _is_asked),
+    Plot("the README's shop", _shop.shop.function, _shops),
+    Plot("the README's welcome", _shop.welcome.function, _is_welcomed),
+    Plot("the README's assistant", _own.assistant.function, _is_echoed),
 )
 
 
