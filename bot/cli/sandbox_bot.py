@@ -19,8 +19,6 @@ from bot.settings import ControlMode, Settings, load_settings
 from bot.signals import Signal
 from bot.store.interface import StoreError
 
-STOPS_WITHIN = 3.0  # seconds; what is not finished by then is done by the next start, as after a crash
-
 
 class SandboxBot:
     """The bot of a sandbox. It keeps its database and its address from one start to the next.

@@ -107,7 +107,7 @@ export function showHeader(page) {
     el("div", { class: "brand" }, el("img", { src: "/static/icon.svg", alt: "", width: "28", height: "28" }),
       el("p", {}, el("strong", {}, "switchboard-bot"), " sandbox")),
     el("nav", { "aria-label": "Pages", class: "pages" }, link("/", "End user", page === "chat"), link("/agent", "Agent", page === "agent"),
-      el("a", { id: "console", href: "/console", target: "_blank", rel: "noopener" }, "Console")),
+      el("a", { id: "console", href: "#", target: "_blank", rel: "noopener" }, "Console")),
     el("fieldset", { class: "modes", id: "modes" }, el("legend", {}, "Conversation control"),
       mode("release", "Release"), mode("pass", "Pass")),
     el("button", { type: "button", id: "bot-switch", class: "plain", onclick: switchBot }, "Stop the bot"),
@@ -124,6 +124,7 @@ let state = {};
 async function showState() {
   state = await api("state");
   for (const radio of document.querySelectorAll("input[name=mode]")) radio.checked = radio.value === state.account;
+  byId("console").href = state.console;
   byId("about-mode").textContent = MODES[state.account];
   byId("bot-switch").textContent = state.running ? "Stop the bot" : "Start the bot";
   const wrong = state.account !== state.bot;
@@ -176,7 +177,16 @@ export function showMessages(view, me, tap, submit) {
   const near = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
   const other = log.dataset.conversation !== view.id;
   log.dataset.conversation = view.id;
-  const shown = view.messages.map((message) => ({ ...message, canTap: Boolean(tap) && view.canWrite }));
+  const canTap = Boolean(tap) && view.canWrite;
+  const shown = [];
+  for (const message of view.messages) {
+    const actions = message.actions.filter((action) => action.type !== "reply");
+    const offers = actions.length || message.items || message.form;
+    shown.push({ ...message, actions, canTap: Boolean(offers) && canTap });
+    const replies = message.actions.filter((action) => action.type === "reply");
+    // Of their own, so that the message is not told again when they go away.
+    if (replies.length) shown.push({ id: `${message.id}-replies`, message: message.id, replies, canTap });
+  }
   if (view.typing) shown.push({ id: "typing", from: "bot", typing: true });
   const before = log.childElementCount;
   keep(log, shown, (message) => `${view.id}-${message.id}`, (message) => messageElement(message, me, tap, submit));
@@ -190,6 +200,10 @@ function messageElement(message, me, tap, submit) {
     return el("div", { class: "message bot" }, el("div", { class: "bubble typing" },
       el("span", { class: "hidden" }, "The bot is typing"), el("i"), el("i"), el("i")));
   }
+  if (message.replies) {
+    return el("div", { class: "replies", role: "group", "aria-label": "Quick replies" },
+      ...message.replies.map((action) => actionElement({ id: message.message, canTap: message.canTap }, action, tap)));
+  }
   if (message.from === "system") return el("p", { class: "system" }, message.text, " ", el("time", {}, time(message.at)));
   const mine = message.from === me;
   const name = mine ? "You" : (message.name || SPEAKERS[message.from]);
@@ -198,7 +212,7 @@ function messageElement(message, me, tap, submit) {
   if (message.text) bubble.append(el("p", {}, message.text));
   if (message.media) bubble.append(linkElement(message.media.url, message.media.alt || "Attachment"));
   if (message.form) bubble.append(formElement(message, submit));
-  const buttons = message.actions.filter((action) => action.type !== "reply");
+  const buttons = message.actions;
   if (buttons.length) bubble.append(el("div", { class: "buttons" }, ...buttons.map((action) => actionElement(message, action, tap))));
   if (bubble.childElementCount) parts.push(bubble);
   if (message.items) {
@@ -207,8 +221,6 @@ function messageElement(message, me, tap, submit) {
       item.picture && linkElement(item.picture, "Picture"),
       el("div", { class: "buttons" }, ...item.actions.map((action) => actionElement(message, action, tap, place)))))));
   }
-  const replies = message.actions.filter((action) => action.type === "reply");
-  if (replies.length) parts.push(el("div", { class: "replies", role: "group", "aria-label": "Quick replies" }, ...replies.map((action) => actionElement(message, action, tap))));
   return el("div", { class: `message ${message.from}${mine ? " mine" : ""}` }, ...parts);
 }
 
