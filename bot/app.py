@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
-import socket
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from bot.clock import Clock, SystemClock
-from bot.engine.context import AFTERMATH, Context
+from bot.engine.context import AFTERMATH, LEASE, Context
 from bot.engine.delivery import Clients
 from bot.engine.retention import Retention
 from bot.engine.worker import Worker
@@ -28,6 +25,7 @@ from bot.settings import Settings, SettingsProblem
 from bot.signals import Observe, Signal
 from bot.store import StoreError, open_store
 from bot.store.interface import Store
+from bot.store.owners import new_owner
 from bot.sunshine import AiohttpTransport, Credentials, SunshineClient
 from webhooks.inbox import GroupCommit, NewEvent
 from webhooks.intake import Intake, web_handler
@@ -108,8 +106,8 @@ async def _start_worker(
     metrics: Metrics,
 ) -> Worker:
     clients = await _clients(stack, settings, metrics)
-    owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    context = Context(store, clients, catalogue.applied_to(settings.policy), catalogue, clock, owner, observe)
+    policy = catalogue.applied_to(settings.policy)
+    context = Context(store, clients, policy, catalogue, clock, new_owner(), observe, lease=LEASE)
     if left := await store.join(clock.now() + AFTERMATH):
         observe(Signal("left_by_dead_worker", fields={"conversations": left}))
     worker = Worker(context, settings.worker_concurrency, POLL_ALONE if parts.web else POLL_APART)

@@ -6,11 +6,12 @@ is in `browser/browsing.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from postgres_server import CHOSEN, NoServer, PostgresServer
 
 from bot.sandbox import (
     ANSWERS,
@@ -81,6 +82,33 @@ class World:
         body = {"author": {"type": "business"}, "content": {"type": "text", "text": text}, **more}
         answer = self.board.post_message(conversation.id, self.bot_key, body, self.now)
         return answer["messages"][0] if answer["messages"] else {}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for all tests of this process; those that need one are skipped where there can be none."""
+    try:
+        server = PostgresServer()
+    except NoServer as error:
+        pytest.skip(str(error))
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """The URL of a migrated database that is this test's own."""
+    url = postgres.new_database()
+    yield url
+    postgres.drop_database(url)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Makes a test run on both engines: `CHOSEN` has the URL of a PostgreSQL database of its own, or None."""
+    CHOSEN.url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
+    yield str(request.param)
+    CHOSEN.url = None
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from bot.store.interface import (
 from bot.store.migrations import migrate
 from bot.store.schema import current_problem
 from bot.store.sqlite import SqliteStore
-from bot.store.url import sqlite_path
+from bot.store.url import is_postgres, sqlite_path
 
 __all__ = [
     "Change",
@@ -55,9 +55,13 @@ def open_store(database_url: str) -> Database:
     """The store that a `DATABASE_URL` names, not started yet.
 
     Args:
-        database_url: `sqlite:///relative.db` or `sqlite:////absolute.db`.
+        database_url: `sqlite:///relative.db`, `sqlite:////absolute.db`, or `postgresql://user:password@host/database`.
 
     Raises:
-        ValueError: it is none that can be used (PostgreSQL comes later); the message says what to write.
+        ValueError: it is none that can be used; the message says what to write.
     """
+    if is_postgres(database_url):
+        from bot.store.postgres import PostgresStore  # asyncpg only where it is used
+
+        return PostgresStore(database_url)
     return SqliteStore(sqlite_path(database_url))

@@ -17,6 +17,14 @@ from bot.control.state import Conversation, Duty, Proof
 from bot.store.operators import OperatorStore
 from webhooks.inbox import NewEvent
 
+SAFETY = "conversations_safe"
+"""Name of the CHECK constraint that holds the invariant of design.md."""
+
+UNSAFE = (
+    "refused: the bot holds this conversation, or it has ended without proof of release, "
+    "and no time is set at which to look at it again"
+)
+
 
 class StoreError(Exception):
     """The database could not do what was asked; nothing of it has been done.

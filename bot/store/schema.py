@@ -6,7 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from bot.store.url import sqlite_path
+from bot.store.interface import Unavailable
+from bot.store.url import is_postgres, sqlite_path
 
 HEAD = "0003"
 """The newest revision in `bot/store/migrations/versions` (a test compares them)."""
@@ -31,10 +32,12 @@ def sqlite_revision(connection: sqlite3.Connection) -> str | None:
 
 
 def current_problem(database_url: str) -> str | None:
-    """What keeps the bot from using this database, in words with the remedy; None if nothing does.
+    """What keeps the bot from using this database, in words with the remedy; None if nothing does. Blocking.
 
-    Creates nothing. Raises what `sqlite_path` raises.
+    Creates nothing. Raises what `sqlite_path` and `postgres_address` raise.
     """
+    if is_postgres(database_url):
+        return _postgres_problem(database_url)
     path = sqlite_path(database_url)
     if not path.exists():
         return f"there is no database {path} yet: run `switchboard-bot migrate`"
@@ -43,6 +46,15 @@ def current_problem(database_url: str) -> str | None:
             return problem_with(sqlite_revision(connection))
     except sqlite3.Error as error:
         return f"the database {path} can't be read ({error}): is it a SQLite file, and may this user read it?"
+
+
+def _postgres_problem(database_url: str) -> str | None:
+    from bot.store.postgres_migrate import revision_of  # asyncpg only where it is used
+
+    try:
+        return problem_with(revision_of(database_url))
+    except Unavailable as error:
+        return str(error)
 
 
 def sqlite_uri(path: Path) -> str:

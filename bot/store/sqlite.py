@@ -16,39 +16,17 @@ from bot.store.codec import StateRow, load_conversation
 from bot.store.interface import Change, Counts, Database, Lease, SchemaMismatch, StoredEvent, Unavailable, Work
 from bot.store.migrations import empty_database, enable_wal
 from bot.store.operators import PAGE, TIMELINE, Access, Listing, Page, SetAside, Timeline
+from bot.store.questions import CONVERSATIONS_OF, COUNTS, STATE, counts_of, overdue_before
 from bot.store.schema import problem_with, sqlite_revision, sqlite_uri
 from bot.store.sqlite_errors import explain
 from bot.store.sqlite_presence import Presence
 from bot.store.sqlite_scrub import Scrubbing
 from bot.store.sqlite_writer import InlineRunner, OnTransaction, Runner, Session, ThreadRunner
-from bot.store.times import to_micros
 from webhooks.inbox import NewEvent
-
-OVERDUE_AFTER = timedelta(minutes=1)
-"""A duty that is owed for longer is overdue (design.md, "The two control modes")."""
 
 _LOOKS_AT_ONCE = 200  # conversations in one operation, so that intake does not wait for thousands
 
 _IN_MEMORY = ":memory:"
-
-_CONVERSATIONS_OF = "SELECT conversation_id FROM participants WHERE user_id = ? ORDER BY conversation_id"
-
-_STATE = "SELECT id, state, holder, ended_at, released_at, updated_at FROM conversations WHERE id = ?"
-
-_COUNTS = """
-    SELECT
-        (SELECT count(*) FROM conversations WHERE held_since IS NOT NULL),
-        (SELECT count(*) FROM conversations WHERE duty_since IS NOT NULL),
-        (SELECT count(*) FROM conversations WHERE duty_since IS NOT NULL AND duty_since < :overdue),
-        (SELECT min(duty_since) FROM conversations WHERE duty_since IS NOT NULL),
-        (
-            SELECT count(*) FROM conversations INDEXED BY conversations_open
-            WHERE ended_at IS NOT NULL AND released_at IS NULL
-        ),
-        (SELECT count(*) FROM inbox WHERE status = 'set_aside'),
-        (SELECT count(*) FROM inbox WHERE status = 'pending'),
-        (SELECT count(*) FROM outbox WHERE status = 'open')
-"""
 
 
 class SqliteStore:
@@ -163,7 +141,7 @@ class SqliteStore:
         """Ids of the conversations in which a user was seen."""
 
         def read(connection: sqlite3.Connection) -> list[str]:
-            return [row[0] for row in connection.execute(_CONVERSATIONS_OF, (user_id,))]
+            return [row[0] for row in connection.execute(CONVERSATIONS_OF, (user_id,))]
 
         return await self._reader.run(read)
 
@@ -198,7 +176,7 @@ class SqliteStore:
         """The state of one conversation."""
 
         def read(connection: sqlite3.Connection) -> Conversation | None:
-            row = connection.execute(_STATE, (conversation_id,)).fetchone()
+            row = connection.execute(STATE, (conversation_id,)).fetchone()
             return None if row is None else load_conversation(StateRow(*row))
 
         return await self._reader.run(read)
@@ -207,19 +185,13 @@ class SqliteStore:
         """The numbers for metrics and the console."""
 
         def read(connection: sqlite3.Connection) -> Counts:
-            row = connection.execute(_COUNTS, {"overdue": to_micros(now - OVERDUE_AFTER)}).fetchone()
-            held, owed, overdue, oldest, ended_open, set_aside, inbox, outbox = row
-            age = 0.0 if oldest is None else max(0.0, (to_micros(now) - oldest) / 1_000_000)
-            return Counts(held, owed, overdue, age, ended_open, set_aside, inbox, outbox)
+            return counts_of(connection.execute(COUNTS, {"overdue": overdue_before(now)}).fetchone(), now)
 
         return await self._reader.run(read)
 
     async def conversations(self, listing: Listing) -> Page:
         """A page of conversations."""
-        overdue_before = to_micros(listing.now - OVERDUE_AFTER) - 1
-        return await self._reader.run(
-            lambda connection: sqlite_operators.conversations(connection, listing, overdue_before)
-        )
+        return await self._reader.run(lambda connection: sqlite_operators.conversations(connection, listing))
 
     async def timeline(self, conversation_id: str, limit: int = TIMELINE) -> Timeline | None:
         """All that is stored about a conversation, at most `limit` of each."""

@@ -16,8 +16,9 @@ import structlog
 
 from bot.control.state import Conversation
 from bot.store.codec import StateRow, Unreadable, dump_conversation, load_conversation, load_data, load_effect
-from bot.store.interface import JournalEntry, Lease, LeaseLost, OutboxItem, StoredEvent, Work
-from bot.store.sqlite_inbox import EVENT, event_of, ids_as_json
+from bot.store.interface import JournalEntry, Lease, OutboxItem, StoredEvent, Work
+from bot.store.rows import EVENT, event_of, lost, named_events
+from bot.store.sqlite_inbox import ids_as_json
 from bot.store.times import from_micros, to_micros
 
 MOST_EVENTS = 500
@@ -191,14 +192,6 @@ def next_due(connection: sqlite3.Connection, now: datetime) -> datetime | None:
     return None if earliest is None else from_micros(max(at, earliest))
 
 
-def lost(lease: Lease) -> LeaseLost:
-    """The error for a lease that is not the newest."""
-    return LeaseLost(
-        f"conversation {lease.conversation_id}: the lease {lease.epoch} of {lease.owner} is over, because it was given "
-        "back, taken over or the conversation erased; nothing was written"
-    )
-
-
 def _most_urgent(connection: sqlite3.Connection, at: int, limit: int) -> list[str]:
     """Ids of conversations that can be leased, those that have waited longest first (no lease is expired here)."""
     since: dict[str, int] = dict(connection.execute(_DUE, (at, limit)).fetchall())
@@ -247,12 +240,6 @@ def _load(
         )
         for id_ in wanted
     ]
-
-
-def named_events(state: Conversation) -> list[str]:
-    """Ids of the events that a turn will ask for: what opened the run, and what the user has said to it since."""
-    opening = state.run.opening.event_id if state.run else None
-    return [*([opening] if opening else []), *(given.event_id for given in state.inputs)]
 
 
 def _outbox(connection: sqlite3.Connection, ids: str, at: int) -> Mapping[str, list[OutboxItem]]:

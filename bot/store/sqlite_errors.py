@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from bot.store.interface import SchemaMismatch, StoreError, Unavailable, UnsafeState
-
-SAFETY = "conversations_safe"
-"""Name of the CHECK constraint that holds the invariant of design.md."""
+from bot.store.interface import SAFETY, UNSAFE, SchemaMismatch, StoreError, Unavailable, UnsafeState
 
 _ADVICE = {
     "SQLITE_BUSY": "another process kept it locked for too long; is a backup or a shell open on it?",
@@ -32,10 +29,7 @@ def explain(error: Exception, path: str) -> Exception:
     """
     match error:
         case sqlite3.IntegrityError() if SAFETY in str(error):
-            return UnsafeState(
-                "refused: the bot holds this conversation, or it has ended without proof of release, "
-                "and no time is set at which to look at it again"
-            )
+            return UnsafeState(UNSAFE)
         case sqlite3.IntegrityError():
             return StoreError(f"refused by the database {path}: {error}")
         case sqlite3.ProgrammingError() | sqlite3.InterfaceError() | sqlite3.NotSupportedError():

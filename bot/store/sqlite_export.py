@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bot.store.interface import SchemaMismatch, StoredEvent
+from bot.store.rows import EVENT, event_of
 from bot.store.schema import problem_with, sqlite_revision, sqlite_uri
 from bot.store.sqlite_errors import explain
-from bot.store.sqlite_inbox import EVENT, event_of
 from bot.store.times import to_micros
 
 State = Literal["pending", "handled", "set_aside"]

@@ -11,11 +11,9 @@ from typing import Any
 
 from bot.store.codec import unicode
 from bot.store.interface import StoredEvent
-from bot.store.times import from_micros, to_micros
+from bot.store.rows import EVENT, event_of
+from bot.store.times import to_micros
 from webhooks.inbox import NewEvent
-
-EVENT = "id, conversation_id, type, body, received_at, by_operator"
-"""The columns that `event_of` takes, in this order."""
 
 _ROWS_A_STATEMENT = 128  # 640 variables; SQLite may be built for as few as 999
 
@@ -72,12 +70,6 @@ def spread(connection: sqlite3.Connection, event: StoredEvent, conversation_ids:
 def set_aside(connection: sqlite3.Connection, event_id: str, reason: str) -> None:
     """Set an event aside, with the reason."""
     connection.execute(_SET_ASIDE, (unicode(reason), event_id))
-
-
-def event_of(row: tuple[Any, ...]) -> StoredEvent:
-    """The event in a row of `EVENT`."""
-    event_id, conversation_id, type_, body, received_at, by_operator = row
-    return StoredEvent(event_id, conversation_id, type_, body, from_micros(received_at), bool(by_operator))
 
 
 def ids_as_json(ids: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ import sqlite3
 from datetime import datetime, timedelta
 
 from bot.store.codec import StateRow, load_conversation
-from bot.store.sqlite_claim import named_events
+from bot.store.rows import named_events
 from bot.store.sqlite_inbox import ids_as_json
 from bot.store.times import to_micros
 

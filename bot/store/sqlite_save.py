@@ -6,16 +6,13 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
-from bot.control.history import MomentKind
-from bot.control.state import Conversation, Duty, Proof
-from bot.store.codec import dump_conversation, dump_data, dump_duty, dump_effect, unicode
+from bot.store.codec import dump_data, dump_effect, unicode
 from bot.store.interface import Change, Lease, StoreError
-from bot.store.sqlite_claim import lost
+from bot.store.rows import columns_of, duty_row, has_failed, lost
 from bot.store.sqlite_inbox import ids_as_json
 from bot.store.sqlite_operators import note
-from bot.store.times import micros_or_none, to_micros
+from bot.store.times import to_micros
 
 _STORED = "SELECT epoch, run_id, duty_id FROM conversations WHERE id = ?"
 
@@ -121,8 +118,9 @@ def save(connection: sqlite3.Connection, lease: Lease, change: Change, now: date
     if change.forget:
         _forget(connection, change, at)
         if not change.state.gone:
-            begun = {"now": at, "epoch": lease.epoch, "release": 1, "failed_at": None}
-            connection.execute(_SAVE, _columns(change.state, None) | begun)
+            values = columns_of(change.state)
+            begun = {"due_at": values["look_at"], "now": at, "epoch": lease.epoch, "release": 1, "failed_at": None}
+            connection.execute(_SAVE, values | begun)
         return True
     _, run_id, duty_id = stored
     _write_events(connection, change, at)
@@ -133,10 +131,11 @@ def save(connection: sqlite3.Connection, lease: Lease, change: Change, now: date
         note(connection, change.state.id, change.history)
     connection.executemany(_SEEN, [(change.state.id, unicode(user)) for user in sorted(change.users)])
     (next_effect,) = connection.execute(_NEXT_OPEN, {"id": change.state.id}).fetchone()
-    values = _columns(change.state, next_effect)
-    failed = change.set_aside or any(moment.kind is MomentKind.FAILED for moment in change.history)
-    values |= {"now": at, "epoch": lease.epoch, "release": int(change.release), "failed_at": at if failed else None}
-    connection.execute(_SAVE, values)
+    values = columns_of(change.state)
+    due_at = min((time for time in (values["look_at"], next_effect) if time is not None), default=None)
+    failed = at if has_failed(change) else None
+    more = {"due_at": due_at, "now": at, "epoch": lease.epoch, "release": int(change.release), "failed_at": failed}
+    connection.execute(_SAVE, values | more)
     return False
 
 
@@ -149,25 +148,6 @@ def _names_removed(connection: sqlite3.Connection, users: Iterable[str]) -> bool
     """Is one of these people removed?"""
     named = ids_as_json([unicode(user) for user in users])
     return bool(users) and connection.execute(_REMOVED_USER, (named,)).fetchone() is not None
-
-
-def _columns(state: Conversation, next_effect: int | None) -> dict[str, Any]:
-    look_at = micros_or_none(state.look_at)
-    ended, duty, run = state.ended, state.duty, state.run
-    return {
-        "id": state.id,
-        "holder": state.holder.who.value,
-        "ended_at": ended and to_micros(ended.at),
-        "released_at": ended and ended.proof and to_micros(ended.proof.at),
-        "gone": int(state.gone),
-        "mismatch": int(state.mismatch_reported),
-        "duty_id": duty and duty.id,
-        "duty_since": duty and to_micros(duty.since),
-        "run_id": run and run.id,
-        "look_at": look_at,
-        "due_at": min((time for time in (look_at, next_effect) if time is not None), default=None),
-        "state": dump_conversation(state),
-    }
 
 
 def _write_events(connection: sqlite3.Connection, change: Change, at: int) -> None:
@@ -204,32 +184,14 @@ def _write_journal(connection: sqlite3.Connection, change: Change, stored_run: i
 
 def _write_duties(connection: sqlite3.Connection, change: Change, stored_duty: int | None, at: int) -> None:
     duty = change.state.duty
-    for closed, proof in change.closed_duties:  # what it was to tell the agent is told, and no part of the record
-        connection.execute(_DUTY, _duty_row(change.state.id, replace(closed, metadata={}), proof))
+    for closed, proof in change.closed_duties:
+        connection.execute(_DUTY, duty_row(change.state.id, closed, proof))
     accounted = {closed.id for closed, _ in change.closed_duties}
     if duty is not None:
-        connection.execute(_DUTY, _duty_row(change.state.id, duty, None))
+        connection.execute(_DUTY, duty_row(change.state.id, duty, None))
         accounted.add(duty.id)
     if stored_duty is not None and stored_duty not in accounted:
         connection.execute(_ABANDON, (at, change.state.id, stored_duty))
-
-
-def _duty_row(conversation_id: str, duty: Duty, proof: Proof | None) -> tuple[Any, ...]:
-    return (
-        conversation_id,
-        duty.id,
-        duty.action.value,
-        duty.target and unicode(duty.target),
-        unicode(duty.reason),
-        to_micros(duty.since),
-        duty.attempts,
-        to_micros(duty.next_attempt),
-        duty.stage.value,
-        duty.last_answer and unicode(duty.last_answer),
-        dump_duty(duty),
-        proof and to_micros(proof.at),
-        proof and unicode(proof.how),
-    )
 
 
 def _forget(connection: sqlite3.Connection, change: Change, at: int) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.store.codec import StateRow, dump_conversation, load_conversation
 from bot.store.times import micros_or_none, to_micros
 
-_NEWEST = "SELECT received_at FROM inbox ORDER BY seq DESC LIMIT 10000"
+NEWEST = "SELECT received_at FROM inbox ORDER BY seq DESC LIMIT 10000"
 
-_LEFT_TO_OTHERS = """
+LEFT_TO_OTHERS = """
     SELECT id FROM conversations
-    WHERE holder IN ('other', 'nobody') AND ended_at IS NULL AND duty_since IS NULL AND gone = 0 AND updated_at >= ?
+    WHERE holder IN ('other', 'nobody') AND ended_at IS NULL AND duty_since IS NULL AND NOT gone AND updated_at >= ?
     ORDER BY updated_at DESC LIMIT ?
 """
 
@@ -27,8 +27,13 @@ _WATCH = "UPDATE conversations SET state = ?, look_at = ?, due_at = ? WHERE id =
 
 def longest_pause(connection: sqlite3.Connection, now: datetime, lately: datetime) -> timedelta:
     """The longest time without a new event, among those that ended after `lately` or last until now."""
+    return pause_between((row[0] for row in connection.execute(NEWEST)), now, lately)
+
+
+def pause_between(times: Iterable[int], now: datetime, lately: datetime) -> timedelta:
+    """The longest pause, from the times of events, the newest first."""
     later, since, longest = to_micros(now), to_micros(lately), 0
-    for (received_at,) in connection.execute(_NEWEST):
+    for received_at in times:
         longest = max(longest, later - received_at)
         later = received_at
         if received_at < since:
@@ -38,7 +43,7 @@ def longest_pause(connection: sqlite3.Connection, now: datetime, lately: datetim
 
 def left_to_others(connection: sqlite3.Connection, since: datetime, limit: int) -> list[str]:
     """Ids of open conversations that the bot does not hold and that have changed since then, the newest first."""
-    return [row[0] for row in connection.execute(_LEFT_TO_OTHERS, (to_micros(since), limit))]
+    return [row[0] for row in connection.execute(LEFT_TO_OTHERS, (to_micros(since), limit))]
 
 
 def look_again(connection: sqlite3.Connection, ids: Sequence[str], first: datetime, spacing: timedelta) -> int:

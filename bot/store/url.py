@@ -2,9 +2,75 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-_FORMS = "sqlite:///file.db (relative), sqlite:////path/to/file.db (absolute)"
+_SQLITE = "sqlite:///file.db (relative), sqlite:////path/to/file.db (absolute)"
+_POSTGRES = "postgresql://user:password@host:5432/database"
+_ENCODE = "percent-encode special characters in user and password (@ is %40, / is %2F)"
+
+POOL = 4
+"""Connections of a process at most, the one that listens not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresAddress:
+    """Where a PostgreSQL database is, and how it is spoken to.
+
+    Attributes:
+        dsn: what asyncpg is given. It holds the password: never shown.
+        place: the same for people, without user and password.
+        pool: connections at most.
+        pooled: behind a proxy that gives each transaction another connection. None: found out at the start.
+        listen: whom to ask for wake-ups: None is the database of `dsn` itself, unless it is `pooled`.
+    """
+
+    dsn: str = field(repr=False)
+    place: str
+    pool: int = POOL
+    pooled: bool | None = None
+    listen: str | None = field(default=None, repr=False)
+
+
+def is_postgres(database_url: str) -> bool:
+    """Does the URL name a PostgreSQL database?"""
+    return database_url.partition("://")[0] in ("postgresql", "postgres")
+
+
+def postgres_address(database_url: str) -> PostgresAddress:
+    """The database that a PostgreSQL URL names.
+
+    Args:
+        database_url: `postgresql://` or `postgres://`. Of its options `pool`, `pooled` and `listen` are ours, all
+            others asyncpg's (`sslmode=require`, `host=/socket/folder`, …).
+
+    Raises:
+        ValueError: it can't be used; the message says what to write, and repeats nothing of the URL.
+    """
+    try:
+        parts = urlsplit(database_url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError(f"DATABASE_URL: host or port can't be read; write {_POSTGRES}, and {_ENCODE}") from None
+    if not is_postgres(database_url) or parts.fragment:
+        raise ValueError(f"DATABASE_URL does not name a PostgreSQL database; write {_POSTGRES}, and {_ENCODE}")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    pool, pooled, listen = (options.pop(name, None) for name in ("pool", "pooled", "listen"))
+    if pool is not None and not (pool.isascii() and pool.isdigit() and 1 <= int(pool) <= 100):
+        raise ValueError("DATABASE_URL: pool is the number of connections of a process, 1 to 100")
+    if pooled not in (None, "true", "false"):
+        raise ValueError("DATABASE_URL: pooled is true (behind a transaction-pooling proxy) or false")
+    rest = f"{parts.path}?{urlencode(options)}".removesuffix("?")
+    login = "".join(parts.netloc.rpartition("@")[:2])
+    where = host or options.get("host", "localhost")
+    return PostgresAddress(
+        dsn=f"postgresql://{parts.netloc}{rest}",
+        place=f"{where}:{port or options.get('port', 5432)}/{unquote(parts.path.lstrip('/'))}",
+        pool=POOL if pool is None else int(pool),
+        pooled=None if pooled is None else pooled == "true",
+        listen=f"postgresql://{login}{listen}{rest}" if listen else None,
+    )
 
 
 def sqlite_path(database_url: str) -> Path:
@@ -14,19 +80,16 @@ def sqlite_path(database_url: str) -> Path:
         database_url: `sqlite:///relative.db` or `sqlite:////absolute.db`.
 
     Raises:
-        ValueError: it is a PostgreSQL URL, which comes later, or anything else that can't be used. No message repeats
-            the URL, which may hold a password.
+        ValueError: it can't be used. No message repeats the URL, which may hold a password.
     """
     scheme, separator, rest = database_url.partition("://")
-    if scheme in ("postgresql", "postgres"):
-        raise ValueError(f"DATABASE_URL: PostgreSQL comes later; until then use {_FORMS}")
     if scheme != "sqlite" or not separator:
-        raise ValueError(f"DATABASE_URL does not name a database that the bot can use; write {_FORMS}")
+        raise ValueError(f"DATABASE_URL does not name a database that the bot can use; write {_SQLITE}, or {_POSTGRES}")
     if not rest.startswith("/"):
-        raise ValueError(f"DATABASE_URL: a host makes no sense for SQLite; write three or four slashes: {_FORMS}")
+        raise ValueError(f"DATABASE_URL: a host makes no sense for SQLite; write three or four slashes: {_SQLITE}")
     name = rest[1:]
     if name in ("", ":memory:"):
-        raise ValueError(f"DATABASE_URL: a database in memory would forget what the bot owes; name a file: {_FORMS}")
+        raise ValueError(f"DATABASE_URL: a database in memory would forget what the bot owes; name a file: {_SQLITE}")
     if "?" in name:
-        raise ValueError(f"DATABASE_URL: options after '?' are not used for SQLite; write only {_FORMS}")
+        raise ValueError(f"DATABASE_URL: options after '?' are not used for SQLite; write only {_SQLITE}")
     return Path(name)

@@ -55,7 +55,7 @@ MUTANTS = (
     ),
     Mutant(
         "forget what opened a flow that has not begun",
-        "bot/store/sqlite_claim.py",
+        "bot/store/rows.py",
         "    opening = state.run.opening.event_id if state.run else None\n",
         "    opening = None\n",
     ),

@@ -1,8 +1,9 @@
 """Brings a database's schema up to date, once, however many processes try at the same time.
 
 A new migration is written by hand for both dialects: copy the newest file in `versions`, give it the next number as
-`revision` and the last one as `down_revision`, and set `bot.store.schema.HEAD` to it. There is no way down: a bot that
-could forget a column could forget what it owes. Restore a backup instead.
+`revision` and the last one as `down_revision`, and set `bot.store.schema.HEAD` to it. It can't look at rows, because
+PostgreSQL is given its SQL as a script. There is no way down: a bot that could forget a column could forget what it
+owes. Restore a backup instead.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from bot.store.interface import SchemaMismatch, StoreError
 from bot.store.schema import HEAD, current_problem, problem_with, sqlite_revision
 from bot.store.sqlite_errors import explain
-from bot.store.url import sqlite_path
+from bot.store.url import is_postgres, sqlite_path
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -36,7 +37,12 @@ def migrate(database_url: str) -> None:
         SchemaMismatch: the database is newer than this version of the bot.
         Unavailable: it can't be opened, written, or locked within a minute.
     """
-    path = sqlite_path(database_url)  # PostgreSQL comes here too: the same, under pg_advisory_lock
+    if is_postgres(database_url):
+        from bot.store.postgres_migrate import upgrade  # asyncpg only where it is used
+
+        upgrade(database_url, postgresql_script)
+        return
+    path = sqlite_path(database_url)
     if current_problem(database_url) is None:
         return
     try:
@@ -80,16 +86,22 @@ def empty_database() -> bytes:
         connection.close()
 
 
-def postgresql_script() -> str:
-    """The SQL that all migrations together run on PostgreSQL, for people who run it by hand."""
+def postgresql_script(since: str | None = None, *, in_transaction: bool = False) -> str:
+    """The SQL that all migrations together run on PostgreSQL, or those since a revision.
+
+    Args:
+        since: the revision at which the database is.
+        in_transaction: a transaction has begun and will be committed by the caller.
+    """
     from alembic import command
 
     script = StringIO()
     config = configuration()
     config.output_buffer = script
     config.set_main_option("sqlalchemy.url", "postgresql://")
+    config.attributes["in_transaction"] = in_transaction
     with _ALEMBIC:
-        command.upgrade(config, "head", sql=True)
+        command.upgrade(config, f"{since}:head" if since else "head", sql=True)
     return script.getvalue()
 
 

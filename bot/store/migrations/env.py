@@ -5,7 +5,10 @@ from __future__ import annotations
 from alembic import context
 
 if context.is_offline_mode():  # only writes the SQL down, for a dialect that `sqlalchemy.url` names
-    context.configure(url=context.config.get_main_option("sqlalchemy.url"))
+    context.configure(
+        url=context.config.get_main_option("sqlalchemy.url"),
+        transactional_ddl=not context.config.attributes["in_transaction"],
+    )
 else:
     context.configure(connection=context.config.attributes["connection"])
 with context.begin_transaction():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from postgres_server import CHOSEN
 
 from bot.control.state import (
     Action,
@@ -25,6 +26,7 @@ from bot.control.state import (
     Who,
 )
 from bot.store import Change, OutboxItem, Say, SqliteStore, Work
+from bot.store.postgres import PostgresStore
 from bot.store.sqlite_writer import OnTransaction
 from webhooks.inbox import NewEvent
 
@@ -39,10 +41,14 @@ RUN = Run(1, Purpose.OPENING, Opening(OpeningKind.MESSAGE), NOW, RunStatus.WAITI
 PROOF = Proof("a read showed nobody", NOW + MINUTE)
 
 
+AnyStore = SqliteStore | PostgresStore
+
+
 @asynccontextmanager
-async def opened(on_transaction: OnTransaction | None = None) -> AsyncIterator[SqliteStore]:
-    """An empty store in memory, without threads."""
-    store = SqliteStore(":memory:", inline=True, on_transaction=on_transaction)
+async def opened(on_transaction: OnTransaction | None = None) -> AsyncIterator[AnyStore]:
+    """An empty store: of SQLite in memory and without threads, or of PostgreSQL where the test has the `engine`."""
+    url = CHOSEN.url
+    store = PostgresStore(url) if url else SqliteStore(":memory:", inline=True, on_transaction=on_transaction)
     await store.start()
     try:
         yield store
@@ -67,12 +73,12 @@ def held(conversation_id: str = "c1", *, idle_at: datetime | None = NOW + MINUTE
     return Conversation(conversation_id, holder=Holder(Who.BOT), idle_at=idle_at)
 
 
-async def claim(store: SqliteStore, *, at: datetime = NOW, owner: str = "w1", limit: int = 10) -> list[Work]:
+async def claim(store: AnyStore, *, at: datetime = NOW, owner: str = "w1", limit: int = 10) -> list[Work]:
     """Claim with a lease of `LEASE`."""
     return await store.claim(owner=owner, now=at, lease=LEASE, limit=limit)
 
 
-async def claimed(store: SqliteStore, conversation_id: str = "c1", *, at: datetime = NOW, owner: str = "w1") -> Work:
+async def claimed(store: AnyStore, conversation_id: str = "c1", *, at: datetime = NOW, owner: str = "w1") -> Work:
     """The work of the one conversation that can be claimed; it gets an event if there is nothing to do in it."""
     if await store.next_due(at) != at:
         await store.receive([event(f"wake-{conversation_id}-{at}", conversation_id)])
@@ -81,7 +87,7 @@ async def claimed(store: SqliteStore, conversation_id: str = "c1", *, at: dateti
     return work
 
 
-async def saved(store: SqliteStore, work: Work, state: Conversation | None = None, **change: Any) -> None:
+async def saved(store: AnyStore, work: Work, state: Conversation | None = None, **change: Any) -> None:
     """Save a change of which only some parts are given."""
     await store.save(work.lease, Change(state or work.state, **change), NOW)
 
@@ -91,16 +97,21 @@ def handled(work: Work) -> list[str]:
     return [each.id for each in work.events]
 
 
-def rows(store: SqliteStore, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    """What the database of an inline store says."""
+async def rows(store: AnyStore, query: str) -> list[tuple[Any, ...]]:
+    """What the database says."""
+    if isinstance(store, PostgresStore):
+        return [tuple(row) for row in await store._pool.fetch(query)]
     assert store._shared is not None
-    return store._shared.execute(query, parameters).fetchall()
+    return store._shared.execute(query).fetchall()
 
 
-def everything(connection: sqlite3.Connection) -> str:
+async def everything(store: AnyStore) -> str:
     """Every value of every table, as one text to search in."""
-    tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    return "\n".join(repr(row) for table in tables for row in connection.execute(f"SELECT * FROM {table}"))  # noqa: S608
+    catalogue = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    if isinstance(store, PostgresStore):
+        catalogue = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+    tables = [row[0] for row in await rows(store, catalogue)]
+    return "\n".join([repr(row) for table in tables for row in await rows(store, f"SELECT * FROM {table}")])  # noqa: S608
 
 
 def ids(works: Sequence[Work]) -> list[str]:

@@ -12,6 +12,7 @@ from store_samples import (
     NOW,
     RUN,
     SECOND,
+    AnyStore,
     claim,
     claimed,
     event,
@@ -25,11 +26,13 @@ from store_samples import (
 )
 
 from bot.control.state import Conversation, Input
-from bot.store import Change, JournalEntry, LeaseLost, SqliteStore
+from bot.store import Change, JournalEntry, LeaseLost
 from bot.store.sqlite_claim import MOST_EVENTS
 
+pytestmark = pytest.mark.usefixtures("engine")  # each test runs on SQLite and on PostgreSQL
 
-async def _rest(store: SqliteStore, conversation_id: str, look_at: timedelta | None) -> None:
+
+async def _rest(store: AnyStore, conversation_id: str, look_at: timedelta | None) -> None:
     """Leave a conversation without work, to be looked at later (or never)."""
     work = await claimed(store, conversation_id)
     at = None if look_at is None else NOW + look_at
@@ -191,7 +194,9 @@ class TestLease:
                 await store.renew(first.lease, NOW + MINUTE)
             assert await store.find("c1") == Conversation("c1")
             assert await store.fetch(second.lease) == list(second.events)
-            assert rows(store, "SELECT count(*) FROM outbox") == rows(store, "SELECT count(*) FROM participants")
+            assert await rows(store, "SELECT count(*) FROM outbox") == await rows(
+                store, "SELECT count(*) FROM participants"
+            )
             assert await claim(store, at=NOW + LEASE) == []
 
     async def test_late_but_alone(self) -> None:
@@ -297,7 +302,7 @@ class TestDamage:
         """A state that can't be read is salvaged, and the others are claimed with it."""
         async with opened() as store:
             await _rest(store, "c1", MINUTE)
-            rows(store, "UPDATE conversations SET state = '{'")
+            await rows(store, "UPDATE conversations SET state = '{'")
             await store.receive([event("e1", "c1"), event("e2", "c2")])
             works = await claim(store)
             assert ids(works) == ["c1", "c2"]
@@ -308,8 +313,8 @@ class TestDamage:
         async with opened() as store:
             work = await claimed(store)
             await saved(store, work, add=[say("s1"), say("s2")], release=True)
-            rows(store, "UPDATE outbox SET kind = 'wave' WHERE effect_id = 's1'")
+            await rows(store, "UPDATE outbox SET kind = 'wave' WHERE effect_id = 's1'")
             (again,) = await claim(store)
             assert [item.id for item in again.outbox] == ["s2"]
-            ((outcome,),) = rows(store, "SELECT outcome FROM outbox WHERE status = 'finished'")
+            ((outcome,),) = await rows(store, "SELECT outcome FROM outbox WHERE status = 'finished'")
             assert outcome == "unreadable: no effect of the kind 'wave' is known"

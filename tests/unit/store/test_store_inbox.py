@@ -26,6 +26,8 @@ from bot.control.state import Conversation
 from bot.store import Counts, StoredEvent
 from webhooks.inbox import NewEvent
 
+pytestmark = pytest.mark.usefixtures("engine")  # each test runs on SQLite and on PostgreSQL
+
 
 class TestReceive:
     """What comes in is kept once."""
@@ -40,7 +42,7 @@ class TestReceive:
         async with opened() as store:
             assert await store.receive([event("e1"), event("e2"), event("e1")]) == 2
             assert await store.receive([event("e2"), event("e3")]) == 1
-            assert [row[0] for row in rows(store, "SELECT id FROM inbox ORDER BY seq")] == ["e1", "e2", "e3"]
+            assert [row[0] for row in await rows(store, "SELECT id FROM inbox ORDER BY seq")] == ["e1", "e2", "e3"]
 
     async def test_as_posted(self) -> None:
         """An event comes back byte by byte, with its time to the microsecond."""
@@ -55,7 +57,7 @@ class TestReceive:
         """A call may hold any number of events; they keep their order."""
         async with opened() as store:
             assert await store.receive([event(f"e{n}") for n in range(count)]) == count
-            assert [row[0] for row in rows(store, "SELECT id FROM inbox ORDER BY seq")] == [
+            assert [row[0] for row in await rows(store, "SELECT id FROM inbox ORDER BY seq")] == [
                 f"e{n}" for n in range(count)
             ]
 
@@ -93,7 +95,7 @@ class TestAppEvents:
         async with opened() as store:
             await store.receive([event("a1", None, body=b"personal")])
             await store.spread((await store.app_events(1))[0], [], NOW)
-            assert rows(store, "SELECT status, body FROM inbox") == [("handled", b"")]
+            assert await rows(store, "SELECT status, body FROM inbox") == [("handled", b"")]
 
     async def test_known_afterwards(self) -> None:
         """A retry of a spread event is known."""
@@ -116,7 +118,7 @@ class TestSetAside:
             assert await store.app_events(10) == []
             assert await store.next_due(NOW) is None
             assert (await store.counts(NOW)).set_aside == 2
-            assert rows(store, "SELECT DISTINCT reason FROM inbox") == [("what is this?",)]
+            assert await rows(store, "SELECT DISTINCT reason FROM inbox") == [("what is this?",)]
 
     async def test_not_what_is_handled(self) -> None:
         """What has taken effect can't be set aside any more."""

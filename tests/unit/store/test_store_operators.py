@@ -26,9 +26,9 @@ from store_samples import (
 from bot.control.commands import Release
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Conversation, Holder, Integration, Key, Opening, OpeningKind, Purpose, Run, RunStatus, Who
-from bot.store import Change, Database, JournalEntry, OutboxItem, UnsafeState, Work
+from bot.store import Change, Database, JournalEntry, OutboxItem, SqliteStore, UnsafeState, Work
+from bot.store.operator_queries import list_query
 from bot.store.operators import HISTORY_LIMIT, Access, Listing, Place, Standing
-from bot.store.sqlite_operators import list_query
 from webhooks.inbox import NewEvent
 
 OTHER = Conversation("", holder=Holder(Who.OTHER, Integration("sw_1", "zd-agentWorkspace")))
@@ -37,9 +37,11 @@ OPEN = Conversation("", holder=Holder(Who.OTHER), ended=ENDED)
 CLOSED = Conversation("", holder=Holder(Who.NOBODY), ended=replace(ENDED, proof=PROOF))
 FAILED = Moment(NOW, MomentKind.FAILED, "flow failed: ValueError")
 
+pytestmark = pytest.mark.usefixtures("engine")  # each test runs on SQLite and on PostgreSQL
+
 
 @pytest.fixture
-async def store() -> AsyncIterator[Database]:
+async def store(engine: str) -> AsyncIterator[Database]:
     """An empty database."""
     async with opened() as store:
         yield store
@@ -352,8 +354,8 @@ class TestAudit:
         assert await store.audit_log() == [Access(NOW, "half ?", "view", "c?")]
 
 
-class TestSqlite:
-    """What only shows in SQLite's own tables."""
+class TestTables:
+    """What only shows in the tables."""
 
     async def test_forgotten(self) -> None:
         """Erasing a conversation takes its history along; the audit log keeps that somebody looked."""
@@ -363,11 +365,11 @@ class TestSqlite:
             await store.audit(Access(NOW, "console", "view", "c1"))
             work = await work_on(store, "c1", SECOND)
             await store.save(work.lease, Change(replace(work.state, gone=True), forget=True), NOW)
-            assert rows(store, "SELECT count(*) FROM history") == [(0,)]
-            assert store._shared is not None
-            assert "personal" not in everything(store._shared)
+            assert await rows(store, "SELECT count(*) FROM history") == [(0,)]
+            assert "personal" not in await everything(store)
             assert len(await store.audit_log()) == 1
 
+    @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
     @pytest.mark.parametrize("standing", list(Standing))
     @pytest.mark.parametrize("after", [False, True])
     async def test_bounded(self, standing: Standing, after: bool) -> None:
@@ -375,7 +377,8 @@ class TestSqlite:
         async with opened() as store:
             query = list_query(standing, until=True, after=after)
             values = {"until": 1, "since": 1, "id": "c", "limit": 50}
-            assert store._shared is not None
+            assert isinstance(store, SqliteStore)
+            assert store._shared
             plan = [row[3] for row in store._shared.execute(f"EXPLAIN QUERY PLAN {query}", values)]
             index = standing.value if standing is not Standing.OVERDUE else "owed"
             assert all(f"USING INDEX conversations_{index}" in step for step in plan), plan
@@ -384,10 +387,9 @@ class TestSqlite:
         """What a newer version has noted is shown as it can be; an effect or duty of unknown form does no harm."""
         async with opened() as store:
             await put(store, "c1", OWED, history=[FAILED], add=[say("c1.1")])
-            assert store._shared is not None
-            store._shared.execute("UPDATE history SET kind = 'new', who = 'new'")
-            store._shared.execute("UPDATE outbox SET kind = 'new'")
-            store._shared.execute("UPDATE duties SET body = '{}'")
+            await rows(store, "UPDATE history SET kind = 'new', who = 'new'")
+            await rows(store, "UPDATE outbox SET kind = 'new'")
+            await rows(store, "UPDATE duties SET body = '{}'")
             found = await store.timeline("c1")
             assert found is not None
             assert [(one.kind, one.who) for one in found.moments] == [(MomentKind.REPORT, None)]

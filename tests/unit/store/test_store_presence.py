@@ -19,7 +19,7 @@ SOON = NOW + 5 * SECOND
 
 A_WORKER_THAT_DIES = """
 import asyncio, os, signal, sys
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = sys.argv[2:]
 from store_samples import NOW, claim, event
 from bot.store import SqliteStore
 
@@ -135,8 +135,8 @@ async def test_another_name_of_the_file_is_the_same_file(path: Path) -> None:
 
 async def test_kill_9_takes_the_lock_away(path: Path) -> None:
     """The kernel does it, whatever the process was doing."""
-    folder = str(Path(__file__).parent)
-    command = [sys.executable, "-c", A_WORKER_THAT_DIES, str(path), folder]
+    here = Path(__file__).parent
+    command = [sys.executable, "-c", A_WORKER_THAT_DIES, str(path), str(here), str(here.parents[1])]
     assert (await asyncio.to_thread(subprocess.run, command, check=False)).returncode == -9
     async with on_file(path) as store:
         assert await store.join(SOON) == 1

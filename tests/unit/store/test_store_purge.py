@@ -11,6 +11,7 @@ from store_samples import (
     NOW,
     PROOF,
     RUN,
+    AnyStore,
     claim,
     claimed,
     ended,
@@ -35,13 +36,14 @@ CLOSED = ended(proof=PROOF)
 WITH_OTHERS = Conversation("c1", holder=Holder(Who.OTHER), watch_at=LATER)
 RESTS = Conversation("c1", holder=Holder(Who.NOBODY))
 
+pytestmark = pytest.mark.usefixtures("engine")  # each test runs on SQLite and on PostgreSQL
 
-async def purged(store: SqliteStore) -> str:
+
+async def purged(store: AnyStore) -> str:
     """Purge until nothing is left to do; all that is still stored, in one text."""
     while await store.purge(BEFORE, 10):
         pass
-    assert store._shared is not None
-    return everything(store._shared)
+    return await everything(store)
 
 
 class TestConversations:
@@ -144,7 +146,7 @@ class TestConversations:
             await purged(store)
             (again,) = await claim(store, at=LATER)
             assert [each.id for each in again.inputs] == ["e1", "e2"]
-            assert rows(store, "SELECT id FROM inbox") == [("e1",), ("e2",)]
+            assert await rows(store, "SELECT id FROM inbox ORDER BY seq") == [("e1",), ("e2",)]
 
     async def test_set_aside(self) -> None:
         """What could not be understood is kept for as long as everything else."""
@@ -162,7 +164,7 @@ class TestConversations:
             several = [f"e{number}" for number in range(ROWS + 10)]
             await saved(store, work, RESTS, handled=several, release=True)
             assert await store.purge(BEFORE, 10) == 1
-            assert rows(store, "SELECT count(*) FROM inbox") == [(10,)]
+            assert await rows(store, "SELECT count(*) FROM inbox") == [(10,)]
             assert await store.purge(BEFORE, 10) == 1
             assert await store.purge(BEFORE, 10) == 0
             assert await store.find("c1") is None
@@ -176,14 +178,14 @@ class TestConversations:
                 change = Change(replace(RESTS, id=f"c{number}"), handled=[f"e{number}"], release=True)
                 await store.save(work.lease, change, NOW)
             assert await store.purge(LATER, 2) == 2
-            assert rows(store, "SELECT id FROM conversations") == [("c2",), ("c3",), ("c4",)]
+            assert await rows(store, "SELECT id FROM conversations ORDER BY id") == [("c2",), ("c3",), ("c4",)]
 
     async def test_from_before(self) -> None:
         """Conversations that an older version has stored are looked at once, and kept if they are young."""
         async with opened() as store:
             work = await claimed(store)
             await saved(store, work, RESTS, handled=handled(work), release=True)
-            rows(store, "UPDATE conversations SET kept_since = 0")
+            await rows(store, "UPDATE conversations SET kept_since = 0")
             assert await store.purge(NOW - DAY, 10) == 1
             assert await store.purge(NOW - DAY, 10) == 0
             assert await store.find("c1") == RESTS
@@ -212,7 +214,7 @@ class TestTheRest:
                     await store.spread(stored, [], NOW)
             await store.set_aside("e2", "unreadable")
             assert await store.purge(BEFORE, 10) == 2
-            assert rows(store, "SELECT id FROM inbox") == [("e3",), ("e4",)]
+            assert await rows(store, "SELECT id FROM inbox ORDER BY seq") == [("e3",), ("e4",)]
 
     async def test_removals(self) -> None:
         """That somebody or something was removed is forgotten too: nothing comes any more after so long."""
@@ -222,11 +224,12 @@ class TestTheRest:
             await store.remember_removal("u2", LATER)
             await saved(store, work, Conversation("c1", gone=True), forget=True)
             assert await store.purge(BEFORE, 10) == 2
-            assert rows(store, "SELECT user_id FROM removed_users") == [("u2",)]
-            assert rows(store, "SELECT * FROM removed") == []
-            assert rows(store, "SELECT * FROM inbox") == []
+            assert await rows(store, "SELECT user_id FROM removed_users") == [("u2",)]
+            assert await rows(store, "SELECT * FROM removed") == []
+            assert await rows(store, "SELECT * FROM inbox") == []
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 async def test_plans() -> None:
     """Nothing is searched for: every query of a purge goes by an index or a key."""
     from bot.store import sqlite_purge
@@ -239,7 +242,8 @@ async def test_plans() -> None:
         for text in queries:
             names = dict.fromkeys(("id", "rows", "before", "named"), "1")
             given = names if ":id" in text else ["1"] * text.count("?")
-            assert store._shared is not None
+            assert isinstance(store, SqliteStore)
+            assert store._shared
             plan = [row[3] for row in store._shared.execute("EXPLAIN QUERY PLAN " + text, given)]
             scans = [step for step in plan if step.startswith("SCAN") and "json_each" not in step]
             assert [step for step in scans if "(subquery" not in step] == [], text

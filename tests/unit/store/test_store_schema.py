@@ -14,7 +14,7 @@ import pytest
 from bot.store import SchemaMismatch, SqliteStore, Store, Unavailable, current_problem, migrate, open_store
 from bot.store.migrations import configuration, empty_database, enable_wal, postgresql_script
 from bot.store.schema import HEAD, problem_with
-from bot.store.url import sqlite_path
+from bot.store.url import postgres_address, sqlite_path
 
 
 def _url(path: Path) -> str:
@@ -34,9 +34,9 @@ def test_head() -> None:
 
 
 def test_serving_needs_no_alembic() -> None:
-    """Importing the store, opening and checking a database import neither alembic nor SQLAlchemy."""
+    """Importing the store, opening and checking a SQLite file import neither alembic nor asyncpg nor SQLAlchemy."""
     program = "import sys, bot.store as s; s.current_problem('sqlite:///none.db'); s.open_store('sqlite:///none.db')"
-    check = "; assert not {'alembic', 'sqlalchemy'} & set(sys.modules)"
+    check = "; assert not {'alembic', 'asyncpg', 'sqlalchemy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program + check], check=True)  # noqa: S603
 
 
@@ -176,12 +176,42 @@ class TestUrl:
             open_store(url)
         assert "secret" not in str(refusal.value)
 
-    @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
-    def test_postgresql(self, scheme: str) -> None:
-        """PostgreSQL comes later, and says so."""
-        with pytest.raises(ValueError, match="comes later") as refusal:
-            open_store(f"{scheme}://me:secret@host/db")
-        assert "secret" not in str(refusal.value)
+    @pytest.mark.parametrize(
+        ("url", "place"),
+        [
+            ("postgres://me:secret@host/bot", "host:5432/bot"),
+            ("postgresql://me:s%40cr%2Fet@[::1]:6432/my%20bot?sslmode=require", "::1:6432/my bot"),
+            ("postgresql:///bot?host=/run/postgresql&pool=9&pooled=true", "/run/postgresql:5432/bot"),
+        ],
+    )
+    def test_postgres(self, url: str, place: str) -> None:
+        """Both schemes are the same; what is shown holds no password, and our own options don't reach PostgreSQL."""
+        address = postgres_address(url)
+        assert (address.place, address.dsn.partition("://")[0]) == (place, "postgresql")
+        assert "secret" not in repr(address)
+        assert "pool" not in address.dsn
+        assert (address.pool, address.pooled) == ((9, True) if "pool" in url else (4, None))
+
+    def test_whom_to_listen_to(self) -> None:
+        """Behind a proxy, wake-ups come from the database itself, with the same login."""
+        address = postgres_address("postgres://me:s%40@proxy:6432/bot?pooled=true&listen=db.internal:5432")
+        assert address.listen == "postgresql://me:s%40@db.internal:5432/bot"
+
+    @pytest.mark.parametrize(
+        ("url", "says"),
+        [
+            ("postgres://me:sec/ret@host:x/db", "percent-encode"),
+            ("postgres://me:secret@host:port/db", "percent-encode"),
+            ("postgres://me:sec#ret@host/db", "percent-encode"),
+            ("postgres://me:secret@host/db?pool=0", "pool is"),
+            ("postgres://me:secret@host/db?pooled=yes", "pooled is"),
+        ],
+    )
+    def test_postgres_refused(self, url: str, says: str) -> None:
+        """What can't be used is refused, and no message shows a password."""
+        with pytest.raises(ValueError, match=says) as refusal:
+            open_store(url)
+        assert "sec" not in str(refusal.value)
 
     def test_store(self) -> None:
         """A SQLite URL gives a store."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from store_samples import claimed, everything, handled, held, opened, saved, say
 
 from bot.store import LeaseLost, SchemaMismatch, StoreError, Unavailable, UnsafeState
 from bot.store.sqlite_errors import explain
@@ -279,6 +280,29 @@ class TestThreadRunner:
         with pytest.raises(Unavailable, match="not open"):
             await runner.run(_insert(1))
         await runner.stop()
+
+
+class TestStore:
+    """The store on such a session."""
+
+    @pytest.mark.parametrize("moment", ["begin", "before_commit"])
+    async def test_crash(self, moment: str) -> None:
+        """A process that dies before the commit has changed nothing."""
+        armed: list[str] = []
+
+        def hook(now: str) -> None:
+            if now in armed:
+                raise RuntimeError(now)
+
+        async with opened(hook) as store:
+            work = await claimed(store)
+            before = await everything(store)
+            armed.append(moment)
+            with pytest.raises(RuntimeError):
+                await saved(store, work, held(), handled=handled(work), add=[say("s1")], users={"u1"}, release=True)
+            assert await everything(store) == before
+            armed.clear()
+            await saved(store, work, held(), handled=handled(work))
 
 
 def _error(make: Callable[[str], Exception], text: str, name: str | None = None) -> Exception:

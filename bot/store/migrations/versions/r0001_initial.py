@@ -14,6 +14,7 @@ branch_labels = None
 depends_on = None
 
 _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # STRICT tables know INTEGER, not BIGINT
+_TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")  # ordered by bytes, as SQLite does
 _FLAG = sa.Boolean().with_variant(sa.Integer(), "sqlite")
 
 
@@ -23,13 +24,23 @@ def upgrade() -> None:
     _inbox()
     _outbox()
     _rest()
+    if op.get_context().dialect.name == "postgresql":
+        _tend()
+
+
+def _tend() -> None:
+    """Have the tables in which rows come and go vacuumed early, so that their partial indexes stay small."""
+    for table in ("conversations", "inbox", "outbox", "journal"):
+        op.execute(
+            f"ALTER TABLE {table} SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000)"
+        )
 
 
 def _conversations() -> None:
     op.create_table(
         "conversations",
-        sa.Column("id", sa.Text, primary_key=True, nullable=False),
-        sa.Column("holder", sa.Text, nullable=False),
+        sa.Column("id", _TEXT, primary_key=True, nullable=False),
+        sa.Column("holder", _TEXT, nullable=False),
         sa.Column("ended_at", _NUMBER),
         sa.Column("released_at", _NUMBER),  # of the proof, once it has ended
         sa.Column("gone", _FLAG, nullable=False),
@@ -40,11 +51,11 @@ def _conversations() -> None:
         sa.Column("look_at", _NUMBER),  # of the state
         sa.Column("due_at", _NUMBER),  # look_at, or the first open effect if that is sooner
         sa.Column("epoch", _NUMBER, nullable=False),
-        sa.Column("lease_owner", sa.Text),
+        sa.Column("lease_owner", _TEXT),
         sa.Column("lease_until", _NUMBER),
         sa.Column("created_at", _NUMBER, nullable=False),
         sa.Column("updated_at", _NUMBER, nullable=False),
-        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("state", _TEXT, nullable=False),
         sa.CheckConstraint(
             "gone OR (holder <> 'bot' AND (ended_at IS NULL OR released_at IS NOT NULL)) OR look_at IS NOT NULL",
             name="conversations_safe",
@@ -67,13 +78,13 @@ def _inbox() -> None:
     op.create_table(
         "inbox",
         sa.Column("seq", _NUMBER, primary_key=True, autoincrement=True, nullable=False),
-        sa.Column("id", sa.Text, nullable=False, unique=True),
-        sa.Column("conversation_id", sa.Text),
-        sa.Column("type", sa.Text, nullable=False),
+        sa.Column("id", _TEXT, nullable=False, unique=True),
+        sa.Column("conversation_id", _TEXT),
+        sa.Column("type", _TEXT, nullable=False),
         sa.Column("received_at", _NUMBER, nullable=False),
-        sa.Column("status", sa.Text, nullable=False, server_default="pending"),
+        sa.Column("status", _TEXT, nullable=False, server_default="pending"),
         sa.Column("handled_at", _NUMBER),
-        sa.Column("reason", sa.Text),
+        sa.Column("reason", _TEXT),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.CheckConstraint("status IN ('pending', 'handled', 'set_aside')", name="inbox_status_known"),
         sqlite_autoincrement=True,
@@ -89,17 +100,17 @@ def _outbox() -> None:
     op.create_table(
         "outbox",
         sa.Column("seq", _NUMBER, primary_key=True, autoincrement=True, nullable=False),
-        sa.Column("effect_id", sa.Text, nullable=False, unique=True),
-        sa.Column("conversation_id", sa.Text, nullable=False),
-        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("effect_id", _TEXT, nullable=False, unique=True),
+        sa.Column("conversation_id", _TEXT, nullable=False),
+        sa.Column("kind", _TEXT, nullable=False),
         sa.Column("created_at", _NUMBER, nullable=False),
         sa.Column("next_attempt", _NUMBER, nullable=False),
         sa.Column("attempts", _NUMBER, nullable=False),
         sa.Column("maybe_done", _FLAG, nullable=False),
-        sa.Column("status", sa.Text, nullable=False, server_default="open"),
+        sa.Column("status", _TEXT, nullable=False, server_default="open"),
         sa.Column("finished_at", _NUMBER),
-        sa.Column("outcome", sa.Text),
-        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("outcome", _TEXT),
+        sa.Column("body", _TEXT, nullable=False),
         sa.CheckConstraint("status IN ('open', 'finished')", name="outbox_status_known"),
         sqlite_autoincrement=True,
         sqlite_strict=True,
@@ -111,52 +122,52 @@ def _outbox() -> None:
 def _rest() -> None:
     op.create_table(
         "journal",
-        sa.Column("conversation_id", sa.Text, primary_key=True, nullable=False),
+        sa.Column("conversation_id", _TEXT, primary_key=True, nullable=False),
         sa.Column("run_id", _NUMBER, primary_key=True, autoincrement=False, nullable=False),
         sa.Column("idx", _NUMBER, primary_key=True, autoincrement=False, nullable=False),
-        sa.Column("kind", sa.Text, nullable=False),
-        sa.Column("key", sa.Text, nullable=False),
-        sa.Column("data", sa.Text, nullable=False),
+        sa.Column("kind", _TEXT, nullable=False),
+        sa.Column("key", _TEXT, nullable=False),
+        sa.Column("data", _TEXT, nullable=False),
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
     op.create_table(
         "duties",
-        sa.Column("conversation_id", sa.Text, primary_key=True, nullable=False),
+        sa.Column("conversation_id", _TEXT, primary_key=True, nullable=False),
         sa.Column("duty_id", _NUMBER, primary_key=True, autoincrement=False, nullable=False),
-        sa.Column("action", sa.Text, nullable=False),
-        sa.Column("target", sa.Text),
-        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("action", _TEXT, nullable=False),
+        sa.Column("target", _TEXT),
+        sa.Column("reason", _TEXT, nullable=False),
         sa.Column("since", _NUMBER, nullable=False),
         sa.Column("attempts", _NUMBER, nullable=False),
         sa.Column("next_attempt", _NUMBER, nullable=False),
-        sa.Column("stage", sa.Text, nullable=False),
-        sa.Column("last_answer", sa.Text),
+        sa.Column("stage", _TEXT, nullable=False),
+        sa.Column("last_answer", _TEXT),
         sa.Column("closed_at", _NUMBER),
-        sa.Column("proof", sa.Text),
-        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("proof", _TEXT),
+        sa.Column("body", _TEXT, nullable=False),
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
     _partial("duties_open", "duties", ["since"], "closed_at IS NULL")
     op.create_table(
         "participants",
-        sa.Column("conversation_id", sa.Text, primary_key=True, nullable=False),
-        sa.Column("user_id", sa.Text, primary_key=True, nullable=False),
+        sa.Column("conversation_id", _TEXT, primary_key=True, nullable=False),
+        sa.Column("user_id", _TEXT, primary_key=True, nullable=False),
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
     op.create_index("participants_user", "participants", ["user_id"])
     op.create_table(  # tombstones: a late event must not bring an erased conversation back
         "removed",
-        sa.Column("conversation_id", sa.Text, primary_key=True, nullable=False),
+        sa.Column("conversation_id", _TEXT, primary_key=True, nullable=False),
         sa.Column("at", _NUMBER, nullable=False),
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
     op.create_table(  # and what a removed person said before must not be kept because it comes late
         "removed_users",
-        sa.Column("user_id", sa.Text, primary_key=True, nullable=False),
+        sa.Column("user_id", _TEXT, primary_key=True, nullable=False),
         sa.Column("at", _NUMBER, nullable=False),
         sqlite_strict=True,
         sqlite_with_rowid=False,

@@ -11,6 +11,7 @@ branch_labels = None
 depends_on = None
 
 _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 _FLAG = sa.Boolean().with_variant(sa.Integer(), "sqlite")
 
 
@@ -31,7 +32,7 @@ def upgrade() -> None:
     op.add_column("inbox", sa.Column("by_operator", _FLAG, nullable=False, server_default=sa.false()))
     op.create_table(  # erased with its conversation
         "history",
-        sa.Column("conversation_id", sa.Text, primary_key=True, nullable=False),
+        sa.Column("conversation_id", _TEXT, primary_key=True, nullable=False),
         sa.Column("n", _NUMBER, primary_key=True, autoincrement=False, nullable=False),
         sa.Column("at", _NUMBER, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
@@ -47,7 +48,7 @@ def upgrade() -> None:
         sa.Column("at", _NUMBER, nullable=False),
         sa.Column("who", sa.Text, nullable=False),
         sa.Column("action", sa.Text, nullable=False),
-        sa.Column("conversation_id", sa.Text),
+        sa.Column("conversation_id", _TEXT),
         sa.Column("detail", sa.Text, nullable=False),
         sqlite_autoincrement=True,
         sqlite_strict=True,

@@ -1,0 +1,50 @@
+"""Names of workers in leases, by which it can be told that one is certainly dead.
+
+A name says on which machine, in which process-id namespace and with which start time its process runs. From another
+machine (or container) nothing is certain about it, and its leases just run out.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+def new_owner() -> str:
+    """A name for this process, unlike any other: `host:machine:process id:start time:random`."""
+    pid = os.getpid()
+    return ":".join((socket.gethostname(), _machine(), str(pid), _started(pid) or "", secrets.token_hex(4)))
+
+
+def is_certainly_dead(owner: str) -> bool:
+    """Has the process of that name ended? False where that can't be told for certain."""
+    *_, machine, pid, started, _ = ["", "", "", *owner.split(":")]
+    if not machine or machine != _machine() or not pid.isdigit() or not started:
+        return False
+    return _started(int(pid)) != started
+
+
+@lru_cache(maxsize=1)
+def _machine() -> str:
+    """This boot of this machine, and the namespace of its process ids; empty where there is no telling."""
+    try:
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text()
+        namespace = os.readlink(_PROC / "self/ns/pid")  # noqa: PTH115 - it is no path
+    except OSError:
+        return ""
+    return sha256(f"{boot} {namespace}".encode()).hexdigest()[:16]
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in ticks since the boot; None if there is none, or only what is left of one."""
+    try:
+        after_name = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if after_name[0] in ("Z", "X") else after_name[19]

@@ -1,0 +1,74 @@
+"""PostgreSQL's errors as errors of the store, in sentences that say what to do. No password is ever part of one."""
+
+from __future__ import annotations
+
+import asyncpg
+from asyncpg import exceptions as pg
+
+from bot.store.interface import SAFETY, UNSAFE, SchemaMismatch, StoreError, Unavailable, UnsafeState
+
+AGAIN = (pg.SerializationError, pg.DeadlockDetectedError)
+"""The transaction was rolled back for another's sake: the same once more may do."""
+
+ENDED = (pg.OperatorInterventionError, pg.PostgresConnectionError)
+"""The connection ends with it, or had better."""
+
+POISON = (pg.DataError, pg.IntegrityConstraintViolationError, pg.ProgramLimitExceededError)
+"""The values are to blame, and not the moment."""
+
+_NO_MISTAKES = (pg.InsufficientPrivilegeError, pg.DuplicatePreparedStatementError)  # of ours, in SQL
+
+_ADVICE: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+    (pg.InvalidCatalogNameError, "there is no database of this name; create it first"),
+    (pg.InvalidAuthorizationSpecificationError, "it refuses user or password; check DATABASE_URL"),
+    (pg.InsufficientPrivilegeError, "the user may not do that; grant it the rights on the database and its schema"),
+    (pg.TooManyConnectionsError, "it has no connection left; raise max_connections, or use fewer processes or ?pool="),
+    (pg.ReadOnlySQLTransactionError, "it can only be read; is it a replica?"),
+    ((pg.DiskFullError, pg.OutOfMemoryError), "it has no room left; make some"),
+    (
+        (pg.InvalidSQLStatementNameError, pg.DuplicatePreparedStatementError),
+        "a proxy gives each transaction another connection; add ?pooled=true to DATABASE_URL",
+    ),
+    (pg.CannotConnectNowError, "it is starting or stopping"),
+    (pg.OperatorInterventionError, "its operator ended the connection"),
+    ((pg.LockNotAvailableError, pg.QueryCanceledError), "a lock was not to be had in time"),
+    (TimeoutError, "it did not answer in time"),
+    ((OSError, pg.PostgresConnectionError, asyncpg.InterfaceError), "it is out of reach, or the connection broke"),
+)
+
+
+def explain(error: Exception, place: str) -> Exception:
+    """The store's error for one of PostgreSQL or of the way there; a mistake in our own use of it as it is.
+
+    Args:
+        error: what an operation raised.
+        place: the database, for the sentence.
+    """
+    match error:
+        case pg.CheckViolationError() if error.constraint_name == SAFETY:
+            return UnsafeState(UNSAFE)
+        case pg.UndefinedTableError() | pg.UndefinedColumnError():
+            return SchemaMismatch(
+                f"the database {place} has another schema ({_words(error)}): run `switchboard-bot migrate`"
+            )
+        case pg.IntegrityConstraintViolationError():
+            return StoreError(f"refused by the database {place}: {_words(error)}")
+        case pg.DataError() | pg.ProgramLimitExceededError():  # their words may quote a value
+            return StoreError(f"refused by the database {place}: {type(error).__name__}")
+        case pg.SyntaxOrAccessError() if not isinstance(error, _NO_MISTAKES):
+            pass
+        case asyncpg.PostgresError() | asyncpg.InterfaceError() | asyncpg.InternalClientError() | OSError():
+            detail = f" ({_words(error)})" if isinstance(error, asyncpg.PostgresError) else ""
+            return Unavailable(f"the database {place} can't be used: {_advice(error)}{detail}")
+        case _:
+            pass
+    return error
+
+
+def _words(error: asyncpg.PostgresError) -> str:
+    """The sentence without its details, which quote the row."""
+    return str(error.args[0]) if error.args else type(error).__name__
+
+
+def _advice(error: Exception) -> str:
+    return next((advice for kind, advice in _ADVICE if isinstance(error, kind)), "PostgreSQL refused")

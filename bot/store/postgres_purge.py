@@ -1,0 +1,136 @@
+"""Retention on PostgreSQL: what is old goes, bit by bit, and nothing of it is searched for (see `sqlite_purge`).
+
+What is left of it in the files is PostgreSQL's own matter: its vacuum gives the room to new rows, and its log and its
+backups have their own times.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.store.codec import StateRow, load_conversation
+from bot.store.postgres_pool import Connection, Pool
+from bot.store.rows import named_events
+from bot.store.sqlite_purge import PUT_OFF, ROWS
+from bot.store.times import to_micros
+
+_KEPT = """
+    SELECT id, state, holder, ended_at, released_at, updated_at FROM conversations
+    WHERE kept_since < $1 ORDER BY kept_since LIMIT $2 FOR UPDATE SKIP LOCKED
+"""
+
+_DELETE_EVENTS = f"""
+    DELETE FROM inbox USING (
+        SELECT looked.seq FROM unnest($1::text[], $2::text[]) AS kept (id, named)
+        CROSS JOIN LATERAL (
+            SELECT seq, id, status, received_at FROM inbox WHERE conversation_id = kept.id ORDER BY seq LIMIT {ROWS}
+        ) AS looked
+        WHERE looked.received_at < $3 AND looked.status <> 'pending'
+            AND looked.id <> ALL (string_to_array(kept.named, E'\\n'))
+    ) AS old WHERE inbox.seq = old.seq RETURNING inbox.conversation_id
+"""  # noqa: S608 - only constants
+
+_DELETE_EFFECTS = f"""
+    DELETE FROM outbox USING (
+        SELECT looked.seq FROM unnest($1::text[]) AS kept (id)
+        CROSS JOIN LATERAL (
+            SELECT seq, status, finished_at FROM outbox WHERE conversation_id = kept.id ORDER BY seq LIMIT {ROWS}
+        ) AS looked
+        WHERE looked.status = 'finished' AND looked.finished_at < $2
+    ) AS old WHERE outbox.seq = old.seq RETURNING outbox.conversation_id
+"""  # noqa: S608 - only constants
+
+_OLDEST = """
+    SELECT kept.id, least(
+        (SELECT received_at FROM inbox WHERE conversation_id = kept.id ORDER BY seq LIMIT 1),
+        (SELECT created_at FROM outbox WHERE conversation_id = kept.id ORDER BY seq LIMIT 1)
+    ) FROM unnest($1::text[]) AS kept (id)
+"""
+
+_DELETE_CONVERSATIONS = """
+    WITH over AS (
+        DELETE FROM conversations
+        WHERE id = ANY ($1) AND updated_at < $2 AND due_at IS NULL AND duty_since IS NULL AND lease_until IS NULL
+        RETURNING id
+    ), notes AS (
+        DELETE FROM journal USING over WHERE conversation_id = over.id
+    ), owed AS (
+        DELETE FROM duties USING over WHERE conversation_id = over.id
+    ), moments AS (
+        DELETE FROM history USING over WHERE conversation_id = over.id
+    ), people AS (
+        DELETE FROM participants USING over WHERE conversation_id = over.id
+    )
+    SELECT id FROM over
+"""
+
+_PUT_OFF = """
+    UPDATE conversations AS c SET kept_since = given.since
+    FROM unnest($1::text[], $2::bigint[]) AS given (id, since) WHERE c.id = given.id
+"""
+
+_DELETE_APP_EVENTS = """
+    DELETE FROM inbox WHERE seq IN (
+        SELECT seq FROM (
+            SELECT seq, status, received_at FROM inbox WHERE conversation_id IS NULL ORDER BY seq LIMIT $1
+        ) AS looked WHERE received_at < $2 AND status <> 'pending'
+    )
+"""
+
+_OLD_REMOVALS = "SELECT conversation_id FROM removed WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED"
+
+_DELETE_ALL_EVENTS = f"""
+    DELETE FROM inbox USING (
+        SELECT looked.seq FROM unnest($1::text[]) AS gone (id)
+        CROSS JOIN LATERAL (
+            SELECT seq FROM inbox WHERE conversation_id = gone.id ORDER BY seq LIMIT {ROWS}
+        ) AS looked
+    ) AS old WHERE inbox.seq = old.seq RETURNING inbox.conversation_id
+"""  # noqa: S608 - only constants
+
+_DELETE_REMOVALS = "DELETE FROM removed WHERE conversation_id = ANY ($1)"
+
+_DELETE_REMOVED_USERS = """
+    DELETE FROM removed_users WHERE user_id IN (SELECT user_id FROM removed_users WHERE at < $1 ORDER BY at LIMIT $2)
+"""
+
+
+async def purge(pool: Pool, before: datetime, limit: int) -> int:
+    """Delete what is from before a time and needed by nothing; how many conversations, events, removals that were."""
+    at = to_micros(before)
+    conversations = await pool.transaction(lambda connection: _purge_conversations(connection, at, limit))
+    app_events = await pool.execute(_DELETE_APP_EVENTS, limit, at)
+    removals = await pool.transaction(lambda connection: _purge_removals(connection, at, limit))
+    return conversations + app_events + removals + await pool.execute(_DELETE_REMOVED_USERS, at, limit)
+
+
+async def _purge_conversations(connection: Connection, before: int, limit: int) -> int:
+    """Old events and effects go; and all of it, once nothing is due in it and nothing has happened for so long."""
+    kept = [StateRow(*row) for row in await connection.fetch(_KEPT, before, limit)]
+    if not kept:
+        return 0
+    ids = [row.id for row in kept]
+    named = ["\n".join(named_events(load_conversation(row))) for row in kept]
+    events = _counted(await connection.fetch(_DELETE_EVENTS, ids, named, before))
+    effects = _counted(await connection.fetch(_DELETE_EFFECTS, ids, before))
+    left = {row[0]: row[1] for row in await connection.fetch(_OLDEST, ids)}
+    empty = [id_ for id_ in ids if left[id_] is None]
+    over = {row[0] for row in await connection.fetch(_DELETE_CONVERSATIONS, empty, before)}
+    put_off = before + PUT_OFF // timedelta(microseconds=1)
+    stay = [id_ for id_ in ids if id_ not in over and events[id_] < ROWS and effects[id_] < ROWS]
+    await connection.fetch(_PUT_OFF, stay, [max(put_off, left[id_] or 0) for id_ in stay])
+    return len(kept)
+
+
+async def _purge_removals(connection: Connection, before: int, limit: int) -> int:
+    """Of removed conversations, the ids of their events, and then that they were removed."""
+    removals = [row[0] for row in await connection.fetch(_OLD_REMOVALS, before, limit)]
+    events = _counted(await connection.fetch(_DELETE_ALL_EVENTS, removals))
+    await connection.fetch(_DELETE_REMOVALS, [id_ for id_ in removals if events[id_] < ROWS])
+    return len(removals)
+
+
+def _counted(rows: list[Any]) -> Counter[str]:
+    return Counter(row[0] for row in rows)

@@ -1,0 +1,46 @@
+"""What is asked of a database beside the work on conversations: the same words for both engines.
+
+Places for values are `?` or `:name`; `rows.numbered` makes PostgreSQL's of them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.store.interface import Counts
+from bot.store.times import to_micros
+
+OVERDUE_AFTER = timedelta(minutes=1)
+"""A duty that is owed for longer is overdue (design.md, "The two control modes")."""
+
+CONVERSATIONS_OF = "SELECT conversation_id FROM participants WHERE user_id = ? ORDER BY conversation_id"
+
+STATE = "SELECT id, state, holder, ended_at, released_at, updated_at FROM conversations WHERE id = ?"
+
+COUNTS = """
+    SELECT
+        (SELECT count(*) FROM conversations WHERE held_since IS NOT NULL),
+        (SELECT count(*) FROM conversations WHERE duty_since IS NOT NULL),
+        (SELECT count(*) FROM conversations WHERE duty_since IS NOT NULL AND duty_since < :overdue),
+        (SELECT min(duty_since) FROM conversations WHERE duty_since IS NOT NULL),
+        (
+            SELECT count(*) FROM conversations INDEXED BY conversations_open
+            WHERE ended_at IS NOT NULL AND released_at IS NULL
+        ),
+        (SELECT count(*) FROM inbox WHERE status = 'set_aside'),
+        (SELECT count(*) FROM inbox WHERE status = 'pending'),
+        (SELECT count(*) FROM outbox WHERE status = 'open')
+"""
+
+
+def overdue_before(now: datetime) -> int:
+    """A duty that is owed since before this time is overdue. In microseconds."""
+    return to_micros(now - OVERDUE_AFTER)
+
+
+def counts_of(row: tuple[Any, ...], now: datetime) -> Counts:
+    """The counts in the row of `COUNTS`."""
+    held, owed, overdue, oldest, ended_open, set_aside, inbox, outbox = row
+    age = 0.0 if oldest is None else max(0.0, (to_micros(now) - oldest) / 1_000_000)
+    return Counts(held, owed, overdue, age, ended_open, set_aside, inbox, outbox)

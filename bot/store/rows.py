@@ -1,0 +1,116 @@
+"""Values as the rows of both engines: what a statement is given, and what its rows mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from bot.control.history import Moment, MomentKind
+from bot.control.state import Conversation, Duty, Proof
+from bot.store.codec import dump_conversation, dump_duty, unicode
+from bot.store.interface import Change, Lease, LeaseLost, StoredEvent
+from bot.store.times import from_micros, micros_or_none, to_micros
+
+EVENT = "id, conversation_id, type, body, received_at, by_operator"
+"""The columns that `event_of` takes, in this order."""
+
+_INDEXED = re.compile(r"\s+INDEXED BY \w+")
+_PLACE = re.compile(r"\?|(?<![:\w]):(?P<name>[a-z_]+)")
+
+
+def event_of(row: tuple[Any, ...]) -> StoredEvent:
+    """The event in a row of `EVENT`."""
+    event_id, conversation_id, type_, body, received_at, by_operator = row
+    return StoredEvent(event_id, conversation_id, type_, body, from_micros(received_at), bool(by_operator))
+
+
+def columns_of(state: Conversation) -> dict[str, Any]:
+    """The columns that tell the essential of a state once more, and the state itself."""
+    ended, duty, run = state.ended, state.duty, state.run
+    return {
+        "id": state.id,
+        "holder": state.holder.who.value,
+        "ended_at": ended and to_micros(ended.at),
+        "released_at": ended and ended.proof and to_micros(ended.proof.at),
+        "gone": state.gone,
+        "mismatch": state.mismatch_reported,
+        "duty_id": duty and duty.id,
+        "duty_since": duty and to_micros(duty.since),
+        "run_id": run and run.id,
+        "look_at": micros_or_none(state.look_at),
+        "state": dump_conversation(state),
+    }
+
+
+def duty_row(conversation_id: str, duty: Duty, proof: Proof | None) -> tuple[Any, ...]:
+    """A duty on record, open or closed with its proof.
+
+    Of one that is closed, what it was to tell the agent is told, and no part of the record.
+    """
+    if proof:
+        duty = replace(duty, metadata={})
+    return (
+        conversation_id,
+        duty.id,
+        duty.action.value,
+        duty.target and unicode(duty.target),
+        unicode(duty.reason),
+        to_micros(duty.since),
+        duty.attempts,
+        to_micros(duty.next_attempt),
+        duty.stage.value,
+        duty.last_answer and unicode(duty.last_answer),
+        dump_duty(duty),
+        proof and to_micros(proof.at),
+        proof and unicode(proof.how),
+    )
+
+
+def has_failed(change: Change) -> bool:
+    """Has a flow failed, or was an event set aside?"""
+    return bool(change.set_aside) or any(moment.kind is MomentKind.FAILED for moment in change.history)
+
+
+def moment_row(moment: Moment) -> tuple[Any, ...]:
+    """A moment's time, kind, who, since, text."""
+    who = moment.who and moment.who.value
+    return to_micros(moment.at), moment.kind.value, who, micros_or_none(moment.since), unicode(moment.text)
+
+
+def named_events(state: Conversation) -> list[str]:
+    """Ids of the events that a turn will ask for: what opened the run, and what the user has said to it since."""
+    opening = state.run.opening.event_id if state.run else None
+    return [*([opening] if opening else []), *(given.event_id for given in state.inputs)]
+
+
+def lost(lease: Lease) -> LeaseLost:
+    """The error for a lease that is not the newest."""
+    return LeaseLost(
+        f"conversation {lease.conversation_id}: the lease {lease.epoch} of {lease.owner} is over, because it was given "
+        "back, taken over or the conversation erased; nothing was written"
+    )
+
+
+@cache
+def numbered(statement: str) -> tuple[str, tuple[str, ...]]:
+    """A statement of SQLite's form for PostgreSQL, and the names of its values in their order.
+
+    `?` and `:name` become `$1`, `$2`…; no index is named, which PostgreSQL has no word for.
+    """
+    names: list[str] = []
+
+    def place(found: re.Match[str]) -> str:
+        name = found["name"] or f"?{len(names)}"
+        if name not in names:
+            names.append(name)
+        return f"${names.index(name) + 1}"
+
+    return _PLACE.sub(place, _INDEXED.sub("", statement)), tuple(names)
+
+
+def in_order(names: tuple[str, ...], values: Mapping[str, Any]) -> list[Any]:
+    """The values for the places of a `numbered` statement."""
+    return [values[name] for name in names]
