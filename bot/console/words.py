@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from bot.control.state import Action, Conversation, Duty
 from bot.store.operators import Listed
-from bot.store.sqlite import OVERDUE_AFTER
+from bot.store.questions import OVERDUE_AFTER
 
 
 def age(duration: timedelta) -> str:
