@@ -7,16 +7,18 @@ between any two lines here: what is stored says what is to be done next.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 from bot.control.commands import CloseDuty, Command, DropUnsent, Forget, Pass, Read, Release, Report
 from bot.control.draft import effect_id
 from bot.control.facts import Answer, Answered, Fact, FlowFailed, OperatorReleased, TimePassed
 from bot.control.history import moments
+from bot.control.policy import backoff
 from bot.control.rules import step
 from bot.control.state import RunStatus
 from bot.engine.aftermath import Aftermath, clean_up_once, clean_ups_of
@@ -35,12 +37,16 @@ from bot.store.interface import (
     Say,
     StoredEvent,
     StoreError,
+    Unavailable,
     Work,
 )
 from webhooks.events import Event, InvalidEvent, event_time, event_user_ids, parse_event
 
+T = TypeVar("T")
+
 URGENT = frozenset({"duty_overdue", "no_app_key", "conversation_gone"})
 LEASE_MARGIN = timedelta(seconds=2)
+RETRY_FIRST, RETRY_CAP = timedelta(milliseconds=100), timedelta(seconds=2)  # while the database is out of reach
 TYPING_AFTER = timedelta(milliseconds=500)
 """A turn that says nothing for so long shows that the bot is typing."""
 
@@ -69,7 +75,8 @@ class Session:
         self._events_waiting = False
         self._stopping = False
         self._dirty = bool(self._change.update)
-        self._fetch_at = context.clock.now() + context.fetch_every
+        self._seen = context.clock.now()
+        self._fetch_at = self._seen + context.fetch_every
 
     def wake(self) -> None:
         """New events of this conversation are in the inbox."""
@@ -457,7 +464,9 @@ class Session:
         if self._dirty or idle:
             self._change.state = self._state
             self._change.release = idle
-            await self._context.store.save(self._lease, self._change, self._context.clock.now())
+            await self._patiently(
+                lambda: self._context.store.save(self._lease, self._change, self._context.clock.now())
+            )
             if self._change.forget:
                 clean_up_once([item.effect for item in self._outbox if isinstance(item.effect, CleanUp)])
             self._change, self._dirty = Change(self._state), False
@@ -477,19 +486,40 @@ class Session:
         if item and self._under_way is None:
             times.append(item.next_attempt)
         seconds = (min(times) - self._context.clock.now()).total_seconds()
+        longest = self._context.lease.total_seconds() / 3  # a clock that is set back is noticed by then
         try:
-            async with asyncio.timeout(max(0.0, seconds)):
+            async with asyncio.timeout(max(0.0, min(seconds, longest))):
                 await self._signal.wait()
         except TimeoutError:
             pass
         self._signal.clear()
         now = self._context.clock.now()
-        if now >= self._renew_at:
-            self._lease = await self._context.store.renew(self._lease, now + self._context.lease)
-        if self._events_waiting or now >= self._fetch_at:
+        set_back, self._seen = now < self._seen, now
+        if set_back or now >= self._renew_at:
+            self._lease = await self._patiently(
+                lambda: self._context.store.renew(self._lease, self._context.clock.now() + self._context.lease)
+            )
+        if set_back or self._events_waiting or now >= self._fetch_at:
             self._events_waiting = False
             self._fetch_at = now + self._context.fetch_every
-            self._new_events = await self._context.store.fetch(self._lease)
+            self._new_events = await self._patiently(lambda: self._context.store.fetch(self._lease))
+
+    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do something in the database; where that is out of reach, again, for as long as the lease lasts.
+
+        To give up at once would not give the lease back, and whoever claimed the conversation once it has run out would
+        begin its unsaved turn anew, calls and all.
+        """
+        attempt = 0
+        while True:
+            try:
+                return await work()
+            except Unavailable:
+                attempt += 1
+                pause = backoff(attempt, self._state.id, RETRY_FIRST, RETRY_CAP)
+                if self._stopping or self._context.clock.now() + pause >= self._lease.until - LEASE_MARGIN:
+                    raise
+                await asyncio.sleep(pause.total_seconds())
 
     @property
     def _renew_at(self) -> datetime:

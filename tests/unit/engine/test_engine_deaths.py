@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from engine_samples import LIST, LONG, MODES, POST, QUICK, Scene, act, lasts, whole_conversation
 
 from bot import Chat, NoAnswer
+from bot.clock import Clock
 from bot.replay.harness import Process
 from bot.sandbox.faults import Fault, Moment
+from bot.store import Unavailable
 
 WORKING = ("claim", "save", "renew", "fetch")
 WRITING = ("receive", *WORKING)
@@ -416,8 +418,6 @@ def test_the_database_may_be_away_for_a_while() -> None:
     """Webhooks are answered 503 and come again; the worker tries on."""
 
     async def script(scene: Scene) -> None:
-        from bot.store import Unavailable
-
         async def hook(_: Process, __: str) -> None:
             if 1 < scene.stage.loop.time() < 200:
                 raise Unavailable("away")
@@ -438,8 +438,6 @@ def test_what_the_database_says_after_a_broken_commit_counts() -> None:
     """The save was written, but the process was told that it was not: nothing is doubled."""
 
     async def script(scene: Scene) -> None:
-        from bot.store import Unavailable
-
         broken: list[int] = []
 
         async def hook(_: Process, operation: str) -> None:
@@ -452,3 +450,69 @@ def test_what_the_database_says_after_a_broken_commit_counts() -> None:
         assert broken
 
     act(script, mode="pass")
+
+
+@pytest.mark.parametrize("operation", ["save", "fetch", "renew"])
+def test_a_short_outage_makes_no_flow_begin_its_turn_anew(operation: str) -> None:
+    """The session keeps what it knows and its lease, and writes as soon as it can: calls are not made twice."""
+    calls: list[str] = []
+
+    async def counted() -> str:
+        calls.append("called")
+        await asyncio.sleep(12)
+        return "result"
+
+    async def flow(chat: Chat) -> None:
+        await chat.call(counted)
+        await chat.say("done")
+
+    async def script(scene: Scene) -> None:
+        async def hook(_: Process, now: str) -> None:
+            if now == operation and 5 < scene.stage.loop.time() - begun < 20:
+                raise Unavailable("away")
+
+        await scene.visitor.says("hi")
+        begun = scene.stage.loop.time()
+        scene.stage.interference.store = hook
+        await scene.visitor.waits_for("done", 25)
+        assert calls == ["called"]
+        await scene.given_up()
+
+    act(script, flow, None)
+
+
+class SetBack:
+    """A clock that can be set back."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.by = timedelta(0)
+
+    def now(self) -> datetime:
+        """The time, as far as this clock knows."""
+        return self.clock.now() - self.by
+
+
+def test_a_clock_that_is_set_back_keeps_nothing_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session at work looks for events within a third of its lease, and stops the flow of a user who is gone."""
+
+    async def flow(chat: Chat) -> None:
+        await chat.call(lasts, 600.0)
+
+    async def script(scene: Scene) -> None:
+        clock = SetBack(scene.stage.clock)
+        scene.stage.clock = clock
+        process = await scene.stage.start_process()
+        assert process.worker
+        await scene.visitor.says("hi")
+        await scene.stage.wait(timedelta(seconds=3))
+        monkeypatch.setattr(process.worker, "wake", lambda _: None)  # another process takes the webhooks
+        clock.by = timedelta(hours=1)
+        await scene.visitor.ends()
+        await scene.stage.wait(timedelta(seconds=15))
+        state = await scene.stage.state(scene.visitor.conversation_id)
+        assert state
+        assert state.ended
+        assert state.run is None
+
+    act(script, flow, None, processes=0)
