@@ -22,8 +22,8 @@ def feature(facts: Facts) -> Iterator[Finding]:
         yield from _channels(facts.account)
     if "control_mode" not in facts.problems:
         does = _PLATFORM_DOES[facts.settings.control_mode]
-        what = f"{facts.settings.control_mode.value}: after a user's end {does}; no API shows the account's setting"
-        yield ok("control_mode", f"{what}, so compare: {admin_center.CONVERSATION_CONTROL}")
+        what = f"{facts.settings.control_mode.value}: after a user's end {does}"
+        yield ok("control_mode", f"{what} (no API shows the account's: see {admin_center.CONVERSATION_CONTROL})")
 
 
 _PLATFORM_DOES: Final = {

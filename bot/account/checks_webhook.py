@@ -31,7 +31,9 @@ def webhook(facts: Facts) -> Iterator[Finding]:
 def machine(facts: Facts) -> Iterator[Finding]:
     """What the bot needs here."""
     if facts.database:
-        yield wrong("database", facts.database[:1].upper() + facts.database[1:], "See there what to do.")
+        what, run, todo = facts.database.partition(": run ")
+        mend = f"Run {todo}" if run else "Mend that, or set DATABASE_URL to another one"
+        yield wrong("database", what.removeprefix("DATABASE_URL: "), f"{mend}.")
     elif "database_url" not in facts.problems:
         yield ok("database", "reachable, and at this version's schema")
     if facts.flows:

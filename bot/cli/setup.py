@@ -11,21 +11,19 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from bot.account import own_key
 from bot.account.application import NotApplied, apply
-from bot.account.checks_account import app_settings
 from bot.account.env_file import EnvFileError, only_one, read_env, write_env
 from bot.account.examination import READ_ATTEMPTS
-from bot.account.findings import Level
 from bot.account.plan import Change, NoPlan, Wishes, find_ours, plan
 from bot.account.reading import Account, read_account
-from bot.account.requirements import APP_KEYS, CONVERSATION_CONTROL, INTEGRATIONS
+from bot.account.requirements import APP_KEYS, INTEGRATIONS
 from bot.account.values import Access, account_values, first_values, key_values, missing
 from bot.app import WEBHOOK_PATH
 from bot.cli.answers import Answers
 from bot.cli.problems import refuse
+from bot.cli.setup_view import OWN_KEY, SetupView
 from bot.observability import configure_logs
 from bot.settings import ControlMode
 from bot.sunshine import Credentials, Gone, NotOurs, SunshineClient, SunshineError, Unauthorized
@@ -69,10 +67,9 @@ def setup(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to changes of what others have made.")] = False,
 ) -> None:
-    """Set an account up for the bot. Run it again at any time: it mends what is missing, and changes nothing else.
+    """Set an account up for the bot, or mend it. Exit 1: not agreed to, or not finished; 2: it can't begin.
 
-    It needs an app-scoped key: from SUNSHINE_APP_KEY_ID and SUNSHINE_APP_KEY_SECRET, in the environment or the file,
-    or it asks. Exit 1: not agreed to, or not finished; 2: it can't begin.
+    The app-scoped key comes from SUNSHINE_APP_KEY_ID and SUNSHINE_APP_KEY_SECRET, or it asks for it.
     """
     configure_logs("console", "ERROR")  # what is tried again is no line of its own
     try:
@@ -82,7 +79,7 @@ def setup(
             target = answers.target(public_url, WEBHOOK_PATH, access.base_url)
             wishes = Wishes(access.mode, target, answers.me, name, default_responder)
             order = Order(env_file, wishes, access, keep_app_key, integration_key, dry_run, yes)
-            asyncio.run(_Setup(order, Console(highlight=False)).run())
+            asyncio.run(_Setup(order, SetupView(Console(highlight=False), env_file)).run())
     except EnvFileError as error:
         refuse([str(error)])
     except ValueError as error:
@@ -92,18 +89,15 @@ def setup(
 class _Setup:
     """One run of the command."""
 
-    def __init__(self, order: Order, console: Console) -> None:
+    def __init__(self, order: Order, view: SetupView) -> None:
         self._order = order
-        self._console = console
+        self._view = view
         self._present = read_env(order.env_file)
 
     async def run(self) -> None:
         """Read, plan, ask, change, write."""
         order, access = self._order, self._order.access
-        self._console.print(
-            f"[bold]switchboard-bot setup[/bold]: app {escape(access.app_id)} at {escape(access.base_url)}, "
-            f"{access.mode.value} control\n"
-        )
+        self._view.title(access.app_id, access.base_url, access.mode)
         async with self._client(access.app_key) as client:
             account = await self._read(client)
             try:
@@ -148,36 +142,17 @@ class _Setup:
         async with self._client(key) as client:
             return not await own_key.works(client, found.id)
 
-    def _values(self, account: Account) -> dict[str, str]:
-        """The settings that are missing, as far as they are known."""
-        values = first_values(self._order.access, keep_app_key=self._order.keep_app_key)
-        values |= account_values(find_ours(account, self._order.wishes), self._present)
-        return missing(values, self._present)
-
     def _show(self, account: Account, changes: tuple[Change, ...], *, makes_key: bool) -> None:
-        names = self._values(account)
         ours = find_ours(account, self._order.wishes)
+        values = first_values(self._order.access, keep_app_key=self._order.keep_app_key)
+        names = {*missing(values | account_values(ours, self._present), self._present)}
         if ours.member is None:
-            names |= {"SUNSHINE_SWITCHBOARD_INTEGRATION": ""}
+            names.add("SUNSHINE_SWITCHBOARD_INTEGRATION")
         if ours.webhook is None:
-            names |= {"SUNSHINE_WEBHOOK_SECRET": ""}
+            names.add("SUNSHINE_WEBHOOK_SECRET")
         if makes_key:
-            names |= {"SUNSHINE_KEY_ID": "", "SUNSHINE_KEY_SECRET": ""}
-        if not changes and not names:
-            self._console.print("[green]All is as it should be: nothing to change.[/green]")
-            return
-        self._console.print("[bold]In the account[/bold]" if changes or makes_key else "In the account: nothing")
-        for change in changes:
-            mark = "[yellow]![/yellow]" if change.touches_others else "[green]+[/green]"
-            self._console.print(f"  {mark} {escape(change.sentence)}")
-        if makes_key:
-            self._console.print("  [green]+[/green] make an API key of the integration")
-        if any(change.touches_others for change in changes):
-            self._console.print("  [dim]! changes what somebody else has made or chosen[/dim]")
-        if names:
-            self._console.print(f"[bold]In {escape(str(self._order.env_file))}[/bold]")
-            self._console.print(f"  [green]+[/green] {', '.join(sorted(names))}")
-        self._console.print()
+            names |= {"SUNSHINE_KEY_ID", "SUNSHINE_KEY_SECRET"}
+        self._view.plan(changes, names, makes_key=makes_key)
 
     def _agree(self, changes: tuple[Change, ...]) -> None:
         theirs = [change.sentence for change in changes if change.touches_others]
@@ -186,17 +161,15 @@ class _Setup:
         if not Answers.can_ask():
             refuse([f"--yes: agree to what others have made or chosen being changed: {'; '.join(theirs)}"])
         if not typer.confirm("Change what somebody else has made or chosen?"):
-            self._console.print("Nothing was changed.")
+            typer.echo("Nothing was changed.")
             raise typer.Exit(1)
 
     async def _apply(self, client: SunshineClient, account: Account, changes: tuple[Change, ...]) -> Account:
         agreed = {change.sentence for change in changes}
-
-        def done(change: Change) -> None:
-            self._console.print(f"[green]done[/green]  {escape(change.sentence)}")
-
         try:
-            return await apply(client, account, self._order.wishes, agreed=agreed, done=done)
+            return await apply(
+                client, account, self._order.wishes, agreed=agreed, done=lambda change: self._view.done(change.sentence)
+            )
         except NotApplied as error:
             self._fail(str(error))
 
@@ -206,40 +179,27 @@ class _Setup:
         self._write(account_values(ours, self._present))
         if makes_key and ours.integration:
             key = await own_key.find_or_make(client, ours.integration.id)
+            self._view.done(OWN_KEY)
             try:
                 self._write(key_values("SUNSHINE_KEY", key))
             except EnvFileError as error:
                 self._fail(f"{error}. Delete the API key {key.key_id}, whose secret is lost: {INTEGRATIONS}")
-            self._console.print("[green]done[/green]  make an API key of the integration")
 
     def _write(self, values: Mapping[str, str]) -> None:
         if changed := missing(values, self._present):
             write_env(self._order.env_file, changed)
             self._present |= changed
-            names = ", ".join(sorted(changed))
-            self._console.print(f"[green]done[/green]  write {names} into {escape(str(self._order.env_file))}")
+            self._view.written(changed)
 
     def _tell_what_is_left(self, account: Account) -> None:
-        order = self._order
-        left = [finding.todo for finding in app_settings(account) if finding.level is not Level.OK]
-        choice = {ControlMode.RELEASE: "Release control", ControlMode.PASS: "Pass control"}[order.access.mode]
-        self._console.print("\n[bold]Only you can do this[/bold] (no API does, or shows it)")
-        for line in (f"{CONVERSATION_CONTROL}: {choice}.", *left):
-            self._console.print(f"  → {escape(line)}")
-        if order.dry_run:
-            self._console.print("\nThis was a dry run: nothing was changed.")
-            return
-        for name, value in self._present.items():
-            if name.startswith(("SUNSHINE_", "CONTROL_MODE")) and os.environ.get(name, value) != value:
-                self._console.print(
-                    f"[yellow]{name}[/yellow] has another value in the environment, which counts for more than the "
-                    "file: change it there."
-                )
-        if not order.integration_key and own_key.key_in({**self._present, **os.environ}) is None:
-            self._console.print("[yellow]SUNSHINE_KEY_ID[/yellow] and its secret are not set: the bot needs them.")
-        self._console.print(
-            "\nNow start the bot, or restart it: `switchboard-bot serve`. Then look: `switchboard-bot doctor`."
-        )
+        self._view.left(account, self._order.access.mode)
+        if not self._order.dry_run:
+            for name, value in self._present.items():
+                if name.startswith(("SUNSHINE_", "CONTROL_MODE")) and os.environ.get(name, value) != value:
+                    self._view.note(f"{name} has another value in the environment, which counts for more: change it")
+            if not self._order.integration_key and own_key.key_in({**self._present, **os.environ}) is None:
+                self._view.note("SUNSHINE_KEY_ID and SUNSHINE_KEY_SECRET are not set: the bot should have its own key")
+        self._view.end(was_dry=self._order.dry_run)
 
     def _fail(self, why: str) -> NoReturn:
         typer.echo(f"{why[:1].upper()}{why[1:]}", err=True)

@@ -48,7 +48,7 @@ async def test_a_second_setup_changes_nothing(tmp_path: Path, mode: str) -> None
         before = place.file.read_bytes()
         result = await place.setup(*ALL_OF_IT)
         assert result.exit_code == 0
-        assert "nothing to change" in result.output
+        assert "Nothing to change." in result.output
         assert place.writes() == []
         assert place.file.read_bytes() == before
 
