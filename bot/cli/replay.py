@@ -81,6 +81,8 @@ def replay_tapes(
             secret = webhook_secret or next(iter(Given().webhook_secrets), "")
             _post(paths, against, secret, speed, yes_really=yes_really)
             return
+        if html and (html.is_dir() or not html.parent.is_dir()):
+            refuse([f"--html: {html} can't be written: name a file in a folder that is there"])
         setup = _setup(flows, opening, closing, me, fault, seed)
         setup = replace(setup, until_quiet=until_quiet, detail=as_json or html is not None or baseline is not None)
         old = read_baseline(baseline) if baseline else None
@@ -151,7 +153,8 @@ def _settings() -> Settings:
 
 
 def _with_progress(paths: list[Path], setup: Setup, modes: tuple[str, ...], processes: int) -> list[Result]:
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("events", total=None)
         return replay(
             paths,
@@ -199,12 +202,11 @@ def _show(results: list[Result], console: Console, seconds: float) -> None:
     wrong = [f"{r.tape} ({r.mode}): {lane.why_not}" for r in results for lane in r.lanes if not lane.ok]
     wrong += [f"{r.tape} ({r.mode}): {problem}" for r in results for problem in r.problems]
     _show_lines(console, "[red]not as it should be[/red]", wrong)
-    events = sum(result.events for result in results)
-    ended_count = sum(lane.ended_at is not None for result in results for lane in result.lanes)
-    open_count = sum(not lane.ok for result in results for lane in result.lanes)
-    verdict = f"{open_count} conversations are not as they should be" if wrong else "all closed, with proof"
-    rate = f"{events} events in {seconds:.1f} s, {events / max(seconds, 0.001):.0f} events/s"
-    console.print(f"{ended_count} ended conversations: {verdict} ({rate})", soft_wrap=True)
+    lanes = [lane for result in results for lane in result.lanes]
+    over, events = sum(lane.ended_at is not None for lane in lanes), sum(result.events for result in results)
+    verdict = f"{len(wrong)} not as it should be" if wrong else "all closed, with proof" if over else "none to close"
+    rate = f"{events} events in {seconds:.1f} s, {events / max(seconds, 0.001):.0f} a second"
+    console.print(f"conversations: {len(lanes)}, ended: {over}, {verdict} ({rate})", soft_wrap=True)
 
 
 def _show_lines(console: Console, title: str, lines: list[str]) -> None:

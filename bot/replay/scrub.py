@@ -16,6 +16,9 @@ from typing import Any
 from bot.engine.delivery import EFFECT_KEY
 from bot.replay.tape import TapedDelivery
 
+_WORD = re.compile(r"[\w:.+-]{1,64}", re.ASCII)
+"""What a type, a time or a reason looks like; a sentence or an address is none, wherever it stands."""
+_KEY = re.compile(r"[A-Za-z_$][\w.:$-]{0,63}", re.ASCII)
 _STAND_IN = re.compile(r"\[\w+ [0-9a-f]{6}\]")
 
 _IDS = frozenset({"id", "userId", "integrationId", "externalId", "quotedMessageId", "brandId", "clientId", "deviceId"})
@@ -34,7 +37,6 @@ _KEPT = frozenset(
         "authenticated",
         "isDefault",
         "status",
-        "locale",
     }
 )
 _NAMES_KEPT_IN = frozenset({"activeSwitchboardIntegration", "pendingSwitchboardIntegration"})
@@ -72,36 +74,41 @@ class Scrubber:
             case dict():
                 if key == "metadata":
                     return self._metadata(value)
-                return {name: self._value(one, name, key) for name, one in value.items()}
+                return {self._key(name): self._value(one, name, key) for name, one in value.items()}
             case list():
                 return [self._value(one, key, within) for one in value]
             case bool() | None:
                 return value
             case str() if key in _IDS:
                 return self._id(value)
-            case str() if key in _KEPT or (key == "name" and within in _NAMES_KEPT_IN):
+            case str() if key in _KEPT and _WORD.fullmatch(value):
+                return value
+            case str() if key == "name" and within in _NAMES_KEPT_IN:
                 return value
             case str():
                 kind = _KINDS.get(key, "text")
                 return self._stand_in(kind, value) if value else value
             case int() | float() if key in _IDS:
                 return int(self._digest(str(value))[:12], 16)
-            case _ if key in _KEPT:
-                return value
             case _:
                 return 0
 
+    def _key(self, name: str) -> str:
+        """Names of keys stay, unless they are none: somebody's address as a key, for example."""
+        return name if _KEY.fullmatch(name) else self._stand_in("key", name)
+
     def _metadata(self, metadata: dict[str, Any]) -> dict[str, Any]:
-        """Names of keys stay; the bot's own marks stay whole, but for the conversation's id in them."""
+        """The bot's own marks stay whole, but for the conversation's id in them."""
         scrubbed: dict[str, Any] = {}
         for key, value in metadata.items():
             if key == EFFECT_KEY and isinstance(value, str):
                 conversation, dot, serial = value.rpartition(".")
+                serial = serial if serial.isdecimal() else self._id(serial)
                 scrubbed[key] = f"{self._id(conversation)}{dot}{serial}"
             elif isinstance(value, str):
-                scrubbed[key] = self._stand_in("text", value)
+                scrubbed[self._key(key)] = self._stand_in("text", value)
             else:
-                scrubbed[key] = value if isinstance(value, bool) else 0
+                scrubbed[self._key(key)] = 0
         return scrubbed
 
     def _id(self, value: str) -> str:

@@ -107,10 +107,11 @@ class World:
         """Let it happen now."""
         self.shown[happening.id] = happening.raw
         event, at = happening.event, happening.at
+        if happening.id in self._end_ids and not isinstance(event, ConversationMessage):
+            self._board.ends(str(happening.conversation_id), at)  # whether or not the bot can read it
         match event:
             case None:
-                if happening.id in self._end_ids:
-                    self._board.ends(str(happening.conversation_id), at)
+                pass
             case UserRemove():
                 self._board.vanish_with(event.payload.user.id, at)
             case UserMerge():

@@ -30,7 +30,7 @@ TAPE = TAPES / "ended_mid_flow.jsonl"
         ([str(TAPE), "--opening", "none-such"], "OPENING_FLOW: there is no flow 'none-such'"),
         ([str(TAPE), "--against", "https://bot.example.com", "--webhook-secret", "x"], "add --yes-really"),
         ([str(TAPE), "--against", "http://127.0.0.1:1"], "--webhook-secret: give the secret"),
-        ([str(TAPE), "--html", "/no/such/folder/a.html"], "/no/such/folder/a.html: it can't be written"),
+        ([str(TAPE), "--html", "/no/such/folder/a.html"], "--html: /no/such/folder/a.html can't be written"),
     ],
 )
 def test_what_cannot_be_used_is_told_in_a_line(arguments: list[str], problem: str) -> None:

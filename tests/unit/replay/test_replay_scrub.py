@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from bot.replay.run import Setup, replay
 from bot.replay.scrub import Scrubber, is_stand_in
@@ -58,6 +62,76 @@ def test_nothing_personal_is_left() -> None:
 
     for personal in ("jane", "roe", "555", "192.0.2", "5f0000000000000000000002", "cdn.example.org"):
         assert personal not in text
+
+
+CANARY = "Jane Roe <jane@roe.example>"
+SHAPES: dict[str, Any] = {
+    "content": {
+        "type": "carousel",
+        "text": "",
+        "htmlText": "",
+        "blockChatInput": True,
+        "items": [
+            {"title": "", "description": "", "mediaUrl": "", "mediaType": "", "actions": [{"uri": "", "text": ""}]}
+        ],
+        "fields": [{"name": "", "label": "", "text": "", "email": "", "select": [{"name": "", "label": ""}]}],
+        "coordinates": {"lat": 1.25, "long": 9.75},
+        "location": {"address": "", "name": ""},
+        "altText": "",
+        "attachmentId": "",
+    },
+    "client": {"type": "web", "externalId": "", "displayName": "", "info": {"ipAddress": "", "browser": "", "": ""}},
+    "error": {"code": "bad", "message": "", "underlyingError": {"": ""}},
+    "identities": [{"type": "email", "value": ""}],
+    "profile": {"givenName": "", "surname": "", "email": "", "avatarUrl": "", "locale": ""},
+}
+
+
+def poisoned(value: Any) -> Any:
+    """The same shape, with the canary in every text and in every key that is empty."""
+    match value:
+        case dict():
+            return {key or CANARY: poisoned(one) for key, one in value.items()}
+        case list():
+            return [poisoned(one) for one in value]
+        case str():
+            return CANARY
+        case _:
+            return value
+
+
+def words(value: Any) -> Iterator[str]:
+    """Every key and every text in it."""
+    match value:
+        case dict():
+            for key, one in value.items():
+                yield key
+                yield from words(one)
+        case list():
+            for one in value:
+                yield from words(one)
+        case str():
+            yield value
+        case _:
+            pass
+
+
+@pytest.mark.parametrize("tape", sorted(TAPES.glob("*.jsonl")), ids=lambda path: path.stem)
+def test_no_text_gets_through_wherever_it_stands(tape: Path) -> None:
+    """A canary in every text field of every event of the kept tapes, also where a type or a time belongs."""
+    shown = {"activeSwitchboardIntegration": None}  # its name is the account's, and stays
+    for delivery in read_tape(tape):
+        events = [poisoned({**event, "payload": {**event["payload"], **SHAPES}}) for event in delivery.events]
+        for event in events:
+            event["payload"].get("conversation", {}).update(shown)
+            event["payload"].get("message", {}).get("metadata", {})["_x"] = CANARY
+
+        left = [word for event in scrubbed(*events) for word in words(event)]
+
+        assert left
+        assert not [word for word in left if re.search(r"jane|roe|<|\s@", word, re.IGNORECASE)]
+    assert "jane" not in json.dumps(scrubbed({"payload": {"coordinates": {"lat": 1.25}}, CANARY: 1})).lower()
+    assert "1.25" not in json.dumps(scrubbed({"payload": SHAPES}))
 
 
 def test_what_matters_to_the_bot_is_kept() -> None:

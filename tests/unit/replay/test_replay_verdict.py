@@ -61,6 +61,15 @@ def test_an_end_that_the_bot_does_not_understand_stays_open(tmp_path: Path, monk
         assert "it has ended" in result.lanes[0].why_not
 
 
+def test_an_end_of_an_unknown_kind_stays_open(tmp_path: Path) -> None:
+    """As a platform of tomorrow might tell it."""
+    result = played(
+        changed(tmp_path / "a.jsonl", "ended_mid_flow", lambda event: event.update(type="conversation:over"))
+    )
+
+    assert not result.closed
+
+
 def test_an_end_that_cannot_be_parsed_stays_open(tmp_path: Path) -> None:
     """The bot sets it aside."""
 
