@@ -18,8 +18,7 @@ from bot.replay.listener import listen
 from bot.replay.scrub import Scrubber
 from bot.replay.tape import TapeError, read_tape, write_tape
 from bot.store import StoreError
-from bot.store.sqlite_export import Selection, State, stored_events
-from bot.store.url import sqlite_path
+from bot.store.export import Selection, State, stored_events
 from webhooks.fields import moment
 
 app = typer.Typer(help="Make tapes: recordings of webhook deliveries.", no_args_is_help=True)
@@ -74,8 +73,8 @@ def export(
     wanted = next((name for name in get_args(State) if state and name == state.value), None)
     selection = Selection(conversation or (), _time("--since", since), _time("--until", until), wanted)
     try:
-        path = sqlite_path(database_url or given.database_url)
-        count = write_tape(tape, deliveries_of(stored_events(path, selection), given.sunshine_app_id))
+        events = stored_events(database_url or given.database_url, selection)
+        count = write_tape(tape, deliveries_of(events, given.sunshine_app_id))
     except (StoreError, ValueError) as error:
         refuse_database(error)
     except OSError as error:

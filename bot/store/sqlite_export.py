@@ -1,40 +1,22 @@
-"""Stored events, read for export: by conversation, time and state, one after the other, beside a running bot."""
+"""The export of stored events from SQLite."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from bot.store.export import POSTED, Selection
 from bot.store.interface import SchemaMismatch, StoredEvent
 from bot.store.rows import EVENT, event_of
 from bot.store.schema import problem_with, sqlite_revision, sqlite_uri
 from bot.store.sqlite_errors import explain
-from bot.store.times import to_micros
-
-State = Literal["pending", "handled", "set_aside"]
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which events; what is empty or None selects nothing away. `since` counts, `until` does not any more."""
-
-    conversations: Sequence[str] = ()
-    since: datetime | None = None
-    until: datetime | None = None
-    state: State | None = None
 
 
 def stored_events(path: Path, selection: Selection) -> Iterator[StoredEvent]:
-    """The selected events of a database in the order in which they came. An event that concerned several comes once.
-
-    Raises:
-        Unavailable: the database can't be read, or has another schema.
-    """
+    """See `bot.store.export.stored_events`."""
     try:
         with closing(sqlite3.connect(sqlite_uri(path), uri=True)) as connection:
             connection.execute("PRAGMA query_only = ON")
@@ -49,19 +31,9 @@ def stored_events(path: Path, selection: Selection) -> Iterator[StoredEvent]:
 
 
 def _where(selection: Selection) -> tuple[str, list[Any]]:
-    # of what was given to several conversations, the copies have the body; what operators ask is no delivery
-    clauses = ["length(body) > 0", "by_operator = 0"]
-    values: list[Any] = []
+    clauses = [POSTED, *(clause for clause, _ in selection.conditions)]
+    values = [value for _, value in selection.conditions]
     if selection.conversations:
         clauses.append(f"conversation_id IN ({', '.join('?' * len(selection.conversations))})")
         values += selection.conversations
-    if selection.since:
-        clauses.append("received_at >= ?")
-        values.append(to_micros(selection.since))
-    if selection.until:
-        clauses.append("received_at < ?")
-        values.append(to_micros(selection.until))
-    if selection.state:
-        clauses.append("status = ?")
-        values.append(selection.state)
     return " AND ".join(clauses), values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from bot.cli import app
 from bot.replay.against import AgainstError, post_tapes
 from bot.replay.listener import listen
 from bot.replay.tape import read_tape
-from bot.store import SqliteStore, migrate
+from bot.store import migrate, open_store, postgres_export
 from webhooks.intake import read_delivery
 
 TAPES = Path(__file__).parent.parent.parent / "tapes"
@@ -59,16 +60,25 @@ def test_a_tape_without_the_bot_asks_who_it_is(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["replay", str(both), "--me", "my-bot"]).exit_code in (0, 1)
 
 
-async def test_export_gives_back_what_came(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", [2, 1000])
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+def test_export_gives_back_what_came(
+    engine: str, page: int, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In the deliveries in which it came; by conversation, time and state."""
-    url = f"sqlite:///{tmp_path}/bot.db"
+    monkeypatch.setattr(postgres_export, "PAGE", page)
+    url = f"sqlite:///{tmp_path}/bot.db" if engine == "sqlite" else request.getfixturevalue("postgres_url")
     migrate(url)
-    store = SqliteStore(tmp_path / "bot.db")
-    await store.start()
     came = list(read_tape(TAPE))
-    for delivery in came:
-        await store.receive(read_delivery(json.dumps(delivery.body).encode(), delivery.at))
-    await store.stop()
+
+    async def fill() -> None:
+        store = open_store(url)
+        await store.start()
+        for delivery in came:
+            await store.receive(read_delivery(json.dumps(delivery.body).encode(), delivery.at))
+        await store.stop()
+
+    asyncio.run(fill())
 
     def export(*options: str) -> list[tuple[datetime, int]]:
         out = tmp_path / "out.jsonl"
@@ -84,6 +94,8 @@ async def test_export_gives_back_what_came(tmp_path: Path) -> None:
     assert export("--state", "pending") == whole
     assert export("--state", "handled") == []
     assert export("--conversation", "another") == []
+    (of,) = {event["payload"]["conversation"]["id"] for delivery in came for event in delivery.events}
+    assert export("--conversation", "another", "--conversation", of) == whole
     middle = came[3].at
     early, late = export("--until", middle.isoformat()), export("--since", middle.isoformat())
     assert early + late == whole
