@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bot.control.modes import PassControl, ReleaseControl
-from bot.settings import LogFormat, Settings, SettingsProblem, load_settings
+from bot.settings import LogFormat, Settings, SettingsProblem, load_settings, usable_settings
 
 COMPLETE = {
     "SUNSHINE_BASE_URL": "https://example.zendesk.com/sc",
@@ -297,3 +297,45 @@ def test_a_command_refuses_wrong_settings_with_lines_and_code_2(command: str, tm
         "PORT",
     ]
     assert SECRET not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({}, set()),
+        ({"PORT": "http", "FLOW_IDLE_TIMEOUT": "soon"}, {"port", "flow_idle_timeout"}),
+        ({"SUNSHINE_KEY_SECRET": None}, {"sunshine_key_id", "sunshine_key_secret"}),
+        ({"SUNSHINE_APP_KEY_ID": "app_1"}, {"sunshine_app_key_id", "sunshine_app_key_secret"}),
+        ({"SUNSHINE_KEY_ID": None, "SUNSHINE_KEY_SECRET": None}, {"sunshine_key_id", "sunshine_key_secret"}),
+        (
+            {"SUNSHINE_KEY_ID": "a:b", "SUNSHINE_APP_KEY_ID": "c:d", "SUNSHINE_APP_KEY_SECRET": "x"},
+            {"sunshine_key_id", "sunshine_key_secret", "sunshine_app_key_id", "sunshine_app_key_secret"},
+        ),
+        (
+            dict.fromkeys(COMPLETE),
+            {
+                "sunshine_base_url",
+                "sunshine_app_id",
+                "sunshine_key_id",
+                "sunshine_key_secret",
+                "sunshine_switchboard_integration",
+                "sunshine_webhook_secret",
+                "control_mode",
+            },
+        ),
+    ],
+)
+def test_what_can_be_used_is_kept(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str | None], names: set[str]
+) -> None:
+    """For those who look into what is wrong: a stand-in for the rest, and a line each."""
+    for name, value in {**COMPLETE, **changes}.items():
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    settings, problems = usable_settings()
+    assert set(problems) == names
+    assert ("sunshine_app_id" in names) == (settings.sunshine_app_id != COMPLETE["SUNSHINE_APP_ID"])
+    if names:
+        with pytest.raises(SettingsProblem) as caught:
+            load_settings()
+        assert set(caught.value.problems) <= set(problems.values())
