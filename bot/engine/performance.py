@@ -10,6 +10,7 @@ from typing import Any
 from bot.control.facts import FlowFailed, FlowReleased, FlowReturned
 from bot.control.state import Conversation, OpeningKind, Run
 from bot.engine.context import Context
+from bot.flows import authoring as authoring_module
 from bot.flows import chat as chat_module
 from bot.flows import content as content_module
 from bot.flows import functions as functions_module
@@ -32,8 +33,8 @@ from webhooks.events import (
 
 BEGAN = "began"
 
-_OURS_MODULES = (chat_module, content_module, functions_module, json_form_module, turn_module)
-_OURS = tuple(module.__file__ for module in _OURS_MODULES)
+_OURS_MODULES = (authoring_module, chat_module, content_module, functions_module, json_form_module, turn_module)
+_OURS = (__file__, *(module.__file__ for module in _OURS_MODULES))
 
 TIME_TO_CLEAN_UP = 10.0  # seconds that a flow may use in `finally` once it was cut off
 INSISTENCE = 100  # cancellations, then a flow that catches them all is left alone
@@ -86,13 +87,13 @@ async def _perform(turn: Turn) -> None:
 def _words(error: BaseException) -> str:
     """What was raised, and where in the flow's code. Its text may quote the user, and is told only if it is ours."""
     frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    place = next((f"{file}:{line}" for file, line in reversed(frames) if file not in _OURS), "an unknown place")
+    place = next((f" at {file}:{line}" for file, line in reversed(frames) if file not in _OURS), "")
     says = ""
     if isinstance(error, CallFailed):
         says = f" ({error.function}: {error.error.partition(':')[0]})" if frames[-1][0] in _OURS else ""
     elif isinstance(error, FlowError) and frames and frames[-1][0] in _OURS:
         says = f": {error}"
-    return f"{type(error).__name__} at {place}{says}"
+    return f"{type(error).__name__}{place}{says}"
 
 
 def prepare(

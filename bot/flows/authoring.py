@@ -58,8 +58,11 @@ class Flow:
     function: FlowFunction
 
     async def __call__(self, chat: Chat) -> None:
-        """Run the flow; so one flow can be a part of another."""
-        await self.function(chat)
+        """Run the flow; so one flow can be a part of another. Raises `FlowMisuse`: its function is no coroutine."""
+        running = self.function(chat)
+        if not isinstance(running, Awaitable):
+            raise FlowMisuse(f"flow {self.name!r} is no coroutine function: begin it with `async def`")
+        await running
 
 
 def flow(name: str) -> Callable[[FlowFunction], Flow]:

@@ -18,10 +18,12 @@ Json = dict[str, Any]
 
 _BARE = {"type", "text"}  # a text alone is never too large
 
+WHOLE_TEXT_LIMIT = 100_000  # characters at once: nobody reads more, and a release waits until they are said
 ACTIONS_LIMIT = 10
 CARD_ACTIONS_LIMIT = 3
 CARDS_LIMIT = 10
 FIELDS_LIMIT = 20
+FORMATS = ("", "integer", "decimal")
 OPTIONS_LIMIT = 200
 LABEL_LIMIT = 128  # labels, names, titles, descriptions
 ANSWER_LIMIT = 256  # what a text field of a form takes
@@ -211,6 +213,8 @@ def _rendered(content: Content) -> list[Json]:
                 raise FlowMisuse(f"{type(text).__name__} can't be said: give a text or content")
             if not text.strip():
                 raise FlowMisuse("there is nothing to say: the text is empty")
+            if len(text) > WHOLE_TEXT_LIMIT:
+                raise FlowMisuse(f"the text is too long: at most {WHOLE_TEXT_LIMIT} characters, in several messages")
             said: list[Json] = [{"type": "text", "text": piece} for piece in pieces(defused(text))]
             said[-1] |= _actions(choices, buttons)
             return said
@@ -256,10 +260,13 @@ def _field(field: FormField) -> Json:
     }
     match field:
         case TextField():
-            if not 1 <= field.least <= field.most <= ANSWER_LIMIT:
+            sizes = (field.least, field.most)
+            if not all(isinstance(size, int) for size in sizes) or not 1 <= sizes[0] <= sizes[1] <= ANSWER_LIMIT:
                 raise FlowMisuse(f"a text field takes 1 to {ANSWER_LIMIT} characters, the least before the most")
-            sizes = {"minSize": field.least, "maxSize": field.most}
-            return {"type": "text", **made, **sizes, **({"format": field.format} if field.format else {})}
+            if field.format not in FORMATS:
+                raise FlowMisuse(f"{field.format!r} is no format of a text field: give one of {', '.join(FORMATS[1:])}")
+            given = {"format": field.format} if field.format else {}
+            return {"type": "text", **made, "minSize": field.least, "maxSize": field.most, **given}
         case EmailField():
             return {"type": "email", **made}
         case SelectField():
@@ -303,6 +310,8 @@ def _button(button: AnyButton) -> Json:
 
 def _action(kind: str, what: str, offer: Choice | Button) -> Json:
     label = _within(what, offer.text, LABEL_LIMIT)
+    if not isinstance(offer.payload, str):
+        raise FlowMisuse(f"the payload of {what} is a text, and not {type(offer.payload).__name__}")
     return {"type": kind, "text": label, "payload": defused(offer.payload) or label}
 
 

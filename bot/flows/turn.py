@@ -33,6 +33,7 @@ Outcome = FlowWaits | FlowReturned | FlowFailed | FlowReleased | FlowHandedOver
 
 ENTRIES_LIMIT = 1000  # of one run; a flow that goes on and on is a flow that hangs
 JOURNAL_BYTES_LIMIT = 1_000_000
+MESSAGES_LIMIT = 500  # of one run; a release waits until they are said
 CLEAN_UPS_LIMIT = 20
 REFUSALS_LIMIT = 100  # steps that a flow may try to take after it was cut off, before it is left to stand still
 UNANSWERED_LIMIT = 10  # questions in a row; who asks on and on, although nobody is there, keeps control for ever
@@ -99,6 +100,7 @@ class Turn:
     _entries: list[JournalEntry] = field(default_factory=list)
     _at: int = 1  # the first entry says what began the run
     _bytes: int = 0
+    _messages: int = 0
     _used: set[str] = field(default_factory=set)  # inputs that have answered, or that a fresh question ignores
     _new_entries: list[JournalEntry] = field(default_factory=list)
     _new_said: list[Said] = field(default_factory=list)
@@ -179,6 +181,9 @@ class Turn:
             return Answer(said["text"], said["payload"], said["message"], Choice(**chosen) if chosen else None)
 
     def _offer(self, contents: Sequence[Said]) -> list[Choice]:
+        self._messages += len(contents)
+        if self._messages > MESSAGES_LIMIT:
+            raise self.misused(f"a run says at most {MESSAGES_LIMIT} messages")
         choices = [choice for said in contents for choice in offered(said.content)]
         self._offered |= {choice.payload: choice.text for choice in choices}
         return choices

@@ -382,6 +382,8 @@ def _catalogue(
 def _flow(given: Flow | FlowFunction) -> Flow:
     if isinstance(given, Flow):
         return given
+    if not callable(given):
+        raise TypeError(f"chat_with is given a flow, and not {given!r}")
     function: Callable[..., Any] = given
     return Flow(getattr(function, "__name__", "flow"), given)
 

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
-from engine_samples import LIST, LONG, MODES, POST, QUICK, Scene, act, lasts, whole_conversation
+from engine_samples import (
+    LIST,
+    LONG,
+    MODES,
+    POST,
+    QUICK,
+    FlowFunction,
+    Scene,
+    act,
+    lasts,
+    opening,
+    whole_conversation,
+)
 
 from bot import Chat, NoAnswer
 from bot.clock import Clock
@@ -18,135 +32,117 @@ from bot.store import Unavailable
 
 WORKING = ("claim", "save", "renew", "fetch")
 WRITING = ("receive", *WORKING)
+POINTS = ("store", "stored")  # just before an operation, and just after it
+
+
+def deaths_in(
+    script: Callable[[Scene], Coroutine[Any, Any, None]],
+    flow: FlowFunction = opening,
+    *,
+    point: str,
+    operations: Sequence[str] = WRITING,
+    mode: str = "release",
+) -> int:
+    """Play a script with a death at its first store operation, then at its second, … and say how many there are."""
+    number, died = 0, True
+    while died:
+        number, died = number + 1, False
+        seen = 0
+
+        async def whole(scene: Scene, at: int = number) -> None:
+            async def hook(process: Process, operation: str) -> None:
+                nonlocal seen, died
+                seen += operation in operations
+                if operation in operations and seen == at:
+                    died = True
+                    scene.dies_here(process)
+
+            setattr(scene.stage.interference, point, hook)
+            try:
+                await script(scene)
+            except Exception as error:
+                error.add_note(f"the process died at operation {at}")
+                raise
+
+        act(whole, flow, mode=mode)
+    return number - 1
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("point", ["store", "stored"])
+@pytest.mark.parametrize("point", POINTS)
 def test_a_death_at_any_store_operation_leaves_nothing_open(point: str, mode: str) -> None:
     """Before and after each one of a whole conversation: closed with proof, nothing doubled, nothing late."""
-    number, died = 0, True
-    while died:
-        number, died = number + 1, False
-        operations = 0
 
-        async def script(scene: Scene, at: int = number) -> None:
-            async def hook(process: Process, operation: str) -> None:
-                nonlocal operations, died
-                operations += operation in WRITING
-                if operation in WRITING and operations == at:
-                    died = True
-                    scene.dies_here(process)
+    async def script(scene: Scene) -> None:
+        await whole_conversation(scene)
+        assert scene.events("session_failed", "worker_failed") == []
 
-            setattr(scene.stage.interference, point, hook)
-            await whole_conversation(scene)
-            assert scene.events("session_failed", "worker_failed") == [], f"died at {at}"
-
-        act(script, mode=mode)
-    assert number > 20
+    assert deaths_in(script, point=point, mode=mode) >= 20
 
 
-@pytest.mark.parametrize("point", ["store", "stored"])
+@pytest.mark.parametrize("point", POINTS)
 def test_a_death_at_any_store_operation_leaves_the_flow_its_opening(point: str) -> None:
     """What the user said to open it, and who the user is, also when the process dies before the flow has begun."""
-    number, died = 0, True
-    while died:
-        number, died = number + 1, False
-        operations = 0
 
-        async def flow(chat: Chat) -> None:
-            await chat.say(f"You said {chat.opening.text}, {chat.user.name}.")
-            await chat.ask("well?")
+    async def flow(chat: Chat) -> None:
+        await chat.say(f"You said {chat.opening.text}, {chat.user.name}.")
+        await chat.ask("well?")
 
-        async def script(scene: Scene, at: int = number) -> None:
-            async def hook(process: Process, operation: str) -> None:
-                nonlocal operations, died
-                operations += operation in WRITING
-                if operation in WRITING and operations == at:
-                    died = True
-                    scene.dies_here(process)
+    async def script(scene: Scene) -> None:
+        await scene.visitor.says("hi")
+        await scene.visitor.waits_for("You said hi, Sam.", LONG)
 
-            setattr(scene.stage.interference, point, hook)
-            await scene.visitor.says("hi")
-            await scene.visitor.waits_for("You said hi, Sam.", LONG)
-
-        act(script, flow)
-    assert number > 3
+    assert deaths_in(script, flow, point=point) >= 3
 
 
-@pytest.mark.parametrize("point", ["store", "stored"])
+@pytest.mark.parametrize("point", POINTS)
 def test_a_death_at_any_store_operation_lets_no_word_answer_twice(point: str) -> None:
     """What the user said once answers one question, also where the process dies between an answer and the next one."""
-    number, died = 0, True
-    while died:
-        number, died = number + 1, False
-        operations = 0
 
-        async def flow(chat: Chat) -> None:
-            first = await chat.ask("First?")
-            await chat.call(lasts, 3.0)
-            second = await chat.ask("Second?", timeout=timedelta(minutes=1))
-            await chat.call(lasts, 3.0)
-            third = await chat.ask("Third?", timeout=timedelta(minutes=1))
-            await chat.say(f"{first.text}, {second.text}, {third.text}.")
+    async def flow(chat: Chat) -> None:
+        first = await chat.ask("First?")
+        await chat.call(lasts, 3.0)
+        second = await chat.ask("Second?", timeout=timedelta(minutes=1))
+        await chat.call(lasts, 3.0)
+        third = await chat.ask("Third?", timeout=timedelta(minutes=1))
+        await chat.say(f"{first.text}, {second.text}, {third.text}.")
 
-        async def script(scene: Scene, at: int = number) -> None:
-            async def hook(process: Process, operation: str) -> None:
-                nonlocal operations, died
-                operations += operation in WORKING
-                if operation in WORKING and operations == at:
-                    died = True
-                    scene.dies_here(process)
+    async def script(scene: Scene) -> None:
+        await scene.visitor.says("hi")
+        await scene.visitor.waits_for("First?", LONG)
+        await scene.visitor.says("one")
+        await scene.stage.wait(timedelta(seconds=1))
+        await scene.visitor.says("two")
+        await scene.visitor.waits_for("Third?", LONG)
+        await scene.visitor.says("three")
+        await scene.visitor.waits_for(".", LONG)
+        assert scene.bots()[-1] == "one, two, three."
 
-            setattr(scene.stage.interference, point, hook)
-            await scene.visitor.says("hi")
-            await scene.visitor.waits_for("First?", LONG)
-            await scene.visitor.says("one")
-            await scene.stage.wait(timedelta(seconds=1))
-            await scene.visitor.says("two")
-            await scene.visitor.waits_for("Third?", LONG)
-            await scene.visitor.says("three")
-            await scene.visitor.waits_for(".", LONG)
-            assert scene.bots()[-1] == "one, two, three.", f"died at {at}"
-
-        act(script, flow)
-    assert number > 10
+    assert deaths_in(script, flow, point=point, operations=WORKING) >= 10
 
 
-@pytest.mark.parametrize("point", ["store", "stored"])
+@pytest.mark.parametrize("point", POINTS)
 def test_a_death_at_any_store_operation_keeps_a_fresh_question_fresh(point: str) -> None:
     """What it was to ignore answers no later question either."""
-    number, died = 0, True
-    while died:
-        number, died = number + 1, False
-        operations = 0
 
-        async def flow(chat: Chat) -> None:
-            await chat.sleep(timedelta(seconds=2))
-            with suppress(NoAnswer):
-                await chat.ask("Now?", timeout=timedelta(0), fresh=True)
-            await chat.call(lasts, 3.0)
-            answer = await chat.ask("And now?", timeout=timedelta(minutes=1))
-            await chat.say(f"{answer.text}.")
+    async def flow(chat: Chat) -> None:
+        await chat.sleep(timedelta(seconds=2))
+        with suppress(NoAnswer):
+            await chat.ask("Now?", timeout=timedelta(0), fresh=True)
+        await chat.call(lasts, 3.0)
+        answer = await chat.ask("And now?", timeout=timedelta(minutes=1))
+        await chat.say(f"{answer.text}.")
 
-        async def script(scene: Scene, at: int = number) -> None:
-            async def hook(process: Process, operation: str) -> None:
-                nonlocal operations, died
-                operations += operation in WORKING
-                if operation in WORKING and operations == at:
-                    died = True
-                    scene.dies_here(process)
+    async def script(scene: Scene) -> None:
+        await scene.visitor.says("hi")
+        await scene.stage.wait(timedelta(seconds=1))
+        await scene.visitor.says("stale")
+        await scene.visitor.waits_for("And now?", LONG)
+        await scene.visitor.says("fresh")
+        await scene.visitor.waits_for(".", LONG)
+        assert scene.bots()[-1] == "fresh."
 
-            setattr(scene.stage.interference, point, hook)
-            await scene.visitor.says("hi")
-            await scene.stage.wait(timedelta(seconds=1))
-            await scene.visitor.says("stale")
-            await scene.visitor.waits_for("And now?", LONG)
-            await scene.visitor.says("fresh")
-            await scene.visitor.waits_for(".", LONG)
-            assert scene.bots()[-1] == "fresh.", f"died at {at}"
-
-        act(script, flow)
-    assert number > 7
+    assert deaths_in(script, flow, point=point, operations=WORKING) >= 7
 
 
 @pytest.mark.parametrize("mode", MODES)

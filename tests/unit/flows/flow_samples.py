@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from bot import Chat, Flow
+from bot import Chat, Flow, FlowMisuse
 from bot.control.policy import Policy
 from bot.flows.catalogue import Catalogue
 from bot.observability import tell_loop_errors
@@ -117,3 +117,24 @@ def play(
             return await script(Play(stage))
 
     return run_virtual(whole)
+
+
+def assert_misuse(misuse: Callable[[Chat], Coroutine[Any, Any, Any]], words: str) -> None:
+    """Assert that a step is refused with these words, that nothing is said, and that control is given up."""
+    caught: list[str] = []
+
+    async def flow(chat: Chat) -> None:
+        try:
+            await misuse(chat)
+        except FlowMisuse as error:
+            caught.append(str(error))
+            raise
+
+    async def script(played: Play) -> None:
+        await played.visitor.says("hi")
+        assert await played.given_up() < 5
+        assert words in caught[0]
+        assert words in played.failures[0]
+        assert played.bots == []
+
+    play(script, flow)

@@ -114,6 +114,10 @@ async def _speaks_when_it_is_stopped(chat: Chat) -> None:
         await chat.say("last words")
 
 
+async def _says_all_at_once(chat: Chat) -> None:
+    await chat.say("spam " * 10_000_000)
+
+
 def _is_no_coroutine(_: Chat) -> None:
     """A plain function that somebody called a flow."""
 
@@ -130,6 +134,7 @@ FLOWS: list[tuple[Any, float]] = [
     (_recurses_and_says, 30),
     (_says_ten_thousand_things, 5),
     (_says_for_ever_and_swallows, 5),
+    (_says_all_at_once, 5),
     (_is_no_coroutine, 5),
     (_hangs, IDLE + 5),
     (_hangs_in_a_call, IDLE + 5),

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-from flow_samples import LONG, MODES, FlowFunction, Play, play
+from flow_samples import LONG, MODES, FlowFunction, Play, assert_misuse, play
 
-from bot import Chat, FlowMisuse
+from bot import Chat
 from bot.control.policy import Policy
 from bot.replay.harness import Process
 from bot.sandbox.records import Caller
@@ -335,22 +335,7 @@ def test_the_last_registered_is_called_first() -> None:
 )
 def test_what_could_not_be_called_is_refused(misuse: Any, words: str) -> None:
     """When it is registered, and not when it is too late."""
-    caught: list[str] = []
-
-    async def flow(chat: Chat) -> None:
-        try:
-            await misuse(chat)
-        except FlowMisuse as error:
-            caught.append(str(error))
-            raise
-
-    async def script(played: Play) -> None:
-        await played.visitor.says("hi")
-        assert await played.given_up() < 5
-        assert words in caught[0]
-        assert words in played.failures[0]
-
-    play(script, flow)
+    assert_misuse(misuse, words)
 
 
 def test_there_are_not_too_many() -> None:

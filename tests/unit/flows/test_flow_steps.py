@@ -6,11 +6,12 @@ import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from flow_samples import LONG, MODES, Play, play
+from flow_samples import LONG, MODES, Play, assert_misuse, play
 
 from bot import Answer, CallFailed, Chat, Choice, FlowMisuse, NoAnswer, TextField
 from bot.control.policy import Policy
@@ -318,6 +319,11 @@ def test_a_result_has_the_same_form_live_and_replayed(result: Any, form: Any) ->
     play(script, flow)
 
 
+def _any(value: Any) -> Any:
+    """What no type checker would let through."""
+    return value
+
+
 _circle: list[Any] = []
 _circle.append(_circle)
 
@@ -609,6 +615,10 @@ def test_a_flow_that_is_gone_ends_its_run_as_failed() -> None:
         (lambda chat: chat.hand_over(7), "int is no switchboard integration"),
         (lambda chat: chat.hand_over(metadata={"a": "m" * 5000}), "too large"),
         (lambda chat: chat.hand_over(metadata={"a": ["not", "flat"]}), "flat"),
+        (lambda chat: chat.say("word " * 20_001), "at most 100000 characters"),
+        (lambda chat: chat.ask("x", choices=[Choice("a", _any(5))]), "the payload of a choice is a text, and not int"),
+        (lambda chat: chat.form(TextField("a", "A", least=_any(1.5))), "1 to 256 characters"),
+        (lambda chat: chat.form(TextField("a", "A", format=_any("hex"))), "'hex' is no format"),
         (lambda chat: chat.call(str, attempts=0), "at least 1"),
         (lambda chat: chat.call(str, attempts=1.5), "a whole number"),
         (lambda chat: chat.call(str, timeout=5), "a timedelta, and not int"),
@@ -624,23 +634,7 @@ def test_a_flow_that_is_gone_ends_its_run_as_failed() -> None:
 )
 def test_a_misuse_says_what_is_wrong_and_gives_control_up(misuse: Any, words: str) -> None:
     """Nothing of it is said."""
-    caught: list[str] = []
-
-    async def flow(chat: Chat) -> None:
-        try:
-            await misuse(chat)
-        except FlowMisuse as error:
-            caught.append(str(error))
-            raise
-
-    async def script(played: Play) -> None:
-        await played.visitor.says("hi")
-        assert await played.given_up() < 5
-        assert words in caught[0]
-        assert words in played.failures[0]
-        assert played.bots == []
-
-    play(script, flow)
+    assert_misuse(misuse, words)
 
 
 def test_the_metadata_of_a_message_leaves_room_for_the_bots_own() -> None:
@@ -763,6 +757,32 @@ def test_a_flow_that_asks_on_and_on_although_nobody_answers_is_ended() -> None:
         await played.visitor.says("yes")
         assert await played.given_up() == pytest.approx(11 * 60, abs=30)
         assert "10 questions in a row had no answer" in played.failures[0]
+
+    play(script, flow)
+
+
+def _asked_oftener(played: Play, than: int) -> bool | None:
+    return played.bots.count("more?") > than or None
+
+
+def test_the_messages_of_a_run_are_limited_over_all_its_turns() -> None:
+    """Five hundred, however many of them a step says; the release comes when those of earlier turns are said."""
+
+    async def flow(chat: Chat) -> None:
+        while True:
+            for _ in range(5):
+                await chat.say("word " * 20_000)
+            await chat.ask("more?")
+
+    async def script(played: Play) -> None:
+        await played.visitor.says("hi")
+        for number in range(3):
+            asked = partial(_asked_oftener, played, number)
+            await played.stage.sandbox.until(asked, LONG, "it asks")
+            await played.visitor.says("yes")
+        assert await played.given_up() < 60
+        assert "at most 500 messages" in played.failures[0]
+        assert len(played.bots) == 378
 
     play(script, flow)
 

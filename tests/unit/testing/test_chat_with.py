@@ -195,6 +195,19 @@ async def test_a_test_needs_a_flow(chat_with: ChatWith) -> None:
     """Else there is nothing to test."""
     with pytest.raises(ValueError, match="needs a flow"):
         chat_with()
+    with pytest.raises(TypeError, match="is given a flow, and not 'greeter'"):
+        chat_with("greeter")  # type: ignore[arg-type]
+
+
+async def test_a_flow_that_is_no_coroutine_function_is_told(chat_with: ChatWith) -> None:
+    """Somebody forgot `async`."""
+
+    def hasty(_: Chat) -> None:
+        """Returns nothing that could be awaited."""
+
+    talk = chat_with(hasty, may_fail=True)  # type: ignore[arg-type]
+    await talk.user("hi")
+    assert talk.failures == ["FlowMisuse: flow 'hasty' is no coroutine function: begin it with `async def`"]
 
 
 @in_both_modes
