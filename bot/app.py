@@ -111,6 +111,7 @@ async def _start_worker(
     if left := await store.join(clock.now() + AFTERMATH):
         observe(Signal("left_by_dead_worker", fields={"conversations": left}))
     worker = Worker(context, settings.worker_concurrency, POLL_ALONE if parts.web else POLL_APART)
+    store.listen(worker.wake)
     task = asyncio.get_running_loop().create_task(worker.run(), name="worker")
 
     async def stop() -> None:

@@ -101,6 +101,11 @@ class PostgresServer:
             self.stop("immediate")
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    @property
+    def pid(self) -> int:
+        """The process id of the server itself."""
+        return int((self._data / "postmaster.pid").read_text().split()[0])
+
     def url(self, database: str = SUPERUSER) -> str:
         """The `DATABASE_URL` of a database."""
         if self._port is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,9 @@ class GuardedStore:
         """See `Store`."""
         cut: int = await self._guarded("join", lambda: self._store_call("join", until))
         return cut
+
+    def listen(self, heard: Callable[[Iterable[str | None]], None]) -> None:
+        """Nothing: the stage wakes its processes itself."""
 
     async def receive(self, events: Sequence[NewEvent]) -> int:
         """See `Store`."""

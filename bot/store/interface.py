@@ -6,7 +6,7 @@ worker that made it. No SQL and no engine shows here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -231,6 +231,12 @@ class Store(Protocol):
         then run out at `until` at the latest. Returns how many were cut short; 0 also where it is not certain.
 
         Raises `Unavailable` if the worker can't be made known to others.
+        """
+
+    def listen(self, heard: Callable[[Iterable[str | None]], None]) -> None:
+        """Call `heard` with the conversations of which other processes have stored events (None: of no single one).
+
+        Only a wake-up: it may be missed, and does nothing where an engine has no such thing. Until `stop`.
         """
 
     async def receive(self, events: Sequence[NewEvent]) -> int:

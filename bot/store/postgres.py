@@ -29,6 +29,7 @@ from bot.store.interface import (
 )
 from bot.store.operators import PAGE, TIMELINE, Access, Listing, Page, SetAside, Timeline
 from bot.store.postgres_migrate import revision
+from bot.store.postgres_news import Heard, News
 from bot.store.postgres_pool import ANSWER, Pool
 from bot.store.postgres_save import Saving
 from bot.store.questions import CONVERSATIONS_OF, COUNTS, STATE, counts_of, overdue_before
@@ -59,6 +60,7 @@ class PostgresStore:
 
     def __init__(self, database_url: str, *, answer: float = ANSWER) -> None:
         self._pool = Pool(postgres_address(database_url), answer=answer)
+        self._news = News(self._pool)
         self._unheard: list[tuple[str, datetime]] = []  # claims of which no answer came
         self._saves: Batches[Saving, None] = Batches(
             lambda savings: postgres_save.save(self._pool, savings),
@@ -84,6 +86,7 @@ class PostgresStore:
 
     async def stop(self) -> None:
         """Finish what is being written, and close."""
+        await self._news.stop()
         for batches in (self._saves, self._renewals, self._fetches):
             await batches.stop()
         await self._pool.stop()
@@ -97,7 +100,16 @@ class PostgresStore:
 
     async def receive(self, events: Sequence[NewEvent]) -> int:
         """Store events that are not known yet and return how many were new. Durable on return."""
-        return await postgres_inbox.receive(self._pool, events) if events else 0
+        if not events:
+            return 0
+        new = await postgres_inbox.receive(self._pool, events)
+        if new:
+            self._news.tell(event.conversation_id for event in events)
+        return new
+
+    def listen(self, heard: Heard) -> None:
+        """Call `heard` with the conversations of which other processes have stored events."""
+        self._news.listen(heard)
 
     async def claim(self, *, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Work]:
         """Lease up to `limit` conversations, those that have waited longest first.
@@ -190,11 +202,17 @@ class PostgresStore:
 
     async def retry(self, event_id: str) -> NewEvent | None:
         """Let an event that was set aside be taken up again."""
-        return await postgres_operators.retry(self._pool, event_id)
+        event = await postgres_operators.retry(self._pool, event_id)
+        if event:
+            self._news.tell([event.conversation_id])
+        return event
 
     async def order(self, order: NewEvent) -> bool:
         """Store what an operator asks of a conversation."""
-        return await postgres_operators.order(self._pool, order)
+        stored = await postgres_operators.order(self._pool, order)
+        if stored:
+            self._news.tell([order.conversation_id])
+        return stored
 
     async def audit(self, access: Access) -> None:
         """Add to the audit log. Durable on return."""

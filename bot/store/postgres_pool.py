@@ -69,6 +69,11 @@ class Pool:
         self._answer = answer
         self._pool: asyncpg.Pool | None = None
 
+    @property
+    def listens_at(self) -> str | None:
+        """Whom to ask for wake-ups; None where a proxy is in between that can't pass them on."""
+        return self._address.listen or (None if self.pooled else self._address.dsn)
+
     async def start(self) -> None:
         """Open the first connection. Raises `Unavailable`."""
         try:

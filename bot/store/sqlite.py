@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -91,6 +91,9 @@ class SqliteStore:
             return await self._writer.run(lambda connection: sqlite_claim.cut_leases(connection, until))
         finally:
             await asyncio.to_thread(self._presence.share)
+
+    def listen(self, heard: Callable[[Iterable[str | None]], None]) -> None:
+        """Nothing: SQLite tells nobody. Workers of other processes look often enough."""
 
     async def receive(self, events: Sequence[NewEvent]) -> int:
         """Store events that are not known yet and return how many were new. Durable on return."""

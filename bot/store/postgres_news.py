@@ -1,0 +1,123 @@
+"""Wake-ups between processes: who stores events tells of them, and workers listen (LISTEN/NOTIFY).
+
+Nothing hangs on it: what is not heard is found by the next look at the database. So telling waits for nobody, is not
+durable, and is not tried again; and whoever begins to listen again looks for everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+import structlog
+
+from bot.store.interface import StoreError
+from bot.store.postgres_errors import explain
+from bot.store.postgres_pool import CONNECT, Pool
+
+Heard = Callable[[Iterable[str | None]], None]
+
+_CHANNEL = "switchboard_bot"
+_MOST_BYTES = 7000  # PostgreSQL takes 8000
+_STILL_THERE = 15.0  # seconds between two looks whether the connection still stands
+_AGAIN = 2.0  # seconds before connecting again
+
+# A commit that nobody waits for; otherwise it would wait for the disk, with a lock that all who notify share.
+_NOTIFY = f"SELECT set_config('synchronous_commit', 'off', true), pg_notify('{_CHANNEL}', $1)"
+
+_log = structlog.get_logger(__name__)
+
+
+class News:
+    """What one process tells the others, and hears of them."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._own = secrets.token_hex(4)  # a process has no need to hear of itself
+        self._untold: dict[str, None] = {}
+        self._telling: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
+
+    def tell(self, conversation_ids: Iterable[str | None]) -> None:
+        """There are new events of these conversations (None: of no single one)."""
+        self._untold.update(dict.fromkeys(id_ or "" for id_ in conversation_ids))
+        if self._untold and self._telling is None:
+            self._telling = asyncio.get_running_loop().create_task(self._tell(), name="notify")
+
+    def listen(self, heard: Heard) -> None:
+        """Call `heard` with what others tell, until `stop`. Not behind a proxy that knows no listening."""
+        dsn = self._pool.listens_at
+        if dsn is not None and self._listening is None:
+            self._listening = asyncio.get_running_loop().create_task(self._listen(dsn, heard), name="listen")
+
+    async def stop(self) -> None:
+        """Tell what is untold, and listen no longer."""
+        if self._listening is not None:
+            self._listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._listening
+            self._listening = None
+        if self._telling is not None:
+            await self._telling
+
+    async def _tell(self) -> None:
+        try:
+            while self._untold:
+                told, self._untold = self._untold, {}
+                for payload in payloads(self._own, told):
+                    await self._pool.fetch(_NOTIFY, payload)
+        except StoreError:
+            self._untold = {}
+        finally:
+            self._telling = None
+
+    async def _listen(self, dsn: str, heard: Heard) -> None:
+        def on_notify(_: object, __: int, ___: str, payload: str) -> None:
+            teller, *ids = payload.split("\n")
+            if teller != self._own:
+                heard([id_ or None for id_ in ids])
+
+        while True:
+            try:
+                await _listened(dsn, on_notify, heard)
+            except Exception as error:  # noqa: BLE001 - whatever it is, looking is what is left
+                reason = explain(error, self._pool.place)
+                known = isinstance(reason, StoreError)
+                _log.warning("not listening", error=str(reason) if known else type(reason).__name__)
+            await asyncio.sleep(_AGAIN)
+
+
+def payloads(teller: str, ids: Iterable[str]) -> list[str]:
+    """Who tells, and ids, a line each, in texts of a size that PostgreSQL takes."""
+    found, lines, size = [], [teller], 0
+    for id_ in ids:
+        length = len(id_.encode(errors="replace")) + 1
+        if size + length > _MOST_BYTES:
+            found.append("\n".join(lines))
+            lines, size = [teller], 0
+        lines.append(id_)
+        size += length
+    return [*found, "\n".join(lines)]
+
+
+async def _listened(dsn: str, on_notify: Callable[..., None], heard: Heard) -> None:
+    """Listen for as long as the connection stands."""
+    connection: Any = await asyncpg.connect(
+        dsn,
+        timeout=CONNECT,
+        command_timeout=CONNECT,
+        statement_cache_size=0,
+        server_settings={"application_name": "switchboard-bot listening"},
+    )
+    try:
+        await connection.add_listener(_CHANNEL, on_notify)
+        heard([None])  # of what came before, nobody has told
+        while True:
+            await asyncio.sleep(_STILL_THERE)
+            await connection.execute("SELECT 1")
+    finally:
+        connection.terminate()
