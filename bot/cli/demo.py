@@ -7,7 +7,6 @@ import json
 import tempfile
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,6 +27,7 @@ from bot.settings import load_settings
 from bot.store import Store, migrate
 
 PATIENCE = 20.0  # seconds for each story, and again for its proof
+MODES = ("release", "pass")
 LANES = ("cyan", "magenta", "yellow", "green", "blue", "bright_red", "bright_cyan", "bright_magenta")
 
 
@@ -72,14 +72,15 @@ def demo(
 async def _play_all(console: Console) -> list[Closed]:
     console.print("[bold]switchboard-bot demo[/bold]: sandbox and bot on loopback, both control modes at once\n")
     with tempfile.TemporaryDirectory() as folder:
-        both = await asyncio.gather(*(_play_mode(mode, Path(folder), console) for mode in ("release", "pass")))
+        urls = {mode: f"sqlite:///{folder}/{mode}.db" for mode in MODES}
+        both = await asyncio.gather(*(play_mode(mode, urls[mode], console) for mode in MODES))
     return [row for rows in both for row in rows]
 
 
-async def _play_mode(mode: str, folder: Path, console: Console) -> list[Closed]:
+async def play_mode(mode: str, database_url: str, console: Console) -> list[Closed]:
+    """Play all stories in one control mode, on a database that may be empty."""
     switches = Switches(mode="pass" if mode == "pass" else "release")
     async with Sandbox(switches=switches, time_scale=0.05) as sandbox:
-        database_url = f"sqlite:///{folder}/{mode}.db"
         migrate(database_url)
         environment = {name.lower(): value for name, value in sandbox.settings_for_bot().items()}
         settings = load_settings(

@@ -113,11 +113,14 @@ async def _listened(dsn: str, on_notify: Callable[..., None], heard: Heard) -> N
         statement_cache_size=0,
         server_settings={"application_name": "switchboard-bot listening"},
     )
+    over = asyncio.Event()
+    connection.add_termination_listener(lambda _: over.set())
     try:
         await connection.add_listener(_CHANNEL, on_notify)
         heard([None])  # of what came before, nobody has told
-        while True:
-            await asyncio.sleep(_STILL_THERE)
+        while not over.is_set():
             await connection.execute("SELECT 1")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), _STILL_THERE)
     finally:
         connection.terminate()

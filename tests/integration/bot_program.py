@@ -14,6 +14,7 @@ from typing import IO
 
 import aiohttp
 import pytest
+from postgres_server import CHOSEN
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,7 +73,7 @@ class Program:
 async def launched(
     command: str, folder: Path, settings: Mapping[str, str], errors: IO[bytes] | int = asyncio.subprocess.PIPE
 ) -> Program:
-    """Start a command of the bot on the database `bot.db` of a folder.
+    """Start a command of the bot on the database `bot.db` of a folder, or where the test has chosen another `engine`.
 
     Args:
         command: as on the command line.
@@ -83,7 +84,7 @@ async def launched(
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
-        "DATABASE_URL": f"sqlite:///{folder}/bot.db",
+        "DATABASE_URL": CHOSEN.url or f"sqlite:///{folder}/bot.db",
         "HOST": "127.0.0.1",
         "PORT": str(free_port()),
         **settings,

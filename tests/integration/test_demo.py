@@ -8,6 +8,11 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+from postgres_server import PostgresServer
+from rich.console import Console
+
+from bot.cli.demo import MODES, play_mode
 from bot.sandbox.stories import STORIES
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +59,16 @@ async def test_the_demo_closes_everything(tmp_path: Path) -> None:
     assert all(row["proof"] for row in rows)
     assert (code, err) == (0, "")
     assert _files(tmp_path) == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_the_stories_close_on_postgresql(mode: str, postgres: PostgresServer) -> None:
+    """The same conversations on a database that is a server's: it has no tables yet, and all of them close."""
+    url = postgres.new_database(migrated=False)
+    rows = await play_mode(mode, url, Console(quiet=True))
+    assert [row for row in rows if not row.ok] == []
+    assert len(rows) == len(STORIES)
+    postgres.drop_database(url)
 
 
 async def test_the_demo_tells_what_stays_open(tmp_path: Path) -> None:

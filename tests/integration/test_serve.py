@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 import socket
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 from bot_program import Program, launched
+from postgres_server import CHOSEN
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot.engine.delivery import EFFECT_KEY
@@ -25,6 +25,7 @@ from bot.sandbox.sandbox import Sandbox
 from bot.sandbox.switchboard import BOT
 from bot.sandbox.switches import Switches
 from bot.sandbox.users import Visitor
+from bot.store import open_store
 
 TEAM_FLOWS = """
 import asyncio, time
@@ -88,20 +89,20 @@ async def start(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Start]:
         await program.swept()
 
 
-def proof_of(tmp_path: Path, conversation_id: str) -> str | None:
+async def proof_of(tmp_path: Path, conversation_id: str) -> str | None:
     """How the bot's database says that a conversation is closed."""
-    with sqlite3.connect(tmp_path / "bot.db") as connection:
-        row = connection.execute("SELECT state FROM conversations WHERE id = ?", (conversation_id,)).fetchone()
-    connection.close()
-    ended = json.loads(row[0])["ended"] if row else None
-    return ended["proof"]["how"] if ended and ended["proof"] else None
+    store = open_store(CHOSEN.url or f"sqlite:///{tmp_path}/bot.db")
+    await store.start()
+    state = await store.find(conversation_id)
+    await store.stop()
+    return state.ended.proof.how if state and state.ended and state.ended.proof else None
 
 
 async def proven(tmp_path: Path, visitor: Visitor, within: float = 15.0) -> str:
     """Wait for the proof."""
     end = time.monotonic() + within
     while time.monotonic() < end:
-        if proof := proof_of(tmp_path, visitor.conversation_id):
+        if proof := await proof_of(tmp_path, visitor.conversation_id):
             return proof
         await asyncio.sleep(0.05)
     pytest.fail("there is no proof")
@@ -161,6 +162,7 @@ async def test_http_answers_as_designed(sandbox: Sandbox, start: Start) -> None:
     assert [json.loads(line)["event"] for line in program.errors.decode().splitlines()] == ["started", "stopping"]
 
 
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("sandbox", ["release", "pass"], indirect=True)
 async def test_a_conversation_is_served_and_closed(sandbox: Sandbox, start: Start, tmp_path: Path) -> None:
     """From the first word to the proof."""
@@ -227,6 +229,7 @@ async def test_kill_9_between_the_answer_and_the_release(
     assert said_once(visitor) == ["First.", "Second."]
 
 
+@pytest.mark.usefixtures("engine")
 async def test_kill_9_again_and_again(sandbox: Sandbox, start: Start, tmp_path: Path) -> None:
     """Ten conversations, three kills at odd moments: all close, nothing is said twice."""
     program = await start()
@@ -252,6 +255,7 @@ async def test_kill_9_again_and_again(sandbox: Sandbox, start: Start, tmp_path: 
     assert len(ids) == len(set(ids))
 
 
+@pytest.mark.usefixtures("engine")
 async def test_web_and_worker_are_two_processes_on_one_database(sandbox: Sandbox, start: Start, tmp_path: Path) -> None:
     """The worker finds what the web has stored; what comes while there is no web comes again."""
     web = await start("web")
@@ -287,6 +291,8 @@ async def test_a_port_that_is_taken_is_one_line(start: Start) -> None:
     [
         ("mysql://u:secret@h/d", "does not name a database"),
         ("sqlite:////no/such/folder/bot.db", "directory exists"),
+        ("postgres://u:secret@127.0.0.1:1/d", "out of reach"),
+        ("postgres://u:sec/ret@h/d", "percent-encode"),
         ("sqlite:///{folder}/text.db", ""),
         ("", "does not name a database"),
     ],
