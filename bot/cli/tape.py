@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
@@ -42,13 +43,15 @@ def record(
         str, typer.Option(help="Take only deliveries with this X-API-Key (else SUNSHINE_WEBHOOK_SECRET, if set).")
     ] = "",
 ) -> None:
-    """Listen for deliveries and record them. Without --forward, each is answered 200. Ends with Ctrl-C."""
+    """Listen for deliveries and record them. Without --forward, each is answered 200. Ends with Ctrl-C or SIGTERM."""
     secrets = [webhook_secret] if webhook_secret else Given().webhook_secrets
 
     async def run() -> None:
         async with listen(tape, host, port, forward=forward, secrets=secrets) as found:
             typer.echo(f"recording what is posted to http://{host}:{found} on {tape}", err=True)
-            await asyncio.Event().wait()
+            stopped = asyncio.Event()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+            await stopped.wait()
 
     try:
         with suppress(KeyboardInterrupt):

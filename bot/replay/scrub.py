@@ -112,7 +112,8 @@ class Scrubber:
         return scrubbed
 
     def _id(self, value: str) -> str:
-        return self._digest(value)[:24] if value else value
+        """As long as the platform's, and yet none of them: those ascend, and order what happened at the same moment."""
+        return f"x{self._digest(value)[:23]}" if value else value
 
     def _stand_in(self, kind: str, value: str) -> str:
         mark = self._digest(value)[:6]

@@ -123,6 +123,7 @@ def test_the_command_says_what_stays_open(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_another_process_writes_the_same_bytes() -> None:
     """Whatever Python's hashes are, with faults too."""
     command = [sys.executable, "-m", "bot", "replay", str(FOLDER), "--mode", "both", "--json"]
@@ -132,7 +133,7 @@ def test_another_process_writes_the_same_bytes() -> None:
             [*command, *faults],
             env={**os.environ, "PYTHONHASHSEED": seed},
             capture_output=True,
-            timeout=100,
+            timeout=180,
             check=False,
         ).stdout
         for seed in ("1", "2")

@@ -22,6 +22,7 @@ def _snippets(language: str) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_the_commands_do_what_they_say(tmp_path: Path) -> None:
     """In a folder with the tapes: a report, no conversation open, a difference, a scrubbed tape."""
     shutil.copytree(ROOT / "tests" / "tapes", tmp_path / "tests" / "tapes", ignore=shutil.ignore_patterns("*.py"))
@@ -33,7 +34,7 @@ def test_the_commands_do_what_they_say(tmp_path: Path) -> None:
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=300,
         check=False,
     )
 
@@ -57,7 +58,7 @@ def test_the_test_passes(tmp_path: Path) -> None:
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=300,
         check=False,
     )
 

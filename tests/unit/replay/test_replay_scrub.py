@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bot.replay.facts import take_apart
 from bot.replay.run import Setup, replay
 from bot.replay.scrub import Scrubber, is_stand_in
 from bot.replay.tape import TapedDelivery, read_tape, write_tape
@@ -156,6 +157,16 @@ def test_the_same_becomes_the_same() -> None:
     assert one != scrubbed(EVENT, secret=b"t")[0]
     author = one["payload"]["message"]["author"]
     assert author["userId"] == author["user"]["id"]
+
+
+def test_what_happened_at_the_same_moment_stays_in_order(tmp_path: Path) -> None:
+    """Ids no longer tell it, so the order of the tape does."""
+    deliveries = list(read_tape(TAPES / "ended_mid_flow.jsonl"))
+    before = [one.raw["type"] for one in take_apart(deliveries).happened]
+
+    for number in range(10):
+        after = take_apart(Scrubber(b"secret %d" % number).scrub(deliveries)).happened
+        assert [one.raw["type"] for one in after] == before
 
 
 def test_a_scrubbed_tape_plays_the_same(tmp_path: Path) -> None:
