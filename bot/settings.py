@@ -281,6 +281,6 @@ _HINTS = {
     "SUNSHINE_APP_ID": "Admin Center > Apps and integrations > APIs > Conversations API shows it.",
     "SUNSHINE_SWITCHBOARD_INTEGRATION": "Set it to the id or name of the bot's switchboard integration.",
     "SUNSHINE_WEBHOOK_SECRET": "Set it to the secret that the webhook was made with.",
-    "CONTROL_MODE": "Set it to 'release' or 'pass', as in Admin Center > Channels > Messaging > Manage settings "
-    "> Conversation control.",
+    "CONTROL_MODE": "Set it to 'release' or 'pass', as in Admin Center > Channels > Messaging and social "
+    "> Messaging > Manage settings > Conversation control.",
 }

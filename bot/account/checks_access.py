@@ -12,6 +12,7 @@ from bot.account.reading import CUSTOM, Account
 from bot.account.requirements import APP_KEYS, INTEGRATIONS
 from bot.sunshine import Credentials, Gone, NotOurs, Scope, SunshineError, Unauthorized
 
+WRITTEN_BY_SETUP: Final = ("SUNSHINE_", "CONTROL_MODE")
 CLOCK_WARNS: Final = timedelta(seconds=5)
 CLOCK_WRONG: Final = timedelta(minutes=1)
 """A read counts from the platform's time or ours, whichever is less: a clock that is behind makes proofs look old."""
@@ -33,8 +34,10 @@ def _settings(facts: Facts) -> Iterator[Finding]:
     if not facts.problems:
         yield ok("settings", "complete")
     for line in dict.fromkeys(facts.problems.values()):
-        what, _, todo = line.partition(". ")
-        yield wrong("settings", what, todo or "Mend it in the environment or in .env.")
+        what, _, hint = line.partition(". ")
+        by_hand = hint or "Mend it in the environment or in .env."
+        is_written = what.startswith(WRITTEN_BY_SETUP)
+        yield wrong("settings", what, f"Run `switchboard-bot setup`, or: {by_hand}" if is_written else by_hand)
 
 
 def _base_url(facts: Facts) -> Iterator[Finding]:

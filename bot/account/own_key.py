@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from bot.account.reading import read_webhooks
@@ -34,7 +35,15 @@ async def works(client: SunshineClient, integration_id: str) -> bool:
     return True
 
 
-async def find_or_make(client: SunshineClient, integration_id: str) -> Credentials:
+@dataclass(frozen=True, slots=True)
+class OwnKey:
+    """A key, and the ids of others that go by the same name: left by a crash, or in use elsewhere."""
+
+    key: Credentials
+    others: tuple[str, ...] = ()
+
+
+async def find_or_make(client: SunshineClient, integration_id: str) -> OwnKey:
     """A key of the integration: one of ours whose secret the platform still shows, or a new one.
 
     Whether a list of keys shows secrets is not certain (the published description has it in an example). Where it
@@ -43,8 +52,10 @@ async def find_or_make(client: SunshineClient, integration_id: str) -> Credentia
     Raises:
         SunshineError: there is none, or it is unclear whether one was made.
     """
-    for key in await client.list_integration_keys(integration_id):
+    named = [key for key in await client.list_integration_keys(integration_id) if key.get("displayName") == KEY_NAME]
+    ids = [str(key.get("id")) for key in named]
+    for key in named:
         match key:
-            case {"displayName": name, "id": str(id_), "secret": str(secret)} if name == KEY_NAME and id_ and secret:
-                return Credentials(id_, secret)
-    return await client.create_integration_key(integration_id, KEY_NAME)
+            case {"id": str(id_), "secret": str(secret)} if id_ and secret:
+                return OwnKey(Credentials(id_, secret), tuple(one for one in ids if one != id_))
+    return OwnKey(await client.create_integration_key(integration_id, KEY_NAME), tuple(ids))

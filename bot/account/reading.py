@@ -120,19 +120,20 @@ async def read_account(client: SunshineClient) -> Account:
     settings = app.get("settings")
     channels: list[Channel] = []
     customs: list[CustomIntegration] = []
+    board = await _read_board(client)
+    systems = {member.integration_id for member in board.members} if board else set()
     for integration in await client.list_integrations():
-        type_ = text("list_integrations", integration, "type")
+        type_, id_ = (text("list_integrations", integration, name) for name in ("type", "id"))
         if type_ == CUSTOM:
-            id_ = text("list_integrations", integration, "id")
             customs.append(CustomIntegration(id_, _name(integration), await read_webhooks(client, id_)))
-        elif not type_.startswith(_FIRST_PARTY):
+        elif not type_.startswith(_FIRST_PARTY) and id_ not in systems:
             channels.append(_channel(integration, type_))
     return Account(
         app_id=text("get_app", app, "id"),
         settings=settings if isinstance(settings, Mapping) else {},
         channels=tuple(channels),
         customs=tuple(customs),
-        board=await _read_board(client),
+        board=board,
     )
 
 

@@ -178,12 +178,15 @@ class _Setup:
         ours = find_ours(account, self._order.wishes)
         self._write(account_values(ours, self._present))
         if makes_key and ours.integration:
-            key = await own_key.find_or_make(client, ours.integration.id)
+            made = await own_key.find_or_make(client, ours.integration.id)
             self._view.done(OWN_KEY)
             try:
-                self._write(key_values("SUNSHINE_KEY", key))
+                self._write(key_values("SUNSHINE_KEY", made.key))
             except EnvFileError as error:
-                self._fail(f"{error}. Delete the API key {key.key_id}, whose secret is lost: {INTEGRATIONS}")
+                self._fail(f"{error}. Delete the API key {made.key.key_id}, whose secret is lost: {INTEGRATIONS}")
+            if made.others:
+                others = ", ".join(made.others)
+                self._view.note(f"the integration has older keys ({others}): delete those not in use: {INTEGRATIONS}")
 
     def _write(self, values: Mapping[str, str]) -> None:
         if changed := missing(values, self._present):

@@ -132,7 +132,8 @@ async def test_a_key_is_made_only_where_none_works(place: Place) -> None:
     await place.setup("--yes")
     assert len(keys.of_integration(integration_id)) == 1
     place.set(SUNSHINE_KEY_SECRET="wrong")
-    await place.setup("--yes")
+    result = await place.setup("--yes")
+    assert "the integration has older keys (int_" in result.output
     newest = keys.of_integration(integration_id)[-1]
     assert load_settings(_env_file=place.file).sunshine_key_id == newest.id
 

@@ -273,7 +273,7 @@ def test_the_example_of_dot_env_asks_for_what_is_required(tmp_path: Path, proble
     """Copied and not filled in."""
     example = ROOT / ".env.example"
     (tmp_path / ".env").write_text(example.read_text(encoding="utf-8"))
-    assert len(problems(**dict.fromkeys(COMPLETE))) == 5  # the base URL has an example's value
+    assert len(problems(**dict.fromkeys(COMPLETE))) == 6
 
 
 @pytest.mark.parametrize("command", ["serve", "migrate"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import httpx2
 import pytest
 from account_samples import ANSWERS, DESK, EMPTY, HOOK, ME, MINE, OTHER, TARGET, WELL, account
 
@@ -22,9 +23,10 @@ from bot.account.plan import (
     find_ours,
     plan,
 )
-from bot.account.reading import Account, Board, CustomIntegration
+from bot.account.reading import Account, Board, CustomIntegration, read_account
 from bot.account.requirements import TRIGGERS
 from bot.settings import ControlMode
+from bot.sunshine import Credentials, SunshineClient
 
 PASS = Wishes(ControlMode.PASS, TARGET, default_responder=True)
 RELEASE = Wishes(ControlMode.RELEASE, TARGET, default_responder=True)
@@ -216,6 +218,30 @@ def test_a_plan_has_no_sentence_twice() -> None:
     """What was agreed to is told by it."""
     sentences = [change.sentence for change in plan(replace(EMPTY, board=None), PASS)]
     assert len(sentences) == len(set(sentences))
+
+
+async def test_a_bot_of_a_partner_is_no_channel() -> None:
+    """What is on the switchboard is no place where people write."""
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        path = request.url.path.rpartition("/v2/apps/app")[2]
+        return httpx2.Response(200, json=REPLIES[path])
+
+    transport = httpx2.MockTransport(answer)
+    async with SunshineClient("https://a.b/sc", "app", Credentials("app_1", "s"), transport=transport) as client:
+        found = await read_account(client)
+    assert [channel.type for channel in found.channels] == ["whatsapp"]
+    assert found.board is not None
+    assert [member.type for member in found.board.members] == ["partner"]
+
+
+LINK = {"id": "m", "name": "partner", "integrationId": "p", "integrationType": "partner", "deliverStandbyEvents": True}
+REPLIES: dict[str, Any] = {
+    "": {"app": {"id": "app"}},
+    "/integrations": {"integrations": [{"id": "p", "type": "partner"}, {"id": "w", "type": "whatsapp"}]},
+    "/switchboards": {"switchboards": [{"id": "b", "enabled": True}]},
+    "/switchboards/b/switchboardIntegrations": {"switchboardIntegrations": [LINK]},
+}
 
 
 def test_a_secret_shows_nowhere() -> None:
