@@ -278,7 +278,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     enable_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten, and not only unlinked
-    connection.execute("PRAGMA cache_size = -65536")  # KiB
+    connection.execute("PRAGMA cache_size = -4096")  # KiB; the system keeps the file's pages, once for all
     connection.execute("PRAGMA journal_size_limit = 67108864")  # bytes
 
 

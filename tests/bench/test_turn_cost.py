@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping
 
 import pytest
-from turn_cost import measure
+
+from .turn_cost import measure
 
 WORK = 20_000  # additions, to know how fast the machine is just now
 

@@ -1,0 +1,77 @@
+"""End to release: from the POST that tells of the user's end to the release request at the platform.
+
+One end at a time, in pass mode with the bot active, so that the release is the bot's to give. The naive handler calls
+the API inline and stores nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from functools import partial
+from itertools import count
+
+from .deliveries import user_ends
+from .figures import Figure, Sample, at_most, figure, quantile, rounds
+from .load import BenchError, Sender
+from .processes import bot, served
+from .setting import Setting
+from .stub import RELEASE, Stub, now, platform
+
+ENDS = 300  # a round
+PATIENCE = 10.0  # seconds for one
+GOAL = at_most(2)
+
+_numbers = count(1)
+
+
+async def measure(setting: Setting) -> list[Figure]:
+    """The bot on each database, beside the naive handler."""
+    async with AsyncExitStack() as stack:
+        taking: dict[str, tuple[int, Stub]] = {}
+        stub = await stack.enter_async_context(platform())
+        address = {"SUNSHINE_BASE_URL": f"http://127.0.0.1:{stub.port}"}
+        naive = await stack.enter_async_context(served("naive", setting.folder, address))
+        taking["naive"] = (naive.port, stub)
+        for database in setting.databases:
+            stub = await stack.enter_async_context(platform())
+            url = database.new("end_to_release")
+            process = await stack.enter_async_context(bot("serve", setting.folder, url, stub.port))
+            taking[f"the bot, {database.name}"] = (process.port, stub)
+        ends = setting.sized(ENDS)
+        plays = {name: partial(_ends, port, stub, ends) for name, (port, stub) in taking.items()}
+        for play in plays.values():
+            await play()  # warm
+        samples = await rounds(setting.rounds, plays)
+    figures = []
+    for name in [name for name in taking if name != "naive"]:
+        for quantity, goal in (("p50", GOAL), ("p99", None)):
+            what = f"{name}: end to release, {quantity}"
+            theirs = samples["naive"]
+            figures.append(figure("end to release", what, "ms", samples[name], "inline", theirs, quantity, goal))
+    return figures
+
+
+async def _ends(port: int, stub: Stub, number: int) -> Sample:
+    sender = Sender(port)
+    ordered = sorted([await _seconds_of_one(sender, stub) for _ in range(number)])
+    sender.close()
+    return {"p50": 1000 * quantile(ordered, 0.5), "p99": 1000 * quantile(ordered, 0.99)}
+
+
+async def _seconds_of_one(sender: Sender, stub: Stub) -> float:
+    conversation_id = f"ended-{next(_numbers)}"
+    came: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+
+    def called(id_: str, action: str) -> None:
+        if (id_, action) == (conversation_id, RELEASE) and not came.done():
+            came.set_result(now())
+
+    stub.on_call = called
+    request = user_ends(conversation_id)
+    began = now()
+    sender.send(request)
+    try:
+        return await asyncio.wait_for(came, PATIENCE) - began
+    except TimeoutError:
+        raise BenchError(f"no release within {PATIENCE:g} s of the end") from None
