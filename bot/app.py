@@ -18,6 +18,7 @@ from bot.engine.delivery import Clients
 from bot.engine.retention import Retention
 from bot.engine.worker import Worker
 from bot.flows.catalogue import Catalogue, UnknownFlow, load_catalogue
+from bot.health import add_health
 from bot.observability import Metrics, both, log_signal, tell_loop_errors
 from bot.replay.recording import Recorder, RecordingIntake
 from bot.replay.tape import TapeError
@@ -32,7 +33,6 @@ from webhooks.intake import Intake, web_handler
 from webhooks.security import Secrets
 
 WEBHOOK_PATH = "/webhooks/sunshine"
-READY_WITHIN = 2.0  # seconds for the database's answer; who asks has a patience of its own, mostly a short one
 POLL_ALONE = timedelta(seconds=2)  # web and worker in one process: all but what the command line asks wakes it
 POLL_APART = timedelta(milliseconds=500)
 
@@ -87,7 +87,10 @@ async def running(
         worker: Worker | None = None
         if parts.worker:
             worker = await _start_worker(stack, settings, parts, store, catalogue, clock, observe, metrics)
-        port = await _start_web(stack, settings, store, worker, clock, metrics) if parts.web else None
+        if parts.web:
+            port: int | None = await _start_web(stack, settings, store, worker, clock, metrics)
+        else:
+            port = await _show_worker(stack, settings, store, clock, metrics)
         observe(Signal("started", fields={"web": parts.web, "worker": parts.worker, "port": port}))
         try:
             yield Running(store, port)
@@ -167,10 +170,11 @@ async def _start_web(
     metrics: Metrics,
 ) -> int:
     def on_stored(events: Sequence[NewEvent]) -> None:
+        metrics.on_stored(events)
         if worker:
             worker.wake(dict.fromkeys(event.conversation_id for event in events))
 
-    inbox = GroupCommit(store.receive, on_stored=on_stored, unavailable=(StoreError, OSError))
+    inbox = GroupCommit(metrics.timed(store.receive), on_stored=on_stored, unavailable=(StoreError, OSError))
     stack.push_async_callback(inbox.stop)
     accepted = Secrets([secret.get_secret_value() for secret in settings.sunshine_webhook_secret])
     if settings.record_tape:
@@ -180,14 +184,34 @@ async def _start_web(
         intake = Intake(inbox, accepted, clock.now, metrics.on_receipt)
     app = web.Application()
     app.router.add_post(WEBHOOK_PATH, web_handler(intake))
-    _add_health(app, store, inbox, clock, metrics)
+    add_health(app, store, clock, metrics, inbox)
+    return await _listen(stack, settings.host, settings.port, app)
+
+
+async def _listen(stack: AsyncExitStack, host: str, port: int, app: web.Application) -> int:
+    """Serve an application, and return the port. Raises `OSError`."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
+    site = web.TCPSite(runner, host, port, backlog=1024)
     await site.start()
-    port: int = runner.addresses[0][1]
-    return port
+    taken: int = runner.addresses[0][1]
+    return taken
+
+
+async def _show_worker(
+    stack: AsyncExitStack, settings: Settings, store: Store, clock: Clock, metrics: Metrics
+) -> int | None:
+    """Serve health and metrics of a worker that is a process of its own, if METRICS_PORT says where."""
+    if settings.metrics_port is None:
+        return None
+    app = web.Application()
+    add_health(app, store, clock, metrics, None)
+    try:
+        return await _listen(stack, settings.host, settings.metrics_port, app)
+    except OSError as error:
+        where = f"{settings.host}:{settings.metrics_port}"
+        raise SettingsProblem([f"METRICS_PORT: can't listen on {where}: {error.strerror}"]) from None
 
 
 def _start_recorder(stack: AsyncExitStack, settings: Settings) -> Recorder:
@@ -198,31 +222,3 @@ def _start_recorder(stack: AsyncExitStack, settings: Settings) -> Recorder:
         raise SettingsProblem([f"RECORD_TAPE: {error}"]) from None
     stack.push_async_callback(asyncio.to_thread, recorder.stop)
     return recorder
-
-
-def _add_health(app: web.Application, store: Store, inbox: GroupCommit, clock: Clock, metrics: Metrics) -> None:
-    async def healthz(_: web.Request) -> web.Response:
-        return web.Response(text="alive\n")
-
-    async def readyz(_: web.Request) -> web.Response:
-        if inbox.is_crowded:
-            return web.Response(text=f"not ready: {inbox.waiting} events wait to be stored\n", status=503)
-        try:
-            async with asyncio.timeout(READY_WITHIN):
-                await store.ping()
-        except StoreError as error:
-            return web.Response(text=f"not ready: {error}\n", status=503)
-        except TimeoutError:
-            return web.Response(text=f"not ready: no answer from the database in {READY_WITHIN:g} s\n", status=503)
-        return web.Response(text="ready\n")
-
-    async def show_metrics(_: web.Request) -> web.Response:
-        try:
-            page = metrics.show(await store.counts(clock.now()))
-        except StoreError as error:
-            return web.Response(text=f"not known: {error}\n", status=503)
-        return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
-
-    app.router.add_get("/healthz", healthz)
-    app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", show_metrics)

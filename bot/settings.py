@@ -106,6 +106,7 @@ class Settings(BaseSettings):
     database_url: str = "sqlite:///switchboard-bot.db"
     host: str = "0.0.0.0"  # noqa: S104 - the platform posts to it from outside
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
     flows: Annotated[list[str], NoDecode, BeforeValidator(_names)] = [
         "bot.flows.triage",
         "bot.flows.survey",

@@ -315,6 +315,10 @@ _CLASSES: dict[str, type[Event]] = {
 }
 
 
+EVENT_TYPES = frozenset(_CLASSES)
+"""The types that are known here."""
+
+
 def _object(event: bytes | Mapping[str, object]) -> Mapping[str, object]:
     posted: object = event
     if isinstance(event, bytes):

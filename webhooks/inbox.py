@@ -182,7 +182,7 @@ class GroupCommit:
             try:
                 self._on_stored(events)
             except Exception:
-                _logger.exception("the events are stored, but the workers could not be woken")
+                _logger.exception("workers_not_woken")
         return None
 
 

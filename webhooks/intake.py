@@ -101,9 +101,9 @@ class Intake:
             if events:
                 await self._inbox.add(events)
         except NotStored as error:
-            _logger.warning("a delivery of %d events was not stored: %s", len(events), error)
+            _logger.warning("delivery_not_stored", extra={"events": len(events), "reason": str(error)})
         except Exception:
-            _logger.exception("a delivery of %d events was not stored", len(events))
+            _logger.exception("delivery_not_stored", extra={"events": len(events)})
         else:
             return self._answered(Answer(200, "stored"), began, len(events))
         return self._answered(_NOT_STORED, began)

@@ -17,7 +17,7 @@ from typing import TypeVar
 from bot.control.commands import CloseDuty, Command, DropUnsent, Forget, Pass, Read, Release, Report
 from bot.control.draft import effect_id
 from bot.control.facts import Answer, Answered, Fact, FlowFailed, OperatorReleased, TimePassed
-from bot.control.history import moments
+from bot.control.history import MomentKind, moments
 from bot.control.policy import backoff
 from bot.control.rules import step
 from bot.control.state import RunStatus
@@ -75,7 +75,7 @@ class Session:
         self._events_waiting = False
         self._stopping = False
         self._dirty = bool(self._change.update)
-        self._seen = context.clock.now()
+        self._seen = self._turn_began = context.clock.now()
         self._fetch_at = self._seen + context.fetch_every
 
     def wake(self) -> None:
@@ -184,7 +184,10 @@ class Session:
         before = known.run
         self._state, commands = step(known, fact, now, self._context.policy)
         self._dirty = True
-        self._change.history += moments(known, self._state, commands, now)
+        new = moments(known, self._state, commands, now)
+        self._change.history += new
+        if any(moment.kind is MomentKind.PROVEN for moment in new):
+            self._report_proof()
         for command in commands:
             self._obey(command)
         run = self._state.run
@@ -192,6 +195,13 @@ class Session:
             self._clean_up_after(before.id)
         if self._performance and (run is None or run.id != self._performance.run.id):
             self._cut_off()
+
+    def _report_proof(self) -> None:
+        ended = self._state.ended
+        if ended and ended.proof and not self._state.gone:
+            seconds = max(0.0, (ended.proof.at - ended.at).total_seconds())  # by two clocks
+            fields = {"proof": ended.proof.how, "seconds": seconds}
+            self._report(Signal("ended_proven", Level.INFO, self._state.id, fields))
 
     def _obey(self, command: Command) -> None:
         match command:
@@ -368,6 +378,7 @@ class Session:
         run = self._state.run
         if self._stopping or run is None or not self._is_turn_due:
             return
+        self._turn_began = self._context.clock.now()
         journal = [entry for entry in self._journal if entry.run_id == run.id]
         self._performance, first, outcome = prepare(
             self._context, self._state, run, journal, self._events, self._signal.set
@@ -392,6 +403,9 @@ class Session:
             self._typing_at = self._context.clock.now() + TYPING_AFTER
         if performance.turn.outcome:
             self._cut_off()
+            seconds = (self._context.clock.now() - self._turn_began).total_seconds()
+            fields = {"seconds": seconds, "outcome": type(performance.turn.outcome).__name__}
+            self._report(Signal("turn_over", Level.DEBUG, self._state.id, fields))
             self._step(performance.turn.outcome)
 
     def _note(self, entries: list[JournalEntry]) -> None:

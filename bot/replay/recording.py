@@ -89,7 +89,8 @@ class Recorder:
     def _lose(self, count: int, why: str) -> None:
         self.lost += count
         if self.lost.bit_count() == 1:  # the 1st, 2nd, 4th, 8th, …: told, but never a flood
-            _logger.warning("%d deliveries are not on the tape %s: %s", self.lost, self._path, why)
+            fields = {"lost": self.lost, "tape": str(self._path), "reason": why}
+            _logger.warning("tape_incomplete", extra=fields)
 
 
 class RecordingIntake(Intake):

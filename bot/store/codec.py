@@ -68,7 +68,7 @@ def load_conversation(row: StateRow) -> Conversation:
         return _CONVERSATION.validate_json(row.state)
     except ValidationError as error:
         unreadable = sorted({str(problem["loc"][0]) for problem in error.errors() if problem["loc"]})
-        _log.error("state salvaged", conversation_id=row.id, unreadable=unreadable or ["everything"])
+        _log.error("state_salvaged", conversation_id=row.id, unreadable=unreadable or ["everything"])
         return _salvage(row)
 
 

@@ -327,7 +327,7 @@ def _outbox(conversation_id: str, columns: Sequence[Any]) -> tuple[list[OutboxIt
         try:
             effect = load_effect(kind, body)
         except Unreadable as error:
-            _log.error("effect unreadable", conversation_id=conversation_id, effect_id=effect_id, problem=str(error))
+            _log.error("effect_unreadable", conversation_id=conversation_id, effect_id=effect_id, problem=str(error))
             unreadable.append((effect_id, f"unreadable: {error}"))
             continue
         items.append(OutboxItem(effect, from_micros(created_at), from_micros(next_attempt), attempts, maybe_done))

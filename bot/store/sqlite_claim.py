@@ -250,7 +250,7 @@ def _outbox(connection: sqlite3.Connection, ids: str, at: int) -> Mapping[str, l
         try:
             effect = load_effect(kind, body)
         except Unreadable as error:
-            _log.error("effect unreadable", conversation_id=conversation_id, effect_id=effect_id, problem=str(error))
+            _log.error("effect_unreadable", conversation_id=conversation_id, effect_id=effect_id, problem=str(error))
             connection.execute(_GIVE_UP, (f"unreadable: {error}", at, effect_id))
             continue
         created, next_ = from_micros(created_at), from_micros(next_attempt)

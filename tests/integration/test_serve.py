@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from bot_program import Program, launched
+from bot_program import Program, free_port, launched
 from postgres_server import CHOSEN
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -315,3 +315,22 @@ async def test_a_flow_that_is_not_there_is_one_line(start: Start) -> None:
     assert program.errors.decode().splitlines() == [
         "OPENING_FLOW: there is no flow 'nope'; known flows: blocks, quick, slow, swallows"
     ]
+
+
+async def test_a_worker_apart_shows_its_numbers(sandbox: Sandbox, start: Start) -> None:
+    """Where METRICS_PORT says; a port that is taken is told in a line."""
+    port = free_port()
+    web = await start("web")
+    worker = await start("worker", METRICS_PORT=str(port))
+    worker.url = f"http://127.0.0.1:{port}"
+    await worker.until_ready()
+    visitor = sandbox.visitor()
+    await visitor.says("hi")
+    await visitor.waits_for(lambda _: True)
+    async with aiohttp.ClientSession() as http, http.get(f"{worker.url}/metrics") as answer:
+        page = await answer.text()
+    assert 'switchboard_api_calls_total{action="post_message",outcome="accepted"} 1.0' in page
+    assert "switchboard_turn_seconds_count 1.0" in page
+    second = await start("worker", METRICS_PORT=web.url.rpartition(":")[2])
+    assert await second.ended() == 2
+    assert "METRICS_PORT: can't listen on" in second.errors.decode()

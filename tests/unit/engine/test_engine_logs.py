@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from bot.sandbox.faults import Fault, Moment
 from bot.signals import Level, Signal
 from bot.store.interface import Counts
 from bot.sunshine import Call
+from webhooks.inbox import NewEvent
 from webhooks.intake import Receipt
 
 USER, BOT_SAYS, SECRET = "usersecretwords", "botsecretwords", "sandbox-webhook-secret"
@@ -186,6 +188,10 @@ def test_metrics_count_signals_deliveries_and_calls() -> None:
     metrics.on_signal(Signal("duty_closed", fields={"action": "release", "seconds": 2.0}))
     metrics.on_signal(Signal("flow_failed"))
     metrics.on_receipt(Receipt(200, 3, 0.002))
+    events = [
+        NewEvent(type_, None, type_, b"{}", datetime.now(UTC)) for type_ in ("conversation:read", "new:1", "new:2")
+    ]
+    metrics.on_stored(events)
     metrics.on_call(Call("post_message", "accepted", 201, 0.1))  # type: ignore[arg-type]
     page = metrics.show(Counts(1, 2, 3, 4.5, 5, 6, 7, 8)).decode()
     shown = {
@@ -197,7 +203,8 @@ def test_metrics_count_signals_deliveries_and_calls() -> None:
     assert shown["switchboard_signals_total", "flow_failed"] == 1
     assert shown["switchboard_duty_seconds_sum", "release"] == 2.0
     assert shown["switchboard_webhook_deliveries_total", "200"] == 1
-    assert shown["switchboard_events_received_total",] == 3
+    assert shown["switchboard_events_received_total", "conversation:read"] == 1
+    assert shown["switchboard_events_received_total", "other"] == 2
     assert shown["switchboard_api_calls_total", "post_message", "accepted"] == 1
     assert shown["switchboard_conversations_held",] == 1
     assert shown["switchboard_duties_owed",] == 2

@@ -73,7 +73,7 @@ async def test_a_full_disk_does_not_reach_intake(caplog: pytest.LogCaptureFixtur
 
     assert answer.status == 200
     assert recorder.lost == 1
-    assert "1 deliveries are not on the tape" in caplog.text
+    assert [(record.message, vars(record)["lost"]) for record in caplog.records] == [("tape_incomplete", 1)]
 
 
 async def test_what_waits_is_bounded(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:

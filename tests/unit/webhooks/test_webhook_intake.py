@@ -95,7 +95,7 @@ async def test_what_is_not_stored_is_not_accepted(error: Exception, caplog: pyte
     with caplog.at_level(logging.WARNING):
         answer = await _receive(delivery(message()), Shelf(error))
     assert (answer.status, answer.retry_after) == (503, 5)
-    assert str(error) in caplog.text
+    assert str(error) in caplog.text + str(vars(caplog.records[-1]))
 
 
 async def test_a_delivery_without_events_is_fine() -> None:

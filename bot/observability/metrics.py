@@ -1,0 +1,145 @@
+"""Prometheus metrics of one process. Labels have few values: what is not known beforehand counts as "other"."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections import Counter as Tally
+from collections.abc import Awaitable, Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from time import perf_counter
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+
+from bot.observability.names import EVENTS
+from bot.signals import Signal
+from bot.store.interface import Counts
+from bot.sunshine import Call
+from webhooks.events import EVENT_TYPES
+from webhooks.inbox import NewEvent
+from webhooks.intake import Receipt
+
+LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+RELEASE_SECONDS = (0.1, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300, 900, 3600)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+OTHER = "other"
+
+
+class Metrics:
+    """The metrics of one process, in a registry of its own.
+
+    Every signal is counted by name in `switchboard_signals_total`. One has a counter of its own, so that it is there
+    with 0 from the start and an alert sees its first increase: `switchboard_mode_mismatches_total`, the conversations
+    in which the platform acted as in the other control mode, so that CONTROL_MODE is not what the account is set to.
+
+    The gauges of `show` come from the database, and so are the same from each process: take their `max`, not the sum.
+    """
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        Info("switchboard_build", "The version that runs.", registry=registry).info(
+            {"version": _version(), "python": platform.python_version()}
+        )
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"switchboard_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+            return Histogram(f"switchboard_{name}", text, labels, buckets=buckets, registry=registry)
+
+        self._deliveries = counter("webhook_deliveries_total", "Webhook deliveries by answer.", "code")
+        self._acknowledged = histogram("webhook_seconds", "Time to the answer of a webhook delivery.", LATENCIES)
+        self._events = counter("events_received_total", "Events in stored deliveries, by type.", "type")
+        for name in (*sorted(EVENT_TYPES), OTHER):
+            self._events.labels(name)
+        self._stores = histogram("inbox_commit_seconds", "Time to store a group of events.", LATENCIES)
+        self._sizes = histogram("inbox_commit_events", "Events in a group that was stored.", SIZES)
+        self._turns = histogram("turn_seconds", "From the beginning of a flow's turn to its outcome.", RELEASE_SECONDS)
+        self._calls = counter("api_calls_total", "API calls by action and outcome.", "action", "outcome")
+        self._call_seconds = histogram("api_call_seconds", "API latency.", LATENCIES, "action")
+        self._signals = counter("signals_total", "What the bot tells, by event name (as in the log).", "event")
+        self._mismatches = counter(
+            "mode_mismatches_total",
+            "Conversations in which the platform acted as in the other control mode: check CONTROL_MODE.",
+        )
+        self._duty_seconds = histogram(
+            "duty_seconds", "From owing a control action to its proof.", RELEASE_SECONDS, "action"
+        )
+        self._release_seconds = histogram(
+            "end_to_release_seconds", "From the user's end to the proof that nobody is active.", RELEASE_SECONDS
+        )
+        self._up = Gauge("switchboard_database_up", "1 if the database answers.", registry=registry)
+        gauges = {
+            "held": ("conversations_held", "Conversations that the bot holds."),
+            "ended_open": ("conversations_ended_open", "Ended, and not yet proven released."),
+            "owed": ("duties_owed", "Control actions owed."),
+            "overdue": ("duties_overdue", "Owed for more than a minute."),
+            "oldest_owed_seconds": ("duties_oldest_seconds", "Age of the oldest control action owed."),
+            "set_aside": ("events_set_aside", "Events that could not be understood."),
+            "inbox": ("inbox_events", "Stored events that have not taken effect yet."),
+            "outbox": ("outbox_effects", "Effects not yet done."),
+        }
+        self._gauges = {
+            name: Gauge(f"switchboard_{metric}", text, registry=registry) for name, (metric, text) in gauges.items()
+        }
+
+    def on_signal(self, signal: Signal) -> None:
+        """Count a signal."""
+        self._signals.labels(signal.event if signal.event in EVENTS else OTHER).inc()
+        seconds = signal.fields.get("seconds")
+        match signal.event:
+            case "mode_mismatch":
+                self._mismatches.inc()
+            case "duty_closed" if isinstance(seconds, float):
+                self._duty_seconds.labels(str(signal.fields.get("action"))).observe(seconds)
+            case "ended_proven" if isinstance(seconds, float):
+                self._release_seconds.observe(seconds)
+            case "turn_over" if isinstance(seconds, float):
+                self._turns.observe(seconds)
+            case _:
+                pass
+
+    def on_receipt(self, receipt: Receipt) -> None:
+        """Count a webhook delivery."""
+        self._deliveries.labels(str(int(receipt.status))).inc()
+        self._acknowledged.observe(receipt.seconds)
+
+    def on_stored(self, events: Sequence[NewEvent]) -> None:
+        """Count events that were stored, or were known already."""
+        for name, count in Tally(event.type if event.type in EVENT_TYPES else OTHER for event in events).items():
+            self._events.labels(name).inc(count)
+
+    def timed(
+        self, store: Callable[[Sequence[NewEvent]], Awaitable[int]]
+    ) -> Callable[[Sequence[NewEvent]], Awaitable[int]]:
+        """The same way to store events, measured where it succeeds."""
+
+        async def stored(events: Sequence[NewEvent]) -> int:
+            began = perf_counter()
+            new = await store(events)
+            self._stores.observe(perf_counter() - began)
+            self._sizes.observe(len(events))
+            return new
+
+        return stored
+
+    def on_call(self, call: Call) -> None:
+        """Count an API call."""
+        self._calls.labels(call.action, call.outcome).inc()
+        self._call_seconds.labels(call.action).observe(call.seconds)
+
+    def show(self, counts: Counts | None) -> bytes:
+        """The metrics page, with the database's numbers of this moment; None: it does not answer."""
+        self._up.set(counts is not None)
+        for name, gauge in self._gauges.items():
+            gauge.set(math.nan if counts is None else getattr(counts, name))
+        return generate_latest(self.registry)
+
+
+def _version() -> str:
+    try:
+        return version("switchboard-bot")
+    except PackageNotFoundError:
+        return "unknown"

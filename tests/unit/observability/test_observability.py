@@ -1,0 +1,208 @@
+"""Metrics, dashboard, alert rules, log names and the README tell of the same things, and all of it exists."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml  # type: ignore[import-untyped]
+from prometheus_client.parser import text_string_to_metric_families
+
+from bot.control.facts import Answer
+from bot.observability import Metrics
+from bot.observability.names import EVENTS
+from bot.signals import Signal
+from bot.store.interface import Counts
+from bot.store.migrations import empty_database
+from bot.store.questions import COUNTS
+from webhooks.inbox import NewEvent
+
+ROOT = Path(__file__).parents[3]
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+FOLDER = files("bot.observability")
+DASHBOARD: dict[str, Any] = json.loads(FOLDER.joinpath("dashboard.json").read_text())
+RULES: list[dict[str, Any]] = yaml.safe_load(FOLDER.joinpath("alerts.yml").read_text())["groups"][0]["rules"]
+LEVELS = {"debug", "info", "warning", "error", "exception"}
+
+
+def dashboard_queries() -> list[str]:
+    """Every query of the dashboard, as Grafana would fill it in."""
+    queries = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    return [query.replace("$__rate_interval", "5m").replace("$job", ".*") for query in queries]
+
+
+ALERTS = {rule["alert"]: rule["expr"] for rule in RULES}
+QUERIES = [*dashboard_queries(), *ALERTS.values()]
+
+
+def families(metrics: Metrics) -> dict[str, Any]:
+    """The metrics of a page by name."""
+    page = metrics.show(Counts(1, 2, 3, 4.5, 5, 6, 7, 8)).decode()
+    return {family.name: family for family in text_string_to_metric_families(page)}
+
+
+def sample_names(metrics: Metrics) -> set[str]:
+    """The names by which a query may ask."""
+    metrics.on_signal(Signal("duty_closed", fields={"action": "release", "seconds": 1.0}))
+    described = [family for family in metrics.registry.collect() if family.name.startswith("switchboard_")]
+    ends = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "info": ["_info"], "gauge": [""]}
+    return {family.name + end for family in described for end in ends[family.type]}
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_is_one(query: str) -> None:
+    """It parses, and asks for what there is."""
+    promql_parser.parse(query)
+    asked = set(re.findall(r"\bswitchboard_\w+", query))
+    assert asked or "process_" in query
+    assert asked <= sample_names(Metrics())
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_asks_for_known_values(query: str) -> None:
+    """Of events, outcomes and answers."""
+    known = {
+        "event": set(EVENTS),
+        "outcome": {answer.value for answer in Answer},
+        "code": {"200", "400", "401", "413", "503"},
+    }
+    for label, values in known.items():
+        for pattern in re.findall(rf'\b{label}[!=]=?~?"([^"]*)"', query):
+            for value in pattern.split("|") if ".*" not in pattern else []:
+                assert value in values
+            assert any(re.fullmatch(pattern, value) for value in values)
+
+
+def test_gauges_of_the_database_are_not_summed() -> None:
+    """Each process shows the same."""
+    shared = [name for name in sample_names(Metrics()) if name.startswith(("switchboard_conv", "switchboard_duties_"))]
+    for query in QUERIES:
+        for name in shared:
+            assert f"sum({name}" not in query
+
+
+def test_the_dashboard_is_whole() -> None:
+    """Every panel has a title, an id of its own, and a place that no other one takes."""
+    panels = DASHBOARD["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels) > 10
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        assert panel["title"]
+        at = panel["gridPos"]
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert not cells & taken
+        assert at["x"] + at["w"] <= 24
+        taken |= cells
+
+
+def test_every_alert_says_what_to_do() -> None:
+    """A severity, a summary, a description; and it has a name of its own."""
+    assert len(ALERTS) == len(RULES)
+    for rule in RULES:
+        assert rule["labels"]["severity"] in ("critical", "warning")
+        assert set(rule["annotations"]) == {"summary", "description"}
+
+
+def test_the_readme_names_every_metric() -> None:
+    """And none that is not there, each with its type and its labels."""
+    told = re.findall(
+        r"^\| `(switchboard_\w+)(?:\{([\w, ]*)\})?` \| (\w+) \|", (ROOT / "README.md").read_text(), re.MULTILINE
+    )
+    metrics = Metrics()
+    metrics.on_signal(Signal("duty_closed", fields={"action": "release", "seconds": 1.0}))
+    kinds = {}
+    for collector, names in metrics.registry._collector_to_names.items():
+        for name in names:
+            labels = ", ".join(getattr(collector, "_labelnames", ()))
+            kinds[name] = (labels, getattr(collector, "_type", ""))
+    for name, labels, kind in told:
+        assert kinds[name] == (labels, kind), name
+    ends = ("_bucket", "_sum", "_count", "_created")
+    real = {name for name in sample_names(metrics) if not name.endswith(ends)}
+    real |= {name.removesuffix("_bucket") for name in sample_names(metrics) if name.endswith("_bucket")}
+    assert {name for name, _, _ in told} == real
+
+
+def test_what_is_unknown_makes_no_series() -> None:
+    """A thousand new event types and names count as one."""
+    metrics = Metrics()
+    metrics.on_stored([NewEvent(f"{n}", None, f"new:{n}", b"{}", NOW) for n in range(1000)])
+    for number in range(1000):
+        metrics.on_signal(Signal(f"name_{number}"))
+    found = families(metrics)
+    others = [s.value for s in found["switchboard_events_received"].samples if s.labels.get("type") == "other"]
+    assert others == [1000]
+    assert [s.labels["event"] for s in found["switchboard_signals"].samples if s.name.endswith("_total")] == ["other"]
+
+
+def test_a_database_that_is_away_hides_nothing_else() -> None:
+    """Its own numbers are not known; what the process counts is still shown."""
+    page = Metrics().show(None).decode()
+    assert "switchboard_database_up 0.0" in page
+    assert "switchboard_duties_owed NaN" in page
+    assert "switchboard_mode_mismatches_total 0.0" in page
+    assert "switchboard_build_info{" in page
+
+
+async def test_commits_are_measured() -> None:
+    """How long, and how many events; a failure passes through and is none."""
+    metrics, failing = Metrics(), [False, True]
+
+    async def store(events: Sequence[NewEvent]) -> int:
+        if failing.pop(0):
+            raise OSError
+        return len(events)
+
+    timed = metrics.timed(store)
+    events = [NewEvent(str(number), None, "t", b"{}", NOW) for number in range(3)]
+    assert await timed(events) == 3
+    with pytest.raises(OSError):  # noqa: PT011 - as it was raised
+        await timed(events)
+    sums = {s.name: s.value for family in families(metrics).values() for s in family.samples if not s.labels}
+    assert sums["switchboard_inbox_commit_events_sum"] == 3
+    assert sums["switchboard_inbox_commit_seconds_count"] == 1
+
+
+def test_counting_scans_no_table() -> None:
+    """Every number of `/metrics` goes along an index that holds nothing but what is counted."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.deserialize(empty_database())
+        plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + COUNTS, {"overdue": 0})]
+        partial = {
+            name for name, sql in connection.execute("SELECT name, sql FROM sqlite_master") if " WHERE " in (sql or "")
+        }
+    reads = [step for step in plan if step.startswith(("SCAN", "SEARCH")) and step != "SCAN CONSTANT ROW"]
+    assert len(reads) == 8
+    for step in reads:
+        assert re.search(r"INDEX (\w+)", step), step
+        assert re.findall(r"INDEX (\w+)", step)[0] in partial, step
+
+
+def told_names() -> Iterator[str]:
+    """The first words of every signal, report and log line in the code."""
+    for path in [*(ROOT / "bot").rglob("*.py"), *(ROOT / "webhooks").rglob("*.py")]:
+        if path.is_relative_to(ROOT / "bot" / "sandbox"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+                called = ast.unparse(node.func)
+                owner, _, method = called.rpartition(".")
+                is_log = owner.split(".")[-1] in ("_log", "_logger") and method in LEVELS
+                if called == "Signal" or is_log or (method == "report" and "draft" in owner):
+                    yield str(node.args[0].value)
+
+
+def test_every_name_is_explained() -> None:
+    """Each name of the code is in the table, and each name of the table in the code."""
+    assert set(told_names()) == set(EVENTS)
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", name) for name in EVENTS)
