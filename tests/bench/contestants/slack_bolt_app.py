@@ -22,7 +22,8 @@ def made() -> web.Application:
     async def heard() -> None:
         """Nothing."""
 
-    return bolt.web_app(path="/slack/events")
+    app: web.Application = bolt.web_app(path="/slack/events")
+    return app
 
 
 if __name__ == "__main__":
