@@ -12,6 +12,7 @@ EVENTS = {
     "store_unavailable": "the database is out of reach: `error`; what was to be done is tried again",
     "worker_failed": "a bug in the worker: `error`; it goes on",
     "task_failed": "something that nobody waits for has raised: `problem`, `error`, `place`",
+    "not_listening": "PostgreSQL wakes this worker no more: `error`; it looks for itself, and tries again",
     "left_by_dead_worker": "leases of a worker that died were cut short: `conversations`",
     "reconciling": "conversations are read again after a pause without webhooks: `conversations`, `pause_seconds`",
     "purged": "retention deleted what is old: `looked_at`, `before`",

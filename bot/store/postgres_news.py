@@ -87,7 +87,7 @@ class News:
             except Exception as error:  # noqa: BLE001 - whatever it is, looking is what is left
                 reason = explain(error, self._pool.place)
                 known = isinstance(reason, StoreError)
-                _log.warning("not listening", error=str(reason) if known else type(reason).__name__)
+                _log.warning("not_listening", error=str(reason) if known else type(reason).__name__)
             await asyncio.sleep(_AGAIN)
 
 
