@@ -10,7 +10,7 @@ from bot.account.facts import Facts
 from bot.account.findings import Finding, ok, warn, wrong
 from bot.account.reading import CUSTOM, Account
 from bot.account.requirements import APP_KEYS, INTEGRATIONS
-from bot.sunshine import Credentials, Gone, NotOurs, Scope, SunshineError, Unauthorized
+from bot.sunshine import Gone, NotOurs, SunshineError, Unauthorized
 
 WRITTEN_BY_SETUP: Final = ("SUNSHINE_", "CONTROL_MODE")
 CLOCK_WARNS: Final = timedelta(seconds=5)
@@ -84,10 +84,6 @@ def _app(facts: Facts) -> Iterator[Finding]:
 
 def _app_key(facts: Facts) -> Iterator[Finding]:
     settings, name = facts.settings, "app_key"
-    if settings.sunshine_app_key_id and _scope(settings.sunshine_app_key_id) is Scope.INTEGRATION:
-        todo = f"Make a key of the app (app_…): {APP_KEYS}. The integration's belongs into SUNSHINE_KEY_ID."
-        yield wrong(name, "SUNSHINE_APP_KEY_ID is the key of an integration (int_…)", todo)
-        return
     match facts.account:
         case None if not settings.has_app_key and "sunshine_app_key_secret" not in facts.problems:
             what = "there is none: what others hold after a user's end can't be released, and settings and "
@@ -129,7 +125,3 @@ def _integration_key(facts: Facts) -> Iterator[Finding]:
             yield ok(name, "it works" + (f", and belongs to {facts.me.name}" if facts.me and facts.own else ""))
         case SunshineError() as error:
             yield wrong(name, f"it can't be tried: {error}", "Try again; the platform did not answer as usual.")
-
-
-def _scope(key_id: str) -> Scope | None:
-    return Credentials(key_id, "-").scope

@@ -194,7 +194,7 @@ CASES = {
     "a clock that is behind": Case(late(seconds=20), ("warn", "clock")),
     "a clock that is far behind": Case(late(hours=1), ("wrong", "clock")),
     "a wrong app key": Case(setting(SUNSHINE_APP_KEY_SECRET="wrong"), ("wrong", "app_key"), mended=True),
-    "an integration's key for the app's": Case(integration_key_alone, ("wrong", "app_key"), mended=True),
+    "an integration's key for the app's": Case(integration_key_alone, ("wrong", "settings"), mended=True),
     "no app key": Case(
         setting(SUNSHINE_APP_KEY_ID=None, SUNSHINE_APP_KEY_SECRET=None), ("warn", "app_key"), mended=True
     ),
