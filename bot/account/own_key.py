@@ -19,7 +19,7 @@ def key_in(present: Mapping[str, str]) -> Credentials | None:
         key = Credentials(present.get("SUNSHINE_KEY_ID", ""), present.get("SUNSHINE_KEY_SECRET", ""))
     except ValueError:
         return None
-    return None if key.scope in (Scope.APP, Scope.ACCOUNT) else key
+    return key if key.scope is Scope.INTEGRATION else None
 
 
 async def works(client: SunshineClient, integration_id: str) -> bool:
