@@ -13,6 +13,8 @@ from typing import Any
 from aiohttp import web
 
 from bot.clock import Clock, SystemClock
+from bot.console.render import HOME as CONSOLE_PATH
+from bot.console.site import Console, closed_console
 from bot.engine.context import AFTERMATH, LEASE, Context
 from bot.engine.delivery import Clients
 from bot.engine.retention import Retention
@@ -24,7 +26,7 @@ from bot.replay.recording import Recorder, RecordingIntake
 from bot.replay.tape import TapeError
 from bot.settings import Settings, SettingsProblem
 from bot.signals import Observe, Signal
-from bot.store import StoreError, open_store
+from bot.store import Database, StoreError, open_store
 from bot.store.interface import Store
 from bot.store.owners import new_owner
 from bot.sunshine import AiohttpTransport, Credentials, SunshineClient
@@ -88,10 +90,14 @@ async def running(
         if parts.worker:
             worker = await _start_worker(stack, settings, parts, store, catalogue, clock, observe, metrics)
         if parts.web:
-            port: int | None = await _start_web(stack, settings, store, worker, clock, metrics)
+            port: int | None = await _start_web(stack, settings, store, worker, clock, metrics, observe)
         else:
             port = await _show_worker(stack, settings, store, clock, metrics)
-        observe(Signal("started", fields={"web": parts.web, "worker": parts.worker, "port": port}))
+        fields: dict[str, object] = {"web": parts.web, "worker": parts.worker, "port": port}
+        if parts.web:
+            on = bool(settings.console_token.get_secret_value())
+            fields["console"] = CONSOLE_PATH if on else "off: set CONSOLE_TOKEN to have it"
+        observe(Signal("started", fields=fields))
         try:
             yield Running(store, port)
         finally:
@@ -164,10 +170,11 @@ async def _clients(stack: AsyncExitStack, settings: Settings, metrics: Metrics) 
 async def _start_web(
     stack: AsyncExitStack,
     settings: Settings,
-    store: Store,
+    store: Database,
     worker: Worker | None,
     clock: Clock,
     metrics: Metrics,
+    observe: Observe,
 ) -> int:
     def on_stored(events: Sequence[NewEvent]) -> None:
         metrics.on_stored(events)
@@ -185,6 +192,7 @@ async def _start_web(
     app = web.Application()
     app.router.add_post(WEBHOOK_PATH, web_handler(intake))
     add_health(app, store, clock, metrics, inbox)
+    _add_console(app, settings, store, worker, clock, observe)
     return await _listen(stack, settings.host, settings.port, app)
 
 
@@ -212,6 +220,18 @@ async def _show_worker(
     except OSError as error:
         where = f"{settings.host}:{settings.metrics_port}"
         raise SettingsProblem([f"METRICS_PORT: can't listen on {where}: {error.strerror}"]) from None
+
+
+def _add_console(
+    app: web.Application, settings: Settings, store: Database, worker: Worker | None, clock: Clock, observe: Observe
+) -> None:
+    token = settings.console_token.get_secret_value()
+    if not token:
+        app.add_subapp(CONSOLE_PATH, closed_console())
+        return
+    wake = worker.wake if worker else lambda _: None
+    console = Console(token, store, settings.policy, clock, observe=observe, wake=wake)
+    app.add_subapp(CONSOLE_PATH, console.application())
 
 
 def _start_recorder(stack: AsyncExitStack, settings: Settings) -> Recorder:

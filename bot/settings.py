@@ -28,6 +28,7 @@ _DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>ms|s|m|h|d)?")
 _KEY_PROBLEM = "api_key"
 _INTEGRATION = "int_"  # what the id of an integration's key begins with (platform.md, section 6)
 LONGEST = timedelta(days=365)  # added to the time of day, much more would have no date
+SHORTEST_CONSOLE_TOKEN = 12
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
 
 
@@ -149,6 +150,14 @@ class Settings(BaseSettings):
         if not value:
             raise ValueError("give the webhook's secret")
         return value
+
+    @field_validator("console_token")
+    @classmethod
+    def _long(cls, value: SecretStr) -> SecretStr:
+        token = value.get_secret_value().strip()
+        if token and len(token) < SHORTEST_CONSOLE_TOKEN:
+            raise ValueError(f"give at least {SHORTEST_CONSOLE_TOKEN} random characters")
+        return SecretStr(token)
 
     @field_validator("flow_idle_timeout", "closing_timeout")
     @classmethod

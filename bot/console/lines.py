@@ -64,6 +64,7 @@ class Line:
         name: who said it, where the platform names them; personal.
         note: how it went.
         holder, holder_name: who was active from this line on, as far as the bot knew.
+        turns: another becomes active with this line.
     """
 
     at: datetime
@@ -75,6 +76,7 @@ class Line:
     mark: Mark = Mark.PLAIN
     holder: Who = Who.UNKNOWN
     holder_name: str = ""
+    turns: bool = False
 
 
 _UNSAID = (ConversationRead, ConversationTyping, MessageDelivered)
@@ -193,12 +195,19 @@ _MOMENTS = {
 
 def _of_moment(moment: Moment) -> Line:
     mark = _MOMENTS.get(moment.kind, Mark.PLAIN)
-    text = f"proven: {moment.text}" if moment.kind is MomentKind.PROVEN else moment.text
+    match moment.kind:
+        case MomentKind.PROVEN:
+            text = f"proven: {moment.text}"
+        case MomentKind.ENDED:
+            text = "took in the user's end"
+        case _:
+            text = moment.text
     if moment.kind is not MomentKind.HOLDER or moment.who is None:
         return Line(moment.at, Actor.BOT, text, mark=mark)
     name = moment.text.partition(" is active")[0]
     names = {Who.BOT: "the bot", Who.NOBODY: "nobody", Who.UNKNOWN: "not known", Who.OTHER: name}
-    return Line(moment.at, Actor.PLATFORM, text, mark=mark, holder=moment.who, holder_name=names[moment.who])
+    who = moment.who
+    return Line(moment.at, Actor.PLATFORM, text, mark=mark, holder=who, holder_name=names[who], turns=True)
 
 
 def _of_duty(past: PastDuty) -> Iterator[Line]:

@@ -37,6 +37,7 @@ _KEYS = {
     Standing.OPEN: ("conversations_open", "ended_at", "ended_at IS NOT NULL AND released_at IS NULL"),
     Standing.ENDED: ("conversations_ended", "ended_at", "ended_at IS NOT NULL"),
     Standing.FAILED: ("conversations_failed", "failed_at", "failed_at IS NOT NULL"),
+    Standing.MISMATCH: ("conversations_mismatch", "mismatch_at", "mismatch_at IS NOT NULL"),
 }
 """The index that holds each in its order, the column of that order, and the condition of the index."""
 

@@ -36,11 +36,12 @@ class Standing(StrEnum):
     OPEN = "open"  # ended by the user and not proven released, since the end
     ENDED = "ended"  # by the user, since then; the newest first
     FAILED = "failed"  # a flow failed or an event was set aside, since the last time; the newest first
+    MISMATCH = "mismatch"  # the platform acted as in the other control mode, since the first time; the newest first
 
     @property
     def newest_first(self) -> bool:
         """Is the newest shown first, or what has lasted longest?"""
-        return self in (Standing.ALL, Standing.ENDED, Standing.FAILED)
+        return self in (Standing.ALL, Standing.ENDED, Standing.FAILED, Standing.MISMATCH)
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,7 @@ _SAVE = f"""
             mismatch = s.mismatch, duty_id = s.duty_id, duty_since = s.duty_since, run_id = s.run_id,
             look_at = s.look_at, due_at = least(s.look_at, n.due_at), updated_at = s.now, state = s.state,
             held_since = CASE WHEN s.holder = 'bot' THEN coalesce(c.held_since, s.now) END,
+            mismatch_at = CASE WHEN s.mismatch THEN coalesce(c.mismatch_at, s.now) END,
             failed_at = coalesce(s.failed_at, c.failed_at),
             epoch = c.epoch + s.release::int,
             lease_owner = CASE WHEN s.release THEN NULL ELSE c.lease_owner END,

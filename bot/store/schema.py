@@ -9,7 +9,7 @@ from pathlib import Path
 from bot.store.interface import Unavailable
 from bot.store.url import is_postgres, sqlite_path
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision in `bot/store/migrations/versions` (a test compares them)."""
 
 

@@ -21,6 +21,7 @@ _SAVE = """
         holder = :holder, ended_at = :ended_at, released_at = :released_at, gone = :gone, mismatch = :mismatch,
         duty_id = :duty_id, duty_since = :duty_since, run_id = :run_id, look_at = :look_at, due_at = :due_at,
         held_since = CASE WHEN :holder = 'bot' THEN coalesce(held_since, :now) END,
+        mismatch_at = CASE WHEN :mismatch THEN coalesce(mismatch_at, :now) END,
         failed_at = coalesce(:failed_at, failed_at), updated_at = :now, state = :state, epoch = epoch + :release,
         lease_owner = CASE WHEN :release THEN NULL ELSE lease_owner END,
         lease_until = CASE WHEN :release THEN NULL ELSE lease_until END

@@ -186,6 +186,7 @@ def test_the_keys_scope_decides_what_it_is_used_for(
         ({"PORT": "70000"}, "PORT: "),
         ({"WORKER_CONCURRENCY": "0"}, "WORKER_CONCURRENCY: "),
         ({"RETENTION_DAYS": "0"}, "RETENTION_DAYS: "),
+        ({"CONSOLE_TOKEN": "short"}, "CONSOLE_TOKEN: give at least 12 random characters"),
         ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL: "),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT: "),
     ],

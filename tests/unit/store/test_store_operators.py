@@ -92,14 +92,16 @@ class TestListing:
         await put(store, "open", OPEN, 4 * SECOND)
         await put(store, "closed", CLOSED, 5 * SECOND)
         await put(store, "failed", OTHER, 6 * SECOND, history=[FAILED])
+        await put(store, "odd", replace(OTHER, mismatch_reported=True), 7 * SECOND)
         assert {standing: await listed(store, standing) for standing in Standing} == {
-            Standing.ALL: ["failed", "closed", "open", "late", "owed", "held", "other"],
+            Standing.ALL: ["odd", "failed", "closed", "open", "late", "owed", "held", "other"],
             Standing.HELD: ["held", "owed", "late"],
             Standing.OWED: ["late", "owed"],
             Standing.OVERDUE: ["late"],
             Standing.OPEN: ["open"],
             Standing.ENDED: ["open", "closed"],
             Standing.FAILED: ["failed"],
+            Standing.MISMATCH: ["odd"],
         }
 
     async def test_row(self, store: Database) -> None:
@@ -129,7 +131,7 @@ class TestListing:
     @pytest.mark.parametrize("standing", list(Standing))
     async def test_pages(self, store: Database, standing: Standing) -> None:
         """Page after page shows each conversation once, also those with the same time."""
-        state = replace(OWED, ended=ENDED)
+        state = replace(OWED, ended=ENDED, mismatch_reported=True)
         for number in range(7):
             await put(store, f"c{number}", state, history=[FAILED])
         seen, place = [], None

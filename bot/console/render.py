@@ -1,0 +1,146 @@
+"""From what the store knows to HTML: the templates, and what they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib.resources import files
+from itertools import groupby
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from bot.console import words
+from bot.console.lines import Line, lines_of
+from bot.control.modes import Mode
+from bot.control.state import Who
+from bot.store.interface import Counts
+from bot.store.operators import Listed, Page, Place, Standing, Timeline
+from bot.store.times import from_micros, to_micros
+
+HOME = "/console"
+
+STATIC = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}
+
+AGES = {"": "any time", "1m": "1 minute", "15m": "15 minutes", "1h": "1 hour", "1d": "1 day"}
+"""What the list can be narrowed to, as a duration of the settings."""
+
+STANDINGS = {
+    Standing.ALL: ("All", "Known for"),
+    Standing.HELD: ("Held", "Held for"),
+    Standing.OWED: ("Owed", "Owed for"),
+    Standing.OVERDUE: ("Overdue", "Owed for"),
+    Standing.OPEN: ("Ended, open", "Ended for"),
+    Standing.ENDED: ("Ended", "Ended for"),
+    Standing.FAILED: ("Failed", "Failed for"),
+    Standing.MISMATCH: ("Other mode", "So for"),
+}
+"""The name of each list, and what its times are."""
+
+MODES = {
+    "release": "The platform releases control by itself when a user ends a conversation or a ticket closes.",
+    "pass": "The platform hands control on when a user ends a conversation or a ticket closes. "
+    "It stays open until whoever got control has released it: the bot does.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The first page: the numbers, the mode, and one page of conversations.
+
+    Attributes:
+        mismatches: conversations in which the platform has lately acted as in the other mode, the newest first.
+        query: the query of this list, without the place in it.
+    """
+
+    now: datetime
+    counts: Counts
+    mode: Mode
+    mismatches: Page
+    page: Page
+    query: str = ""
+
+    @property
+    def mark(self) -> str:
+        """The same for as long as nothing has changed but the time."""
+        known = replace(self.counts, oldest_owed_seconds=0.0, inbox=0, outbox=0)
+        return repr((known, self.mismatches, self.page))
+
+
+class Templates:
+    """Renders pages. Everything that is put into them is escaped."""
+
+    def __init__(self) -> None:
+        self._environment = Environment(
+            loader=PackageLoader("bot.console"),
+            autoescape=select_autoescape(default=True, default_for_string=True),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters |= {"age": words.age, "moment": words.moment, "owes": words.owes}
+        self._environment.globals |= {
+            "STANDINGS": STANDINGS,
+            "AGES": AGES,
+            "MODES": MODES,
+            "badges": words.badges,
+            "holder_name": holder_name,
+            "address": address,
+            "place": place,
+        }
+
+    def render(self, name: str, **values: Any) -> str:
+        """A page, or a part of one whose name begins with an underscore."""
+        return self._environment.get_template(name).render(**values)
+
+
+def static(name: str) -> bytes:
+    """One of the files that pages need."""
+    return files("bot.console").joinpath("static", name).read_bytes()
+
+
+def holder_name(listed: Listed) -> str:
+    """Who is active, in words."""
+    holder = listed.state.holder
+    names = {Who.BOT: "the bot", Who.NOBODY: "nobody", Who.UNKNOWN: "not known", Who.OTHER: str(holder)}
+    return names[holder.who]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The part of a timeline in which one was active, and how that came to be known."""
+
+    who: Who
+    name: str
+    how: str
+    lines: Sequence[Line]
+
+
+def stretches(timeline: Timeline) -> list[Stretch]:
+    """The timeline, cut where another becomes active."""
+    found = []
+    for (who, name), grouped in groupby(lines_of(timeline), key=lambda line: (line.holder, line.holder_name)):
+        lines = list(grouped)
+        how = lines[0].what.partition(", ")[2] if lines[0].turns else "nothing told yet who is active"
+        found.append(Stretch(who, name, how, [line for line in lines if not line.turns]))
+    return found
+
+
+def address(conversation_id: str) -> str:
+    """The address of a conversation's page."""
+    return f"{HOME}/conversations/{quote(conversation_id, safe='')}"
+
+
+def place(after: Place) -> str:
+    """A place in a listing, as it stands in an address."""
+    return f"{'' if after.since is None else to_micros(after.since)}~{after.id}"
+
+
+def read_place(text: str) -> Place:
+    """The place that `place` wrote. Raises `ValueError`."""
+    since, tilde, id_ = text.partition("~")
+    if not tilde or not id_:
+        raise ValueError("no place in a listing")
+    return Place(id_, from_micros(int(since)) if since else None)

@@ -1,0 +1,282 @@
+"""The console over HTTP: what is held and owed, how a conversation went, release by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+from aiohttp_sse import EventSourceResponse
+from pydantic import TypeAdapter
+
+from bot.clock import Clock
+from bot.console.doors import HEADERS, SESSION_END, WHO, Doors
+from bot.console.live import Crowded, Live, Shown
+from bot.console.render import AGES, HOME, STATIC, Overview, Templates, address, read_place, static, stretches
+from bot.control.by_hand import Outcome, prospect
+from bot.control.policy import Policy
+from bot.engine.orders import release_order
+from bot.settings import Duration
+from bot.signals import Level, Observe, Signal
+from bot.store import Database
+from bot.store.operators import Access, Listing, Page, Standing, Timeline
+
+LONGEST_STREAM = timedelta(hours=1)
+LONGEST_ID = 255
+LATELY = timedelta(days=1)
+MOST_MISMATCHES = 20
+
+_DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a page shows: one conversation, or a page of a listing."""
+
+    conversation_id: str = ""
+    standing: Standing = Standing.ALL
+    search: str = ""
+    older: str = ""
+    after: str = ""
+
+    @property
+    def query(self) -> str:
+        """As an address has it."""
+        parts = {"filter": self.standing.value, "q": self.search, "older": self.older, "after": self.after}
+        return urlencode({name: value for name, value in parts.items() if value and (name, value) != ("filter", "all")})
+
+
+class Console:
+    """The operator's pages, to be added to an application below `HOME`.
+
+    Args:
+        wake: lets the workers of this process know of conversations in which something waits.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        store: Database,
+        policy: Policy,
+        clock: Clock,
+        *,
+        observe: Observe,
+        wake: Callable[[Iterable[str | None]], None] = lambda _: None,
+    ) -> None:
+        self._store = store
+        self._policy = policy
+        self._clock = clock
+        self._wake = wake
+        self._observe = observe
+        self._templates = Templates()
+        self._doors = Doors(token, store, clock, self._templates, observe)
+        self._live: Live[View] = Live(self._look)
+
+    def application(self) -> web.Application:
+        """The pages, as an application of their own."""
+        app = web.Application(middlewares=[self._doors.guard])
+        router = app.router
+        router.add_get("", self._overview)
+        router.add_get("/", self._overview)
+        router.add_get("/sign-in", self._doors.show_sign_in)
+        router.add_post("/sign-in", self._doors.sign_in)
+        router.add_post("/sign-out", self._doors.sign_out)
+        router.add_get("/static/{name}", self._static)
+        router.add_get("/live", self._follow)
+        router.add_get("/set-aside", self._set_aside)
+        router.add_post("/set-aside", self._retry)
+        router.add_get("/audit", self._audit)
+        router.add_get("/conversations/{id}", self._conversation)
+        router.add_get("/conversations/{id}/release", self._ask_release)
+        router.add_post("/conversations/{id}/release", self._release)
+
+        async def close(_: web.Application) -> None:
+            self._live.close()
+
+        app.on_shutdown.append(close)
+        return app
+
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    async def _overview(self, request: web.Request) -> web.Response:
+        view = _view_of(request)
+        return self._page(request, "overview.html", view=view, live=view.query, overview=await self._look_over(view))
+
+    async def _conversation(self, request: web.Request) -> web.Response:
+        found = await self._timeline(request)
+        await self._note("view", found.listed.state.id)
+        live = urlencode({"conversation": found.listed.state.id})
+        return self._page(request, "conversation.html", live=live, asked="asked" in request.query, **self._shown(found))
+
+    async def _set_aside(self, request: web.Request) -> web.Response:
+        before = request.query.get("before", "")
+        events = await self._store.set_aside_events(51, int(before) if before.isascii() and before.isdigit() else None)
+        return self._page(request, "set_aside.html", events=events[:50], more=len(events) > 50)
+
+    async def _audit(self, request: web.Request) -> web.Response:
+        return self._page(request, "audit.html", entries=await self._store.audit_log(200))
+
+    async def _static(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in STATIC:
+            raise web.HTTPNotFound(text="There is no such file.")
+        return web.Response(
+            body=static(name), content_type=STATIC[name], charset="utf-8", headers={"Cache-Control": "max-age=60"}
+        )
+
+    async def _follow(self, request: web.Request) -> web.StreamResponse:
+        """Server-sent events: the changing part of a page, as JSON text, whenever something in it has changed."""
+        view = _view_of(request)
+        if view.conversation_id:
+            await self._note("watch", view.conversation_id)
+        lasts = min(request[SESSION_END] - self._clock.now(), LONGEST_STREAM)
+        try:
+            with self._live.following(view) as changes:
+                return await self._stream(request, changes, lasts.total_seconds())
+        except Crowded:
+            raise web.HTTPServiceUnavailable(text="Too many pages are open.") from None
+
+    async def _stream(self, request: web.Request, changes: AsyncIterator[str], seconds: float) -> web.StreamResponse:
+        response = EventSourceResponse(headers=HEADERS)
+        if request.transport is None:  # the page is gone
+            return response
+        with suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(seconds):
+                await response.prepare(request)
+                async with response:
+                    async for html in changes:
+                        if not response.is_connected():
+                            break
+                        await response.send(json.dumps(html))
+        return response
+
+    async def _look(self, view: View) -> Shown:
+        if not view.conversation_id:
+            over = await self._look_over(view)
+            return Shown(over.mark, self._templates.render("_overview.html", overview=over, view=view))
+        found = await self._store.timeline(view.conversation_id)
+        if found is None:
+            return Shown("removed", self._templates.render("_removed.html"))
+        return Shown(repr(found), self._templates.render("_conversation.html", **self._shown(found)))
+
+    async def _look_over(self, view: View) -> Overview:
+        now = self._clock.now()
+        until = now - _DURATION.validate_python(view.older) if view.older else None
+        after = read_place(view.after) if view.after else None
+        listing = Listing(view.standing, now, until, view.search, after)
+        mismatches = await self._mismatches(now)
+        page = await self._store.conversations(listing)
+        counts = await self._store.counts(now)
+        return Overview(now, counts, self._policy.mode, mismatches, page, replace(view, after="").query)
+
+    async def _mismatches(self, now: datetime) -> Page:
+        """Conversations in which the platform has lately acted as in the other control mode, the newest first."""
+        listing = Listing(Standing.MISMATCH, now, limit=MOST_MISMATCHES)
+        page = await self._store.conversations(listing)
+        return replace(page, conversations=[one for one in page.conversations if now - one.since < LATELY])
+
+    def _shown(self, found: Timeline) -> dict[str, Any]:
+        state = found.listed.state
+        return {
+            "found": found,
+            "listed": found.listed,
+            "state": state,
+            "stretches": stretches(found),
+            "now": self._clock.now(),
+            "foreseen": prospect(state, self._policy),
+        }
+
+    # -- acting ------------------------------------------------------------------------------------------------------
+
+    async def _ask_release(self, request: web.Request) -> web.Response:
+        found = await self._timeline(request, 1)
+        return self._page(request, "release.html", order_id=secrets.token_hex(8), problem="", **self._shown(found))
+
+    async def _release(self, request: web.Request) -> web.Response:
+        """The operator has confirmed what the page foretold. If that is not what would happen now, it asks anew."""
+        form, found = await request.post(), await self._timeline(request, 1)
+        state = found.listed.state
+        foreseen = prospect(state, self._policy)
+        confirmed, against = form.get("outcome") == foreseen.outcome, str(form.get("against", "")) or None
+        taking = foreseen.outcome is Outcome.TAKE
+        problem = ""
+        if foreseen.outcome is Outcome.NOTHING or not confirmed or (taking and against != foreseen.against):
+            problem = "Things have changed since you were asked. This is how they stand now."
+        elif taking and form.get("sure") != "yes":
+            problem = "Confirm that control is to be taken from whoever has it, or leave it to them."
+        if problem:
+            shown = self._shown(found)
+            return self._page(request, "release.html", 409, order_id=secrets.token_hex(8), problem=problem, **shown)
+        order_id, now = str(form.get("order", ""))[:64] or secrets.token_hex(8), self._clock.now()
+        order = release_order(state.id, by=WHO, now=now, order_id=order_id, against=foreseen.against)
+        await self._note("release", state.id, foreseen.outcome.value)
+        await self._store.order(order)
+        self._observe(Signal("release_by_hand", Level.WARNING, state.id, {"outcome": foreseen.outcome.value}))
+        self._wake([state.id])
+        raise web.HTTPSeeOther(f"{address(state.id)}?asked=1")
+
+    async def _retry(self, request: web.Request) -> web.Response:
+        event_id = str((await request.post()).get("event", ""))
+        event = await self._store.retry(event_id)
+        if event is None:
+            raise web.HTTPNotFound(text="This event is not set aside any more.")
+        await self._note("retry", event.conversation_id, event.id)
+        self._wake([event.conversation_id])
+        raise web.HTTPSeeOther(f"{HOME}/set-aside")
+
+    # -- what they share ---------------------------------------------------------------------------------------------
+
+    async def _timeline(self, request: web.Request, limit: int | None = None) -> Timeline:
+        conversation_id = request.match_info["id"]
+        found = await (self._store.timeline(conversation_id, limit) if limit else self._store.timeline(conversation_id))
+        if found is None:
+            raise web.HTTPNotFound(text="Nothing is known of this conversation. It may have been removed or purged.")
+        return found
+
+    async def _note(self, action: str, conversation_id: str | None, detail: str = "") -> None:
+        await self._store.audit(Access(self._clock.now(), WHO, action, conversation_id, detail))
+
+    def _page(self, request: web.Request, name: str, status: int = 200, **values: Any) -> web.Response:
+        html = self._templates.render(name, csrf=self._doors.csrf(request), signed_in=True, **values)
+        return web.Response(text=html, status=status, content_type="text/html")
+
+
+def closed_console() -> web.Application:
+    """What is there in the console's place where no CONSOLE_TOKEN is set: a hint."""
+    templates = Templates()
+
+    async def hint(request: web.Request) -> web.Response:
+        if request.path.startswith(f"{HOME}/static/") and request.match_info["rest"].removeprefix("static/") in STATIC:
+            name = request.match_info["rest"].removeprefix("static/")
+            return web.Response(body=static(name), content_type=STATIC[name], charset="utf-8", headers=HEADERS)
+        html = templates.render("off.html")
+        return web.Response(text=html, status=404, content_type="text/html", headers=HEADERS)
+
+    app = web.Application()
+    app.router.add_get("", hint)
+    app.router.add_get("/{rest:.*}", hint)
+    return app
+
+
+def _view_of(request: web.Request) -> View:
+    """The view that an address names. Raises `HTTPBadRequest` for one that can't be."""
+    query = request.query
+    if "conversation" in query:
+        return View(query["conversation"][:LONGEST_ID])
+    try:
+        standing = Standing(query.get("filter", Standing.ALL))
+        if query.get("after"):
+            read_place(query["after"])
+    except (ValueError, OverflowError):
+        raise web.HTTPBadRequest(text="There is no such list of conversations.") from None
+    older = query.get("older", "")
+    if older not in AGES:
+        raise web.HTTPBadRequest(text="There is no such age to choose.")
+    return View("", standing, query.get("q", "").strip()[:LONGEST_ID], older, query.get("after", ""))

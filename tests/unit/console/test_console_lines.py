@@ -1,0 +1,223 @@
+"""A timeline as lines: everything that is on record, in order, each with who was active."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bot.console.lines import Actor, Mark, lines_of
+from bot.console.render import Templates, place, read_place, stretches
+from bot.control.commands import Pass, Read, Release
+from bot.control.history import Moment, MomentKind
+from bot.control.state import Action, Conversation, Duty, Key, Proof, Stage, Who
+from bot.engine.delivery import EFFECT_KEY
+from bot.store.interface import CleanUp, Effect, Say
+from bot.store.operators import Listed, PastDuty, PastEffect, PastEvent, Place, Timeline
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+EMPTY = Timeline(Listed(Conversation("c1"), NOW, NOW, NOW), [], [], [], [], [], cut=False)
+DUTY = Duty(1, Action.RELEASE, "flow complete", NOW, NOW, Stage.ACT, attempts=1, last_answer="release: accepted")
+
+
+def _event(
+    type_: str = "conversation:message",
+    payload: dict[str, Any] | None = None,
+    *,
+    after: float = 0,
+    status: str = "handled",
+    reason: str | None = None,
+) -> PastEvent:
+    """An event of the conversation."""
+    whole = {"conversation": {"id": "c1"}} | (payload or {})
+    body = json.dumps({"id": "e", "type": type_, "createdAt": NOW.isoformat(), "payload": whole}).encode()
+    return PastEvent("e", type_, NOW + after * SECOND, status, None, reason, body)
+
+
+def _message(author: dict[str, Any], **more: Any) -> PastEvent:
+    """A message."""
+    return _event(payload={"message": {"id": "m", "author": author, "content": {"type": "text", "text": "Hi"}} | more})
+
+
+def _effect(effect: Effect | None, outcome: str | None = "accepted", kind: str = "x") -> PastEffect:
+    """An effect, finished unless there is no outcome."""
+    return PastEffect("c1.1", kind, effect, NOW, 2, NOW, None if outcome is None else NOW + SECOND, outcome)
+
+
+def _only(timeline: Timeline) -> tuple[Actor, str, str, str]:
+    """The one line that there is."""
+    (line,) = lines_of(timeline)
+    return line.actor, line.what, line.text, line.note
+
+
+AGENT = {"source": {"type": "zd:agentWorkspace"}}
+SWITCHED = {"activeSwitchboardIntegration": {"id": "s", "name": "zd-agentWorkspace"}, "id": "c1"}
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (_message({"type": "user", "displayName": "Ada"}), (Actor.USER, "wrote", "Hi", "")),
+        (_message({"type": "business"}, **AGENT), (Actor.AGENT, "wrote", "Hi", "")),
+        (_message({"type": "business"}), (Actor.PLATFORM, "a message of the business", "Hi", "")),
+        (
+            _message({"type": "user"}, content={"type": "image", "mediaUrl": "https://x"}),
+            (Actor.USER, "wrote", "(image)", ""),
+        ),
+        (_message({"type": "user"}, content={}), (Actor.USER, "wrote", "", "")),
+        (
+            _message({"type": "user"}, activity={"type": "conversation:endedByUser"}),
+            (Actor.USER, "ended the conversation", "", ""),
+        ),
+        (_message({"type": "user"}, activity={"type": "ticket:closed"}), (Actor.PLATFORM, "ticket:closed", "Hi", "")),
+        (_message({"subtypes": ["activity"]}), (Actor.PLATFORM, "an activity", "Hi", "")),
+        (
+            _event("conversation:postback", {"postback": {"payload": "buy"}}),
+            (Actor.USER, "tapped a button", "buy", ""),
+        ),
+        (_event("conversation:referral"), (Actor.USER, "came by a link", "", "")),
+        (
+            _event("conversation:create", {"creationReason": "startConversation"}),
+            (Actor.PLATFORM, "the conversation was created by opening the widget", "", ""),
+        ),
+        (
+            _event("conversation:create"),
+            (Actor.PLATFORM, "the conversation was created with a first message", "", ""),
+        ),
+        (
+            _event("switchboard:releaseControl", {"reason": "ticketClosed"}),
+            (Actor.PLATFORM, "control was released (ticketClosed)", "", ""),
+        ),
+        (
+            _event("switchboard:passControl", {"conversation": SWITCHED}),
+            (Actor.PLATFORM, "control was passed to zd-agentWorkspace", "", ""),
+        ),
+        (_event("switchboard:acceptControl"), (Actor.PLATFORM, "control was passed to nobody", "", "")),
+        (_event("user:update", {"user": {"id": "u"}}), (Actor.PLATFORM, "user:update", "", "")),
+        (
+            _event("conversation:typing", status="pending"),
+            (Actor.PLATFORM, "conversation:typing", "", "not taken up yet"),
+        ),
+        (
+            replace(_event(status="set_aside", reason="bad"), body=b"{"),
+            (Actor.PLATFORM, "conversation:message", "", "set aside: bad"),
+        ),
+        (
+            replace(_event(), body=b"[]"),
+            (Actor.PLATFORM, "conversation:message", "", "the event is not an object"),
+        ),
+        (
+            _event("conversation:referral", status="set_aside"),
+            (Actor.USER, "came by a link", "", "set aside: no reason"),
+        ),
+        (
+            replace(_event(), body=b""),
+            (Actor.PLATFORM, "conversation:message", "", "its content has been erased"),
+        ),
+        (
+            replace(_event("operator:release"), by_operator=True),
+            (Actor.OPERATOR, "asked for a release by hand", "", ""),
+        ),
+    ],
+)
+def test_events(event: PastEvent, line: tuple[Actor, str, str, str]) -> None:
+    """What was heard, in words."""
+    assert _only(replace(EMPTY, events=[event])) == line
+
+
+def test_noise() -> None:
+    """Typing and receipts are no lines, nor is the bot's own message when it comes back."""
+    say = _effect(Say("c1.1", 1, {"type": "text", "text": "Hello"}), "said")
+    echo = _message({"type": "business"}, metadata={EFFECT_KEY: "c1.1"})
+    noise = [_event("conversation:typing"), _event("conversation:read"), echo]
+    assert _only(replace(EMPTY, events=noise, effects=[say])) == (Actor.BOT, "said", "Hello", "")
+
+
+@pytest.mark.parametrize(
+    ("effect", "line"),
+    [
+        (_effect(Say("c1.1", 1, {"type": "carousel"}), "dropped"), ("said", "(carousel)", "dropped", Mark.PLAIN)),
+        (_effect(Say("c1.1", 1, {"text": "Hi"}), None), ("said", "Hi", "not done yet: 2 attempts", Mark.PLAIN)),
+        (_effect(Say("c1.1", 1, {"text": "Hi"}), "not said: x"), ("said", "Hi", "not said: x", Mark.BAD)),
+        (
+            _effect(Release("c1.1", Key.APP)),
+            ("asked the platform to release, with the app key", "", "accepted", Mark.PLAIN),
+        ),
+        (
+            _effect(Release("c1.1", Key.INTEGRATION)),
+            ("asked the platform to release, with the integration's key", "", "accepted", Mark.PLAIN),
+        ),
+        (_effect(Pass("c1.1", "desk")), ("asked the platform to pass control to desk", "", "accepted", Mark.PLAIN)),
+        (
+            _effect(Read("c1.1"), "read: nobody is active"),
+            ("read who is active", "", "nobody is active", Mark.PLAIN),
+        ),
+        (_effect(CleanUp("c1.1", 1, "m:f"), "failed: X"), ("cleaned up: m:f", "", "failed: X", Mark.BAD)),
+        (_effect(None, "unreadable: new", "dance"), ("dance", "", "unreadable: new", Mark.BAD)),
+    ],
+)
+def test_effects(effect: PastEffect, line: tuple[str, str, str, Mark]) -> None:
+    """What the bot did, and how it went."""
+    (shown,) = lines_of(replace(EMPTY, effects=[effect]))
+    assert (shown.what, shown.text, shown.note, shown.mark) == line
+
+
+def test_duties() -> None:
+    """What is owed is a warning; what is proven is good; what is void is neither."""
+    (owed,) = lines_of(replace(EMPTY, duties=[PastDuty(DUTY, None)]))
+    assert (owed.what, owed.note) == ("owes a release: flow complete", "1 attempt; last answer: release: accepted")
+    assert owed.mark is Mark.WARNING
+    proven = lines_of(replace(EMPTY, duties=[PastDuty(DUTY, Proof("a read showed it", NOW + SECOND))]))
+    assert [(line.what, line.mark) for line in proven] == [
+        ("owed a release: flow complete", Mark.PLAIN),
+        ("done (release)", Mark.GOOD),
+    ]
+    void = lines_of(replace(EMPTY, duties=[PastDuty(replace(DUTY, attempts=2), Proof("void: gone", NOW))]))
+    assert (void[1].what, void[1].note) == ("no longer owed (release)", "void: gone, after 2 attempts")
+
+
+def test_moments_and_stretches() -> None:
+    """Each line knows who was active; the stretches are cut where that changes."""
+    moments = [
+        Moment(NOW + SECOND, MomentKind.HOLDER, "the bot (bot) is active, by an event", Who.BOT),
+        Moment(NOW + SECOND, MomentKind.FLOW_BEGAN, "opening flow began (message)"),
+        Moment(NOW + 2 * SECOND, MomentKind.FAILED, "flow failed: ValueError"),
+        Moment(NOW + 3 * SECOND, MomentKind.HOLDER, "zd-agentWorkspace is active, by a read", Who.OTHER),
+        Moment(NOW + 4 * SECOND, MomentKind.ENDED, "the user ended the conversation"),
+        Moment(NOW + 5 * SECOND, MomentKind.HOLDER, "nobody is active, by a read", Who.NOBODY),
+        Moment(NOW + 5 * SECOND, MomentKind.PROVEN, "nobody is active"),
+    ]
+    timeline = replace(EMPTY, events=[_event("conversation:create")], moments=moments)
+    cut = stretches(timeline)
+    assert [(one.who, one.name, one.how) for one in cut] == [
+        (Who.UNKNOWN, "not known", "nothing told yet who is active"),
+        (Who.BOT, "the bot", "by an event"),
+        (Who.OTHER, "zd-agentWorkspace", "by a read"),
+        (Who.NOBODY, "nobody", "by a read"),
+    ]
+    assert [[line.what for line in one.lines] for one in cut[1:]] == [
+        ["opening flow began (message)", "flow failed: ValueError"],
+        ["took in the user's end"],
+        ["proven: nobody is active"],
+    ]
+    assert [line.mark for line in lines_of(timeline)][-1] is Mark.GOOD
+
+
+def test_places() -> None:
+    """A place in a listing, there and back; anything else is none."""
+    for there in (Place("c1", NOW + timedelta(microseconds=1)), Place("c~1")):
+        assert read_place(place(there)) == there
+    for wrong in ("", "c1", "~", "x~c1"):
+        with pytest.raises(ValueError, match=r"place|invalid"):
+            read_place(wrong)
+
+
+def test_everything_is_escaped() -> None:
+    """What is put into a page can't become a part of it, in text or attribute."""
+    html = Templates().render("problem.html", status=1, text="<script>'\"&", csrf="", signed_in=False)
+    assert "&lt;script&gt;&#39;&#34;&amp;" in html
+    assert "<script>" not in html
