@@ -73,15 +73,17 @@ class Worker:
             free = self._concurrency - sum(not session.waits_for_flow for session, _ in self._sessions.values())
             if free <= 0 or len(self._sessions) >= self._concurrency * MOST_WAITING:
                 return min(self._poll, LOOK_AGAIN)
-            told, more = await spread_app_events(self._context)
-            for conversation_id in told & self._sessions.keys():
-                self._sessions[conversation_id][0].wake()
             now = self._context.clock.now()
             works = await self._context.store.claim(
                 owner=self._context.owner, now=now, lease=self._context.lease, limit=free
             )
             for work in works:
                 self._start(Session(self._context, self._delivery, work), work.lease.conversation_id)
+            told, more = await spread_app_events(self._context)  # afterwards, so that no release waits for it
+            for conversation_id in told & self._sessions.keys():
+                self._sessions[conversation_id][0].wake()
+            if told:
+                return timedelta(0)
             if more or len(works) == free:
                 return min(self._poll, LOOK_AGAIN)
             due = await self._context.store.next_due(now)
