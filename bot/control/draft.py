@@ -41,8 +41,9 @@ class Draft:
         self.commands: list[Command] = []
 
     def set(self, **changes: Any) -> None:
-        """Change attributes of the conversation."""
-        self.state = replace(self.state, **changes)
+        """Change attributes of the conversation. Mostly they are what they should be already."""
+        if any(getattr(self.state, name) is not value for name, value in changes.items()):
+            self.state = replace(self.state, **changes)
 
     def set_run(self, run: Run, **changes: Any) -> None:
         """Change attributes of the flow at work, which is `run`."""
