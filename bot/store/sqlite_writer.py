@@ -59,9 +59,11 @@ class Session:
             self._notify("begin")
             self._roll_back()  # only if a rollback failed before: a disk that was out of order
             self.connection.execute(self._begin)
-            outcomes = [self._run_one(operation) for operation in operations]
+            alone = len(operations) == 1  # then it needs no savepoint: all that can be undone is its own
+            outcomes = [self._run_alone(operations[0])] if alone else [self._run_one(each) for each in operations]
             self._notify("before_commit")
-            self.connection.execute("COMMIT")
+            if self.connection.in_transaction:
+                self.connection.execute("COMMIT")
         except BaseException as error:
             with suppress(sqlite3.Error):
                 self._roll_back()
@@ -95,6 +97,15 @@ class Session:
             return Outcome(error=self._explain(error))
         self.connection.execute("RELEASE operation")
         return Outcome(result)
+
+    def _run_alone(self, operation: Operation[Any]) -> Outcome:
+        try:
+            return Outcome(operation(self.connection))
+        except Exception as error:  # as above
+            if not self.connection.in_transaction:
+                raise
+            self._roll_back()
+            return Outcome(error=self._explain(error))
 
     def _roll_back(self) -> None:
         if self.connection.in_transaction:
