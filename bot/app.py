@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from bot.engine.retention import Retention
 from bot.engine.worker import Worker
 from bot.flows.catalogue import Catalogue, UnknownFlow, load_catalogue
 from bot.health import add_health
-from bot.observability import Metrics, both, log_signal, tell_loop_errors
+from bot.observability import Metrics, Watch, log_signal, tell_loop_errors, traces_if_wanted
 from bot.replay.recording import Recorder, RecordingIntake
 from bot.replay.tape import TapeError
 from bot.settings import Settings, SettingsProblem
@@ -35,6 +35,7 @@ from webhooks.intake import Intake, web_handler
 from webhooks.security import Secrets
 
 WEBHOOK_PATH = "/webhooks/sunshine"
+TRACES_PATIENCE = 2.0  # seconds, at the end
 POLL_ALONE = timedelta(seconds=2)  # web and worker in one process: all but what the command line asks wakes it
 POLL_APART = timedelta(milliseconds=500)
 
@@ -78,21 +79,24 @@ async def running(
         StoreError: the database can't be used.
     """
     clock = clock or SystemClock()
-    metrics = Metrics()
-    observe = both(*hooks, metrics.on_signal)
     catalogue = catalogue_of(settings)
+    traces = traces_if_wanted(clock)
+    watch = Watch(Metrics(), traces, hooks)
+    observe = watch.on_signal
     asyncio.get_running_loop().set_exception_handler(tell_loop_errors(observe))
     async with AsyncExitStack() as stack:
+        if traces:
+            stack.push_async_callback(_stop_traces, traces.stop)
         store = open_store(settings.database_url)
         await store.start()
         stack.push_async_callback(store.stop)
         worker: Worker | None = None
         if parts.worker:
-            worker = await _start_worker(stack, settings, parts, store, catalogue, clock, observe, metrics)
+            worker = await _start_worker(stack, settings, parts, store, catalogue, clock, watch)
         if parts.web:
-            port: int | None = await _start_web(stack, settings, store, worker, clock, metrics, observe)
+            port: int | None = await _start_web(stack, settings, store, worker, clock, watch)
         else:
-            port = await _show_worker(stack, settings, store, clock, metrics)
+            port = await _show_worker(stack, settings, store, clock, watch.metrics)
         fields: dict[str, object] = {"web": parts.web, "worker": parts.worker, "port": port}
         if parts.web:
             on = bool(settings.console_token.get_secret_value())
@@ -104,6 +108,13 @@ async def running(
             observe(Signal("stopping"))
 
 
+async def _stop_traces(stop: Callable[[], None]) -> None:
+    """Send the last spans, if the collector takes them soon."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(TRACES_PATIENCE):
+            await asyncio.to_thread(stop)
+
+
 async def _start_worker(
     stack: AsyncExitStack,
     settings: Settings,
@@ -111,10 +122,10 @@ async def _start_worker(
     store: Store,
     catalogue: Catalogue,
     clock: Clock,
-    observe: Observe,
-    metrics: Metrics,
+    watch: Watch,
 ) -> Worker:
-    clients = await _clients(stack, settings, metrics)
+    clients = await _clients(stack, settings, watch)
+    observe = watch.on_signal
     policy = catalogue.applied_to(settings.policy)
     context = Context(store, clients, policy, catalogue, clock, new_owner(), observe, lease=LEASE)
     if left := await store.join(clock.now() + AFTERMATH):
@@ -144,7 +155,7 @@ def _run_beside(stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: st
     stack.push_async_callback(stop)
 
 
-async def _clients(stack: AsyncExitStack, settings: Settings, metrics: Metrics) -> Clients:
+async def _clients(stack: AsyncExitStack, settings: Settings, watch: Watch) -> Clients:
     keys = {
         "integration": (settings.sunshine_key_id, settings.sunshine_key_secret)
         if settings.has_integration_key
@@ -161,7 +172,7 @@ async def _clients(stack: AsyncExitStack, settings: Settings, metrics: Metrics) 
                 settings.sunshine_app_id,
                 Credentials(key[0], key[1].get_secret_value()),
                 transport=AiohttpTransport(settings.worker_concurrency),
-                observe=metrics.on_call,
+                observe=watch.on_call,
             )
             made[name] = await stack.enter_async_context(client)
     return Clients(made["integration"], made["app"])
@@ -173,26 +184,25 @@ async def _start_web(
     store: Database,
     worker: Worker | None,
     clock: Clock,
-    metrics: Metrics,
-    observe: Observe,
+    watch: Watch,
 ) -> int:
     def on_stored(events: Sequence[NewEvent]) -> None:
-        metrics.on_stored(events)
         if worker:
             worker.wake(dict.fromkeys(event.conversation_id for event in events))
+        watch.on_stored(events)
 
-    inbox = GroupCommit(metrics.timed(store.receive), on_stored=on_stored, unavailable=(StoreError, OSError))
+    inbox = GroupCommit(watch.metrics.timed(store.receive), on_stored=on_stored, unavailable=(StoreError, OSError))
     stack.push_async_callback(inbox.stop)
     accepted = Secrets([secret.get_secret_value() for secret in settings.sunshine_webhook_secret])
     if settings.record_tape:
         recorder = _start_recorder(stack, settings)
-        intake: Intake = RecordingIntake(inbox, accepted, clock.now, metrics.on_receipt, recorder)
+        intake: Intake = RecordingIntake(inbox, accepted, clock.now, watch.metrics.on_receipt, recorder)
     else:
-        intake = Intake(inbox, accepted, clock.now, metrics.on_receipt)
+        intake = Intake(inbox, accepted, clock.now, watch.metrics.on_receipt)
     app = web.Application()
     app.router.add_post(WEBHOOK_PATH, web_handler(intake))
-    add_health(app, store, clock, metrics, inbox)
-    _add_console(app, settings, store, worker, clock, observe)
+    add_health(app, store, clock, watch.metrics, inbox)
+    _add_console(app, settings, store, worker, clock, watch.on_signal)
     return await _listen(stack, settings.host, settings.port, app)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -38,3 +39,15 @@ Observe = Callable[[Signal], None]
 
 def silent(_: Signal) -> None:
     """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtWork:
+    """The conversation that a task works on, and the newest event that it has taken; None: only time has passed."""
+
+    conversation_id: str
+    event_id: str | None = None
+
+
+AT_WORK: ContextVar[AtWork | None] = ContextVar("at_work", default=None)
+"""Set by the engine; what is told from within the task, or from a task that it has begun, is about that."""

@@ -27,7 +27,7 @@ from bot.engine.delivery import PATIENCE_WHEN_OVER, Delivery, Result
 from bot.engine.orders import facts_of_either, order_of
 from bot.engine.performance import Performance, prepare
 from bot.flows.turn import Said
-from bot.signals import Level, Signal
+from bot.signals import AT_WORK, AtWork, Level, Signal
 from bot.store.interface import (
     Change,
     CleanUp,
@@ -95,6 +95,7 @@ class Session:
 
     async def run(self) -> None:
         """Work until nothing is to be done now, or something else has the conversation."""
+        AT_WORK.set(AtWork(self._state.id))
         try:
             self._miss_pending()
             while True:
@@ -162,6 +163,7 @@ class Session:
                 self._tell(Signal("event_set_aside", Level.ERROR, self._state.id, {"reason": reason}))
             else:
                 self._change.handled.append(stored.id)
+                AT_WORK.set(AtWork(self._state.id, stored.id))
                 self._change.users |= set() if isinstance(event, OperatorReleased) else event_user_ids(event)
         self._new_events = []
 

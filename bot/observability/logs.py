@@ -8,11 +8,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from bot.signals import Level, Observe, Signal
+
+T = TypeVar("T")
 
 
 def configure_logs(log_format: str, level: str) -> None:
@@ -79,12 +81,12 @@ def tell_loop_errors(observe: Observe) -> Callable[[asyncio.AbstractEventLoop, d
     return handle
 
 
-def both(*hooks: Callable[[Signal], None]) -> Observe:
+def both(*hooks: Callable[[T], None]) -> Callable[[T], None]:
     """Several hooks as one. A log that can't be written stops no work."""
 
-    def observe(signal: Signal) -> None:
+    def observe(told: T) -> None:
         for hook in hooks:
             with suppress(Exception):
-                hook(signal)
+                hook(told)
 
     return observe
