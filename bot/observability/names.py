@@ -44,5 +44,9 @@ EVENTS = {
     "no_app_key": "only an app key could release what another holds after an end: `detail`",
     "mode_mismatch": "the platform acts as in the other control mode: check CONTROL_MODE: `detail`",
     "conversation_gone": "the platform does not know the conversation any more: `detail`",
+    # operators
+    "console_sign_in": "somebody signed in to the console: `address`",
+    "console_sign_in_refused": "a wrong token, or too many tries: `address`",
+    "release_by_hand": "an operator asked for a release in the console: `outcome`",
 }
 """What each name means."""
