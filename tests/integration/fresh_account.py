@@ -7,7 +7,9 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from bot_program import free_port
@@ -73,7 +75,9 @@ class Place:
         """End the bot if it runs, and start it with what the file says now."""
         await self._bot.aclose()
         settings = load_settings(_env_file=self.file)
-        migrate(settings.database_url)
+        database = self.file.parent / "bot.db"
+        if not database.exists():
+            database.write_bytes(migrated())
         await self._bot.enter_async_context(running(settings, hooks=()))
 
     async def stop(self) -> None:
@@ -97,6 +101,14 @@ class Place:
         board = self.sandbox.switchboard
         assert board.switchboard_id
         board.update_switchboard_integration(board.switchboard_id, board.member(name).id, changes)
+
+
+@cache
+def migrated() -> bytes:
+    """A database at this version's schema."""
+    with TemporaryDirectory() as folder:
+        migrate(f"sqlite:///{folder}/bot.db")
+        return Path(folder, "bot.db").read_bytes()
 
 
 @asynccontextmanager
