@@ -109,7 +109,7 @@ async def _run(wanted: Wanted, folder: Path, told: asyncio.Event) -> None:
         closing_timeout="2m",
     )
     migrate(settings.database_url)
-    bot = SandboxBot(platform, settings, clock, lambda: pages.changed())
+    bot = SandboxBot(platform, settings, clock, lambda: pages.changed(), signs_in=_is_loopback(wanted.host))
     pages = Pages(platform, bot, wanted.host, wanted.port)
     await pages.start()
     await bot.start()

@@ -10,9 +10,12 @@ from typing import Any
 
 from bot.app import WEBHOOK_PATH, Running, running
 from bot.clock import Clock
+from bot.console.doors import SESSION
+from bot.console.render import HOME
+from bot.console.sessions import Sessions
 from bot.control.state import Action, Duty
 from bot.observability import log_signal
-from bot.sandbox.pages import BotView, Note
+from bot.sandbox.pages import BotView, Console, Note
 from bot.sandbox.pages.about_bot import Mode
 from bot.sandbox.sandbox import Sandbox
 from bot.settings import ControlMode, Settings, load_settings
@@ -27,9 +30,19 @@ class SandboxBot:
         sandbox: the platform that it talks to.
         settings: its settings; `control_mode` is changed by `set_mode`, and port 0 becomes the port that it got.
         changed: called when it may know something new.
+        signs_in: does the way to its console sign in? Only where nobody from outside gets at the pages.
     """
 
-    def __init__(self, sandbox: Sandbox, settings: Settings, clock: Clock, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        settings: Settings,
+        clock: Clock,
+        changed: Callable[[], None],
+        *,
+        signs_in: bool = False,
+    ) -> None:
+        self._signs_in = signs_in
         self._sandbox = sandbox
         self._settings = settings
         self._clock = clock
@@ -52,7 +65,14 @@ class SandboxBot:
     @property
     def console_url(self) -> str:
         """The operator's page."""
-        return f"http://{address(self._settings.host)}:{self._settings.port}/console"
+        return f"http://{address(self._settings.host)}:{self._settings.port}{HOME}"
+
+    def console(self) -> Console:
+        """The operator's page, with a new sign-in where only this machine reaches it."""
+        if not self._signs_in:
+            return Console(self._settings.port, HOME)
+        session = Sessions(self._settings.console_token.get_secret_value()).begin(self._clock.now())
+        return Console(self._settings.port, HOME, (SESSION, session))
 
     async def view(self, conversation_id: str) -> BotView:
         """What it knows of a conversation; what it told is known even where it is stopped."""

@@ -31,6 +31,8 @@ TEAS = Carousel(
         )
     ]
 )
+TO_BE_SEEN = timedelta(seconds=2)
+"""For so long an ended conversation stays open for the closing flow, so that one can see it on the pages."""
 
 
 @flow("tour")
@@ -93,6 +95,7 @@ async def farewell(chat: Chat) -> None:
     """Closing: a question where the user can still answer, and a word where they have ended the conversation."""
     if chat.opening.kind == "ended":
         await chat.say("Goodbye! This conversation is over.")
+        await chat.sleep(TO_BE_SEEN)
         return
     try:
         await chat.ask("How did we do?", choices=["Good", "Bad"], timeout=timedelta(minutes=1))

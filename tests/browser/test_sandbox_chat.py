@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20_000  # milliseconds; a machine may be busy
+CHOSEN = "new URLSearchParams(location.hash.slice(1)).get('conversation')"
 EVIL = "<script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\">"
 
 
@@ -45,7 +46,7 @@ def site(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
     text = ""
     while "Ctrl-C" not in text:
         line = process.stdout.readline()
-        assert line, text
+        assert line, process.communicate()
         text += line
     found = re.search(r"user\s+(\S+)\n.*agent\s+(\S+)\n.*operator\s+(\S+)\s+token: (\S+)", text)
     assert found, text
@@ -61,7 +62,8 @@ def opened(new_page: Any, url: str, **more: Any) -> Any:
     page = new_page(**more)
     page.set_default_timeout(PATIENCE)
     page.goto(url)
-    page.locator("#user-name, #hint").first.wait_for(state="attached")
+    page.wait_for_function("document.getElementById('about-mode')?.textContent")
+    page.wait_for_function("document.getElementById('user-name')?.textContent !== '…'")
     return page
 
 
@@ -86,8 +88,11 @@ def becomes(page: Any, name: str) -> None:
 
 def begins(page: Any, text: str = "Hello!") -> None:
     """A new conversation, up to the bot's answer."""
+    before = page.evaluate(CHOSEN)
     page.locator("#start").click()
-    page.locator("#log:empty").wait_for(state="attached")
+    page.wait_for_function(
+        f"before => {CHOSEN} !== before && document.getElementById('log').dataset.conversation === {CHOSEN}", arg=before
+    )
     page.locator("#text").fill(text)
     page.keyboard.press("Enter")
     page.get_by_text("I am the bot of a tea shop").wait_for()
@@ -172,6 +177,27 @@ def test_with_an_agent(new_page: Any, site: Site, screenshot: Any, mode: str) ->
     if mode == "Pass":
         assert "passes control on to the bot" in page.locator("#timeline").inner_text()
         screenshot(page, "chat")
+
+
+@pytest.mark.parametrize("mode", ["Release", "Pass"])
+def test_the_console_follows(new_page: Any, site: Site, mode: str) -> None:
+    """The operator's page, to which the sandbox signs in by itself: held, ended, released, without a reload."""
+    page = opened(new_page, site.chat)
+    chooses(page, mode)
+    begins(page)
+    console = new_page()
+    console.set_default_timeout(PATIENCE)
+    console.goto(page.url.partition("#")[0] + str(page.locator("#in-console").get_attribute("href"))[1:])
+    assert console.url.startswith(f"{site.console}/conversations/")
+    console.locator(".head .badge.held").wait_for()
+
+    ends(page)
+    if mode == "Pass":
+        console.locator(".head .badge.ended").wait_for()
+    console.locator(".head .badge.released").wait_for()
+
+    assert console.locator(".head .badge.held").count() == 0
+    assert console.locator(".head .who.nobody").count() == 1
 
 
 def test_what_the_bot_offers(new_page: Any, site: Site) -> None:

@@ -4,7 +4,7 @@
 in sentences); what people do goes through `acts`. In the browser there is plain JavaScript (`static`), built by nobody.
 """
 
-from bot.sandbox.pages.about_bot import BotPart, BotView, Note
+from bot.sandbox.pages.about_bot import BotPart, BotView, Console, Note
 from bot.sandbox.pages.server import Pages
 
-__all__ = ["BotPart", "BotView", "Note", "Pages"]
+__all__ = ["BotPart", "BotView", "Console", "Note", "Pages"]

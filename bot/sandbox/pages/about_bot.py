@@ -34,6 +34,21 @@ class BotView:
     notes: Sequence[Note] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Console:
+    """The operator's page.
+
+    Attributes:
+        port: where the bot serves it.
+        path: its path, below which its cookie is sent.
+        cookie: name and value of a cookie that signs in; None where people have to do that by themselves.
+    """
+
+    port: int
+    path: str
+    cookie: tuple[str, str] | None = None
+
+
 class BotPart(Protocol):
     """The bot beside the sandbox."""
 
@@ -45,9 +60,8 @@ class BotPart(Protocol):
     def is_running(self) -> bool:
         """Is it up?"""
 
-    @property
-    def console_url(self) -> str:
-        """The operator's page."""
+    def console(self) -> Console:
+        """The operator's page, with a new sign-in."""
 
     async def view(self, conversation_id: str) -> BotView:
         """What it knows of a conversation."""

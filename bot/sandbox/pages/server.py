@@ -80,6 +80,7 @@ class Pages:
         app = web.Application(client_max_size=LARGEST_BODY, middlewares=[self._guard])
         app.router.add_get("/", self._page("chat.html"))
         app.router.add_get("/agent", self._page("agent.html"))
+        app.router.add_get("/console", self._to_console)
         app.router.add_get("/static/{name}", self._static)
         app.router.add_get("/api/state", self._state)
         app.router.add_get("/api/changes", self._changes)
@@ -133,13 +134,25 @@ class Pages:
             raise web.HTTPNotFound
         return web.Response(body=_read(name), content_type=_STATIC[name], charset="utf-8")
 
+    async def _to_console(self, request: web.Request) -> web.Response:
+        """To the operator's page, or to `?conversation=` there; the browser takes a cookie along that signs in."""
+        console = self._bot.console()
+        conversation_id = request.query.get("conversation")
+        to = request.url.with_port(console.port).with_path(console.path).with_query(None)
+        response = web.Response(
+            status=303, headers={"Location": str(to / "conversations" / conversation_id if conversation_id else to)}
+        )
+        if console.cookie is not None:
+            name, value = console.cookie
+            response.set_cookie(name, value, path=console.path, httponly=True, samesite="Strict")
+        return response
+
     async def _state(self, _: web.Request) -> web.Response:
         return web.json_response(
             {
                 "account": self._sandbox.switches.mode,
                 "bot": self._bot.mode,
                 "running": self._bot.is_running,
-                "console": self._bot.console_url,
                 "firstUser": self._first_user.id,
             }
         )

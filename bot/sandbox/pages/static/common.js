@@ -107,7 +107,7 @@ export function showHeader(page) {
     el("div", { class: "brand" }, el("img", { src: "/static/icon.svg", alt: "", width: "28", height: "28" }),
       el("p", {}, el("strong", {}, "switchboard-bot"), " sandbox")),
     el("nav", { "aria-label": "Pages", class: "pages" }, link("/", "End user", page === "chat"), link("/agent", "Agent", page === "agent"),
-      el("a", { id: "console", href: "#", target: "_blank", rel: "noopener" }, "Console")),
+      el("a", { href: "/console", target: "_blank", rel: "noopener" }, "Console")),
     el("fieldset", { class: "modes", id: "modes" }, el("legend", {}, "Conversation control"),
       mode("release", "Release"), mode("pass", "Pass")),
     el("button", { type: "button", id: "bot-switch", class: "plain", onclick: switchBot }, "Stop the bot"),
@@ -124,7 +124,6 @@ let state = {};
 async function showState() {
   state = await api("state");
   for (const radio of document.querySelectorAll("input[name=mode]")) radio.checked = radio.value === state.account;
-  byId("console").href = state.console;
   byId("about-mode").textContent = MODES[state.account];
   byId("bot-switch").textContent = state.running ? "Stop the bot" : "Start the bot";
   const wrong = state.account !== state.bot;
@@ -260,7 +259,8 @@ export function showBoard(view) {
       el("section", { class: "who-is" }, el("h2", {}, "Who is active"),
         el("ol", { class: "holders", id: "holders" }, ...Object.entries(HOLDERS).map(([key, label]) => el("li", { "data-holder": key }, label))),
         el("p", { class: "standing", role: "status" }, el("span", { class: "badge", id: "badge" }), " ", el("span", { id: "standing" })),
-        el("p", { class: "owes", id: "owes", hidden: true })),
+        el("p", { class: "owes", id: "owes", hidden: true }),
+        el("p", {}, el("a", { id: "in-console", target: "_blank", rel: "noopener" }, "See what the bot knows of it"))),
       el("section", { class: "what-was" }, el("h2", {}, "What the switchboard did"),
         el("ol", { class: "timeline", id: "timeline", tabindex: "0", "aria-label": "What the switchboard did" })),
     );
@@ -279,6 +279,7 @@ export function showBoard(view) {
   byId("badge").className = `badge ${view.state}`;
   put("badge", STATES[view.state]);
   put("standing", view.standing);
+  byId("in-console").href = `/console?conversation=${encodeURIComponent(view.id)}`;
   byId("owes").hidden = !view.owes;
   put("owes", view.owes ? `The bot owes ${view.owes}.` : "");
   keep(byId("timeline"), view.timeline.map((line, place) => ({ ...line, place })), (line) => `${view.id}-${line.place}`, (line) => el("li", { class: `${line.holder} ${line.kind}` }, el("span", {}, line.text), " ", el("time", {}, time(line.at))));
