@@ -61,10 +61,14 @@ async def test_it_runs_until_it_is_told_to_stop(tmp_path: Path, how: signal.Sign
     url, console = re.findall(r"http://127\.0\.0\.1:\d+/(?!agent)\S*", links)
     assert console.endswith("/console")
     assert f"{url}agent" in links
-    async with aiohttp.ClientSession() as http:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
         async with http.get(f"{url}api/state") as answer:
             state = await answer.json()
         assert (state["account"], state["bot"], state["running"]) == ("release", "release", True)
+        async with http.get(f"{url}console") as answer:
+            assert (answer.status, str(answer.url)) == (200, console)  # signed in by the way there
+        async with http.get(f"{url}console?conversation=../<x") as answer:
+            assert (answer.status, answer.url.raw_path) == (404, "/console/conversations/..%2F%3Cx")
         async with http.get(f"{url}api/changes") as stream:
             await stream.content.readline()
             before = time.monotonic()

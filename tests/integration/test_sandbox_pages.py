@@ -326,6 +326,17 @@ async def test_no_other_site_gets_in(site: Site) -> None:
         assert answer.status == 404
 
 
+async def test_the_way_to_the_console(site: Site) -> None:
+    """On the host by which one came; without a sign-in where others may reach the pages, with one otherwise."""
+    async with site.http.get(f"{site.url}/console", allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["Location"]) == (303, site.bot.console_url)
+        assert "Set-Cookie" not in answer.headers
+    local = f"http://localhost:{site.pages.port}/console?conversation=abc"
+    async with site.http.get(local, headers={"Host": "localhost"}, allow_redirects=False) as answer:
+        path = "/conversations/abc"
+        assert answer.headers["Location"] == site.bot.console_url.replace("127.0.0.1", "localhost") + path
+
+
 async def test_the_pages_take_nothing_from_elsewhere(site: Site) -> None:
     """A strict policy on every answer; every script and style that the pages name is there."""
     for path in (

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
@@ -138,10 +139,9 @@ class Pages:
         """To the operator's page, or to `?conversation=` there; the browser takes a cookie along that signs in."""
         console = self._bot.console()
         conversation_id = request.query.get("conversation")
-        to = request.url.with_port(console.port).with_path(console.path).with_query(None)
-        response = web.Response(
-            status=303, headers={"Location": str(to / "conversations" / conversation_id if conversation_id else to)}
-        )
+        below = f"/conversations/{quote(conversation_id, safe='')}" if conversation_id else ""
+        to = request.url.with_port(console.port).with_path(console.path + below, encoded=True)
+        response = web.Response(status=303, headers={"Location": str(to)})
         if console.cookie is not None:
             name, value = console.cookie
             response.set_cookie(name, value, path=console.path, httponly=True, samesite="Strict")
