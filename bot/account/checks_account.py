@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC
 from typing import Final
 
 from bot.account import requirements as admin_center
@@ -21,9 +22,18 @@ def feature(facts: Facts) -> Iterator[Finding]:
         yield from app_settings(facts.account)
         yield from _channels(facts.account)
     if "control_mode" not in facts.problems:
-        does = _PLATFORM_DOES[facts.settings.control_mode]
-        what = f"{facts.settings.control_mode.value}: after a user's end {does}"
-        yield ok("control_mode", f"{what} (no API shows the account's: see {admin_center.CONVERSATION_CONTROL})")
+        yield _control_mode(facts)
+
+
+def _control_mode(facts: Facts) -> Finding:
+    mode = facts.settings.control_mode
+    if facts.mismatched:
+        last = f"{max(facts.mismatched).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        what = f"{mode.value}, but the platform acted as in the other mode (conversations: {len(facts.mismatched)}, "
+        todo = f"Compare CONTROL_MODE with {admin_center.CONVERSATION_CONTROL}. This goes a day after the last time."
+        return warn("control_mode", f"{what}the last one at {last})", todo)
+    what = f"{mode.value}: after a user's end {_PLATFORM_DOES[mode]}"
+    return ok("control_mode", f"{what} (no API shows the account's: see {admin_center.CONVERSATION_CONTROL})")
 
 
 _PLATFORM_DOES: Final = {

@@ -97,7 +97,10 @@ def _secret(facts: Facts, found: Webhook) -> Iterator[Finding]:
     if "sunshine_webhook_secret" in facts.problems:
         return
     known = [secret.get_secret_value() for secret in facts.settings.sunshine_webhook_secret]
-    if found.secret not in known:
+    if not found.secret:
+        what = "the platform does not show the webhook's secret, so it could not be compared"
+        yield warn(name, what, f"Compare SUNSHINE_WEBHOOK_SECRET with it: {INTEGRATIONS}.")
+    elif found.secret not in known:
         what = "SUNSHINE_WEBHOOK_SECRET is not the webhook's: the bot would refuse every delivery"
         yield wrong(name, what, f"{SETUP[:-1]}, and restart the bot.")
     elif facts.target is not None and facts.target.without_key == 401 and facts.target.with_key == 401:

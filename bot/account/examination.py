@@ -20,10 +20,12 @@ from bot.clock import Clock
 from bot.flows.catalogue import UnknownFlow, load_catalogue
 from bot.settings import Settings
 from bot.store import StoreError, open_store
+from bot.store.operators import Listing, Standing
 from bot.sunshine import Credentials, SunshineClient, SunshineError
 
 T = TypeVar("T")
 
+LATELY: Final = timedelta(days=1)
 PATIENCE: Final = 10.0  # seconds for each answer that is no call of the API
 READ_ATTEMPTS: Final = 3
 OWN: Final = "me"
@@ -49,6 +51,10 @@ async def examine(settings: Settings, problems: Mapping[str, str], *, webhook_pa
     target = None
     if found and not is_hidden(found.target, settings.sunshine_base_url):
         target = await _ask_target(found, settings.sunshine_app_id, webhook_path)
+    database = ""
+    mismatched: tuple[datetime, ...] = ()
+    if "database_url" not in problems:
+        database, mismatched = await _ask_database(settings.database_url, clock.now())
     return Facts(
         settings,
         webhook_path,
@@ -57,7 +63,8 @@ async def examine(settings: Settings, problems: Mapping[str, str], *, webhook_pa
         account,
         own,
         target,
-        database="" if "database_url" in problems else await _database_problem(settings.database_url),
+        database=database,
+        mismatched=mismatched,
         flows="" if "flows" in problems else _flows_problem(settings),
     )
 
@@ -164,20 +171,22 @@ def _why(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-async def _database_problem(database_url: str) -> str:
+async def _ask_database(database_url: str, now: datetime) -> tuple[str, tuple[datetime, ...]]:
+    """What is wrong with it; and else when the platform lately acted as in the other control mode."""
     try:
         async with asyncio.timeout(PATIENCE):
             store = open_store(database_url)
             await store.start()
             try:
                 await store.ping()
+                page = await store.conversations(Listing(Standing.MISMATCH, now))
             finally:
                 await store.stop()
     except (StoreError, ValueError) as error:
-        return str(error)
+        return str(error), ()
     except TimeoutError:
-        return f"no answer from the database in {PATIENCE:g} s"
-    return ""
+        return f"no answer from the database in {PATIENCE:g} s", ()
+    return "", tuple(one.since for one in page.conversations if now - one.since < LATELY)
 
 
 def _flows_problem(settings: Settings) -> str:

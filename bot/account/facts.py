@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot.account.reading import Account, Member, Webhook
 from bot.settings import Settings
@@ -54,6 +54,7 @@ class Facts:
         own: the webhooks that the integration's key sees, or why it does not; None as before.
         target: None where no webhook is known.
         database: what is wrong with the database; empty if nothing is.
+        mismatched: when the platform acted as in the other control mode, in each conversation where it lately did.
         flows: what is wrong with the flows; empty if nothing is.
     """
 
@@ -65,6 +66,7 @@ class Facts:
     own: tuple[Webhook, ...] | SunshineError | None = None
     target: Target | None = None
     database: str = ""
+    mismatched: tuple[datetime, ...] = ()
     flows: str = ""
 
     @property

@@ -12,7 +12,7 @@ from bot_program import free_port
 from fresh_account import ALL_OF_IT, Place, fresh, set_up
 
 from bot.clock import Clock
-from bot.sandbox import ANSWERS, BOT, WORKSPACE, Fault
+from bot.sandbox import ANSWERS, BOT, WORKSPACE, Caller, Fault
 from bot.sandbox.records import CUSTOM, Integration, Webhook
 from bot.settings import Settings, load_settings
 
@@ -327,6 +327,23 @@ async def test_a_bot_that_does_not_run(tmp_path: Path) -> None:
         await place.stop()
         await place.doctor()
         assert place.findings == [("wrong", "webhook_target")]
+
+
+async def test_an_account_in_the_other_mode(tmp_path: Path) -> None:
+    """No API shows it; but the bot notices, and `doctor` tells."""
+    async with set_up(tmp_path, "pass") as place:
+        place.sandbox.switchboard.switches = replace(place.sandbox.switches, mode="release")
+        visitor, agent, now = place.sandbox.visitor(), place.sandbox.agent(), place.sandbox.clock.now()
+        await visitor.says("hello")
+        anybody = Caller("app_key", "app")
+        place.sandbox.switchboard.pass_control(visitor.conversation_id, anybody, WORKSPACE, now, None)
+        await agent.waits_for_ticket(visitor)
+        await agent.closes()
+        for _ in range(20):
+            await place.doctor()
+            if place.findings:
+                break
+        assert place.findings == [("warn", "control_mode")]
 
 
 async def test_a_platform_that_fails(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -56,6 +56,11 @@ def test_all_is_well() -> None:
         ({"target": Target("", 200, 401, 401)}, [("wrong", "webhook_secret")]),
         ({"target": Target("", 200, 401, None)}, []),  # plain http: the secret was not sent
         ({"target": Target("", 200, 200, None)}, [("wrong", "webhook_target")]),  # it takes anybody's word
+        ({"mismatched": (datetime(2026, 3, 1, tzinfo=UTC),)}, [("warn", "control_mode")]),
+        (
+            {"account": replace(WELL, customs=(replace(MINE, webhooks=(replace(HOOK, secret=""),)),))},
+            [("warn", "webhook_secret")],
+        ),
         ({"database": "the database is at schema 1: run `x`"}, [("wrong", "database")]),
         ({"flows": "FLOWS: no"}, [("wrong", "flows")]),
         ({"account": replace(WELL, board=None), "target": None}, [("wrong", "switchboard")]),
