@@ -17,6 +17,7 @@ from bot.store.interface import StoreError
 
 POLL = timedelta(seconds=30)  # the safety net under wake-ups and due times
 LOOK_AGAIN = timedelta(milliseconds=100)  # for a place, while all are taken
+SOON = 0.02  # seconds until the next look after sessions that have ended: one for all of them
 MOST_WAITING = 10  # times as many conversations as places: those whose flow waits for something else take none
 STOP_PATIENCE = timedelta(seconds=8)
 
@@ -37,6 +38,7 @@ class Worker:
         self._delivery = Delivery(context.clients, context.clock)
         self._sessions: dict[str, tuple[Session, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
+        self._look_soon: asyncio.TimerHandle | None = None
         self._stopping = False
         self._failures = 0
         self._reconciled = False
@@ -120,7 +122,18 @@ class Worker:
             at_work = self._sessions.get(conversation_id)
             if at_work and at_work[0] is session:  # not if its lease ran out and the conversation was claimed again
                 del self._sessions[conversation_id]
+            self._look_again()
+
+    def _look_again(self) -> None:
+        """A place is free: wake up, at once only if places are what is short. Its conversation may be due again."""
+        if len(self._sessions) + 1 >= self._concurrency:
             self._wake.set()
+        elif self._look_soon is None:
+            self._look_soon = asyncio.get_running_loop().call_later(SOON, self._look)
+
+    def _look(self) -> None:
+        self._look_soon = None
+        self._wake.set()
 
     async def _end_sessions(self) -> None:
         """Let what is being delivered end, within bounds; what is left is taken over from the database later."""
