@@ -21,7 +21,7 @@ from .setting import Setting
 from .stub import SAY, Stub, now, platform
 
 USERS = 256
-SECONDS = 5.0  # a round
+SECONDS = 4.0  # a round
 PATIENCE = 15.0  # seconds for what is still to be answered then; it does not count
 SETTLING = 0.5  # seconds for what is still to be written after the last call
 LATENCIES = (0.0, 0.05)  # of the API, in seconds
