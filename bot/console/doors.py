@@ -63,6 +63,9 @@ class Doors:
             response = self._answer(request, error)
         except StoreError as error:
             response = self.problem(request, 503, f"The database can't be used just now: {error}")
+        except Exception as error:  # noqa: BLE001 - a page that fails is told like everything else, and shows no traceback
+            self.tell_failed(error)
+            response = self.problem(request, 500, "The console has failed over this page. The bot's log says so, too.")
         if not response.prepared:
             for name, value in HEADERS.items():
                 response.headers.setdefault(name, value)
@@ -73,6 +76,10 @@ class Doors:
         signed_in, csrf = SESSION_END in request, self.csrf(request)
         html = self._templates.render("problem.html", status=status, text=text, csrf=csrf, signed_in=signed_in)
         return web.Response(text=html, status=status, content_type="text/html")
+
+    def tell_failed(self, error: Exception) -> None:
+        """Log that a page can't be shown; the kind of the error alone, since its text may quote somebody."""
+        self._observe(Signal("console_failed", Level.ERROR, fields={"error": type(error).__name__}))
 
     def _answer(self, request: web.Request, error: web.HTTPException) -> web.Response:
         if error.status < 400:

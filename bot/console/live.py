@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -25,16 +25,21 @@ class Crowded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a page shows now. Where `mark` is the same as before, nothing worth telling has changed."""
+    """What a page shows now.
+
+    Attributes:
+        mark: where it is the same as before, nothing worth telling has changed.
+        render: makes the HTML of it; called on another thread.
+    """
 
     mark: Hashable
-    html: str
+    render: Callable[[], str]
 
 
 @dataclass(slots=True)
 class _Channel:
     followers: int = 0
-    shown: Shown | None = None
+    shown: tuple[Hashable, str] | None = None  # the mark, and the HTML
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -42,12 +47,19 @@ class Live(Generic[VIEW]):
     """Keeps views up to date for as long as somebody follows them.
 
     Args:
-        look: looks a view up. `StoreError` means: not now.
+        look: looks a view up. Where it raises something, the view is looked up again the next time.
+        failed: is told of what it raised, but for `StoreError`.
         every: seconds between two looks; more where looking takes long.
     """
 
-    def __init__(self, look: Callable[[VIEW], Awaitable[Shown]], every: float = EVERY) -> None:
+    def __init__(
+        self,
+        look: Callable[[VIEW], Awaitable[Shown]],
+        every: float = EVERY,
+        failed: Callable[[Exception], None] = lambda _: None,
+    ) -> None:
         self._look = look
+        self._failed = failed
         self._every = every
         self._channels: dict[VIEW, _Channel] = {}
         self._task: asyncio.Task[None] | None = None
@@ -75,9 +87,9 @@ class Live(Generic[VIEW]):
     async def _changes(self, channel: _Channel) -> AsyncIterator[str]:
         told: Hashable = None
         while not self._closed:
-            if channel.shown and channel.shown.mark != told:
-                told = channel.shown.mark
-                yield channel.shown.html
+            if channel.shown and channel.shown[0] != told:
+                told, html = channel.shown
+                yield html
             else:
                 await channel.changed.wait()
 
@@ -103,10 +115,16 @@ class Live(Generic[VIEW]):
         while True:
             began = time.monotonic()
             for view, channel in list(self._channels.items()):
-                with suppress(StoreError):
+                try:
                     shown = await self._look(view)
-                    if channel.shown is None or channel.shown.mark != shown.mark:
-                        channel.shown = shown
-                        channel.changed.set()
-                        channel.changed = asyncio.Event()
+                    if channel.shown and channel.shown[0] == shown.mark:
+                        continue
+                    channel.shown = (shown.mark, await asyncio.to_thread(shown.render))
+                except StoreError:
+                    continue
+                except Exception as error:  # noqa: BLE001 - a view that can't be shown must not end all the others
+                    self._failed(error)
+                    continue
+                channel.changed.set()
+                channel.changed = asyncio.Event()
             await asyncio.sleep(max(self._every, (time.monotonic() - began) / SHARE))

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -32,6 +33,7 @@ LONGEST_STREAM = timedelta(hours=1)
 LONGEST_ID = 255
 LATELY = timedelta(days=1)
 MOST_MISMATCHES = 20
+NEWEST = 200  # of a conversation's events, effects and moments; the command line shows more
 
 _DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
 
@@ -77,7 +79,7 @@ class Console:
         self._observe = observe
         self._templates = Templates()
         self._doors = Doors(token, store, clock, self._templates, observe)
-        self._live: Live[View] = Live(self._look)
+        self._live: Live[View] = Live(self._look, failed=self._doors.tell_failed)
 
     def application(self) -> web.Application:
         """The pages, as an application of their own."""
@@ -107,21 +109,22 @@ class Console:
 
     async def _overview(self, request: web.Request) -> web.Response:
         view = _view_of(request)
-        return self._page(request, "overview.html", view=view, live=view.query, overview=await self._look_over(view))
+        over = await self._look_over(view)
+        return await self._page(request, "overview.html", view=view, live=view.query, overview=over)
 
     async def _conversation(self, request: web.Request) -> web.Response:
         found = await self._timeline(request)
         await self._note("view", found.listed.state.id)
-        live = urlencode({"conversation": found.listed.state.id})
-        return self._page(request, "conversation.html", live=live, asked="asked" in request.query, **self._shown(found))
+        live, asked = urlencode({"conversation": found.listed.state.id}), "asked" in request.query
+        return await self._page(request, "conversation.html", told=found, live=live, asked=asked, **self._about(found))
 
     async def _set_aside(self, request: web.Request) -> web.Response:
         before = request.query.get("before", "")
         events = await self._store.set_aside_events(51, int(before) if before.isascii() and before.isdigit() else None)
-        return self._page(request, "set_aside.html", events=events[:50], more=len(events) > 50)
+        return await self._page(request, "set_aside.html", events=events[:50], more=len(events) > 50)
 
     async def _audit(self, request: web.Request) -> web.Response:
-        return self._page(request, "audit.html", entries=await self._store.audit_log(200))
+        return await self._page(request, "audit.html", entries=await self._store.audit_log(200))
 
     async def _static(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -160,11 +163,12 @@ class Console:
     async def _look(self, view: View) -> Shown:
         if not view.conversation_id:
             over = await self._look_over(view)
-            return Shown(over.mark, self._templates.render("_overview.html", overview=over, view=view))
-        found = await self._store.timeline(view.conversation_id)
+            return Shown(over.mark, partial(self._templates.render, "_overview.html", overview=over, view=view))
+        found = await self._store.timeline(view.conversation_id, NEWEST)
         if found is None:
-            return Shown("removed", self._templates.render("_removed.html"))
-        return Shown(repr(found), self._templates.render("_conversation.html", **self._shown(found)))
+            return Shown("removed", partial(self._templates.render, "_removed.html"))
+        values = self._about(found)
+        return Shown(hash(repr(found)), lambda: self._templates.render("_conversation.html", **values, **_told(found)))
 
     async def _look_over(self, view: View) -> Overview:
         now = self._clock.now()
@@ -182,22 +186,17 @@ class Console:
         page = await self._store.conversations(listing)
         return replace(page, conversations=[one for one in page.conversations if now - one.since < LATELY])
 
-    def _shown(self, found: Timeline) -> dict[str, Any]:
+    def _about(self, found: Timeline) -> dict[str, Any]:
+        """What the pages of one conversation are told."""
         state = found.listed.state
-        return {
-            "found": found,
-            "listed": found.listed,
-            "state": state,
-            "stretches": stretches(found),
-            "now": self._clock.now(),
-            "foreseen": prospect(state, self._policy),
-        }
+        foreseen = prospect(state, self._policy)
+        return {"listed": found.listed, "state": state, "now": self._clock.now(), "foreseen": foreseen}
 
     # -- acting ------------------------------------------------------------------------------------------------------
 
     async def _ask_release(self, request: web.Request) -> web.Response:
-        found = await self._timeline(request, 1)
-        return self._page(request, "release.html", order_id=secrets.token_hex(8), problem="", **self._shown(found))
+        about = self._about(await self._timeline(request, 1))
+        return await self._page(request, "release.html", order_id=secrets.token_hex(8), problem="", **about)
 
     async def _release(self, request: web.Request) -> web.Response:
         """The operator has confirmed what the page foretold. If that is not what would happen now, it asks anew."""
@@ -212,8 +211,8 @@ class Console:
         elif taking and form.get("sure") != "yes":
             problem = "Confirm that control is to be taken from whoever has it, or leave it to them."
         if problem:
-            shown = self._shown(found)
-            return self._page(request, "release.html", 409, order_id=secrets.token_hex(8), problem=problem, **shown)
+            about, again = self._about(found), secrets.token_hex(8)
+            return await self._page(request, "release.html", 409, order_id=again, problem=problem, **about)
         order_id, now = str(form.get("order", ""))[:64] or secrets.token_hex(8), self._clock.now()
         order = release_order(state.id, by=WHO, now=now, order_id=order_id, against=foreseen.against)
         await self._note("release", state.id, foreseen.outcome.value)
@@ -233,9 +232,8 @@ class Console:
 
     # -- what they share ---------------------------------------------------------------------------------------------
 
-    async def _timeline(self, request: web.Request, limit: int | None = None) -> Timeline:
-        conversation_id = request.match_info["id"]
-        found = await (self._store.timeline(conversation_id, limit) if limit else self._store.timeline(conversation_id))
+    async def _timeline(self, request: web.Request, limit: int = NEWEST) -> Timeline:
+        found = await self._store.timeline(request.match_info["id"], limit)
         if found is None:
             raise web.HTTPNotFound(text="Nothing is known of this conversation. It may have been removed or purged.")
         return found
@@ -243,9 +241,16 @@ class Console:
     async def _note(self, action: str, conversation_id: str | None, detail: str = "") -> None:
         await self._store.audit(Access(self._clock.now(), WHO, action, conversation_id, detail))
 
-    def _page(self, request: web.Request, name: str, status: int = 200, **values: Any) -> web.Response:
-        html = self._templates.render(name, csrf=self._doors.csrf(request), signed_in=True, **values)
-        return web.Response(text=html, status=status, content_type="text/html")
+    async def _page(
+        self, request: web.Request, name: str, status: int = 200, *, told: Timeline | None = None, **values: Any
+    ) -> web.Response:
+        """A whole page, made on another thread: a long timeline takes tens of milliseconds, and webhooks can't wait."""
+        csrf = self._doors.csrf(request)
+
+        def render() -> str:
+            return self._templates.render(name, csrf=csrf, signed_in=True, **values, **(_told(told) if told else {}))
+
+        return web.Response(text=await asyncio.to_thread(render), status=status, content_type="text/html")
 
 
 def closed_console() -> web.Application:
@@ -263,6 +268,11 @@ def closed_console() -> web.Application:
     app.router.add_get("", hint)
     app.router.add_get("/{rest:.*}", hint)
     return app
+
+
+def _told(found: Timeline) -> dict[str, Any]:
+    """The timeline itself, for a template."""
+    return {"found": found, "stretches": stretches(found)}
 
 
 def _view_of(request: web.Request) -> View:

@@ -91,7 +91,7 @@ class Place:
                     port=0,
                     console_token=TOKEN,
                     release_grace="2s",
-                    closing_timeout="3s",
+                    closing_timeout="8s",
                     closing_flow="survey",
                 )
                 async with running(settings, hooks=()) as bot:
@@ -135,7 +135,7 @@ def test_held_ended_released(place: Place, new_page: Callable[..., Any]) -> None
     place.ends(visitor)
     if place.mode == "pass":  # in the other mode the platform releases at once
         row.locator(".badge.ended").wait_for()
-    row.locator(".badge.released").wait_for(timeout=30_000)
+    row.locator(".badge.released").wait_for(timeout=60_000)
     assert page.evaluate("window.sameDocument"), "it was not loaded anew"
     page.click(f"#c-{visitor.conversation_id}")
     page.locator("li.good", has_text="proven: nobody is active").wait_for()
@@ -238,7 +238,7 @@ def test_screenshot(one_place: Place, new_page: Callable[..., Any], screenshot: 
         with page.expect_navigation():
             page.get_by_role("button", name="Release", exact=True).click()
     page.goto(one_place.url)
-    page.locator(".badge.released").nth(1).wait_for(timeout=30_000)
+    page.locator(".badge.released").nth(1).wait_for(timeout=60_000)
     one_place.ends(visitors[2])
     page.locator(".badge.ended").wait_for()
     screenshot(page, "console")

@@ -335,6 +335,19 @@ class TestPages:
         assert response.status == 503
         assert "the disk is full" in await response.text()
 
+    async def test_a_page_that_fails(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is told, as a page and in the log, without what the error says."""
+
+        async def fails(*_: object) -> None:
+            raise KeyError("personal words")
+
+        await site.sign_in()
+        monkeypatch.setattr(site.store, "counts", fails)
+        response = await site.get()
+        assert response.status == 500
+        assert "personal words" not in await response.text() + repr(site.signals)
+        assert (site.signals[-1].event, site.signals[-1].fields) == ("console_failed", {"error": "KeyError"})
+
 
 class TestActs:
     """What can be done."""
@@ -489,6 +502,16 @@ class TestLive:
         async with await site.client.get(f"{HOME}/live") as stream:
             async with asyncio.timeout(10):
                 assert b'id=\\"c-c1\\"' in await stream.read()
+
+
+async def test_stopping(site: Site) -> None:
+    """An open page does not hold up the end of the process."""
+    await site.sign_in()
+    async with await site.client.get(f"{HOME}/live") as stream:
+        await stream.content.readline()
+        async with asyncio.timeout(2):
+            await site.client.server.close()
+            await stream.read()
 
 
 async def test_off() -> None:

@@ -27,7 +27,7 @@ class Shelf:
         if self.broken:
             raise Unavailable("not now")
         text = self.texts.get(view, "")
-        return Shown(text, f"<p>{text}</p>")
+        return Shown(text, lambda: f"<p>{text}</p>")
 
 
 @pytest.fixture
@@ -83,6 +83,23 @@ async def test_database_out_of_reach(shelf: Shelf) -> None:
         assert not waiting.done()
         shelf.broken = False
         assert await waiting == "<p></p>"
+
+
+async def test_a_view_that_fails(shelf: Shelf) -> None:
+    """It is told, and the other views go on."""
+    errors: list[Exception] = []
+
+    async def look(view: str) -> Shown:
+        if view == "broken":
+            raise KeyError(view)
+        return await shelf.look(view)
+
+    updates = Live(look, every=0.01, failed=errors.append)
+    with updates.following("broken"), updates.following("a") as one:
+        await _next(one)
+        shelf.texts["a"] = "new"
+        assert await _next(one) == "<p>new</p>"
+    assert isinstance(errors[0], KeyError)
 
 
 async def test_crowded(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
