@@ -30,6 +30,7 @@ from bot.store import StoreError, migrate
 
 RETRIES = 0.02  # webhook attempts: fifteen minutes of the platform become eighteen seconds
 ENDS_WITHIN = 1.5  # seconds
+TOUR = "bot.sandbox.tour_flows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +57,17 @@ def sandbox(
     database: Annotated[
         str, typer.Option(help="A file or URL for the bot's database; a temporary one otherwise.")
     ] = "",
-    flows: Annotated[str, typer.Option(help="Modules with flows of your own.")] = "bot.sandbox.tour_flows",
-    opening_flow: Annotated[str, typer.Option(help="Name of the flow that serves users.")] = "tour",
-    closing_flow: Annotated[str, typer.Option(help="Name of the flow that closes; empty for none.")] = "farewell",
+    flows: Annotated[str, typer.Option(help="Modules with flows of your own, in place of the tea shop's.")] = "",
+    opening_flow: Annotated[str, typer.Option(help="Name of the flow that serves users.")] = "",
+    closing_flow: Annotated[str, typer.Option(help="Name of the flow that closes; none without it.")] = "",
     open_: Annotated[bool, typer.Option("--open", help="Open the chat page in the browser.")] = False,
 ) -> None:
     """Be the end user and the agent of a bot on this machine, and watch who has control. Until Ctrl-C."""
     if not anyone and not _is_loopback(host):
         refuse([f"--host: {host} can be reached from other machines; add --anyone if that is what you want"])
     configure_logs("console", "WARNING")
+    if not flows:
+        flows, opening_flow, closing_flow = TOUR, opening_flow or "tour", closing_flow or "farewell"
     wanted = Wanted(mode, host, port, database, flows, opening_flow, closing_flow, open_)
     try:
         asyncio.run(_until_told(wanted))

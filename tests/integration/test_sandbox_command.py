@@ -15,6 +15,13 @@ import aiohttp
 import pytest
 
 ROOT = Path(__file__).parents[2]
+OWN = """
+from bot import Chat, flow
+
+@flow("greet")
+async def greet(chat: Chat) -> None:
+    await chat.ask("Hello, this is mine.")
+"""
 
 
 async def _started(folder: Path, *options: str) -> asyncio.subprocess.Process:
@@ -79,6 +86,29 @@ async def test_it_runs_until_it_is_told_to_stop(tmp_path: Path, how: signal.Sign
     assert (process.returncode, err) == (0, b"")
     assert took < 2
     assert _files(tmp_path) == []
+
+
+async def test_flows_of_ones_own(tmp_path: Path) -> None:
+    """`--flows` names a module beside which it is started; the tea shop's flows are not asked for then."""
+    (tmp_path / "my_flows.py").write_text(OWN, encoding="utf-8")
+    process = await _started(tmp_path, "--port", "0", "--flows", "my_flows", "--opening-flow", "greet")
+    links = await _links(process)
+    url = re.findall(r"http://127\.0\.0\.1:\d+/", links)[0]
+    async with aiohttp.ClientSession() as http:
+        async with http.get(f"{url}api/state") as answer:
+            user = (await answer.json())["firstUser"]
+        async with http.post(f"{url}api/users/{user}/conversations", json={}) as answer:
+            conversation = f"{url}api/conversations/{(await answer.json())['id']}"
+        await http.post(f"{conversation}/user/say", json={"text": "hello"})
+        said: list[str] = []
+        async with asyncio.timeout(20):
+            while said != ["hello", "Hello, this is mine."]:
+                async with http.get(conversation) as answer:
+                    said = [message["text"] for message in (await answer.json())["messages"]]
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(10):
+        await process.communicate()
+    assert process.returncode == 0
 
 
 async def test_a_database_of_its_own_stays(tmp_path: Path) -> None:
