@@ -231,6 +231,8 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise SettingsProblem([_line(dict(problem)) for problem in error.errors(include_input=False)]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsProblem([_unreadable(error)]) from None
 
 
 def usable_settings(**overrides: Any) -> tuple[Settings, dict[str, str]]:
@@ -238,7 +240,7 @@ def usable_settings(**overrides: Any) -> tuple[Settings, dict[str, str]]:
 
     Returns:
         The settings, with a stand-in for each one that can't be used, and what is wrong with those: by the setting's
-        name in small letters, one line each, as `load_settings` tells it.
+        name in small letters (`env_file` for the whole file), one line each, as `load_settings` tells it.
     """
     problems: dict[str, str] = {}
     given = dict(overrides)
@@ -251,6 +253,14 @@ def usable_settings(**overrides: Any) -> tuple[Settings, dict[str, str]]:
                 for name in _concerned(problem, line):
                     problems[name] = line
                     given[name] = _STAND_INS.get(name, Settings.model_fields[name].default)
+        except (OSError, UnicodeDecodeError) as error:
+            problems["env_file"] = _unreadable(error)
+            given["_env_file"] = None
+
+
+def _unreadable(error: OSError | UnicodeDecodeError) -> str:
+    why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+    return f"The file of settings (.env) can't be read: {why}"
 
 
 def _concerned(problem: dict[str, Any], line: str) -> tuple[str, ...]:

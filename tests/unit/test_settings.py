@@ -340,3 +340,13 @@ def test_what_can_be_used_is_kept(
         with pytest.raises(SettingsProblem) as caught:
             load_settings()
         assert set(caught.value.problems) <= set(problems.values())
+
+
+def test_a_file_that_can_t_be_read(load: Any, tmp_path: Path) -> None:
+    """One line; what the environment holds can be used without it."""
+    (tmp_path / ".env").write_bytes(b"PORT=9090\nX=\xff\n")
+    with pytest.raises(SettingsProblem, match=r"\(\.env\) can't be read: it is not UTF-8"):
+        load()
+    settings, problems = usable_settings()
+    assert set(problems) == {"env_file"}
+    assert (settings.port, settings.sunshine_app_id) == (8080, COMPLETE["SUNSHINE_APP_ID"])
