@@ -70,7 +70,7 @@ class BotPart(Protocol):
         """Start it again with another CONTROL_MODE."""
 
     async def stop(self) -> None:
-        """Stop it, as if its machine were gone."""
+        """Stop it, in good order."""
 
     async def start(self) -> None:
         """Start it (again)."""
