@@ -7,7 +7,7 @@ from __future__ import annotations
 
 EVENTS = {
     # a process
-    "started": "it is up: `web`, `worker`, `port`",
+    "started": "it is up: `web`, `worker`, `port`, `console`",
     "stopping": "it was told to stop",
     "store_unavailable": "the database is out of reach: `error`; what was to be done is tried again",
     "worker_failed": "a bug in the worker: `error`; it goes on",
@@ -47,6 +47,7 @@ EVENTS = {
     # operators
     "console_sign_in": "somebody signed in to the console: `address`",
     "console_sign_in_refused": "a wrong token, or too many tries: `address`",
+    "console_failed": "a bug in a page of the console: `error`",
     "release_by_hand": "an operator asked for a release in the console: `outcome`",
 }
 """What each name means."""

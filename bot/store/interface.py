@@ -310,10 +310,11 @@ class Store(Protocol):
         """Delete what is older than that and needed by nothing: a small part of it each time, without a search.
 
         Goes: events that are handled or set aside, and finished effects; once nothing is left of these, nothing is due
-        or owed in a conversation and nothing happened there since `before`, all of it; and what says that something or
-        somebody was removed. Stays: events that wait or that the state names (a run's opening, its inputs), open
-        effects, and as long as their conversation does, the journal of its run, its duties with their proofs, its
-        history and its participants. So nothing is known any more of an event id that comes again after so long.
+        or owed in a conversation and nothing happened there since `before`, all of it; what says that something or
+        somebody was removed; and the entries of the audit log. Stays: events that wait or that the state names (a run's
+        opening, its inputs), open effects, and as long as their conversation does, the journal of its run, its duties
+        with their proofs, its history and its participants. So nothing is known any more of an event id that comes
+        again after so long.
 
         Args:
             before: days ago; deliveries may be repeated for some minutes.

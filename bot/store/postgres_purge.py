@@ -96,6 +96,10 @@ _DELETE_REMOVED_USERS = """
     DELETE FROM removed_users WHERE user_id IN (SELECT user_id FROM removed_users WHERE at < $1 ORDER BY at LIMIT $2)
 """
 
+_DELETE_ACCESSES = """
+    DELETE FROM audit WHERE seq IN (SELECT seq FROM audit ORDER BY seq LIMIT $2) AND at < $1
+"""
+
 
 async def purge(pool: Pool, before: datetime, limit: int) -> int:
     """Delete what is from before a time and needed by nothing; how many conversations, events, removals that were."""
@@ -103,7 +107,8 @@ async def purge(pool: Pool, before: datetime, limit: int) -> int:
     conversations = await pool.transaction(lambda connection: _purge_conversations(connection, at, limit))
     app_events = await pool.execute(_DELETE_APP_EVENTS, limit, at)
     removals = await pool.transaction(lambda connection: _purge_removals(connection, at, limit))
-    return conversations + app_events + removals + await pool.execute(_DELETE_REMOVED_USERS, at, limit)
+    users = await pool.execute(_DELETE_REMOVED_USERS, at, limit)
+    return conversations + app_events + removals + users + await pool.execute(_DELETE_ACCESSES, at, limit)
 
 
 async def _purge_conversations(connection: Connection, before: int, limit: int) -> int:

@@ -79,6 +79,10 @@ _DELETE_REMOVED_USERS = """
     DELETE FROM removed_users WHERE user_id IN (SELECT user_id FROM removed_users WHERE at < ? ORDER BY at LIMIT ?)
 """
 
+_DELETE_ACCESSES = """
+    DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE seq > 0 ORDER BY seq LIMIT ?) AND at < ?
+"""
+
 
 def purge(connection: sqlite3.Connection, before: datetime, limit: int) -> int:
     """Delete what is from before a time and needed by nothing; how many conversations, events, removals that were."""
@@ -91,7 +95,8 @@ def purge(connection: sqlite3.Connection, before: datetime, limit: int) -> int:
     for conversation_id in removals:
         _purge_removal(connection, conversation_id)
     users = connection.execute(_DELETE_REMOVED_USERS, (at, limit)).rowcount
-    return len(kept) + app_events + len(removals) + users
+    accesses = connection.execute(_DELETE_ACCESSES, (limit, at)).rowcount
+    return len(kept) + app_events + len(removals) + users + accesses
 
 
 def _purge_conversation(connection: sqlite3.Connection, row: StateRow, before: int) -> None:

@@ -27,6 +27,7 @@ from store_samples import (
 
 from bot.control.state import Conversation, Holder, Input, Opening, OpeningKind, Who
 from bot.store import Change, JournalEntry, SqliteStore
+from bot.store.operators import Access
 from bot.store.sqlite_purge import ROWS
 
 DAY = timedelta(days=1)
@@ -227,6 +228,19 @@ class TestTheRest:
             assert await rows(store, "SELECT user_id FROM removed_users") == [("u2",)]
             assert await rows(store, "SELECT * FROM removed") == []
             assert await rows(store, "SELECT * FROM inbox") == []
+
+    async def test_audit_log(self) -> None:
+        """Who looked at what is forgotten with what they looked at."""
+        async with opened() as store:
+            young = Access(LATER, "console", "view", "c2")
+            for access in (
+                Access(NOW, "console", "sign in", detail="192.0.2.1"),
+                Access(NOW, "a", "view", "c1"),
+                young,
+            ):
+                await store.audit(access)
+            assert [await store.purge(BEFORE, 1) for _ in range(3)] == [1, 1, 0]
+            assert await store.audit_log() == [young]
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
