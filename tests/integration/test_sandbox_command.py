@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -24,8 +25,22 @@ async def greet(chat: Chat) -> None:
 """
 
 
+_PROCESSES: list[asyncio.subprocess.Process] = []
+
+
+@pytest.fixture(autouse=True)
+async def _swept() -> AsyncIterator[None]:
+    """No process outlives its test, whatever becomes of it."""
+    yield
+    for process in _PROCESSES:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+    _PROCESSES.clear()
+
+
 async def _started(folder: Path, *options: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
+    process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "bot", "sandbox", *options),
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)},
@@ -33,6 +48,8 @@ async def _started(folder: Path, *options: str) -> asyncio.subprocess.Process:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+    _PROCESSES.append(process)
+    return process
 
 
 async def _links(process: asyncio.subprocess.Process) -> str:
