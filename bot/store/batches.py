@@ -31,6 +31,8 @@ class Batches(Generic[Item, Result]):
     Args:
         run: does a batch, and gives for each item, in order, its result or its error. What it raises all get.
         key: items with the same key never share a batch, but follow each other.
+        is_of_one: does what `run` raised mean that nothing was done, because of one of the items? Then each is done by
+            itself, so that it keeps none of the others out.
         lanes: batches that are under way at the same time.
     """
 
@@ -39,10 +41,12 @@ class Batches(Generic[Item, Result]):
         run: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
         *,
         key: Callable[[Item], Hashable],
+        is_of_one: Callable[[BaseException], bool] = lambda _: False,
         lanes: int = 1,
     ) -> None:
         self._run = run
         self._key = key
+        self._is_of_one = is_of_one
         self._lanes = lanes
         self._waiting: deque[_Waiting[Item, Result]] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
@@ -87,19 +91,31 @@ class Batches(Generic[Item, Result]):
         self._start()
 
     async def _do(self, batch: Sequence[_Waiting[Item, Result]]) -> None:
-        outcomes: Sequence[Result | BaseException]
-        try:
-            outcomes = await self._run([waiting.item for waiting in batch])
-        except BaseException as error:  # noqa: BLE001 - each of those who wait is to be told
-            outcomes = [_own(error) for _ in batch]
+        outcomes = await self._outcomes([waiting.item for waiting in batch])
         for waiting, outcome in zip(batch, outcomes, strict=True):
             self._busy.discard(self._key(waiting.item))
             if waiting.outcome.done():
                 continue
             if isinstance(outcome, BaseException):
-                waiting.outcome.set_exception(outcome)
+                waiting.outcome.set_exception(_own(outcome))
             else:
                 waiting.outcome.set_result(outcome)
+
+    async def _outcomes(self, items: Sequence[Item]) -> Sequence[Result | BaseException]:
+        try:
+            return await self._run(items)
+        except BaseException as error:  # noqa: BLE001 - each of those who wait is to be told
+            if len(items) == 1 or not self._is_of_one(error):
+                return [error] * len(items)
+        outcomes: list[Result | BaseException] = []
+        for place, item in enumerate(items):
+            try:
+                outcomes += await self._run([item])
+            except BaseException as error:  # noqa: BLE001
+                if not self._is_of_one(error):
+                    return [*outcomes, *[error] * (len(items) - place)]
+                outcomes.append(error)
+        return outcomes
 
 
 def _own(error: BaseException) -> BaseException:

@@ -28,6 +28,7 @@ from bot.store.interface import (
     Work,
 )
 from bot.store.operators import PAGE, TIMELINE, Access, Listing, Page, SetAside, Timeline
+from bot.store.postgres_errors import is_of_one
 from bot.store.postgres_migrate import revision
 from bot.store.postgres_news import Heard, News
 from bot.store.postgres_pool import ANSWER, Pool
@@ -65,14 +66,17 @@ class PostgresStore:
         self._saves: Batches[Saving, None] = Batches(
             lambda savings: postgres_save.save(self._pool, savings),
             key=lambda saving: saving.lease.conversation_id,
+            is_of_one=is_of_one,
         )
         self._renewals: Batches[tuple[Lease, datetime], Lease] = Batches(
             lambda renewals: postgres_claim.renew(self._pool, renewals),
             key=lambda renewal: renewal[0].conversation_id,
+            is_of_one=is_of_one,
         )
         self._fetches: Batches[Lease, list[StoredEvent]] = Batches(
             lambda leases: postgres_claim.fetch(self._pool, leases),
             key=lambda lease: lease.conversation_id,
+            is_of_one=is_of_one,
         )
 
     async def start(self) -> None:

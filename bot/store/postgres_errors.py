@@ -16,6 +16,9 @@ ENDED = (pg.OperatorInterventionError, pg.PostgresConnectionError)
 POISON = (pg.DataError, pg.IntegrityConstraintViolationError, pg.ProgramLimitExceededError)
 """The values are to blame, and not the moment."""
 
+OF_ONE = (*POISON, pg.LockNotAvailableError)
+"""Of several that share a statement one is to blame, or somebody keeps its row locked."""
+
 _NO_MISTAKES = (pg.InsufficientPrivilegeError, pg.DuplicatePreparedStatementError)  # of ours, in SQL
 
 _ADVICE: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
@@ -63,6 +66,11 @@ def explain(error: Exception, place: str) -> Exception:
         case _:
             pass
     return error
+
+
+def is_of_one(error: BaseException) -> bool:
+    """Would the same statement do without one of those who share it? `error` is what `explain` made of `OF_ONE`."""
+    return isinstance(error, StoreError) and isinstance(error.__cause__, OF_ONE)
 
 
 def _words(error: asyncpg.PostgresError) -> str:

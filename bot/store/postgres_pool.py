@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 CONNECT = 5.0  # seconds to open a connection
 ANSWER = 10.0  # seconds for the answer to a statement; the platform waits 20 for its webhook
+LOCK = 0.2  # of that, for a lock: whose row somebody keeps locked must not hold up those that are written beside it
+_SERVER = 0.9  # of that, after which the server gives up by itself: what went on without us could undo newer things
+_ENDING = 1.0  # seconds to have it cancelled, and to say goodbye
 _TRIES = 5  # where two transactions were in each other's way
 
 # A client that stands still in the middle of a transaction loses it, and with it what it has locked.
@@ -153,7 +156,7 @@ class Pool:
             yield connection
         except BaseException as error:
             if not isinstance(error, asyncpg.PostgresError) or isinstance(error, ENDED):
-                connection.terminate()  # nobody knows what it still does; other errors leave it as good as before
+                await _end(connection)  # nobody knows what it still does; other errors leave it as good as before
             raise
         finally:
             with suppress(Exception):
@@ -168,7 +171,7 @@ class Pool:
             command_timeout=self._answer,
             connection_class=_BareConnection,
             statement_cache_size=0 if self.pooled else 100,
-            server_settings={"application_name": "switchboard-bot"} if self.pooled else _SESSION,
+            server_settings={"application_name": "switchboard-bot"} if self.pooled else _SESSION | self._limits,
         )
         try:
             await pool
@@ -176,6 +179,12 @@ class Pool:
             pool.terminate()
             raise
         return pool
+
+    @property
+    def _limits(self) -> dict[str, str]:
+        """After how many milliseconds the server itself gives up."""
+        shares = {"lock_timeout": LOCK, "statement_timeout": _SERVER}
+        return {name: str(round(self._answer * share * 1000)) for name, share in shares.items()}
 
     async def _opened_or_explained(self) -> asyncpg.Pool:
         try:
@@ -187,3 +196,13 @@ class Pool:
         if isinstance(error, ValueError) and not isinstance(error, asyncpg.InterfaceError):
             return error
         return explain(error, self.place)
+
+
+async def _end(connection: Any) -> None:
+    """End a connection, and what it still does, as far as that can be done in a moment."""
+    try:
+        await connection.close(timeout=_ENDING)
+    except BaseException as error:
+        connection.terminate()
+        if not isinstance(error, Exception):
+            raise

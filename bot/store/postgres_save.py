@@ -15,7 +15,6 @@ from typing import Any
 from bot.store.codec import dump_data, dump_effect, unicode
 from bot.store.interface import Change, Lease, StoreError
 from bot.store.operators import HISTORY_LIMIT
-from bot.store.postgres_errors import POISON
 from bot.store.postgres_pool import Connection, Pool
 from bot.store.rows import columns_of, duty_row, has_failed, lost, moment_row
 from bot.store.times import to_micros
@@ -203,38 +202,37 @@ _FORGET = """
     SELECT id FROM fenced
 """
 
+# Nobody's save that has not seen it is under way then; it would not be found by those who look for what it wrote.
+_ALONE = "LOCK TABLE removed_users IN ACCESS EXCLUSIVE MODE"
+
 _REMEMBER_USER = "INSERT INTO removed_users (user_id, at) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 
 
 async def save(pool: Pool, savings: Sequence[Saving]) -> list[Exception | None]:
-    """Write the changes of different conversations. For each None, `LeaseLost`, or why the database refuses it.
-
-    One that the database refuses does not keep the others out: then each is written by itself.
+    """Write the changes of different conversations. For each None, `LeaseLost`, or why it could not be forgotten.
 
     Raises:
         Unavailable: none of it is known to have happened, and all of it may have.
+        StoreError: the database refuses one of them, and none has happened (`is_of_one`).
     """
     kept = [saving for saving in savings if not saving.change.forget]
-    try:
-        rows = await pool.fetch(_SAVE, *_values(kept)) if kept else []
-        how = {row["id"]: row["how"] for row in rows}
-        return [await _outcome(pool, saving, how.get(saving.lease.conversation_id)) for saving in savings]
-    except StoreError as error:
-        if not isinstance(error.__cause__, POISON):
-            raise
-        if len(savings) == 1:
-            return [error]
-    return [outcome for saving in savings for outcome in await save(pool, [saving])]
+    rows = await pool.fetch(_SAVE, *_values(kept)) if kept else []
+    how = {row["id"]: row["how"] for row in rows}
+    return [await _outcome(pool, saving, how.get(saving.lease.conversation_id)) for saving in savings]
 
 
 async def _outcome(pool: Pool, saving: Saving, how: str | None) -> Exception | None:
     """What became of a change; where somebody of it is removed, or all is to be forgotten, this is done now."""
-    if saving.change.forget:
-        return await _forget(pool, saving)
-    if how == "erased":
-        begun = replace(saving.change, forget=True, state=saving.change.state.begun_anew(saving.now))
-        return await _forget(pool, replace(saving, change=begun))
-    return None if how == "saved" else lost(saving.lease)
+    change = saving.change
+    if not change.forget and how != "erased":
+        return None if how == "saved" else lost(saving.lease)
+    if not change.forget:
+        change = replace(change, forget=True, state=change.state.begun_anew(saving.now))
+    try:
+        error = await _forget(pool, replace(saving, change=change))
+    except StoreError as failure:  # the others are saved
+        return failure
+    return error or (None if saving.change.forget or saving.change.release else lost(saving.lease))
 
 
 async def _forget(pool: Pool, saving: Saving) -> Exception | None:
@@ -255,7 +253,12 @@ async def _forget(pool: Pool, saving: Saving) -> Exception | None:
 
 async def remember_removal(pool: Pool, user_id: str, now: datetime) -> None:
     """Remember that a person was removed, by the id alone."""
-    await pool.execute(_REMEMBER_USER, unicode(user_id), to_micros(now))
+
+    async def remember(connection: Connection) -> None:
+        await connection.execute(_ALONE)
+        await connection.execute(_REMEMBER_USER, unicode(user_id), to_micros(now))
+
+    await pool.transaction(remember)
 
 
 def _values(savings: Sequence[Saving]) -> list[list[Any]]:
