@@ -27,7 +27,8 @@ def is_certainly_dead(owner: str) -> bool:
     *_, machine, pid, started, _ = ["", "", "", *owner.split(":")]
     if not machine or machine != _machine() or not pid.isdigit() or not started:
         return False
-    return _started(int(pid)) != started
+    found = _started(int(pid))
+    return not _exists(int(pid)) if found is None else found != started
 
 
 @lru_cache(maxsize=1)
@@ -42,9 +43,20 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When a process started, in ticks since the boot; None if there is none, or only what is left of one."""
+    """When a process started, in ticks since the boot; empty if only its exit code is left; None if it is not seen."""
     try:
         after_name = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    return None if after_name[0] in ("Z", "X") else after_name[19]
+    return "" if after_name[0] in ("Z", "X") else after_name[19]
+
+
+def _exists(pid: int) -> bool:
+    """Is there a process of that number? /proc may be mounted so that those of other users are not seen."""
+    try:
+        os.kill(pid, 0)  # asks, and does nothing
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True

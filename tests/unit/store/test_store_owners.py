@@ -41,7 +41,7 @@ def test_who_lives_is_not_dead() -> None:
 @pytest.mark.parametrize("change", [{1: "another"}, {1: ""}, {3: ""}, {2: "x"}])
 def test_nothing_is_certain_of_others(change: dict[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Not of another machine, and not where something is not known."""
-    monkeypatch.setattr(owners, "_started", lambda _: None)
+    monkeypatch.setattr(owners, "_started", lambda _: "")
     parts = ["host", owners._machine(), "1", "5", "x"]
     assert is_certainly_dead(":".join(parts))
     assert not is_certainly_dead(":".join(change.get(place, part) for place, part in enumerate(parts)))
@@ -57,3 +57,15 @@ def test_another_process_of_the_same_number() -> None:
     """Numbers are used again; start times are not."""
     host, machine, pid, started, token = new_owner().split(":")
     assert is_certainly_dead(":".join((host, machine, pid, f"{int(started) - 1}", token)))
+
+
+def test_who_is_not_seen_is_not_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """/proc may hide the processes of other users (hidepid); whether there is one can be asked all the same."""
+    monkeypatch.setattr(owners, "_PROC", owners._PROC / "no-such-folder")
+    host, machine, _, started, token = new_owner().split(":")
+    living = ":".join((host, machine, str(os.getpid()), started or "5", token))
+    assert not is_certainly_dead(living)
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    assert is_certainly_dead(":".join((host, machine, str(process.pid), "5", token)))
+    assert not is_certainly_dead(":".join((host, machine, "9" * 30, "5", token))), "no number of a process"
