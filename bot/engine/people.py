@@ -36,11 +36,13 @@ async def spread_app_events(context: Context) -> tuple[set[str], bool]:
 async def _spread(context: Context, stored: StoredEvent) -> set[str]:
     event = parse_event(stored.body)
     concerned: set[str] = set()
+    if isinstance(event, UserRemove):
+        # What of this person comes late, or waits already, is to go as well. Remembered before the look at where they
+        # were seen: a save in between erases by itself.
+        await context.store.remember_removal(event.payload.user.id, context.clock.now())
     if isinstance(event, UserRemove | UserMerge):
         for user_id in sorted(event_user_ids(event)):
             concerned.update(await context.store.conversations_of(user_id))
-    if isinstance(event, UserRemove):  # what of this person comes late, or waits already, is to go as well
-        await context.store.remember_removal(event.payload.user.id, context.clock.now())
     if isinstance(event, UserMerge) and (merged := event.payload.merged_conversations):
         concerned |= {merged.surviving.id, merged.discarded.id}
     await context.store.spread(stored, sorted(concerned), context.clock.now())

@@ -264,7 +264,8 @@ class Store(Protocol):
         come for it are dropped by `claim`.
 
         Raises:
-            LeaseLost: `lease.epoch` is not the newest any more.
+            LeaseLost: `lease.epoch` is not the newest any more; or a user is removed, so that all was forgotten, and
+                what the change was to be followed by must not be done.
             UnsafeState: the state breaks the invariant of design.md.
             StoreError: an effect id or a journal entry is there already.
         """

@@ -17,6 +17,7 @@ from bot.store.interface import Change, Counts, Database, Lease, SchemaMismatch,
 from bot.store.migrations import empty_database, enable_wal
 from bot.store.operators import PAGE, TIMELINE, Access, Listing, Page, SetAside, Timeline
 from bot.store.questions import CONVERSATIONS_OF, COUNTS, STATE, counts_of, overdue_before
+from bot.store.rows import lost
 from bot.store.schema import problem_with, sqlite_revision, sqlite_uri
 from bot.store.sqlite_errors import explain
 from bot.store.sqlite_presence import Presence
@@ -117,8 +118,11 @@ class SqliteStore:
     async def save(self, lease: Lease, change: Change, now: datetime) -> None:
         """Write a change. Raises `LeaseLost` or `UnsafeState`, and then nothing is written."""
         if await self._writer.run(lambda connection: sqlite_save.save(connection, lease, change, now)):
+            self._scrubbing.erased_something()
             with suppress(Unavailable):  # being closed: the last one to close truncates the log
                 await self._writer.run_bare(self._scrubbing.after_erasure)
+            if not (change.forget or change.release):
+                raise lost(lease)
 
     async def renew(self, lease: Lease, until: datetime) -> Lease:
         """Keep the lease until a later time. Raises `LeaseLost`."""

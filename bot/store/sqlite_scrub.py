@@ -40,11 +40,17 @@ class Scrubbing:
         self._in_memory = path == ":memory:"
         self._busy_timeout = round(busy_timeout * 1000)
         self._vacuumed = time.monotonic()
+        self._in_log = False  # is something of what was erased in the log?
+
+    def erased_something(self) -> None:
+        """An erasure is stored."""
+        self.erased += 1
+        self._in_log = True
 
     def after_erasure(self, connection: sqlite3.Connection) -> None:
-        """Truncate the log at once; where a reader keeps it for longer than a moment, it is left for later."""
-        self.erased += 1
-        if not self._in_memory:
+        """Truncate the log at once, once for all that wait for it; where a reader keeps it, that is left for later."""
+        due, self._in_log = self._in_log and not self._in_memory, False
+        if due:
             with suppress(sqlite3.Error):  # the erasure is stored, and must not seem to have failed
                 self._truncate_log(connection)
 

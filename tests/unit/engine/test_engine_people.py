@@ -1,0 +1,52 @@
+"""Events of people, and not of conversations: nobody who was removed is overlooked."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from bot.clock import SystemClock
+from bot.engine.context import Context
+from bot.engine.people import spread_app_events
+from bot.signals import silent
+from bot.store import Change, LeaseLost, SqliteStore
+from webhooks.inbox import NewEvent
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+class _Busy(SqliteStore):
+    """A store in which a session sees the person just between the two things that a removal asks of it."""
+
+    asked = 0
+
+    async def remember_removal(self, user_id: str, now: datetime) -> None:
+        await self._meanwhile()
+        await super().remember_removal(user_id, now)
+
+    async def conversations_of(self, user_id: str) -> list[str]:
+        await self._meanwhile()
+        return await super().conversations_of(user_id)
+
+    async def _meanwhile(self) -> None:
+        self.asked += 1
+        if self.asked == 2:
+            (work,) = await self.claim(owner="w", now=NOW, lease=timedelta(seconds=30), limit=9)
+            with suppress(LeaseLost):
+                await self.save(work.lease, Change(work.state, handled=["e1"], users={"u9"}), NOW)
+
+
+async def test_seen_while_the_removal_is_told() -> None:
+    """What is saved of a person at that moment goes too."""
+    store = _Busy(":memory:", inline=True)
+    await store.start()
+    body = json.dumps({"id": "r1", "type": "user:remove", "payload": {"user": {"id": "u9"}}}).encode()
+    removal = NewEvent("r1", None, "user:remove", body, NOW)
+    await store.receive([NewEvent("e1", "c1", "conversation:message", b"{}", NOW), removal])
+    context = Context(store, cast("Any", None), cast("Any", None), cast("Any", None), SystemClock(), "w", silent)
+    told, _ = await spread_app_events(context)
+    assert store.asked == 2
+    assert told == {"c1"} or await store.conversations_of("u9") == []
+    await store.stop()
