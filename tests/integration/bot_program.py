@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -55,10 +55,10 @@ class Program:
                 self.process.kill()
             await self.process.communicate()
 
-    async def until_ready(self) -> None:
+    async def until_ready(self, within: float = 10.0) -> None:
         """Wait until `/readyz` answers 200."""
         async with aiohttp.ClientSession() as http:
-            for _ in range(200):
+            for _ in range(round(within / 0.05)):
                 with suppress(aiohttp.ClientError):
                     async with http.get(f"{self.url}/readyz") as answer:
                         if answer.status == 200:
@@ -71,7 +71,12 @@ class Program:
 
 
 async def launched(
-    command: str, folder: Path, settings: Mapping[str, str], errors: IO[bytes] | int = asyncio.subprocess.PIPE
+    command: str,
+    folder: Path,
+    settings: Mapping[str, str],
+    errors: IO[bytes] | int = asyncio.subprocess.PIPE,
+    *,
+    program: Sequence[str] = ("-m", "bot"),
 ) -> Program:
     """Start a command of the bot on the database `bot.db` of a folder, or where the test has chosen another `engine`.
 
@@ -80,6 +85,7 @@ async def launched(
         folder: where it runs.
         settings: its environment; without PORT, it gets a free one.
         errors: where its standard error goes. A pipe that nobody reads must not fill up.
+        program: what Python is to run.
     """
     environment = {
         "PATH": os.environ["PATH"],
@@ -90,7 +96,7 @@ async def launched(
         **settings,
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bot", command, env=environment, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=errors
+        sys.executable, *program, command, env=environment, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=errors
     )
     return Program(process, int(environment["PORT"]))
 
