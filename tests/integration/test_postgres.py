@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,10 +16,13 @@ import pytest
 from bot_program import free_port
 from postgres_server import NoServer, PostgresServer
 
+from bot.control.history import Moment, MomentKind
 from bot.control.state import Conversation, Holder, Who
 from bot.store import (
     Change,
     LeaseLost,
+    OutboxItem,
+    Say,
     SchemaMismatch,
     StoreError,
     Unavailable,
@@ -28,6 +32,7 @@ from bot.store import (
     migrate,
     open_store,
 )
+from bot.store.operators import Listing, Standing
 from bot.store.postgres import PostgresStore
 from bot.store.postgres_news import payloads
 from webhooks.inbox import GroupCommit, NewEvent
@@ -51,6 +56,39 @@ async def _claim(store: PostgresStore, limit: int = 10, at: datetime = NOW, owne
 
 def _kill_connections(postgres: PostgresServer, url: str) -> None:
     postgres.query(_KILL_ALL, url=url)
+
+
+_TABLES = ("conversations", "inbox", "outbox", "journal", "duties", "history", "participants")
+_SCANS = "SELECT relname::text, seq_scan FROM pg_stat_user_tables"
+_LARGE = (
+    """
+    INSERT INTO conversations
+        (id, holder, gone, mismatch, epoch, created_at, updated_at, kept_since, state, look_at, due_at)
+    SELECT n, 'other', false, false, 1, n, n, n, '{"id": "' || n || '"}', 9e15 + n, 9e15 + n
+    FROM generate_series(1, 20000) AS n
+    """,
+    """
+    INSERT INTO inbox (id, conversation_id, type, received_at, status, body)
+    SELECT n, n, 't', n, 'handled', 'x' FROM generate_series(1, 20000) AS n
+    """,
+    """
+    INSERT INTO outbox (effect_id, conversation_id, kind, created_at, next_attempt, attempts, maybe_done, status, body)
+    SELECT n, n, 'say', n, n, 0, false, 'finished', '{}' FROM generate_series(1, 20000) AS n
+    """,
+    """
+    INSERT INTO journal (conversation_id, run_id, idx, kind, key, data)
+    SELECT n, 1, 0, 'say', '', '1' FROM generate_series(1, 20000) AS n
+    """,
+    """
+    INSERT INTO history (conversation_id, n, at, kind, text)
+    SELECT n, 1, 0, 'report', '' FROM generate_series(1, 20000) AS n
+    """,
+    """
+    INSERT INTO duties (conversation_id, duty_id, action, reason, since, attempts, next_attempt, stage, body, closed_at)
+    SELECT n, 1, 'release', '', 0, 0, 0, 'act', '{}', 0 FROM generate_series(1, 20000) AS n
+    """,
+    "INSERT INTO participants (conversation_id, user_id) SELECT n, n FROM generate_series(1, 20000) AS n",
+)
 
 
 @pytest.fixture
@@ -439,6 +477,48 @@ class TestNews:
         texts = payloads("me", ids)
         assert all(len(text) < 8000 and text.startswith("me\n") for text in texts)
         assert [id_ for text in texts for id_ in text.split("\n")[1:]] == ids
+
+
+async def test_no_statement_reads_everything(postgres: PostgresServer, postgres_url: str) -> None:
+    """In a large database, finding, loading and saving work never reads a table whole, nor does a look or a purge."""
+    for statement in _LARGE:
+        postgres.query(statement, url=postgres_url)
+    for table in _TABLES:
+        postgres.query(f"ANALYZE {table}", url=postgres_url)  # also of the small ones, so that none is small by guess
+    before = dict(postgres.query(_SCANS, url=postgres_url))
+    store = PostgresStore(postgres_url)
+    await store.start()
+    await store.receive([_event(f"new{n}", f"c{n % 7}") for n in range(3000)])
+    for _ in range(8):  # often enough that no plan is one for these values
+        works = await _claim(store, 5)
+        await store.next_due(NOW)
+        for work in works:
+            await store.fetch(work.lease)
+            await store.renew(work.lease, NOW + 2 * LEASE)
+            item = OutboxItem(Say(f"{work.state.id}.{work.lease.epoch}", 1, {}), NOW, NOW)
+            handled = [event.id for event in work.events]
+            moments = [Moment(NOW, MomentKind.REPORT, "words")]
+            change = Change(work.state, handled=handled, add=[item], history=moments, users={"u"})
+            await store.save(work.lease, change, NOW)
+            over = Change(work.state, finish=[(item.id, "said")], release=True)
+            await store.save(work.lease, over, NOW)
+    await store.receive([_event("last", "c8")])
+    (work,) = await _claim(store, 1)
+    await store.save(work.lease, Change(replace(work.state, gone=True), forget=True), NOW)
+    await store.set_aside("new1", "odd")
+    await store.find("c1")
+    await store.conversations_of("u")
+    await store.app_events(10)
+    await store.counts(NOW)
+    await store.purge(NOW, 5)
+    for standing in Standing:
+        await store.conversations(Listing(standing, NOW))
+    await store.conversations(Listing(Standing.ALL, NOW, search="1999"))
+    await store.timeline("c1")
+    await store.longest_pause(NOW, NOW)
+    await store.stop()
+    after = dict(postgres.query(_SCANS, url=postgres_url))
+    assert {table: after[table] - before[table] for table in _TABLES if after[table] > before[table]} == {}
 
 
 async def _tried(work: Any) -> Any:
