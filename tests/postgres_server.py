@@ -59,7 +59,7 @@ class PostgresServer:
 
     Args:
         durable: keep what is committed whatever happens, as in production.
-        port: listen on this port of 127.0.0.1 as well, and not only on the socket.
+        port: listen on this port of 127.0.0.1 as well, and not only on the socket (then it is 0).
 
     Raises:
         NoServer: it can't be started here.
@@ -67,7 +67,7 @@ class PostgresServer:
 
     def __init__(self, *, durable: bool = False, port: int | None = None) -> None:
         self._binaries = _binaries()
-        self._port = port
+        self.port = port or 0
         # A short path: that of a socket may have no more than about a hundred bytes.
         self._folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp" if Path("/tmp").is_dir() else None))  # noqa: S108
         self._data = self._folder / "data"
@@ -108,8 +108,8 @@ class PostgresServer:
 
     def url(self, database: str = SUPERUSER) -> str:
         """The `DATABASE_URL` of a database."""
-        if self._port is not None:
-            return f"postgresql://{SUPERUSER}@127.0.0.1:{self._port}/{database}"
+        if self.port:
+            return f"postgresql://{SUPERUSER}@127.0.0.1:{self.port}/{database}"
         return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self._folder), safe='')}"
 
     def new_database(self, *, migrated: bool = True) -> str:

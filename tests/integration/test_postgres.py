@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 from bot_program import free_port
-from postgres_server import NoServer, PostgresServer
+from pooling_proxy import pooling_proxy
+from postgres_server import SUPERUSER, NoServer, PostgresServer
 
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Conversation, Holder, Who
@@ -438,6 +439,47 @@ class TestReceive:
         assert await store.find(bad) is None
         await store.set_aside(bad, bad)
         await store.remember_removal(bad, NOW)
+
+
+class TestPooled:
+    """Behind a proxy that gives each transaction another connection."""
+
+    @pytest.mark.parametrize("options", ["", "?pooled=true"])
+    async def test_a_conversations_life(self, own_server: PostgresServer, options: str) -> None:
+        """Everything works: migrating, and all that web and worker do, also many at once."""
+        _, _, name = own_server.new_database(migrated=False).rpartition("/")
+        async with pooling_proxy("127.0.0.1", own_server.port, SUPERUSER, name) as port:
+            url = f"postgresql://{SUPERUSER}@127.0.0.1:{port}/{name}{options}"
+            await asyncio.to_thread(migrate, url)
+            stores = [PostgresStore(url), PostgresStore(url)]
+            for store in stores:
+                await store.start()
+                store.listen(lambda _: None)
+            web, worker = stores
+            assert web._pool.pooled
+            for number in range(10):
+                events = [_event(f"e{number}-{n}", f"c{n}") for n in range(40)]
+                assert sum(await asyncio.gather(*(web.receive([event]) for event in events))) == 40
+                claims = await asyncio.gather(*(_claim(store, 30) for store in stores))
+                works = [work for claim in claims for work in claim]
+                while more := await _claim(worker, 30):
+                    works += more
+                assert sorted(work.state.id for work in works) == sorted(f"c{n}" for n in range(40))
+                await asyncio.gather(*(worker.renew(work.lease, NOW + 2 * LEASE) for work in works))
+                fetched = await asyncio.gather(*(worker.fetch(work.lease) for work in works))
+                assert [len(events) for events in fetched] == [1] * 40
+                changes = [Change(w.state, handled=[w.events[0].id], users={"u"}, release=True) for w in works]
+                saves = [worker.save(w.lease, c, NOW) for w, c in zip(works, changes, strict=True)]
+                await asyncio.gather(*saves)
+            assert await worker.next_due(NOW) is None
+            await web.receive([_event("gone", "c1")])
+            (work,) = await _claim(worker)
+            await worker.save(work.lease, Change(replace(work.state, gone=True), forget=True), NOW)
+            assert len(await worker.conversations_of("u")) == 39
+            assert await worker.purge(NOW + LEASE, 100) > 0
+            assert (await web.counts(NOW)).inbox == 0
+            for store in stores:
+                await store.stop()
 
 
 class TestNews:
