@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import structlog
@@ -30,17 +31,20 @@ _log = structlog.get_logger(__name__)
 
 _ROW = "c.id, c.state, c.holder, c.ended_at, c.released_at, c.updated_at, c.epoch"
 
-# $1 owner, $2 until, $3 now, $4 window, $5 limit
+# One plan serves all calls, so that it must be good without a guess of how many rows there will be: ids that were found
+# are looked up as an array, and limits are written out.
+#
+# $1 owner, $2 until, $3 now, $4 limit
 _CLAIM = f"""
-    WITH oldest AS MATERIALIZED (
+    WITH {{recursive}} oldest AS MATERIALIZED (
         SELECT conversation_id, received_at FROM inbox
-        WHERE status = 'pending' AND conversation_id IS NOT NULL ORDER BY seq LIMIT $4
+        WHERE status = 'pending' AND conversation_id IS NOT NULL ORDER BY seq LIMIT {{window}}
     ), urgent AS MATERIALIZED (
         SELECT conversation_id AS id, min(received_at) AS since FROM oldest GROUP BY conversation_id
     ), {{walk}} due AS MATERIALIZED (
         SELECT id, due_at AS since FROM conversations
         WHERE lease_until IS NULL AND due_at IS NOT NULL AND due_at <= $3
-        ORDER BY due_at LIMIT $5 FOR UPDATE SKIP LOCKED
+        ORDER BY due_at LIMIT {{most}} FOR UPDATE SKIP LOCKED
     ), expired AS MATERIALIZED (
         SELECT id, least(CASE WHEN due_at <= $3 THEN due_at END, (
             SELECT received_at FROM inbox
@@ -49,29 +53,31 @@ _CLAIM = f"""
         WHERE lease_until IS NOT NULL AND lease_until <= $3
         ORDER BY lease_until LIMIT {_EXPIRED} FOR UPDATE SKIP LOCKED
     ), waiting AS MATERIALIZED (
-        SELECT c.id, found.since FROM {{found}} AS found JOIN conversations AS c ON c.id = found.id
-        WHERE c.lease_until IS NULL ORDER BY found.since, c.id LIMIT $5 FOR UPDATE OF c SKIP LOCKED
+        SELECT id, (SELECT since FROM {{found}} AS found WHERE found.id = conversations.id) AS since FROM conversations
+        WHERE id = ANY (ARRAY(SELECT id FROM {{found}} AS found)) AND lease_until IS NULL
+        ORDER BY 2, 1 LIMIT {{most}} FOR UPDATE SKIP LOCKED
+    ), known AS MATERIALIZED (
+        SELECT id FROM conversations WHERE id = ANY (ARRAY(SELECT id FROM {{found}} AS found))
     ), unknown AS MATERIALIZED (
-        SELECT id, since FROM {{found}} AS found
-        WHERE NOT EXISTS (SELECT FROM conversations WHERE conversations.id = found.id)
+        SELECT id, since FROM {{found}} AS found WHERE id <> ALL (ARRAY(SELECT id FROM known))
     ), gone AS MATERIALIZED (
-        SELECT id FROM unknown WHERE EXISTS (SELECT FROM removed WHERE removed.conversation_id = unknown.id)
+        SELECT conversation_id AS id FROM removed WHERE conversation_id = ANY (ARRAY(SELECT id FROM unknown))
     ), chosen AS MATERIALIZED (
         SELECT id, min(since) AS since, bool_or(is_new) AS is_new FROM (
             SELECT id, since, false AS is_new FROM due
             UNION ALL SELECT id, since, false FROM expired WHERE since IS NOT NULL
             UNION ALL SELECT id, since, false FROM waiting
-            UNION ALL SELECT id, since, true FROM unknown WHERE id NOT IN (SELECT id FROM gone)
-        ) AS each GROUP BY id ORDER BY 2, 1 LIMIT $5
+            UNION ALL SELECT id, since, true FROM unknown WHERE id <> ALL (ARRAY(SELECT id FROM gone))
+        ) AS each GROUP BY id ORDER BY 2, 1 LIMIT $4
     ), freed AS (
-        UPDATE conversations AS c SET lease_owner = NULL, lease_until = NULL
-        FROM expired WHERE c.id = expired.id AND c.id NOT IN (SELECT id FROM chosen)
+        UPDATE conversations SET lease_owner = NULL, lease_until = NULL
+        WHERE id = ANY (ARRAY(SELECT id FROM expired EXCEPT SELECT id FROM chosen))
     ), late AS (
         UPDATE inbox SET status = 'handled', handled_at = $3, reason = 'came after the removal', body = ''
-        WHERE status = 'pending' AND conversation_id IN (SELECT id FROM gone)
+        WHERE status = 'pending' AND conversation_id = ANY (ARRAY(SELECT id FROM gone))
     ), leased AS (
         UPDATE conversations AS c SET lease_owner = $1, lease_until = $2, epoch = c.epoch + 1
-        FROM chosen WHERE c.id = chosen.id AND NOT chosen.is_new RETURNING {_ROW}
+        WHERE id = ANY (ARRAY(SELECT id FROM chosen WHERE NOT is_new)) RETURNING {_ROW}
     ), created AS (
         INSERT INTO conversations AS c
             (id, holder, gone, mismatch, epoch, lease_owner, lease_until, created_at, updated_at, kept_since,
@@ -103,13 +109,10 @@ _WALK = f"""
             SELECT received_at FROM inbox WHERE conversation_id = walk.id AND status = 'pending' ORDER BY seq LIMIT 1
         ) AS since FROM walk
         WHERE walk.id IS NOT NULL
-            AND NOT EXISTS (SELECT FROM conversations WHERE id = walk.id AND lease_until > $3)
-        LIMIT greatest($5::bigint, $4::bigint)
-    ),
+            AND ((SELECT lease_until FROM conversations WHERE id = walk.id) > {{now}}) IS NOT TRUE
+        LIMIT {{most}}
+    )
 """  # noqa: S608 - only constants
-
-_CLAIM_OLDEST = _CLAIM.format(walk="", found="urgent")
-_CLAIM_WALKING = _CLAIM.format(walk=_WALK, found="free").replace("WITH oldest", "WITH RECURSIVE oldest", 1)
 
 _EVENT_ARRAYS = """
     array_agg(id ORDER BY seq), array_agg(conversation_id ORDER BY seq), array_agg(type ORDER BY seq),
@@ -177,44 +180,57 @@ _RENEW = """
     WHERE c.id = given.id AND c.epoch = given.epoch RETURNING c.id
 """
 
-_NEXT_DUE = """
+_NEXT_DUE = f"""
     WITH oldest AS MATERIALIZED (
         SELECT conversation_id FROM inbox
-        WHERE status = 'pending' AND conversation_id IS NOT NULL ORDER BY seq LIMIT $2
+        WHERE status = 'pending' AND conversation_id IS NOT NULL ORDER BY seq LIMIT {_WINDOW}
+    ), leased AS MATERIALIZED (
+        SELECT id FROM conversations
+        WHERE id = ANY (ARRAY(SELECT DISTINCT conversation_id FROM oldest)) AND lease_until > $1
     )
     SELECT
-        EXISTS (
-            SELECT FROM (SELECT DISTINCT conversation_id AS id FROM oldest) AS urgent WHERE NOT EXISTS (
-                SELECT FROM conversations WHERE conversations.id = urgent.id AND lease_until > $1
-            )
-        ),
+        EXISTS (SELECT FROM oldest WHERE conversation_id <> ALL (ARRAY(SELECT id FROM leased))),
         (SELECT count(*) FROM oldest),
         (SELECT min(due_at) FROM conversations WHERE due_at IS NOT NULL AND lease_until IS NULL),
         (
             SELECT min(CASE WHEN has_events THEN lease_until ELSE greatest(lease_until, due_at) END) FROM (
-                SELECT lease_until, due_at, EXISTS (
-                    SELECT FROM inbox WHERE conversation_id = conversations.id AND status = 'pending'
-                ) AS has_events
+                SELECT lease_until, due_at, (
+                    SELECT true FROM inbox WHERE conversation_id = conversations.id AND status = 'pending' LIMIT 1
+                ) IS TRUE AS has_events
                 FROM conversations WHERE lease_until IS NOT NULL
             ) AS leased WHERE has_events OR due_at IS NOT NULL
         )
-"""
-
-_FREE_WALKING = f"""
-    WITH RECURSIVE {_WALK.rstrip().rstrip(",").replace("greatest($5::bigint, $4::bigint)", "1").replace("$3", "$1")}
-    SELECT EXISTS (SELECT FROM free)
 """  # noqa: S608 - only constants
+
+_FREE_WALKING = f"WITH RECURSIVE {_WALK.format(now='$1', most=1)} SELECT EXISTS (SELECT FROM free)"  # noqa: S608
+
+
+@cache
+def _claiming(most: int, *, walking: bool = False) -> str:
+    """The statement that claims up to `most` conversations, be they among the oldest events or anywhere."""
+    window = max(_WINDOW, 4 * most)
+    if walking:
+        walk = _WALK.format(now="$3", most=max(_WINDOW, most)) + ","
+        return _CLAIM.format(recursive="RECURSIVE", walk=walk, found="free", window=window, most=most)
+    return _CLAIM.format(recursive="", walk="", found="urgent", window=window, most=most)
+
+
+def _rounded(limit: int) -> int:
+    """A power of four that is no less: few numbers, so that there are few statements to prepare."""
+    most = 1
+    while most < limit:
+        most *= 4
+    return most
 
 
 async def claim(pool: Pool, *, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Work]:
     """Lease the most urgent conversations and load them, the most urgent first."""
-    until = now + lease
-    window = max(_WINDOW, 4 * limit)
-    values = (owner, to_micros(until), to_micros(now), window, limit)
-    rows = await pool.fetch(_CLAIM_OLDEST, *values)
+    until, most = now + lease, _rounded(limit)
+    values = (owner, to_micros(until), to_micros(now))
+    rows = await pool.fetch(_claiming(most), *values, limit)
     taken = [row for row in rows if row["id"] is not None]
-    if len(taken) < limit and rows[0]["seen"] == window:
-        more = await pool.fetch(_CLAIM_WALKING, *values[:4], limit - len(taken))
+    if len(taken) < limit and rows[0]["seen"] >= _WINDOW:
+        more = await pool.fetch(_claiming(most, walking=True), *values, limit - len(taken))
         taken += [row for row in more if row["id"] is not None]
         taken.sort(key=lambda row: (row["since"], row["id"]))
     if not taken:
@@ -262,7 +278,7 @@ async def cut_leases(pool: Pool, until: datetime) -> int:
 async def next_due(pool: Pool, now: datetime) -> datetime | None:
     """When the next claim can find something."""
     at = to_micros(now)
-    ((free, seen, *times),) = await pool.fetch(_NEXT_DUE, at, _WINDOW)
+    ((free, seen, *times),) = await pool.fetch(_NEXT_DUE, at)
     if free or (seen == _WINDOW and (await pool.fetch(_FREE_WALKING, at))[0][0]):
         return now
     earliest = min((time for time in times if time is not None), default=None)

@@ -18,28 +18,28 @@ from bot.store.times import to_micros
 
 _KEPT = """
     SELECT id, state, holder, ended_at, released_at, updated_at FROM conversations
-    WHERE kept_since < $1 ORDER BY kept_since LIMIT $2 FOR UPDATE SKIP LOCKED
+    WHERE kept_since < $1 ORDER BY kept_since LIMIT {limit:d} FOR UPDATE SKIP LOCKED
 """
 
 _DELETE_EVENTS = f"""
-    DELETE FROM inbox USING (
+    DELETE FROM inbox WHERE seq = ANY (ARRAY(
         SELECT looked.seq FROM unnest($1::text[], $2::text[]) AS kept (id, named)
         CROSS JOIN LATERAL (
             SELECT seq, id, status, received_at FROM inbox WHERE conversation_id = kept.id ORDER BY seq LIMIT {ROWS}
         ) AS looked
         WHERE looked.received_at < $3 AND looked.status <> 'pending'
             AND looked.id <> ALL (string_to_array(kept.named, E'\\n'))
-    ) AS old WHERE inbox.seq = old.seq RETURNING inbox.conversation_id
+    )) RETURNING conversation_id
 """  # noqa: S608 - only constants
 
 _DELETE_EFFECTS = f"""
-    DELETE FROM outbox USING (
+    DELETE FROM outbox WHERE seq = ANY (ARRAY(
         SELECT looked.seq FROM unnest($1::text[]) AS kept (id)
         CROSS JOIN LATERAL (
             SELECT seq, status, finished_at FROM outbox WHERE conversation_id = kept.id ORDER BY seq LIMIT {ROWS}
         ) AS looked
         WHERE looked.status = 'finished' AND looked.finished_at < $2
-    ) AS old WHERE outbox.seq = old.seq RETURNING outbox.conversation_id
+    )) RETURNING conversation_id
 """  # noqa: S608 - only constants
 
 _OLDEST = """
@@ -72,28 +72,29 @@ _PUT_OFF = """
 """
 
 _DELETE_APP_EVENTS = """
-    DELETE FROM inbox WHERE seq IN (
+    DELETE FROM inbox WHERE seq = ANY (ARRAY(
         SELECT seq FROM (
             SELECT seq, status, received_at FROM inbox WHERE conversation_id IS NULL ORDER BY seq LIMIT $1
         ) AS looked WHERE received_at < $2 AND status <> 'pending'
-    )
+    ))
 """
 
 _OLD_REMOVALS = "SELECT conversation_id FROM removed WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED"
 
 _DELETE_ALL_EVENTS = f"""
-    DELETE FROM inbox USING (
+    DELETE FROM inbox WHERE seq = ANY (ARRAY(
         SELECT looked.seq FROM unnest($1::text[]) AS gone (id)
         CROSS JOIN LATERAL (
             SELECT seq FROM inbox WHERE conversation_id = gone.id ORDER BY seq LIMIT {ROWS}
         ) AS looked
-    ) AS old WHERE inbox.seq = old.seq RETURNING inbox.conversation_id
+    )) RETURNING conversation_id
 """  # noqa: S608 - only constants
 
 _DELETE_REMOVALS = "DELETE FROM removed WHERE conversation_id = ANY ($1)"
 
 _DELETE_REMOVED_USERS = """
-    DELETE FROM removed_users WHERE user_id IN (SELECT user_id FROM removed_users WHERE at < $1 ORDER BY at LIMIT $2)
+    DELETE FROM removed_users
+    WHERE user_id = ANY (ARRAY(SELECT user_id FROM removed_users WHERE at < $1 ORDER BY at LIMIT $2))
 """
 
 _DELETE_ACCESSES = """
@@ -113,7 +114,7 @@ async def purge(pool: Pool, before: datetime, limit: int) -> int:
 
 async def _purge_conversations(connection: Connection, before: int, limit: int) -> int:
     """Old events and effects go; and all of it, once nothing is due in it and nothing has happened for so long."""
-    kept = [StateRow(*row) for row in await connection.fetch(_KEPT, before, limit)]
+    kept = [StateRow(*row) for row in await connection.fetch(_KEPT.format(limit=limit), before)]
     if not kept:
         return 0
     ids = [row.id for row in kept]

@@ -33,7 +33,7 @@ SEED = int(os.environ.get("SEED", "1"))
 WEBS, WORKERS = 2, 4
 LEASE = 6.0  # seconds, instead of thirty: a pause has to outlast it
 PAUSE = LEASE + 1.0
-AWAY = 25.0  # seconds for which no web is there, at most, on a slow machine
+AWAY = 40.0  # seconds for which no web is there, at most, on a slow machine
 
 _log = logging.getLogger(__name__)
 
