@@ -73,13 +73,16 @@ class Place:
 
 
 @asynccontextmanager
-async def served(folder: Path, monkeypatch: pytest.MonkeyPatch, *, app_key: bool = False) -> AsyncIterator[Place]:
+async def served(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, app_key: bool = False, url: str = ""
+) -> AsyncIterator[Place]:
     """A visitor whom the bot has asked something."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.chdir(folder)
     async with Sandbox(switches=Switches(), time_scale=0.05) as sandbox:
-        environment = sandbox.settings_for_bot() | {"DATABASE_URL": f"sqlite:///{folder}/bot.db", "PORT": "0"}
+        url = url or f"sqlite:///{folder}/bot.db"
+        environment = sandbox.settings_for_bot() | {"DATABASE_URL": url, "PORT": "0"}
         if not app_key:
             environment = {name: value for name, value in environment.items() if "APP_KEY" not in name}
         migrate(environment["DATABASE_URL"])
@@ -136,6 +139,17 @@ async def test_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "Done: nobody is active" in done.stdout
         assert place.holder is None
         assert [entry.action for entry in await place.store.audit_log()] == ["release"]
+
+
+async def test_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> None:
+    """The same on PostgreSQL."""
+    async with served(tmp_path, monkeypatch, url=postgres_url) as place:
+        assert [one["id"] for one in await place.json("list", "--filter", "held")] == [place.id]
+        assert "Hello, I am Ada" in (await place.run("show", place.id)).stdout
+        done = await place.run("release", place.id, "--yes")
+        assert "Done: nobody is active" in done.stdout, done.output
+        assert place.holder is None
+        assert [entry.action for entry in await place.store.audit_log()] == ["release", "view"]
 
 
 async def test_release_what_others_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
