@@ -96,13 +96,13 @@ class Doors:
 
     async def sign_in(self, request: web.Request) -> web.Response:
         """Check the token. Who has tried too often has to wait, whatever they give now."""
+        form = await request.post()  # before the count is looked at: many attempts may be under way
         now, address = self._clock.now(), request.remote or "unknown"
         if wait := self._attempts.wait(address, now):
             seconds = math.ceil(wait.total_seconds())
             page = self._sign_in_page(request, f"Too many attempts. Try again in {seconds} seconds.", 429)
             page.headers["Retry-After"] = str(seconds)
             return page
-        form = await request.post()
         if not self._sessions.is_form_token(str(form.get("csrf", "")), request.cookies.get(FORM, "")):
             return self._sign_in_page(request, "This page was too old, or cookies are off. Please try again.", 403)
         if not self._sessions.is_token(str(form.get("token", "")).strip()):

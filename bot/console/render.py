@@ -91,6 +91,9 @@ class Templates:
             "place": place,
         }
 
+        for name in self._environment.list_templates(extensions=["html"]):
+            self._environment.get_template(name)  # compiled now, and not while webhooks wait
+
     def render(self, name: str, **values: Any) -> str:
         """A page, or a part of one whose name begins with an underscore."""
         return self._environment.get_template(name).render(**values)

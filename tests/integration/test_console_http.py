@@ -166,6 +166,16 @@ class TestDoor:
         site.clock.time += 5 * MINUTE
         assert (await site.sign_in()).status == 303
 
+    async def test_many_at_once(self, site: Site) -> None:
+        """Attempts that are under way together are counted one after the other."""
+        page = await (await site.get("/sign-in")).text()
+        (csrf,) = re.findall(r'name="csrf" value="(\w+)"', page)
+        answers = await asyncio.gather(
+            *(site.post("/sign-in", csrf=csrf, token=f"guess {n}") for n in range(3 * MOST_OF_ONE))
+        )
+        statuses = [answer.status for answer in answers]
+        assert (statuses.count(401), statuses.count(429)) == (MOST_OF_ONE, 2 * MOST_OF_ONE)
+
     async def test_sign_in_from_elsewhere(self, site: Site) -> None:
         """A sign-in form that another site has made is refused."""
         assert (await site.post("/sign-in", token=TOKEN)).status == 403
