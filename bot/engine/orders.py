@@ -6,7 +6,7 @@ An order waits among the conversation's events, survives what they survive, and 
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,6 +16,9 @@ from webhooks.events import Event, InvalidEvent
 from webhooks.inbox import NewEvent
 
 RELEASE = "operator:release"
+
+CONFIRMED_FOR = timedelta(minutes=5)
+"""So long counts an operator's word that control may be taken from another. Later, that one may have it anew."""
 
 _RELEASED = TypeAdapter(OperatorReleased)
 
@@ -36,14 +39,17 @@ def release_order(
     return NewEvent(f"order:{order_id}", conversation_id, RELEASE, body, now)
 
 
-def order_of(type_: str, body: bytes) -> OperatorReleased:
-    """What was asked. Raises `InvalidEvent` for an order that this version does not know."""
+def order_of(type_: str, body: bytes, age: timedelta = timedelta(0)) -> OperatorReleased:
+    """What was asked. Raises `InvalidEvent` for what this version does not know, or does not do after so long."""
     if type_ != RELEASE:
         raise InvalidEvent("an order of an unknown kind")
     try:
-        return _RELEASED.validate_json(body)
+        order = _RELEASED.validate_json(body)
     except ValidationError:
         raise InvalidEvent("an order of an unknown form") from None
+    if order.against and age > CONFIRMED_FOR:
+        raise InvalidEvent("it was confirmed too long ago that control may be taken from another: ask for it again")
+    return order
 
 
 def facts_of_either(event: Event | OperatorReleased, received_at: datetime) -> tuple[Fact, ...]:

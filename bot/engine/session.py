@@ -133,7 +133,7 @@ class Session:
         for stored in events:
             self._dirty = True
             try:
-                event = order_of(stored.type, stored.body) if stored.by_operator else parse_event(stored.body)
+                event = self._order(stored) if stored.by_operator else parse_event(stored.body)
             except InvalidEvent as error:
                 self._change.set_aside.append((stored.id, str(error)))
                 self._tell(Signal("event_set_aside", Level.WARNING, self._state.id, {"reason": str(error)}))
@@ -166,6 +166,9 @@ class Session:
                 AT_WORK.set(AtWork(self._state.id, stored.id))
                 self._change.users |= set() if isinstance(event, OperatorReleased) else event_user_ids(event)
         self._new_events = []
+
+    def _order(self, stored: StoredEvent) -> OperatorReleased:
+        return order_of(stored.type, stored.body, self._context.clock.now() - stored.received_at)
 
     def _forget_events(self) -> None:
         """Keep only what a turn may still ask for, however many events go through here while the lease lasts."""

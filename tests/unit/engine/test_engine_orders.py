@@ -10,7 +10,7 @@ from engine_samples import LONG, QUICK, RELEASE, Scene, act
 from bot.control.by_hand import prospect
 from bot.control.facts import OperatorReleased
 from bot.control.history import MomentKind
-from bot.engine.orders import order_of, release_order
+from bot.engine.orders import CONFIRMED_FOR, order_of, release_order
 from bot.sandbox.records import Caller
 from bot.sandbox.switchboard import BOT, WORKSPACE
 from bot.store.operators import Timeline
@@ -100,6 +100,25 @@ def test_taken_from_another() -> None:
         await _order(scene, "2", desk.id)
         await scene.stage.wait(timedelta(minutes=2))
         assert scene.holder() is None
+
+    act(script)
+
+
+def test_a_confirmation_of_long_ago() -> None:
+    """What an agent has now is not taken because an operator confirmed it while no worker ran: it is set aside."""
+
+    async def script(scene: Scene) -> None:
+        await _served(scene)
+        board = scene.stage.sandbox.switchboard
+        board.pass_control(scene.visitor.conversation_id, ELSEWHERE, WORKSPACE, scene.now)
+        await scene.stage.wait(timedelta(seconds=5))
+        scene.stage.alive[0].kill()
+        assert await _order(scene, "1", board.member(WORKSPACE).id)
+        await scene.stage.wait(2 * CONFIRMED_FOR)
+        await scene.replace_process()
+        await scene.stage.wait(timedelta(minutes=2))
+        assert scene.holder() == WORKSPACE
+        assert scene.stage.event_statuses()["order:1"] == "set_aside"
 
     act(script)
 
