@@ -23,7 +23,9 @@ _STATES = """
 """
 
 _WATCH = """
-    UPDATE conversations AS c SET state = given.state, look_at = given.look_at, due_at = given.look_at
+    UPDATE conversations AS c SET state = given.state, look_at = given.look_at, due_at = least(given.look_at, (
+        SELECT min(next_attempt) FROM outbox WHERE conversation_id = given.id AND status = 'open' AND kind = 'clean_up'
+    ))
     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[])
         AS given (id, epoch, updated_at, state, look_at)
     WHERE c.id = given.id AND c.epoch = given.epoch AND c.updated_at = given.updated_at AND c.lease_until IS NULL

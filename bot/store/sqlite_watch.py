@@ -22,7 +22,12 @@ _STATE = """
     SELECT id, state, holder, ended_at, released_at, updated_at FROM conversations WHERE id = ? AND lease_until IS NULL
 """
 
-_WATCH = "UPDATE conversations SET state = ?, look_at = ?, due_at = ? WHERE id = ?"
+# What a flow wants done after its end has its own time.
+_WATCH = """
+    UPDATE conversations SET state = :state, look_at = :at, due_at = min(:at, coalesce((
+        SELECT min(next_attempt) FROM outbox WHERE conversation_id = :id AND status = 'open' AND kind = 'clean_up'
+    ), :at)) WHERE id = :id
+"""
 
 
 def longest_pause(connection: sqlite3.Connection, now: datetime, lately: datetime) -> timedelta:
@@ -57,8 +62,8 @@ def look_again(connection: sqlite3.Connection, ids: Sequence[str], first: dateti
         if row is None:
             continue
         state = replace(load_conversation(StateRow(*row)), watch_at=at, watches=0)
-        due = micros_or_none(state.look_at)
-        connection.execute(_WATCH, (dump_conversation(state), due, due, conversation_id))
+        values = {"state": dump_conversation(state), "at": micros_or_none(state.look_at), "id": conversation_id}
+        connection.execute(_WATCH, values)
         done += 1
         at += spacing
     return done
