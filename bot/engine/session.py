@@ -18,7 +18,7 @@ from bot.control.commands import CloseDuty, Command, DropUnsent, Forget, Pass, R
 from bot.control.draft import effect_id
 from bot.control.facts import Answer, Answered, Fact, FlowFailed, OperatorReleased, TimePassed
 from bot.control.history import MomentKind, moments
-from bot.control.policy import backoff
+from bot.control.policy import PROOF_WAIT, backoff
 from bot.control.rules import step
 from bot.control.state import RunStatus
 from bot.engine.aftermath import Aftermath, clean_up_once, clean_ups_of
@@ -52,9 +52,19 @@ TYPING_AFTER = timedelta(milliseconds=500)
 
 
 class Session:
-    """One conversation while this worker holds its lease."""
+    """One conversation while this worker holds its lease.
 
-    def __init__(self, context: Context, delivery: Delivery, work: Work) -> None:
+    Args:
+        context: the engine's surroundings.
+        delivery: carries out the outbox.
+        work: the conversation, as it was claimed.
+        at_rest: called whenever there is nothing to do but to wait.
+    """
+
+    def __init__(
+        self, context: Context, delivery: Delivery, work: Work, at_rest: Callable[[], None] = lambda: None
+    ) -> None:
+        self._at_rest = at_rest
         self._context = context
         self._delivery = delivery
         self._lease = work.lease
@@ -84,9 +94,16 @@ class Session:
         self._signal.set()
 
     @property
-    def waits_for_flow(self) -> bool:
-        """Is there nothing to do but to wait for the flow's own code?"""
-        return self._performance is not None and self._under_way is None
+    def takes_no_place(self) -> bool:
+        """Is there nothing to do but to wait, for the flow's own code or for the proof of a control action?"""
+        return self._under_way is None and (self._performance is not None or self._awaits_proof)
+
+    @property
+    def _awaits_proof(self) -> bool:
+        """The platform has just accepted a control action: its event is about to come, and then all is over."""
+        duty = self._state.duty
+        accepted_at = duty.accepted_at if duty else None
+        return accepted_at is not None and self._context.clock.now() < accepted_at + PROOF_WAIT
 
     def end_soon(self) -> None:
         """Finish what is under way, start nothing more, and give the lease back."""
@@ -461,6 +478,7 @@ class Session:
         return not (
             self._performance
             or self._under_way
+            or self._awaits_proof
             or self._aftermath.is_busy
             or self._is_turn_due
             or (due and due <= now)
@@ -505,6 +523,8 @@ class Session:
         if item and self._under_way is None:
             times.append(item.next_attempt)
         seconds = (min(times) - self._context.clock.now()).total_seconds()
+        if self.takes_no_place:
+            self._at_rest()
         longest = self._context.lease.total_seconds() / 3  # a clock that is set back is noticed by then
         try:
             async with asyncio.timeout(max(0.0, min(seconds, longest))):

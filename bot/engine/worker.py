@@ -38,6 +38,7 @@ class Worker:
         self._delivery = Delivery(context.clients, context.clock)
         self._sessions: dict[str, tuple[Session, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
+        self._crowded = False
         self._look_soon: asyncio.TimerHandle | None = None
         self._stopping = False
         self._failures = 0
@@ -72,7 +73,8 @@ class Worker:
             if not self._reconciled:
                 await reconcile_after_pause(self._context)
                 self._reconciled = True
-            free = self._concurrency - sum(not session.waits_for_flow for session, _ in self._sessions.values())
+            self._crowded = True
+            free = self._free
             if free <= 0 or len(self._sessions) >= self._concurrency * MOST_WAITING:
                 return min(self._poll, LOOK_AGAIN)
             now = self._context.clock.now()
@@ -80,7 +82,8 @@ class Worker:
                 owner=self._context.owner, now=now, lease=self._context.lease, limit=free
             )
             for work in works:
-                self._start(Session(self._context, self._delivery, work), work.lease.conversation_id)
+                session = Session(self._context, self._delivery, work, self._look_again)
+                self._start(session, work.lease.conversation_id)
             told, more = await spread_app_events(self._context)  # afterwards, so that no release waits for it
             for conversation_id in told & self._sessions.keys():
                 self._sessions[conversation_id][0].wake()
@@ -88,6 +91,7 @@ class Worker:
                 return timedelta(0)
             if more or len(works) == free:
                 return min(self._poll, LOOK_AGAIN)
+            self._crowded = False
             due = await self._context.store.next_due(now)
         except StoreError as error:
             return self._failed(Signal("store_unavailable", Level.ERROR, fields={"error": str(error)}))
@@ -95,6 +99,11 @@ class Worker:
             return self._failed(Signal("worker_failed", Level.ERROR, fields={"error": type(error).__name__}))
         self._failures = 0
         return min(self._poll, max(due - self._context.clock.now(), timedelta(0))) if due else self._poll
+
+    @property
+    def _free(self) -> int:
+        """Places that nobody has."""
+        return self._concurrency - sum(not session.takes_no_place for session, _ in self._sessions.values())
 
     def _failed(self, signal: Signal) -> timedelta:
         self._failures += 1
@@ -125,8 +134,11 @@ class Worker:
             self._look_again()
 
     def _look_again(self) -> None:
-        """A place is free: wake up, at once only if places are what is short. Its conversation may be due again."""
-        if len(self._sessions) + 1 >= self._concurrency:
+        """A place is free: look for more, at once only if a tenth of the places is, and more was waiting for them.
+
+        Else one look will do for all sessions that end within a moment. (A conversation of theirs may be due again.)
+        """
+        if self._crowded and 10 * self._free >= self._concurrency:
             self._wake.set()
         elif self._look_soon is None:
             self._look_soon = asyncio.get_running_loop().call_later(SOON, self._look)
