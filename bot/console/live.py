@@ -14,7 +14,8 @@ from bot.store.interface import StoreError
 VIEW = TypeVar("VIEW", bound=Hashable)
 
 EVERY = 1.0  # seconds between two looks
-SHARE = 0.1  # of the time, at the most, goes into looking
+SHARE = 0.1  # of the time, at the most, goes into looking; unless that would make updates rarer than this:
+SELDOMEST = 5.0  # seconds
 MOST_FOLLOWERS = 200
 MOST_VIEWS = 50
 
@@ -127,4 +128,5 @@ class Live(Generic[VIEW]):
                     continue
                 channel.changed.set()
                 channel.changed = asyncio.Event()
-            await asyncio.sleep(max(self._every, (time.monotonic() - began) / SHARE))
+            spent = time.monotonic() - began
+            await asyncio.sleep(max(self._every, min(spent / SHARE, SELDOMEST)))
