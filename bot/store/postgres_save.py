@@ -15,6 +15,7 @@ from typing import Any
 from bot.store.codec import dump_data, dump_effect, unicode
 from bot.store.interface import Change, Lease, StoreError
 from bot.store.operators import HISTORY_LIMIT
+from bot.store.postgres_errors import is_of_one
 from bot.store.postgres_pool import Connection, Pool
 from bot.store.rows import columns_of, duty_row, has_failed, lost, moment_row
 from bot.store.times import to_micros
@@ -202,8 +203,9 @@ _FORGET = """
     SELECT id FROM fenced
 """
 
-# Nobody's save that has not seen it is under way then; it would not be found by those who look for what it wrote.
-_ALONE = "LOCK TABLE removed_users IN ACCESS EXCLUSIVE MODE"
+# No save is under way then that does not see it, and that those who look for what was saved don't find yet. Who only
+# reads, like a backup, is in nobody's way.
+_ALONE = "LOCK TABLE participants IN SHARE MODE"
 
 _REMEMBER_USER = "INSERT INTO removed_users (user_id, at) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 
@@ -258,7 +260,13 @@ async def remember_removal(pool: Pool, user_id: str, now: datetime) -> None:
         await connection.execute(_ALONE)
         await connection.execute(_REMEMBER_USER, unicode(user_id), to_micros(now))
 
-    await pool.transaction(remember)
+    try:
+        await pool.transaction(remember)
+    except StoreError as error:
+        if not is_of_one(error):
+            raise
+        # A transaction that was left open keeps the table. Nothing else is to wait for it: not this, and no release.
+        await pool.execute(_REMEMBER_USER, unicode(user_id), to_micros(now))
 
 
 def _values(savings: Sequence[Saving]) -> list[list[Any]]:

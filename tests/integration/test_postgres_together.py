@@ -120,6 +120,17 @@ async def test_removal_beside_a_save(store: PostgresStore, postgres_url: str) ->
     assert await removal == ["c0"]
 
 
+@pytest.mark.parametrize("mode", ["ACCESS SHARE", "ROW EXCLUSIVE"])
+async def test_removal_beside_a_stranger(store: PostgresStore, postgres_url: str, mode: str) -> None:
+    """Neither a backup nor a shell that was left open keeps a removal, and all work with it, waiting."""
+    async with _locked(postgres_url, f"LOCK TABLE participants, removed_users IN {mode} MODE"):
+        async with asyncio.timeout(8):
+            await store.remember_removal("u1", NOW)
+        (work,) = await _claimed(store, 1)
+        with pytest.raises(LeaseLost):
+            await store.save(work.lease, Change(work.state, handled=["e0"], users={"u1"}), NOW)
+
+
 async def test_time_out_ends_the_statement(postgres_url: str, store: PostgresStore) -> None:
     """A statement that is given up does not go on without us: it could undo what is written after it."""
     hasty = PostgresStore(postgres_url, answer=0.3)
