@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.engine.context import Context
 from bot.signals import Level, Signal
-from bot.store.interface import StoredEvent, StoreError
+from bot.store.interface import StoredEvent, Unavailable
 from webhooks.events import InvalidEvent, UserMerge, UserRemove, event_user_ids, parse_event
 
 BATCH = 100
@@ -17,14 +17,14 @@ async def spread_app_events(context: Context) -> tuple[set[str], bool]:
         The conversations, and whether there may be more such events.
 
     Raises:
-        StoreError: the database is out of reach. What can't be spread for another reason is set aside.
+        Unavailable: the database is out of reach. What can't be spread for another reason is set aside.
     """
     told: set[str] = set()
     waiting = await context.store.app_events(BATCH)
     for stored in waiting:
         try:
             told |= await _spread(context, stored)
-        except StoreError:
+        except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - a poisonous event must not hold up the others
             reason = str(error) if isinstance(error, InvalidEvent) else f"internal error: {type(error).__name__}"

@@ -11,10 +11,20 @@ from bot.clock import SystemClock
 from bot.engine.context import Context
 from bot.engine.people import spread_app_events
 from bot.signals import silent
-from bot.store import Change, LeaseLost, SqliteStore
+from bot.store import Change, LeaseLost, SqliteStore, StoreError
 from webhooks.inbox import NewEvent
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def _removal() -> NewEvent:
+    body = json.dumps({"id": "r1", "type": "user:remove", "payload": {"user": {"id": "u9"}}}).encode()
+    return NewEvent("r1", None, "user:remove", body, NOW)
+
+
+def _context(store: SqliteStore) -> Context:
+    nothing = cast("Any", None)
+    return Context(store, nothing, nothing, nothing, SystemClock(), "w", silent)
 
 
 class _Busy(SqliteStore):
@@ -38,14 +48,29 @@ class _Busy(SqliteStore):
                 await self.save(work.lease, Change(work.state, handled=["e1"], users={"u9"}), NOW)
 
 
+class _Refusing(SqliteStore):
+    """A store that can't take what a removal asks of it."""
+
+    async def remember_removal(self, user_id: str, now: datetime) -> None:
+        raise StoreError("refused by the database")
+
+
+async def test_one_that_the_database_refuses() -> None:
+    """It is set aside: raised, it would keep the worker from every conversation, again and again."""
+    store = _Refusing(":memory:", inline=True)
+    await store.start()
+    await store.receive([_removal()])
+    assert await spread_app_events(_context(store)) == (set(), False)
+    assert [event.id for event in await store.set_aside_events()] == ["r1"]
+    await store.stop()
+
+
 async def test_seen_while_the_removal_is_told() -> None:
     """What is saved of a person at that moment goes too."""
     store = _Busy(":memory:", inline=True)
     await store.start()
-    body = json.dumps({"id": "r1", "type": "user:remove", "payload": {"user": {"id": "u9"}}}).encode()
-    removal = NewEvent("r1", None, "user:remove", body, NOW)
-    await store.receive([NewEvent("e1", "c1", "conversation:message", b"{}", NOW), removal])
-    context = Context(store, cast("Any", None), cast("Any", None), cast("Any", None), SystemClock(), "w", silent)
+    await store.receive([NewEvent("e1", "c1", "conversation:message", b"{}", NOW), _removal()])
+    context = _context(store)
     told, _ = await spread_app_events(context)
     assert store.asked == 2
     assert told == {"c1"} or await store.conversations_of("u9") == []
