@@ -29,6 +29,7 @@ from bot.signals import Observe, Signal
 from bot.store import Database, StoreError, open_store
 from bot.store.interface import Store
 from bot.store.owners import new_owner
+from bot.store.url import is_postgres
 from bot.sunshine import AiohttpTransport, Credentials, SunshineClient
 from webhooks.inbox import GroupCommit, NewEvent
 from webhooks.intake import Intake, web_handler
@@ -37,7 +38,7 @@ from webhooks.security import Secrets
 WEBHOOK_PATH = "/webhooks/sunshine"
 TRACES_PATIENCE = 2.0  # seconds, at the end
 POLL_ALONE = timedelta(seconds=2)  # web and worker in one process: all but what the command line asks wakes it
-POLL_APART = timedelta(milliseconds=500)
+POLL_APART = timedelta(milliseconds=500)  # another process may take webhooks for the same database
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,8 @@ async def _start_worker(
     context = Context(store, clients, policy, catalogue, clock, new_owner(), observe, lease=LEASE)
     if left := await store.join(clock.now() + AFTERMATH):
         observe(Signal("left_by_dead_worker", fields={"conversations": left}))
-    worker = Worker(context, settings.worker_concurrency, POLL_ALONE if parts.web else POLL_APART)
+    alone = parts.web and not is_postgres(settings.database_url)
+    worker = Worker(context, settings.worker_concurrency, POLL_ALONE if alone else POLL_APART)
     store.listen(worker.wake)
     task = asyncio.get_running_loop().create_task(worker.run(), name="worker")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import count
@@ -153,23 +153,29 @@ class Battle:
 
     # -- the way between -----------------------------------------------------------------------------------------------
 
-    def _door(self, url: str) -> str:
-        """Where a delivery goes."""
-        return url
+    def _doors(self, url: str) -> Sequence[str]:
+        """Where a delivery may go: to the first that can be reached."""
+        return [url]
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
         events = json.loads(body)["events"]
         for event in events:
             self._first_sent.setdefault(event["id"], self.sandbox.clock.now())
-        try:
-            async with self._http.post(self._door(url), data=body, headers=dict(headers)) as answer:
-                status = answer.status
-        except aiohttp.ClientError as error:
-            raise OSError(str(error)) from error
+        status = await self._delivered(self._doors(url), headers, body)
         if 200 <= status < 300:
             at = self.sandbox.clock.now()
             self.record.acknowledged += [Acknowledged(at, self._first_sent[event["id"]], event) for event in events]
         return status
+
+    async def _delivered(self, doors: Sequence[str], headers: Mapping[str, str], body: bytes) -> int:
+        for left, door in zip(reversed(range(len(doors))), doors, strict=True):
+            try:
+                async with self._http.post(door, data=body, headers=dict(headers)) as answer:
+                    return answer.status
+            except aiohttp.ClientError as error:
+                if not left or not isinstance(error, aiohttp.ClientConnectorError):
+                    raise OSError(str(error)) from error
+        raise AssertionError
 
     def _latency(self, request: ApiRequest, moment: Moment) -> Fault | None:
         """The way to the platform and back takes time, so that a kill strikes on the way. What was sent arrives."""

@@ -225,8 +225,9 @@ class Chaos(Battle):
     def _inbox(self) -> list[tuple[str, str]]:
         return self._server.query("SELECT id, status FROM inbox", url=self._database)
 
-    def _door(self, _: str) -> str:
-        """One web after the other, as a load balancer does that does not know who is dead."""
+    def _doors(self, _: str) -> list[str]:
+        """One web after the other, and the next one if nobody is at home, as load balancers do."""
         self._posted += 1
-        port = self._ports[self._webs[self._posted % WEBS]]
-        return f"http://127.0.0.1:{port}/webhooks/sunshine"
+        ports = [self._ports[name] for name in self._webs]
+        first = self._posted % WEBS
+        return [f"http://127.0.0.1:{port}/webhooks/sunshine" for port in (*ports[first:], *ports[:first])]
