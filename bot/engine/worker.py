@@ -17,7 +17,7 @@ from bot.store.interface import StoreError
 
 POLL = timedelta(seconds=30)  # the safety net under wake-ups and due times
 LOOK_AGAIN = timedelta(milliseconds=100)  # for a place, while all are taken
-SOON = 0.02  # seconds until the next look after sessions that have ended: one for all of them
+SOON = timedelta(milliseconds=20)  # until the next look after sessions that have ended: one for all of them
 MOST_WAITING = 10  # times as many conversations as places: those whose flow waits for something else take none
 STOP_PATIENCE = timedelta(seconds=8)
 
@@ -98,7 +98,10 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - a worker that ends while its process lives would release nothing
             return self._failed(Signal("worker_failed", Level.ERROR, fields={"error": type(error).__name__}))
         self._failures = 0
-        return min(self._poll, max(due - self._context.clock.now(), timedelta(0))) if due else self._poll
+        if due is None:
+            return self._poll
+        ahead = due - self._context.clock.now()
+        return min(self._poll, ahead if ahead > timedelta(0) else SOON)  # due, and not to be had: ask, but don't spin
 
     @property
     def _free(self) -> int:
@@ -141,7 +144,7 @@ class Worker:
         if self._crowded and 10 * self._free >= self._concurrency:
             self._wake.set()
         elif self._look_soon is None:
-            self._look_soon = asyncio.get_running_loop().call_later(SOON, self._look)
+            self._look_soon = asyncio.get_running_loop().call_later(SOON.total_seconds(), self._look)
 
     def _look(self) -> None:
         self._look_soon = None

@@ -54,10 +54,10 @@ MUTANTS = (
         "        error = None\n        if error is not None:\n",
     ),
     Mutant(
-        "forget what opened a flow that has not begun",
+        "load nothing that was said before the turn",
         "bot/store/rows.py",
-        "    opening = state.run.opening.event_id if state.run else None\n",
-        "    opening = None\n",
+        "    return [*([opening] if opening else []), *(given.event_id for given in state.inputs)]\n",
+        "    return []\n",
     ),
     Mutant(
         "acknowledge what could not be stored",
@@ -179,8 +179,8 @@ MUTANTS = (
     Mutant(
         "take nothing over from the dead",
         "bot/store/sqlite_claim.py",
-        "    connection.execute(_END_LEASES, (at,))\n",
-        "",
+        "    at, until = to_micros(now), now + lease\n",
+        "    at, until = to_micros(now), now + lease * 10_000\n",
     ),
     Mutant(
         "forget to look after an end",
@@ -249,7 +249,7 @@ def hunt(mutant: Mutant, seeds: int = SEEDS, timeout: float = 900) -> str | None
     """Play worlds against a mutant.
 
     Returns:
-        The first breach that shows it, or None: the simulation is blind to it.
+        The first breach that shows it, or None: the simulation is blind to it, or does not end in time (seconds).
 
     Raises:
         RuntimeError: the simulation did not run, which proves nothing.
@@ -268,9 +268,12 @@ def hunt(mutant: Mutant, seeds: int = SEEDS, timeout: float = 900) -> str | None
             "--first-failure",
         ]
         environment = {**os.environ, "PYTHONPATH": str(folder)}
-        done = subprocess.run(  # noqa: S603 - our own program
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
-        )
+        try:
+            done = subprocess.run(  # noqa: S603 - our own program
+                command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return None
         if done.returncode == 0:
             return None
         for line in done.stdout.splitlines():
