@@ -16,7 +16,7 @@ from .databases import PROVEN, number
 from .deliveries import control_released, user_ends
 from .figures import Figure, Sample, at_most, figure, rounds
 from .load import BenchError, Sender, send_all
-from .processes import Contestant, bot, bot_settings, launched, served
+from .processes import Contestant, bot, bot_settings, launched
 from .setting import Database, Setting
 from .stub import RELEASE, Stub, now, platform
 
@@ -54,7 +54,8 @@ async def _bare(setting: Setting, owed: int) -> Sample:
         }
         proven: list[float] = []
         began = now()
-        async with served("bare_releases", setting.folder, environment) as contestant:
+        command = [sys.executable, "-m", "tests.bench.contestants.bare_releases"]
+        with launched("bare_releases", command, setting.folder, environment) as contestant:
             _prove(stub, contestant, lambda: proven.append(now()))
             return await _watch(contestant, began, owed, lambda: _number_of(proven))
 
@@ -69,7 +70,6 @@ async def _recovered(setting: Setting, database: Database, owed: int) -> Sample:
         environment = bot_settings(url, stub.port) | {"WORKER_CONCURRENCY": str(CONCURRENCY)}
         began = now()
         with launched("bot-serve", [sys.executable, "-m", "bot", "serve"], setting.folder, environment) as contestant:
-            await contestant.ready()
             _prove(stub, contestant, lambda: None)
             return await _watch(contestant, began, owed, lambda: number(url, PROVEN))
 
