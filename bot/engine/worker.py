@@ -38,7 +38,8 @@ class Worker:
         self._delivery = Delivery(context.clients, context.clock)
         self._sessions: dict[str, tuple[Session, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
-        self._crowded = False
+        self._crowded = False  # is more waiting than there were places for?
+        self._freed = 0  # places, since the last look
         self._look_soon: asyncio.TimerHandle | None = None
         self._stopping = False
         self._failures = 0
@@ -73,8 +74,8 @@ class Worker:
             if not self._reconciled:
                 await reconcile_after_pause(self._context)
                 self._reconciled = True
-            self._crowded = True
-            free = self._free
+            self._crowded, self._freed = True, 0
+            free = self._concurrency - sum(not session.takes_no_place for session, _ in self._sessions.values())
             if free <= 0 or len(self._sessions) >= self._concurrency * MOST_WAITING:
                 return min(self._poll, LOOK_AGAIN)
             now = self._context.clock.now()
@@ -102,11 +103,6 @@ class Worker:
             return self._poll
         ahead = due - self._context.clock.now()
         return min(self._poll, ahead if ahead > timedelta(0) else SOON)  # due, and not to be had: ask, but don't spin
-
-    @property
-    def _free(self) -> int:
-        """Places that nobody has."""
-        return self._concurrency - sum(not session.takes_no_place for session, _ in self._sessions.values())
 
     def _failed(self, signal: Signal) -> timedelta:
         self._failures += 1
@@ -141,7 +137,8 @@ class Worker:
 
         Else one look will do for all sessions that end within a moment. (A conversation of theirs may be due again.)
         """
-        if self._crowded and 10 * self._free >= self._concurrency:
+        self._freed += 1
+        if self._crowded and 10 * self._freed >= self._concurrency:
             self._wake.set()
         elif self._look_soon is None:
             self._look_soon = asyncio.get_running_loop().call_later(SOON.total_seconds(), self._look)
