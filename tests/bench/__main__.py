@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,7 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.names) - BENCHMARKS.keys():
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))  # all that was started ends too
     figures, failed = _measured(options.names or list(BENCHMARKS), options.rounds, quick=options.quick)
     _say("", report.table(figures))
     if figures:
@@ -63,7 +65,9 @@ def _measured(names: Sequence[str], rounds: int, *, quick: bool) -> tuple[list[F
             began = time.monotonic()
             _say(f"{name} …")
             try:
-                figures += asyncio.run(asyncio.wait_for(BENCHMARKS[name](setting), LONGEST))
+                found_now = asyncio.run(asyncio.wait_for(BENCHMARKS[name](setting), LONGEST))
+                figures += found_now
+                _say(report.table(found_now))
             except (BenchError, TimeoutError) as error:
                 failed = True
                 why = str(error) or f"not done within {LONGEST} s"
