@@ -309,7 +309,7 @@ def test_another_worker_at_every_turn_changes_nothing(plot: Plot, mode: str) -> 
             if operation == "save" and turns[-1:] != [process.name]:
                 turns.append(process.name)
             if operation == "claim" and turns[-1:] == [process.name]:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.003)  # and is awake again when the next event comes
 
         await played.stage.start_process()
         played.stage.interference.store = take_turns
