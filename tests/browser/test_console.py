@@ -118,6 +118,7 @@ def one_place(browser: Any) -> Iterator[Place]:
 def _sign_in(page: Any, place: Place, token: str = TOKEN) -> None:
     """By the keyboard: the field has the focus already."""
     page.goto(place.url)
+    page.locator("input:focus").wait_for()
     page.keyboard.type(token)
     with page.expect_navigation():
         page.keyboard.press("Enter")
