@@ -12,7 +12,7 @@ from typing import Any
 
 from bot.store.codec import StateRow, load_conversation
 from bot.store.postgres_pool import Connection, Pool
-from bot.store.rows import named_events
+from bot.store.rows import named_events, without_parts
 from bot.store.sqlite_purge import PUT_OFF, ROWS
 from bot.store.times import to_micros
 
@@ -49,22 +49,14 @@ _OLDEST = """
     ) FROM unnest($1::text[]) AS kept (id)
 """
 
-_DELETE_CONVERSATIONS = """
+_DELETE_CONVERSATIONS = f"""
     WITH over AS (
         DELETE FROM conversations
         WHERE id = ANY ($1) AND updated_at < $2 AND due_at IS NULL AND duty_since IS NULL AND lease_until IS NULL
         RETURNING id
-    ), notes AS (
-        DELETE FROM journal USING over WHERE conversation_id = over.id
-    ), owed AS (
-        DELETE FROM duties USING over WHERE conversation_id = over.id
-    ), moments AS (
-        DELETE FROM history USING over WHERE conversation_id = over.id
-    ), people AS (
-        DELETE FROM participants USING over WHERE conversation_id = over.id
-    )
+    ), {without_parts("over")}
     SELECT id FROM over
-"""
+"""  # noqa: S608 - only constants
 
 _PUT_OFF = """
     UPDATE conversations AS c SET kept_since = given.since

@@ -17,7 +17,7 @@ from bot.store.interface import Change, Lease, StoreError
 from bot.store.operators import HISTORY_LIMIT
 from bot.store.postgres_errors import is_of_one
 from bot.store.postgres_pool import Connection, Pool
-from bot.store.rows import columns_of, duty_row, has_failed, lost, moment_row
+from bot.store.rows import columns_of, duty_row, has_failed, lost, moment_row, without_parts
 from bot.store.times import to_micros
 
 
@@ -179,29 +179,21 @@ _SAVE = f"""
 
 # All but the ids of events, by which a late retry is known; and a tombstone for what comes when all is over. The
 # conversation's own row stays where it begins anew.
-_FORGET = """
+_FORGET = f"""
     WITH fenced AS MATERIALIZED (
         SELECT id FROM conversations WHERE id = $1 AND epoch = $2 FOR UPDATE
     ), itself AS (
         DELETE FROM conversations USING fenced WHERE conversations.id = fenced.id AND $4
     ), effects AS (
         DELETE FROM outbox USING fenced WHERE conversation_id = fenced.id
-    ), notes AS (
-        DELETE FROM journal USING fenced WHERE conversation_id = fenced.id
-    ), owed AS (
-        DELETE FROM duties USING fenced WHERE conversation_id = fenced.id
-    ), moments AS (
-        DELETE FROM history USING fenced WHERE conversation_id = fenced.id
-    ), people AS (
-        DELETE FROM participants USING fenced WHERE conversation_id = fenced.id
-    ), events AS (
+    ), {without_parts("fenced")}, events AS (
         UPDATE inbox SET status = 'handled', handled_at = coalesce(handled_at, $3), reason = NULL, body = ''
         FROM fenced WHERE conversation_id = fenced.id AND ($4 OR status <> 'pending' OR inbox.id = ANY ($5::text[]))
     ), tombstone AS (
         INSERT INTO removed (conversation_id, at) SELECT id, $3 FROM fenced WHERE $4 ON CONFLICT DO NOTHING
     )
     SELECT id FROM fenced
-"""
+"""  # noqa: S608 - only constants
 
 # No save is under way then that does not see it, and that those who look for what was saved don't find yet. Who only
 # reads, like a backup, is in nobody's way.

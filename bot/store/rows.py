@@ -80,6 +80,15 @@ def moment_row(moment: Moment) -> tuple[Any, ...]:
     return to_micros(moment.at), moment.kind.value, who, micros_or_none(moment.since), unicode(moment.text)
 
 
+def without_parts(cte: str) -> str:
+    """PostgreSQL's common table expressions that delete what hangs on the conversations of `cte`."""
+    parts = {"notes": "journal", "owed": "duties", "moments": "history", "people": "participants"}
+    return ", ".join(
+        f"{name} AS ( DELETE FROM {table} USING {cte} WHERE conversation_id = {cte}.id )"  # noqa: S608 - constants
+        for name, table in parts.items()
+    )
+
+
 def named_events(state: Conversation) -> list[str]:
     """Ids of the events that a turn will ask for: what opened the run, and what the user has said to it since."""
     opening = state.run.opening.event_id if state.run else None
