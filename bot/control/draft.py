@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from bot.control.commands import CloseDuty, Command, DropUnsent, Read, Report
@@ -29,6 +30,11 @@ from bot.control.state import (
 )
 
 
+# `dataclasses.replace` of so many fields costs more than all the rules of most steps.
+_NAMES = tuple(field.name for field in fields(Conversation))
+_values = attrgetter(*_NAMES)
+
+
 class Draft:
     """The state so far and the commands so far. Every method is one move; none decides anything by itself."""
 
@@ -43,7 +49,7 @@ class Draft:
     def set(self, **changes: Any) -> None:
         """Change attributes of the conversation. Mostly they are what they should be already."""
         if any(getattr(self.state, name) is not value for name, value in changes.items()):
-            self.state = replace(self.state, **changes)
+            self.state = type(self.state)(**dict(zip(_NAMES, _values(self.state), strict=True)) | changes)
 
     def set_run(self, run: Run, **changes: Any) -> None:
         """Change attributes of the flow at work, which is `run`."""

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-OVERDUE = timedelta(minutes=1)  # a duty that is owed for longer is overdue
-
 Metadata = dict[str, str | int | float | bool]
 """Flat metadata of a control action; at most 4 KB (platform.md, section 2)."""
 

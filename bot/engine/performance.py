@@ -69,7 +69,8 @@ def _insist(task: asyncio.Task[None], times: int = 1) -> None:
     if not task.done():
         task.cancel()
         if times < INSISTENCE:
-            task.get_loop().call_later(TIME_TO_CLEAN_UP, _insist, task, times + 1)
+            again = task.get_loop().call_later(TIME_TO_CLEAN_UP, _insist, task, times + 1)
+            task.add_done_callback(lambda _: again.cancel())
 
 
 async def _perform(turn: Turn) -> None:

@@ -69,7 +69,7 @@ class Session:
         self._delivery = delivery
         self._lease = work.lease
         self._state = work.state
-        self._events = dict(_readable(work.inputs))
+        self._events = dict(_readable(_asked_for(work)))
         self._outbox = list(work.outbox)
         self._journal = list(work.journal)
         self._new_events: list[StoredEvent] = list(work.events)
@@ -526,11 +526,9 @@ class Session:
         if self.takes_no_place:
             self._at_rest()
         longest = self._context.lease.total_seconds() / 3  # a clock that is set back is noticed by then
-        try:
-            async with asyncio.timeout(max(0.0, min(seconds, longest))):
-                await self._signal.wait()
-        except TimeoutError:
-            pass
+        timer = asyncio.get_running_loop().call_later(max(0.0, min(seconds, longest)), self._signal.set)
+        await self._signal.wait()
+        timer.cancel()
         self._signal.clear()
         now = self._context.clock.now()
         set_back, self._seen = now < self._seen, now
@@ -570,6 +568,12 @@ class Session:
 
     def _tell(self, signal: Signal) -> None:
         self._context.observe(signal)
+
+
+def _asked_for(work: Work) -> Iterable[StoredEvent]:
+    """Events of earlier that a turn may ask for: what opened the run only as long as its journal does not tell."""
+    said = {given.event_id for given in work.state.inputs}
+    return (event for event in work.inputs if event.id in said or not work.journal)
 
 
 def _readable(stored: Iterable[StoredEvent]) -> Iterator[tuple[str, Event]]:

@@ -16,7 +16,6 @@ from bot.flows.defuse import TEXT_LIMIT, defused, pieces
 
 Json = dict[str, Any]
 
-_BARE = {"type", "text"}  # a text alone is never too large
 
 WHOLE_TEXT_LIMIT = 100_000  # characters at once: nobody reads more, and a release waits until they are said
 ACTIONS_LIMIT = 10
@@ -186,9 +185,11 @@ def messages(content: Content) -> list[Json]:
     Raises:
         FlowMisuse: it is beyond a limit of the platform; the text says which.
     """
+    if isinstance(content, Text) and not (content.choices or content.buttons):
+        return _texts(content.text)  # never too large
     made = [defused(one) for one in _rendered(content)]
     for one in made:
-        if one.keys() != _BARE and _size(one) > REQUEST_LIMIT:
+        if _size(one) > REQUEST_LIMIT:
             raise FlowMisuse(f"the message is too large: at most {REQUEST_LIMIT} bytes")
     return made
 
@@ -206,16 +207,20 @@ def offered(content: Json) -> list[Choice]:
     return [Choice(action["text"], action["payload"]) for action in actions if "payload" in action]
 
 
+def _texts(text: object) -> list[Json]:
+    if not isinstance(text, str):
+        raise FlowMisuse(f"{type(text).__name__} can't be said: give a text or content")
+    if not text.strip():
+        raise FlowMisuse("there is nothing to say: the text is empty")
+    if len(text) > WHOLE_TEXT_LIMIT:
+        raise FlowMisuse(f"the text is too long: at most {WHOLE_TEXT_LIMIT} characters, in several messages")
+    return [{"type": "text", "text": piece} for piece in pieces(defused(text))]
+
+
 def _rendered(content: Content) -> list[Json]:
     match content:
         case Text(text, choices, buttons):
-            if not isinstance(text, str):
-                raise FlowMisuse(f"{type(text).__name__} can't be said: give a text or content")
-            if not text.strip():
-                raise FlowMisuse("there is nothing to say: the text is empty")
-            if len(text) > WHOLE_TEXT_LIMIT:
-                raise FlowMisuse(f"the text is too long: at most {WHOLE_TEXT_LIMIT} characters, in several messages")
-            said: list[Json] = [{"type": "text", "text": piece} for piece in pieces(defused(text))]
+            said = _texts(text)
             said[-1] |= _actions(choices, buttons)
             return said
         case Image(url, text, alt, choices, buttons):

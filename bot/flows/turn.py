@@ -113,7 +113,7 @@ class Turn:
 
     def __post_init__(self) -> None:
         self._entries = list(self.context.journal)
-        self._bytes = sum(len(str(entry.data)) for entry in self._entries)
+        self._bytes = sum(entry.size for entry in self._entries)
         for entry in self._entries:
             self._used.update(_used_by(entry))
 
@@ -164,17 +164,16 @@ class Turn:
         with _Alone(self, "ask"):
             await self._unless_over()
             choices = self._offer(contents)
-            now = self.context.clock.now()
             asked = self._replayed("ask")
             is_new = asked is None
             if asked is None:
-                until = now + (self.context.idle if timeout is None else timeout)
+                until = self.context.clock.now() + (self.context.idle if timeout is None else timeout)
                 ignored = {"ignored": [given for given in self.context.answers if given not in self._used]}
                 asked = self._record("ask", data={"until": until.isoformat(), **(ignored if fresh else {})})
                 self._new_said.extend(contents)
             if (known := self._replayed("answer")) is None:
                 until = datetime.fromisoformat(asked.data["until"])
-                known = await self._answer(until, now, choices, fresh=fresh and is_new)
+                known = await self._answer(until, choices, fresh=fresh and is_new)
             if known.data is None:
                 raise NoAnswer("the user did not answer in time")
             said, chosen = known.data, known.data.get("choice")
@@ -188,7 +187,7 @@ class Turn:
         self._offered |= {choice.payload: choice.text for choice in choices}
         return choices
 
-    async def _answer(self, until: datetime, now: datetime, choices: list[Choice], *, fresh: bool) -> JournalEntry:
+    async def _answer(self, until: datetime, choices: list[Choice], *, fresh: bool) -> JournalEntry:
         given = next((given for given in self.context.answers if given not in self._used), None)
         if given is not None:
             answer = self.context.answers[given]
@@ -197,7 +196,7 @@ class Turn:
             data = {"event": given, "text": text, "payload": answer.payload, "message": dict(answer.message)}
             shown = {"choice": {"text": chosen.text, "payload": chosen.payload}} if chosen else {}
             return self._record("answer", data={**data, **shown})
-        if now < until:
+        if self.context.clock.now() < until:
             await self._wait(until, wants_input=True, fresh=fresh)
         answers = [entry.data for entry in self._entries if entry.kind == "answer"][-UNANSWERED_LIMIT:]
         if answers.count(None) == UNANSWERED_LIMIT:
@@ -301,10 +300,11 @@ class Turn:
         return entry
 
     def _record(self, kind: str, key: str = "", data: Any = None) -> JournalEntry:
-        self._bytes += len(str(data))
+        size = len(str(data))
+        self._bytes += size
         if self._at >= ENTRIES_LIMIT or self._bytes > JOURNAL_BYTES_LIMIT:
             raise self.misused(f"a run has at most {ENTRIES_LIMIT} steps, and {JOURNAL_BYTES_LIMIT} bytes of results")
-        entry = JournalEntry(self.context.run_id, self._at, kind, key, data)
+        entry = JournalEntry(self.context.run_id, self._at, kind, key, data, size)
         self._entries.append(entry)
         self._used.update(_used_by(entry))
         self._new_entries.append(entry)

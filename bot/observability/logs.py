@@ -62,6 +62,13 @@ def log_signal(signal: Signal) -> None:
     getattr(structlog.get_logger(), signal.level.value)(signal.event, **fields)
 
 
+def log_from(level: str) -> Observe:
+    """`log_signal` for signals of that level and above: most turns have none, and are spared making a log line."""
+    lowest = logging.getLevelNamesMapping()[level]
+    told = {known for known in Level if logging.getLevelNamesMapping()[known.upper()] >= lowest}
+    return lambda signal: log_signal(signal) if signal.level in told else None
+
+
 def tell_loop_errors(observe: Observe) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
     """An exception handler for the event loop, which hears of what nobody awaits: what a flow has left behind, mostly.
 

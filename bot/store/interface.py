@@ -125,13 +125,14 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One step of a run: `index` counts from 0 within the run; `data` is JSON."""
+    """One step of a run: `index` counts from 0 within the run; `data` is JSON, of about `size` characters."""
 
     run_id: int
     index: int
     kind: str
     key: str
     data: Any = None
+    size: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

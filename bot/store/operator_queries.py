@@ -157,7 +157,9 @@ def timeline_of(row: Sequence[Any], parts: Sequence[Sequence[Any]], limit: int) 
         effects=[_effect(row) for row in effects],
         duties=[duty for row in duties if (duty := _duty(row))],
         moments=[_moment(row) for row in history],
-        journal=[JournalEntry(run, index, kind, key, load_data(data)) for run, index, kind, key, data in journal],
+        journal=[
+            JournalEntry(run, index, kind, key, load_data(data), len(data)) for run, index, kind, key, data in journal
+        ],
         cut=any(len(part) > limit for part in parts),
     )
 

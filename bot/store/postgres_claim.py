@@ -333,7 +333,7 @@ def _transposed(columns: Sequence[Any]) -> Iterable[tuple[Any, ...]]:
 def _journal(state: Conversation, columns: Sequence[Any]) -> Iterable[JournalEntry]:
     if state.run:
         for index, kind, key, data in _transposed(columns):
-            yield JournalEntry(state.run.id, index, kind, key, load_data(data))
+            yield JournalEntry(state.run.id, index, kind, key, load_data(data), len(data))
 
 
 def _outbox(conversation_id: str, columns: Sequence[Any]) -> tuple[list[OutboxItem], list[tuple[str, str]]]:

@@ -225,7 +225,7 @@ def _load(
     for conversation_id, run_id, index, kind, key, data in connection.execute(_JOURNAL, (ids,)):
         run = states[conversation_id].run
         if run is not None and run.id == run_id:
-            journal[conversation_id].append(JournalEntry(run_id, index, kind, key, load_data(data)))
+            journal[conversation_id].append(JournalEntry(run_id, index, kind, key, load_data(data), len(data)))
     known = {event.id for several in events.values() for event in several}
     named = {id_: named_events(state) for id_, state in states.items()}
     inputs = _by_id(connection, {event_id for several in named.values() for event_id in several} - known)

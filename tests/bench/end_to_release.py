@@ -1,7 +1,8 @@
 """End to release: from the POST that tells of the user's end to the release request at the platform.
 
-One end at a time, in pass mode with the bot active, so that the release is the bot's to give. The naive handler calls
-the API inline and stores nothing.
+One end at a time, in pass mode with the bot active, so that the release is the bot's to give. The platform proves each
+release by a webhook, and the next end comes when that was answered and all is at rest. The naive handler calls the API
+inline and stores nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from itertools import count
 
-from .deliveries import user_ends
+from .deliveries import control_released, user_ends
 from .figures import Figure, Sample, at_most, figure, quantile, rounds
 from .load import BenchError, Sender
 from .processes import bot, served
@@ -20,6 +21,7 @@ from .stub import RELEASE, Stub, now, platform
 
 ENDS = 300  # a round
 PATIENCE = 10.0  # seconds for one
+REST = 0.01  # seconds after the answer to the proof
 GOAL = at_most(2)
 
 _numbers = count(1)
@@ -61,17 +63,25 @@ async def _ends(port: int, stub: Stub, number: int) -> Sample:
 
 async def _seconds_of_one(sender: Sender, stub: Stub) -> float:
     conversation_id = f"ended-{next(_numbers)}"
-    came: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+    loop = asyncio.get_running_loop()
+    came: asyncio.Future[float] = loop.create_future()
+    answered = asyncio.Semaphore(0)
 
     def called(id_: str, action: str) -> None:
         if (id_, action) == (conversation_id, RELEASE) and not came.done():
             came.set_result(now())
 
-    stub.on_call = called
+    stub.on_call, sender.on_answer = called, answered.release
     request = user_ends(conversation_id)
     began = now()
     sender.send(request)
     try:
-        return await asyncio.wait_for(came, PATIENCE) - began
+        async with asyncio.timeout(PATIENCE):
+            seconds = await came - began
+            await answered.acquire()
+            sender.send(control_released(conversation_id))
+            await answered.acquire()
     except TimeoutError:
-        raise BenchError(f"no release within {PATIENCE:g} s of the end") from None
+        raise BenchError(f"the end was not answered, or not released, within {PATIENCE:g} s") from None
+    await asyncio.sleep(REST)
+    return seconds
