@@ -29,7 +29,6 @@ from bot.control.state import (
     Who,
 )
 
-
 # `dataclasses.replace` of so many fields costs more than all the rules of most steps.
 _NAMES = tuple(field.name for field in fields(Conversation))
 _values = attrgetter(*_NAMES)
@@ -87,7 +86,7 @@ class Draft:
         old = self.state.holder
         if old.since and at < old.since:
             return False
-        new = Holder(self._who(active), active, at, certain, how)
+        new = Holder(self.who(active), active, at, certain, how)
         differs = (new.who, new.integration) != (old.who, old.integration)
         if at == old.since and old.certain != certain and differs:
             self.set(holder=replace(old if old.certain else new, certain=False), read_at=self.now + SOON)
@@ -98,7 +97,8 @@ class Draft:
         self.set(holder=new)
         return True
 
-    def _who(self, active: Integration | None) -> Who:
+    def who(self, active: Integration | None) -> Who:
+        """Who that is, as seen from the bot."""
         if active is None:
             return Who.NOBODY
         return Who.BOT if active.answers_to(self.policy.me) else Who.OTHER

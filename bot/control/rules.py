@@ -48,6 +48,7 @@ from bot.control.state import (
     Ended,
     Holder,
     Input,
+    Integration,
     Opening,
     OpeningKind,
     Proof,
@@ -235,13 +236,14 @@ def _reopen(draft: Draft, spoken: Input) -> bool:
     return not state.holder.certain
 
 
-def _user_spoke_unheard(draft: Draft, at: datetime) -> None:
+def _user_spoke_unheard(draft: Draft, at: datetime, active: Integration | None) -> None:
     """A read shows when the user said the newest thing. After the end, that makes the conversation live again.
 
-    Not so once the closing flow has begun: what is said then may be the answer to it.
+    Not so once the closing flow has begun: what is said then may be the answer to it. Unless another is active since.
     """
     draft.set(spoke_at=max(at, draft.state.spoke_at or at))
-    if draft.state.ended and at > draft.state.ended.at and draft.state.closing_run is None:
+    to_closing_flow = draft.state.closing_run is not None and draft.who(active) is not Who.OTHER
+    if draft.state.ended and at > draft.state.ended.at and not to_closing_flow:
         draft.close_duty("void: the user wrote again after the end")
         draft.set(ended=None, closing_run=None)
 
@@ -388,7 +390,7 @@ def _conversation_read(draft: Draft, fact: ConversationRead) -> None:
         draft.set(in_doubt=False)
     at = max(fact.at, pending.known_until or fact.at)
     if fact.spoke_at:
-        _user_spoke_unheard(draft, fact.spoke_at)
+        _user_spoke_unheard(draft, fact.spoke_at, fact.active)
     if fact.ended:
         _user_ended(draft, fact.ended)
         at = max(at, fact.ended.at)

@@ -191,8 +191,8 @@ MUTANTS = (
     Mutant(
         "take what a message shows for proof",
         "bot/control/draft.py",
-        "        new = Holder(self._who(active), active, at, certain, how)\n",
-        "        new = Holder(self._who(active), active, at, True, how)\n",
+        "        new = Holder(self.who(active), active, at, certain, how)\n",
+        "        new = Holder(self.who(active), active, at, True, how)\n",
     ),
     Mutant(
         "ignore that the user wrote after the end",

@@ -313,3 +313,10 @@ def test_read_shows_an_answer_to_the_closing_flow() -> None:
     story.tell(ConversationRead(story.pending, story.platform, BOT, spoke_at=story.platform))
     assert not story.state.closed
     assert story.flow is Purpose.CLOSING
+
+
+def test_read_shows_that_another_has_the_user_who_wrote_after_the_closing_flow_began() -> None:
+    """That is no answer to the closing flow: the conversation is live with an agent, and is not taken from them."""
+    story = with_agent(app_key=True).user_ends().moves(BOT).later().tell(ControlUndated())
+    story.tell(ConversationRead(story.pending, story.platform, DESK, spoke_at=story.platform))
+    assert (story.state.ended, story.flow, story.actions) == (None, None, [])
