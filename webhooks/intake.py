@@ -90,8 +90,10 @@ class Intake:
         Returns:
             200 stored or known already, 400 not JSON or no v2 envelope, 401 wrong or missing key, 503 not stored.
         """
-        if stranger := self.refuse_stranger(headers):
-            return stranger
+        return self.refuse_stranger(headers) or await self.take(body)
+
+    async def take(self, body: bytes) -> Answer:
+        """The same for a delivery whose key has been checked."""
         began = self._now()
         try:
             events = read_delivery(body, began)
@@ -192,7 +194,7 @@ def web_handler(
                     return _response(intake.refuse_too_large(max_bytes))
                 if held > at_once:
                     return _response(intake.refuse_too_much())
-            return _response(await intake.receive(request.headers, bytes(body)))
+            return _response(await intake.take(bytes(body)))
         except (OSError, web.RequestPayloadError, HttpProcessingError):
             return _response(intake.refuse_broken_off())
         finally:

@@ -63,7 +63,7 @@ async def _until_told(settings: Settings, parts: Parts) -> None:
 
 
 def _look_for_garbage_rarely() -> None:
-    """Nearly all that the bot drops is freed at once; to look for the rest at Python's usual pace costs a third of it."""
+    """What is dropped is freed at once, mostly; to look for the rest at Python's usual pace costs a third of a turn."""
     gc.collect()
     gc.freeze()  # modules and classes: they stay
     gc.set_threshold(*_GARBAGE)

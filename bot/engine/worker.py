@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime, timedelta
 
 from bot.control.policy import backoff
 from bot.engine.context import Context
@@ -44,10 +44,12 @@ class Worker:
         self._stopping = False
         self._failures = 0
         self._reconciled = False
+        self._spread_at: datetime | None = None  # when to look for events of no single conversation; None: now
 
     def wake(self, conversation_ids: Iterable[str | None]) -> None:
         """Events of these conversations are in the inbox (None: of no single one)."""
         for conversation_id in conversation_ids:
+            self._spread_at = self._spread_at if conversation_id else None
             at_work = self._sessions.get(conversation_id) if conversation_id else None
             if at_work:
                 at_work[0].wake()
@@ -64,41 +66,62 @@ class Worker:
         try:
             while not self._stopping:
                 self._wake.clear()
-                await self._wait(await self._round())
+                pause = await self._tried(self._round)
+                if pause is None and not await self._woken(SOON):
+                    pause = await self._tried(self._until_due)
+                if pause is not None:
+                    await self._woken(pause)
         finally:
             await self._end_sessions()
 
-    async def _round(self) -> timedelta:
-        """Claim what can be claimed, and say how long there is nothing more to claim."""
+    async def _tried(self, look: Callable[[], Awaitable[timedelta | None]]) -> timedelta | None:
+        """What a look at the database says; where it fails, how long to wait before the next."""
         try:
-            if not self._reconciled:
-                await reconcile_after_pause(self._context)
-                self._reconciled = True
-            self._crowded, self._freed = True, 0
-            free = self._concurrency - sum(not session.takes_no_place for session, _ in self._sessions.values())
-            if free <= 0 or len(self._sessions) >= self._concurrency * MOST_WAITING:
-                return min(self._poll, LOOK_AGAIN)
-            now = self._context.clock.now()
-            works = await self._context.store.claim(
-                owner=self._context.owner, now=now, lease=self._context.lease, limit=free
-            )
-            for work in works:
-                session = Session(self._context, self._delivery, work, self._look_again)
-                self._start(session, work.lease.conversation_id)
-            told, more = await spread_app_events(self._context)  # afterwards, so that no release waits for it
-            for conversation_id in told & self._sessions.keys():
-                self._sessions[conversation_id][0].wake()
-            if told:
-                return timedelta(0)
-            if more or len(works) == free:
-                return min(self._poll, LOOK_AGAIN)
-            self._crowded = False
-            due = await self._context.store.next_due(now)
+            pause = await look()
         except StoreError as error:
             return self._failed(Signal("store_unavailable", Level.ERROR, fields={"error": str(error)}))
         except Exception as error:  # noqa: BLE001 - a worker that ends while its process lives would release nothing
             return self._failed(Signal("worker_failed", Level.ERROR, fields={"error": type(error).__name__}))
         self._failures = 0
+        return pause
+
+    async def _round(self) -> timedelta | None:
+        """Claim what can be claimed, and say how long to wait; None: not long, and ask first what is due."""
+        if not self._reconciled:
+            await reconcile_after_pause(self._context)
+            self._reconciled = True
+        self._crowded, self._freed = True, 0
+        free = self._concurrency - sum(not session.takes_no_place for session, _ in self._sessions.values())
+        if free <= 0 or len(self._sessions) >= self._concurrency * MOST_WAITING:
+            return min(self._poll, LOOK_AGAIN)
+        now = self._context.clock.now()
+        works = await self._context.store.claim(
+            owner=self._context.owner, now=now, lease=self._context.lease, limit=free
+        )
+        for work in works:
+            session = Session(self._context, self._delivery, work, self._look_again)
+            self._start(session, work.lease.conversation_id)
+        # Afterwards, so that no release waits for it.
+        if (self._spread_at is None or now >= self._spread_at) and await self._spread(now):
+            return timedelta(0)
+        if len(works) == free:
+            return min(self._poll, LOOK_AGAIN)
+        self._crowded = False
+        return None if works else await self._until_due()
+
+    async def _spread(self, now: datetime) -> bool:
+        """Give events of no single conversation to those that they concern. True if there may be more to do at once."""
+        self._spread_at = now + self._poll
+        told, more = await spread_app_events(self._context)
+        for conversation_id in told & self._sessions.keys():
+            self._sessions[conversation_id][0].wake()
+        if more:
+            self._spread_at = None
+        return bool(told) or more
+
+    async def _until_due(self) -> timedelta:
+        """How long there is nothing to claim."""
+        due = await self._context.store.next_due(self._context.clock.now())
         if due is None:
             return self._poll
         ahead = due - self._context.clock.now()
@@ -109,12 +132,14 @@ class Worker:
         self._context.observe(signal)
         return backoff(self._failures, self._context.owner, cap=self._poll)
 
-    async def _wait(self, pause: timedelta) -> None:
+    async def _woken(self, pause: timedelta) -> bool:
+        """Wait, and say whether something has ended the wait."""
         try:
             async with asyncio.timeout(pause.total_seconds()):
                 await self._wake.wait()
         except TimeoutError:
-            pass
+            return False
+        return True
 
     def _start(self, session: Session, conversation_id: str) -> None:
         task = asyncio.get_running_loop().create_task(self._work(session, conversation_id), name=conversation_id)

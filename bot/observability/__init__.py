@@ -6,4 +6,13 @@ from bot.observability.logs import both, configure_logs, log_from, log_signal, t
 from bot.observability.metrics import Metrics
 from bot.observability.watch import Watch, traces_if_wanted
 
-__all__ = ["Metrics", "Watch", "both", "configure_logs", "log_from", "log_signal", "tell_loop_errors", "traces_if_wanted"]
+__all__ = [
+    "Metrics",
+    "Watch",
+    "both",
+    "configure_logs",
+    "log_from",
+    "log_signal",
+    "tell_loop_errors",
+    "traces_if_wanted",
+]

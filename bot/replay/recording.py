@@ -7,7 +7,7 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -108,10 +108,10 @@ class RecordingIntake(Intake):
         self._clock = now
         self._recorder = recorder
 
-    async def receive(self, headers: Mapping[str, str], body: bytes) -> Answer:
-        """See `Intake.receive`; a delivery that was answered 200 is recorded, once it was stored."""
+    async def take(self, body: bytes) -> Answer:
+        """See `Intake.take`; a delivery that was answered 200 is recorded, once it was stored."""
         came = self._clock()
-        answer = await super().receive(headers, body)
+        answer = await super().take(body)
         if answer.status == 200:
             self._recorder.take(came, body)
         return answer

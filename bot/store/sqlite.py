@@ -281,6 +281,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     _check_schema(connection)
     enable_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA temp_store = MEMORY")  # or each statement of many rows would make a file of its own
     connection.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten, and not only unlinked
     connection.execute("PRAGMA cache_size = -4096")  # KiB; the system keeps the file's pages, once for all
     connection.execute("PRAGMA journal_size_limit = 67108864")  # bytes

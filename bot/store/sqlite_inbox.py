@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from bot.store.codec import unicode
@@ -15,7 +16,7 @@ from bot.store.rows import EVENT, event_of
 from bot.store.times import to_micros
 from webhooks.inbox import NewEvent
 
-_ROWS_A_STATEMENT = 128  # 640 variables; SQLite may be built for as few as 999
+_ROWS_A_STATEMENT = 128  # of up to seven columns: SQLite may be built for as few as 999 variables
 
 _APP_EVENTS = f"""
     SELECT {EVENT} FROM inbox WHERE status = 'pending' AND conversation_id IS NULL ORDER BY seq LIMIT ?
@@ -38,20 +39,18 @@ _SET_ASIDE = """
 
 def receive(connection: sqlite3.Connection, events: Sequence[NewEvent]) -> int:
     """Store the events that are not known yet; how many were new."""
-    new = 0
-    for start in range(0, len(events), _ROWS_A_STATEMENT):
-        chunk = events[start : start + _ROWS_A_STATEMENT]
-        values: list[Any] = []
-        for event in chunk:
-            values += (
-                unicode(event.id),
-                None if event.conversation_id is None else unicode(event.conversation_id),
-                unicode(event.type),
-                event.body,
-                to_micros(event.received_at),
-            )
-        new += connection.execute(_insert(len(chunk)), values).rowcount
-    return new
+    rows = [
+        (
+            unicode(event.id),
+            None if event.conversation_id is None else unicode(event.conversation_id),
+            unicode(event.type),
+            event.body,
+            to_micros(event.received_at),
+        )
+        for event in events
+    ]
+    into = "inbox (id, conversation_id, type, body, received_at)"
+    return insert_all(connection, into, rows, "ON CONFLICT (id) DO NOTHING")
 
 
 def app_events(connection: sqlite3.Connection, limit: int) -> list[StoredEvent]:
@@ -77,8 +76,24 @@ def ids_as_json(ids: Iterable[str]) -> str:
     return json.dumps(list(ids))
 
 
-@lru_cache(maxsize=_ROWS_A_STATEMENT)
-def _insert(rows: int) -> str:
-    values = ", ".join(["(?, ?, ?, ?, ?)"] * rows)
-    columns = "id, conversation_id, type, body, received_at"
-    return f"INSERT INTO inbox ({columns}) VALUES {values} ON CONFLICT (id) DO NOTHING"  # noqa: S608 - only constants
+def insert_all(connection: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], rest: str = "") -> int:
+    """Insert rows with as few statements as can be, each of which is a way to SQLite and back; how many are new.
+
+    Args:
+        connection: in a transaction.
+        into: the table and its columns, at most seven.
+        rows: a value for each of the columns.
+        rest: of the statement.
+    """
+    new = 0
+    for start in range(0, len(rows), _ROWS_A_STATEMENT):
+        chunk = rows[start : start + _ROWS_A_STATEMENT]
+        statement = f"{_insert(into, len(chunk[0]), len(chunk))} {rest}"
+        new += connection.execute(statement, [*chain.from_iterable(chunk)]).rowcount
+    return new
+
+
+@lru_cache(maxsize=2 * _ROWS_A_STATEMENT)
+def _insert(into: str, columns: int, rows: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return f"INSERT INTO {into} VALUES {', '.join([row] * rows)}"  # noqa: S608 - only constants

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
 from bot.store.codec import dump_data, dump_effect, unicode
 from bot.store.interface import Change, Lease, StoreError
 from bot.store.rows import columns_of, duty_row, has_failed, lost
-from bot.store.sqlite_inbox import ids_as_json
+from bot.store.sqlite_inbox import ids_as_json, insert_all
 from bot.store.sqlite_operators import note
 from bot.store.times import to_micros
 
 _STORED = "SELECT epoch, run_id, duty_id FROM conversations WHERE id = ?"
 
+# Effects go out in their order, so that the first one counts; clean-ups go by themselves.
 _SAVE = """
     UPDATE conversations SET
         holder = :holder, ended_at = :ended_at, released_at = :released_at, gone = :gone, mismatch = :mismatch,
-        duty_id = :duty_id, duty_since = :duty_since, run_id = :run_id, look_at = :look_at, due_at = :due_at,
+        duty_id = :duty_id, duty_since = :duty_since, run_id = :run_id, look_at = :look_at,
+        due_at = (
+            SELECT min(at) FROM (
+                SELECT :look_at AS at
+                UNION ALL SELECT * FROM (
+                    SELECT next_attempt FROM outbox
+                    WHERE conversation_id = :id AND status = 'open' AND kind <> 'clean_up' ORDER BY seq LIMIT 1
+                )
+                UNION ALL SELECT next_attempt FROM outbox
+                WHERE conversation_id = :id AND status = 'open' AND kind = 'clean_up'
+            )
+        ),
         held_since = CASE WHEN :holder = 'bot' THEN coalesce(held_since, :now) END,
         mismatch_at = CASE WHEN :mismatch THEN coalesce(mismatch_at, :now) END,
         failed_at = coalesce(:failed_at, failed_at), updated_at = :now, state = :state, epoch = epoch + :release,
@@ -52,20 +64,7 @@ _FINISH = """
     WHERE effect_id = ? AND conversation_id = ? AND status = 'open'
 """
 
-_NEXT_OPEN = """
-    SELECT min(next_attempt) FROM (
-        SELECT * FROM (
-            SELECT next_attempt FROM outbox WHERE conversation_id = :id AND status = 'open' AND kind <> 'clean_up'
-            ORDER BY seq LIMIT 1
-        ) UNION ALL
-        SELECT next_attempt FROM outbox WHERE conversation_id = :id AND status = 'open' AND kind = 'clean_up'
-    )
-"""
-"""Effects go out in their order, so that the first one counts; clean-ups go by themselves."""
-
 _DROP_OTHER_RUNS = "DELETE FROM journal WHERE conversation_id = ? AND run_id IS NOT ?"
-
-_NOTE = "INSERT INTO journal (conversation_id, run_id, idx, kind, key, data) VALUES (?, ?, ?, ?, ?, ?)"
 
 _DUTY = """
     INSERT INTO duties (
@@ -119,9 +118,8 @@ def save(connection: sqlite3.Connection, lease: Lease, change: Change, now: date
     if change.forget:
         _forget(connection, change, at)
         if not change.state.gone:
-            values = columns_of(change.state)
-            begun = {"due_at": values["look_at"], "now": at, "epoch": lease.epoch, "release": 1, "failed_at": None}
-            connection.execute(_SAVE, values | begun)
+            begun = {"now": at, "epoch": lease.epoch, "release": 1, "failed_at": None}
+            connection.execute(_SAVE, columns_of(change.state) | begun)
         return True
     _, run_id, duty_id = stored
     _write_events(connection, change, at)
@@ -130,13 +128,11 @@ def save(connection: sqlite3.Connection, lease: Lease, change: Change, now: date
     _write_duties(connection, change, duty_id, at)
     if change.history:
         note(connection, change.state.id, change.history)
-    connection.executemany(_SEEN, [(change.state.id, unicode(user)) for user in sorted(change.users)])
-    (next_effect,) = connection.execute(_NEXT_OPEN, {"id": change.state.id}).fetchone()
-    values = columns_of(change.state)
-    due_at = min((time for time in (values["look_at"], next_effect) if time is not None), default=None)
+    if change.users:
+        connection.executemany(_SEEN, [(change.state.id, unicode(user)) for user in sorted(change.users)])
     failed = at if has_failed(change) else None
-    more = {"due_at": due_at, "now": at, "epoch": lease.epoch, "release": int(change.release), "failed_at": failed}
-    connection.execute(_SAVE, values | more)
+    more = {"now": at, "epoch": lease.epoch, "release": int(change.release), "failed_at": failed}
+    connection.execute(_SAVE, columns_of(change.state) | more)
     return False
 
 
@@ -145,10 +141,12 @@ def remember_removal(connection: sqlite3.Connection, user_id: str, now: datetime
     connection.execute(_REMEMBER_USER, (unicode(user_id), to_micros(now)))
 
 
-def _names_removed(connection: sqlite3.Connection, users: Iterable[str]) -> bool:
+def _names_removed(connection: sqlite3.Connection, users: Collection[str]) -> bool:
     """Is one of these people removed?"""
+    if not users:
+        return False
     named = ids_as_json([unicode(user) for user in users])
-    return bool(users) and connection.execute(_REMOVED_USER, (named,)).fetchone() is not None
+    return connection.execute(_REMOVED_USER, (named,)).fetchone() is not None
 
 
 def _write_events(connection: sqlite3.Connection, change: Change, at: int) -> None:
@@ -177,10 +175,15 @@ def _write_journal(connection: sqlite3.Connection, change: Change, stored_run: i
     run_id = None if change.state.run is None else change.state.run.id
     if stored_run is not None and stored_run != run_id:
         connection.execute(_DROP_OTHER_RUNS, (change.state.id, run_id))
-    for entry in change.journal:
-        if entry.run_id == run_id:
-            named = (unicode(entry.kind), unicode(entry.key))
-            connection.execute(_NOTE, (change.state.id, run_id, entry.index, *named, dump_data(entry.data)))
+    insert_all(
+        connection,
+        "journal (conversation_id, run_id, idx, kind, key, data)",
+        [
+            (change.state.id, run_id, entry.index, unicode(entry.kind), unicode(entry.key), dump_data(entry.data))
+            for entry in change.journal
+            if entry.run_id == run_id
+        ],
+    )
 
 
 def _write_duties(connection: sqlite3.Connection, change: Change, stored_duty: int | None, at: int) -> None:

@@ -1,6 +1,7 @@
-"""How operations reach SQLite: all that wait share one transaction, each of them in a savepoint of its own.
+"""How operations reach SQLite: all that wait share one transaction, and each of them succeeds or fails by itself.
 
-An operation is a function of the connection. Its caller hears of it only after the commit.
+An operation is a function of the connection, and of nothing that it changes: where another one of the transaction fails
+it is run once more. Its caller hears of it only after the commit.
 """
 
 from __future__ import annotations
@@ -59,8 +60,7 @@ class Session:
             self._notify("begin")
             self._roll_back()  # only if a rollback failed before: a disk that was out of order
             self.connection.execute(self._begin)
-            alone = len(operations) == 1  # then it needs no savepoint: all that can be undone is its own
-            outcomes = [self._run_alone(operations[0])] if alone else [self._run_one(each) for each in operations]
+            outcomes = self._run_all(operations)
             self._notify("before_commit")
             if self.connection.in_transaction:
                 self.connection.execute("COMMIT")
@@ -85,27 +85,31 @@ class Session:
         """Close the connection."""
         self.connection.close()
 
+    def _run_all(self, operations: Sequence[Operation[Any]]) -> list[Outcome]:
+        """Mostly none fails. If one does, all are undone and run anew, each in a savepoint of its own."""
+        try:
+            return [Outcome(operation(self.connection)) for operation in operations]
+        except Exception as error:  # whatever it is, it is for the caller of that operation alone
+            if not self.connection.in_transaction:  # SQLite has rolled back everything: disk full, I/O error
+                raise
+            self._roll_back()
+            if len(operations) == 1:
+                return [Outcome(error=self._explain(error))]
+        self.connection.execute(self._begin)
+        return [self._run_one(operation) for operation in operations]
+
     def _run_one(self, operation: Operation[Any]) -> Outcome:
         self.connection.execute("SAVEPOINT operation")
         try:
             result = operation(self.connection)
-        except Exception as error:  # whatever it is, it is for the caller of this operation alone
-            if not self.connection.in_transaction:  # SQLite has rolled back everything: disk full, I/O error
+        except Exception as error:  # as above
+            if not self.connection.in_transaction:
                 raise
             self.connection.execute("ROLLBACK TO operation")
             self.connection.execute("RELEASE operation")
             return Outcome(error=self._explain(error))
         self.connection.execute("RELEASE operation")
         return Outcome(result)
-
-    def _run_alone(self, operation: Operation[Any]) -> Outcome:
-        try:
-            return Outcome(operation(self.connection))
-        except Exception as error:  # as above
-            if not self.connection.in_transaction:
-                raise
-            self._roll_back()
-            return Outcome(error=self._explain(error))
 
     def _roll_back(self) -> None:
         if self.connection.in_transaction:
