@@ -26,6 +26,7 @@ from bot.engine.context import Context
 from bot.engine.delivery import PATIENCE_WHEN_OVER, Delivery, Result
 from bot.engine.orders import facts_of_either, order_of
 from bot.engine.performance import Performance, prepare
+from bot.engine.places import Places
 from bot.flows.turn import Said
 from bot.signals import AT_WORK, AtWork, Level, Signal
 from bot.store.interface import (
@@ -58,12 +59,20 @@ class Session:
         context: the engine's surroundings.
         delivery: carries out the outbox.
         work: the conversation, as it was claimed.
+        places: what is done to the platform needs one of these.
         at_rest: called whenever there is nothing to do but to wait.
     """
 
     def __init__(
-        self, context: Context, delivery: Delivery, work: Work, at_rest: Callable[[], None] = lambda: None
+        self,
+        context: Context,
+        delivery: Delivery,
+        work: Work,
+        places: Places,
+        at_rest: Callable[[], None] = lambda: None,
     ) -> None:
+        self._places = places
+        self._waits_for_place = False
         self._at_rest = at_rest
         self._context = context
         self._delivery = delivery
@@ -139,6 +148,7 @@ class Session:
         finally:
             self._cut_off()
             self._aftermath.cut_off()
+            self._places.leave(self._signal.set)
             if self._under_way:
                 self._under_way[1].cancel()
 
@@ -303,20 +313,29 @@ class Session:
 
     def _start_delivery(self) -> None:
         now = self._context.clock.now()
+        self._waits_for_place = False
         while self._under_way is None and (item := self._next_item()) and item.next_attempt <= now:
             if isinstance(item.effect, Say) and not self._state.may_say(item.effect.run_id):
                 self._drop([item])
                 continue
             if now >= self._lease.until - LEASE_MARGIN:
                 raise LeaseLost("the lease is about to run out")
+            if not self._places.take(self._signal.set):
+                self._waits_for_place = True
+                return
             hurry = any(isinstance(behind.effect, Release | Pass | Read) for behind in self._outbox)
             task = asyncio.get_running_loop().create_task(
                 self._delivery.deliver(self._state.id, item, hurry=hurry, wanted=partial(self._is_wanted, item)),
                 name=f"deliver {item.id}",
             )
-            task.add_done_callback(lambda _: self._signal.set())
+            task.add_done_callback(self._delivered)
             self._under_way = (item, task)
             self._dropped_under_way = False
+        self._places.leave(self._signal.set)
+
+    def _delivered(self, _: object) -> None:
+        self._places.give_back()
+        self._signal.set()
 
     def _is_wanted(self, item: OutboxItem) -> bool:
         """May this message still go out, by all that is known now?"""
@@ -520,7 +539,7 @@ class Session:
         times = [self._fetch_at, self._renew_at]
         times += [due for due in (self._state.waits_until, self._aftermath.due(self._outbox), self._typing_at) if due]
         item = self._next_item()
-        if item and self._under_way is None:
+        if item and self._under_way is None and not self._waits_for_place:
             times.append(item.next_attempt)
         seconds = (min(times) - self._context.clock.now()).total_seconds()
         if self.takes_no_place:

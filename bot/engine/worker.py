@@ -10,6 +10,7 @@ from bot.control.policy import backoff
 from bot.engine.context import Context
 from bot.engine.delivery import Delivery
 from bot.engine.people import spread_app_events
+from bot.engine.places import Places
 from bot.engine.reconcile import reconcile_after_pause
 from bot.engine.session import Session
 from bot.signals import Level, Signal
@@ -27,13 +28,15 @@ class Worker:
 
     Args:
         context: the engine's surroundings.
-        concurrency: how many conversations are at work at once, those not counted whose flow only waits.
+        concurrency: how many conversations something is done in at once. Half as many more are taken ahead, so that no
+            place is empty while they are fetched; those whose flow only waits are not counted.
         poll: the longest time between two looks at the database. Short where another process takes the webhooks.
     """
 
     def __init__(self, context: Context, concurrency: int, poll: timedelta = POLL) -> None:
         self._context = context
-        self._concurrency = concurrency
+        self._places = Places(concurrency)
+        self._concurrency = concurrency + concurrency // 2
         self._poll = poll
         self._delivery = Delivery(context.clients, context.clock)
         self._sessions: dict[str, tuple[Session, asyncio.Task[None]]] = {}
@@ -99,7 +102,7 @@ class Worker:
             owner=self._context.owner, now=now, lease=self._context.lease, limit=free
         )
         for work in works:
-            session = Session(self._context, self._delivery, work, self._look_again)
+            session = Session(self._context, self._delivery, work, self._places, self._look_again)
             self._start(session, work.lease.conversation_id)
         # Afterwards, so that no release waits for it.
         if (self._spread_at is None or now >= self._spread_at) and await self._spread(now):

@@ -13,7 +13,7 @@ from bot.store.interface import StoreError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_MOST_AT_ONCE = 256
+_MOST_AT_ONCE = 64  # more only keep the first of them waiting
 
 
 @dataclass(frozen=True, slots=True)

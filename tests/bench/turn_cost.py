@@ -35,6 +35,7 @@ from bot.control.state import (
 from bot.engine.context import Context
 from bot.engine.delivery import Clients, Delivery, Result
 from bot.engine.performance import Performance
+from bot.engine.places import Places
 from bot.engine.session import Session
 from bot.flows.catalogue import Catalogue
 from bot.flows.turn import Context as TurnContext
@@ -191,7 +192,7 @@ def _session(journal: Sequence[JournalEntry]) -> Callable[[], Coroutine[Any, Any
     delivery = NoDelivery(clients, clock)
 
     async def played() -> int:
-        session = Session(context, delivery, _work(journal))
+        session = Session(context, delivery, _work(journal), Places(1))
         await session.run()
         return len(session._journal) - len(journal)
 
