@@ -15,8 +15,12 @@ Ts = TypeVarTuple("Ts")
 EPOCH = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
+MOST_ROUNDS = 300_000
+"""Rounds of the loop at one moment. What takes more goes round without end, and time would never pass again."""
+
+
 class Stuck(RuntimeError):
-    """Everything waits for something that no timer and no task will ever bring."""
+    """Everything waits for something that no timer and no task will ever bring, or goes round without end."""
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -55,8 +59,13 @@ class _TimeSelector(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.seconds = 0.0
+        self._rounds = 0  # at this moment
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._rounds += 1
+        if self._rounds > MOST_ROUNDS:
+            self._rounds = 0
+            raise Stuck("there is always something to do at once, and no time passes")
         if timeout == 0:  # there is something to do already; what comes from outside is looked for before time passes
             return []
         ready = super().select(0)
@@ -64,7 +73,9 @@ class _TimeSelector(selectors.SelectSelector):
             return ready
         if timeout is None:
             raise Stuck("nothing is left to do, and nothing will ever happen")
-        self.seconds += max(0.0, timeout)
+        if timeout > 0:
+            self.seconds += timeout
+            self._rounds = 0
         return []
 
 

@@ -14,7 +14,7 @@ from bot.control.policy import Policy
 from bot.engine.orders import release_order
 from bot.flows.catalogue import Catalogue
 from bot.replay.harness import Interference, Process, ProcessDied, Stage
-from bot.replay.virtual_time import VirtualTimeLoop, run_virtual
+from bot.replay.virtual_time import Stuck, VirtualTimeLoop, run_virtual
 from bot.sandbox.api import ApiRequest
 from bot.sandbox.errors import ApiError, NotPossibleError
 from bot.sandbox.faults import Fault, Moment
@@ -37,7 +37,10 @@ WRITES = frozenset({"receive", "claim", "save", "renew", "spread", "set_aside"})
 def play(scenario: Scenario) -> Record:
     """Play a scenario to its end, in virtual time."""
     record = Record(closes_for_others=scenario.app_key)
-    run_virtual(lambda loop: _Run(scenario, record, loop).play())
+    try:
+        run_virtual(lambda loop: _Run(scenario, record, loop).play())
+    except Stuck as error:
+        record.errors.append(f"stuck: {error}")
     return record
 
 
