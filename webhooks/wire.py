@@ -91,8 +91,8 @@ def event_type(event: Mapping[str, object]) -> str:
 def conversation_id(event: Mapping[str, object]) -> str | None:
     """`payload.conversation.id`, or None where the event belongs to no single conversation."""
     payload = event.get("payload")
-    conversation = payload.get("conversation") if isinstance(payload, dict) else None
-    return identifier(conversation.get("id")) if isinstance(conversation, dict) else None
+    conversation = payload.get("conversation") if isinstance(payload, Mapping) else None
+    return identifier(conversation.get("id")) if isinstance(conversation, Mapping) else None
 
 
 def _mended(body: bytes) -> str:

@@ -6,7 +6,6 @@ import math
 import platform
 from collections import Counter as Tally
 from collections.abc import Awaitable, Callable, Sequence
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from time import perf_counter
 
@@ -51,7 +50,6 @@ class Metrics:
             return Histogram(f"switchboard_{name}", text, labels, buckets=buckets, registry=registry)
 
         self._deliveries = counter("webhook_deliveries_total", "Webhook deliveries by answer.", "code")
-        self._delivered = cache(lambda status: self._deliveries.labels(str(status)))
         self._acknowledged = histogram("webhook_seconds", "Time to the answer of a webhook delivery.", LATENCIES)
         self._events = counter("events_received_total", "Events in stored deliveries, by type.", "type")
         for name in (*sorted(EVENT_TYPES), OTHER):
@@ -105,7 +103,7 @@ class Metrics:
 
     def on_receipt(self, receipt: Receipt) -> None:
         """Count a webhook delivery."""
-        self._delivered(int(receipt.status)).inc()
+        self._deliveries.labels(str(int(receipt.status))).inc()
         self._acknowledged.observe(receipt.seconds)
 
     def on_stored(self, events: Sequence[NewEvent]) -> None:

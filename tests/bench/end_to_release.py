@@ -55,23 +55,23 @@ async def measure(setting: Setting) -> list[Figure]:
 
 
 async def _ends(port: int, stub: Stub, number: int) -> Sample:
-    sender = Sender(port)
-    ordered = sorted([await _seconds_of_one(sender, stub) for _ in range(number)])
+    answered = asyncio.Semaphore(0)
+    sender = Sender(port, answered.release)
+    ordered = sorted([await _seconds_of_one(sender, answered, stub) for _ in range(number)])
     sender.close()
     return {"p50": 1000 * quantile(ordered, 0.5), "p99": 1000 * quantile(ordered, 0.99)}
 
 
-async def _seconds_of_one(sender: Sender, stub: Stub) -> float:
+async def _seconds_of_one(sender: Sender, answered: asyncio.Semaphore, stub: Stub) -> float:
     conversation_id = f"ended-{next(_numbers)}"
     loop = asyncio.get_running_loop()
     came: asyncio.Future[float] = loop.create_future()
-    answered = asyncio.Semaphore(0)
 
     def called(id_: str, action: str) -> None:
         if (id_, action) == (conversation_id, RELEASE) and not came.done():
             came.set_result(now())
 
-    stub.on_call, sender.on_answer = called, answered.release
+    stub.on_call = called
     request = user_ends(conversation_id)
     began = now()
     sender.send(request)

@@ -95,13 +95,12 @@ class Sender:
         on_answer: called with each answer.
 
     Attributes:
-        on_answer: the same.
         refused: how many answers were not 200.
     """
 
     def __init__(self, port: int, on_answer: Callable[[], None] | None = None) -> None:
         self._port = port
-        self.on_answer = on_answer
+        self._on_answer = on_answer
         self._free: list[_Waiting] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.refused = 0
@@ -124,8 +123,8 @@ class Sender:
         """A connection is free again."""
         self.refused += status != b"200"
         self._free.append(connection)
-        if self.on_answer:
-            self.on_answer()
+        if self._on_answer:
+            self._on_answer()
 
     def close(self) -> None:
         """Close what is free."""
