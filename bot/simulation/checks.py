@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from bot.engine.delivery import EFFECT_KEY
+from bot.engine.orders import CONFIRMED_FOR
 from bot.sandbox.history import Cause, Entry, Kind
 from bot.sandbox.switchboard import BOT
 from bot.simulation.flows import DEAF
@@ -33,7 +34,7 @@ def violations(record: Record) -> list[str]:
         found += [f"{breach} ({conversation_id})" for breach in checker.breaches()]
     found += [f"G4: an acknowledged event is lost: {gone}" for gone in _lost_events(record)]
     found += [f"G4: an event never took effect: {key}" for key, status in record.inbox.items() if status == "pending"]
-    found += [f"G4: an event was set aside: {key}" for key, status in record.inbox.items() if status == "set_aside"]
+    found += [f"G4: an event was set aside: {key}" for key in _set_aside(record)]
     found += [f"invariant: unsafe row {key}" for key, state in record.states.items() if not state.is_safe()]
     return found
 
@@ -42,6 +43,18 @@ def _lost_events(record: Record) -> Iterator[str]:
     for known in record.acknowledged:
         if known.event["id"] not in record.inbox:
             yield known.event["id"]
+
+
+def _set_aside(record: Record) -> Iterator[str]:
+    """What was set aside, but for orders to take control from another that came to their turn too late to count."""
+    outdated = {
+        order.event_id
+        for order in record.orders
+        for at, signal in record.signals
+        if order.against and at > order.at + CONFIRMED_FOR
+        if (signal.event, signal.conversation_id) == ("event_set_aside", order.conversation_id)
+    }
+    yield from (key for key, status in record.inbox.items() if status == "set_aside" and key not in outdated)
 
 
 class Checker:

@@ -170,7 +170,8 @@ class _Run:
             conversation_id, by="operator", now=now, order_id=str(len(self._record.orders)), against=against
         )
         if await self._stage.store.order(order):
-            self._record.orders.append(Ordered(now, conversation_id, str(state.holder) if against else None))
+            who = str(state.holder) if against else None
+            self._record.orders.append(Ordered(order.id, now, conversation_id, who))
             self._stage.look(conversation_id)
 
     def _platform_acts(self, act: Act, visitor: Visitor, other: Visitor) -> None:

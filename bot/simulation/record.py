@@ -42,6 +42,7 @@ class Called:
 class Ordered:
     """An operator asked for a release; `against` names who it was to be taken from, in a conversation of theirs."""
 
+    event_id: str
     at: datetime
     conversation_id: str
     against: str | None
