@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,23 +58,32 @@ def site(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
     assert "Traceback" not in errors
 
 
+def until(page: Any, function: str, arg: Any = None) -> None:
+    """Wait until a JavaScript function says so; asked from here, as the page's own policy forbids what polls inside."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not page.evaluate(function, arg):
+        assert time.monotonic() < deadline, function
+        page.wait_for_timeout(20)
+
+
 def opened(new_page: Any, url: str, **more: Any) -> Any:
     """A page that shows what the sandbox tells."""
     page = new_page(**more)
     page.set_default_timeout(PATIENCE)
     page.goto(url)
-    page.wait_for_function("document.getElementById('about-mode')?.textContent")
-    page.wait_for_function("document.getElementById('user-name')?.textContent !== '…'")
+    until(page, "() => document.getElementById('about-mode')?.textContent")
+    until(page, "() => document.getElementById('user-name')?.textContent !== '…'")
     return page
 
 
 def chooses(page: Any, mode: str) -> None:
     """Switch the control mode, and wait until the bot has followed."""
     page.locator("#modes span", has_text=mode).click()
-    page.wait_for_function(
+    until(
+        page,
         "async mode => { const s = await (await fetch('/api/state')).json();"
         " return s.account === mode && s.bot === mode && s.running; }",
-        arg=mode.lower(),
+        mode.lower(),
     )
 
 
@@ -90,8 +100,10 @@ def begins(page: Any, text: str = "Hello!") -> None:
     """A new conversation, up to the bot's answer."""
     before = page.evaluate(CHOSEN)
     page.locator("#start").click()
-    page.wait_for_function(
-        f"before => {CHOSEN} !== before && document.getElementById('log').dataset.conversation === {CHOSEN}", arg=before
+    until(
+        page,
+        f"before => {CHOSEN} !== before && document.getElementById('log').dataset.conversation === {CHOSEN}",
+        before,
     )
     page.locator("#text").fill(text)
     page.keyboard.press("Enter")
