@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import httpx2
@@ -62,6 +63,9 @@ Observer = Callable[[Call], None]
 """Is told of every try; must not raise."""
 
 
+_URLS = 1024  # that are remembered: reading one costs a tenth of the call, and a conversation has its messages in a row
+
+
 class Caller:
     """Makes calls; every failure is a `SunshineError`, and a cancellation passes through.
 
@@ -88,7 +92,7 @@ class Caller:
     ) -> None:
         if read_attempts < 1:
             raise ValueError("a read needs at least one attempt")
-        self._base_url = check_base_url(base_url)
+        self._url = lru_cache(_URLS)(partial(_url_of, check_base_url(base_url)))
         self._clock = clock
         self._total = timeouts.total
         self._observe = observe
@@ -130,7 +134,7 @@ class Caller:
         body: Mapping[str, Any] | None = None,
     ) -> httpx2.Request:
         try:
-            url = "/".join((self._base_url, "v2", "apps", *map(segment, path)))
+            url = self._url(path)
             if body is None:
                 return self._http.build_request(method, url, params=params)
             headers = {"Content-Type": "application/json"}
@@ -167,6 +171,10 @@ class Caller:
             raise NotSent(action, detail=str(error) or type(error).__name__) from error
         except (httpx2.HTTPError, OSError) as error:  # OSError holds TimeoutError: the total is used up
             raise NoAnswer(action, detail=type(error).__name__) from error
+
+
+def _url_of(base_url: str, path: tuple[str, ...]) -> httpx2.URL:
+    return httpx2.URL("/".join((base_url, "v2", "apps", *map(segment, path))))
 
 
 def _to_json(body: Mapping[str, Any]) -> bytes:
