@@ -100,7 +100,7 @@ class SqliteStore:
         """Store events that are not known yet and return how many were new. Durable on return."""
         if not events:
             return 0
-        return await self._writer.run(lambda connection: sqlite_inbox.receive(connection, events))
+        return await self._writer.run(sqlite_inbox.receiving(events))
 
     async def claim(self, *, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Work]:
         """Lease up to `limit` conversations, those that have waited longest first.

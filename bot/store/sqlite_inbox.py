@@ -6,13 +6,14 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Any
 
 from bot.store.codec import unicode
 from bot.store.interface import StoredEvent
 from bot.store.rows import EVENT, event_of
+from bot.store.sqlite_writer import Operation, Statement
 from bot.store.times import to_micros
 from webhooks.inbox import NewEvent
 
@@ -37,8 +38,8 @@ _SET_ASIDE = """
 """
 
 
-def receive(connection: sqlite3.Connection, events: Sequence[NewEvent]) -> int:
-    """Store the events that are not known yet; how many were new."""
+def receiving(events: Sequence[NewEvent]) -> Operation[int]:
+    """What stores the events that are not known yet, and tells how many were new."""
     rows = [
         (
             unicode(event.id),
@@ -50,7 +51,8 @@ def receive(connection: sqlite3.Connection, events: Sequence[NewEvent]) -> int:
         for event in events
     ]
     into = "inbox (id, conversation_id, type, body, received_at)"
-    return insert_all(connection, into, rows, "ON CONFLICT (id) DO NOTHING")
+    statements = inserts(into, rows, "ON CONFLICT (id) DO NOTHING")
+    return statements[0] if len(statements) == 1 else partial(run_all, statements)
 
 
 def app_events(connection: sqlite3.Connection, limit: int) -> list[StoredEvent]:
@@ -76,21 +78,25 @@ def ids_as_json(ids: Iterable[str]) -> str:
     return json.dumps(list(ids))
 
 
-def insert_all(connection: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], rest: str = "") -> int:
-    """Insert rows with as few statements as can be, each of which is a way to SQLite and back; how many are new.
+def inserts(into: str, rows: Sequence[tuple[Any, ...]], rest: str = "") -> list[Statement]:
+    """What inserts rows: as few statements as can be, each of which is a way to SQLite and back.
 
     Args:
-        connection: in a transaction.
         into: the table and its columns, at most seven.
         rows: a value for each of the columns.
         rest: of the statement.
     """
-    new = 0
+    statements = []
     for start in range(0, len(rows), _ROWS_A_STATEMENT):
         chunk = rows[start : start + _ROWS_A_STATEMENT]
-        statement = f"{_insert(into, len(chunk[0]), len(chunk))} {rest}"
-        new += connection.execute(statement, [*chain.from_iterable(chunk)]).rowcount
-    return new
+        sql = f"{_insert(into, len(chunk[0]), len(chunk))} {rest}"
+        statements.append(Statement(sql, [*chain.from_iterable(chunk)]))
+    return statements
+
+
+def run_all(statements: Iterable[Statement], connection: sqlite3.Connection) -> int:
+    """Run statements, and tell how many rows they touched."""
+    return sum(statement(connection) for statement in statements)
 
 
 @lru_cache(maxsize=2 * _ROWS_A_STATEMENT)

@@ -10,7 +10,7 @@ from datetime import datetime
 from bot.store.codec import dump_data, dump_effect, unicode
 from bot.store.interface import Change, Lease, StoreError
 from bot.store.rows import columns_of, duty_row, has_failed, lost
-from bot.store.sqlite_inbox import ids_as_json, insert_all
+from bot.store.sqlite_inbox import ids_as_json, inserts, run_all
 from bot.store.sqlite_operators import note
 from bot.store.times import to_micros
 
@@ -175,15 +175,12 @@ def _write_journal(connection: sqlite3.Connection, change: Change, stored_run: i
     run_id = None if change.state.run is None else change.state.run.id
     if stored_run is not None and stored_run != run_id:
         connection.execute(_DROP_OTHER_RUNS, (change.state.id, run_id))
-    insert_all(
-        connection,
-        "journal (conversation_id, run_id, idx, kind, key, data)",
-        [
-            (change.state.id, run_id, entry.index, unicode(entry.kind), unicode(entry.key), dump_data(entry.data))
-            for entry in change.journal
-            if entry.run_id == run_id
-        ],
-    )
+    rows = [
+        (change.state.id, run_id, entry.index, unicode(entry.kind), unicode(entry.key), dump_data(entry.data))
+        for entry in change.journal
+        if entry.run_id == run_id
+    ]
+    run_all(inserts("journal (conversation_id, run_id, idx, kind, key, data)", rows), connection)
 
 
 def _write_duties(connection: sqlite3.Connection, change: Change, stored_duty: int | None, at: int) -> None:

@@ -13,7 +13,9 @@ from store_samples import claimed, everything, handled, held, opened, saved, say
 
 from bot.store import LeaseLost, SchemaMismatch, StoreError, Unavailable, UnsafeState
 from bot.store.sqlite_errors import explain
-from bot.store.sqlite_writer import InlineRunner, OnTransaction, Operation, Outcome, Session, ThreadRunner
+from bot.store.sqlite_writer import InlineRunner, OnTransaction, Operation, Outcome, Session, Statement, ThreadRunner
+
+BOTH = Statement("INSERT INTO numbers VALUES (1), (2)")
 
 
 class Crash(Exception):
@@ -101,6 +103,37 @@ class TestSession:
         heard: list[str] = []
         _session(connection, heard.append).run([_insert(1), _insert(2)])
         assert heard == ["begin", "before_commit", "after_commit"]
+
+    @pytest.mark.parametrize(("moment", "kept"), [("begin", []), ("before_commit", []), ("after_commit", [1, 2])])
+    def test_crash_of_one_statement(
+        self, connection: sqlite3.Connection, path: Path, moment: str, kept: list[int]
+    ) -> None:
+        """A single statement is a transaction by itself, which begins and ends like all others."""
+        with pytest.raises(Crash):
+            _session(connection, _raise_at(moment, Crash())).run([BOTH])
+        assert _numbers(path) == kept
+        assert _session(connection).run([_insert(3)]) == [Outcome(3)]
+
+    def test_one_statement(self, connection: sqlite3.Connection, path: Path) -> None:
+        """Alone or among others it does all or nothing."""
+        heard: list[str] = []
+        session = _session(connection, heard.append)
+        assert session.run([BOTH]) == [Outcome(2)]
+        assert heard == ["begin", "before_commit", "after_commit"]
+        with pytest.raises(StoreError, match="UNIQUE"):
+            session.run([Statement("INSERT INTO numbers VALUES (3), (?)", (2,))])
+        outcomes = session.run([_insert(4), Statement("INSERT INTO numbers VALUES (5), (?)", (4,)), _insert(6)])
+        assert isinstance(outcomes[1].error, StoreError)
+        assert _numbers(path) == [1, 2, 4, 6]
+
+    def test_one_statement_locked_out(self, connection: sqlite3.Connection, path: Path) -> None:
+        """While another process writes, it fails like all others."""
+        other = _connect(path)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable, match="another process kept it locked"):
+            _session(connection).run([BOTH])
+        other.close()
+        assert _session(connection).run([BOTH]) == [Outcome(2)]
 
     def test_failing_commit(self, connection: sqlite3.Connection, path: Path) -> None:
         """A commit that SQLite refuses leaves nothing behind, and the next transaction works."""
