@@ -62,6 +62,12 @@ from webhooks.events import Reason
 
 AGENT_WORKSPACE = "zd:agentWorkspace"
 
+# What only happens in a conversation that is there, whatever a 404 said: that may be a key that can't see it, or come
+# from a copy that lags behind.
+_SIGNS_OF_LIFE = (
+    HolderSeen | ControlMoved | ControlUndated | EndSuspected | UserSpoke | WidgetOpened | UserEnded | AgentWrote
+)
+
 
 class UnsafeStateError(AssertionError):
     """A rule left a conversation at stake without a time at which it is looked at again: a bug."""
@@ -83,7 +89,9 @@ def step(state: Conversation, fact: Fact, now: datetime, policy: Policy) -> tupl
         UnsafeStateError: the invariant `is_safe()` does not hold for the new state. Nothing may be stored then.
     """
     draft = Draft(state, now, policy)
-    if not state.gone or isinstance(fact, Removed | PersonRemoved):
+    if state.gone and isinstance(fact, _SIGNS_OF_LIFE):
+        draft.state = state.begun_anew(now + SOON)  # a read tells
+    if not draft.state.gone or isinstance(fact, Removed | PersonRemoved):
         _take_in(draft, fact)
     obligations.settle(draft)
     if not draft.state.is_safe():

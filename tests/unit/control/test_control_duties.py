@@ -218,13 +218,34 @@ def test_gone_without_an_end() -> None:
 
 
 def test_gone() -> None:
-    """404: there is no such conversation; everything is over, and nothing more is taken in or looked at."""
+    """404: there is no such conversation; everything is over, and nothing is looked at any more."""
     story = served("pass").user_ends().tell(Answered("any", Answer.GONE))
     assert story.state.gone
     assert story.reports == ["conversation_gone"]
     assert (story.state.look_at, story.state.waits_until) == (None, None)
     before = story.state
-    assert story.user_says().moves(BOT, "transferToEmail").tell(OperatorReleased("ann")).state == before
+    assert story.tell(ControlFailed(NOON, "forbidden")).tell(OperatorReleased("ann")).later(HOUR).state == before
+
+
+@in_both_modes
+def test_gone_and_yet_there(mode: str) -> None:
+    """What happens in it later shows that the 404 was wrong: the user is served, and what they end is closed."""
+    story = served(mode).tell(Answered("any", Answer.GONE)).later().user_says()
+    assert (story.state.gone, story.state.holder.who, story.run.purpose) == (False, Who.BOT, Purpose.OPENING)
+    story = served(mode, closes=False).tell(Answered("any", Answer.GONE)).later().user_ends(BOT).later(MINUTE)
+    assert (story.state.gone, story.state.look_at is not None) == (False, True)
+    while isinstance(story.calls[-1], Read):
+        story = story.shows(BOT).later(5 * MINUTE)
+    assert story.calls[-1] == Release(story.pending, Key.INTEGRATION)
+
+
+def test_gone_again() -> None:
+    """A late event of what is gone costs one read, and its 404 ends it."""
+    story = served("pass").tell(Answered("any", Answer.GONE)).later().sees(DESK).later(MINUTE)
+    assert story.calls[-1] == Read(story.pending, messages=True, ahead=True)
+    before = len(story.calls)
+    story = story.answers(Answer.GONE).later(HOUR)
+    assert (story.state.gone, story.state.look_at, len(story.calls)) == (True, None, before)
 
 
 def test_duty_waits_for_a_foreign_read() -> None:
