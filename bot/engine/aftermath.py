@@ -32,7 +32,7 @@ async def clean_up(effect: CleanUp) -> str:
     try:
         async with asyncio.timeout(effect.timeout):
             await functions.run(functions.find(effect.function), effect.args, effect.kwargs)
-    except Exception as error:  # noqa: BLE001 - whatever it raises is the team's own, and only to be told
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - the team's own, and only to be told
         return type(error).__name__ if not isinstance(error, functions.NotFound) else str(error)
     return ""
 

@@ -116,7 +116,7 @@ def prepare(
         beginning = _beginning(run, events)
         try:
             flow = context.catalogue.route(run.purpose, Began(**beginning["began"]))
-        except Exception as error:  # noqa: BLE001 - the team's own code: whatever it raises ends the run, and no more
+        except BaseException as error:  # noqa: BLE001 - the team's own code: whatever it raises ends the run, and no more
             return None, [], FlowFailed(run.id, _no_route(error))
         if flow is None:  # where nobody has written, there is nothing to pass on to anybody either
             nobody = run.opening.kind is OpeningKind.CREATED
@@ -145,7 +145,7 @@ def prepare(
     return Performance(run, turn), first, None
 
 
-def _no_route(error: Exception) -> str:
+def _no_route(error: BaseException) -> str:
     return str(error) if isinstance(error, UnknownFlow) else f"the router: {_words(error)}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -197,6 +198,37 @@ def test_each_attempt_has_a_time() -> None:
         assert [signal.fields["error"] for signal in played.signals if signal.event == "clean_up_failed"] == [
             "TimeoutError"
         ]
+
+    play(script, flow)
+
+
+async def leaves() -> None:
+    """Clean-up that would end the whole process."""
+    calls.append(("left",))
+    sys.exit("no config")
+
+
+def leaves_at_once() -> None:
+    """The same in a thread."""
+    calls.append(("left",))
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("function", "error"), [(leaves, "SystemExit"), (leaves_at_once, "KeyboardInterrupt")])
+def test_one_that_exits_ends_nothing_else(function: Any, error: str) -> None:
+    """Not the process, which would come upon it again with each start."""
+
+    async def flow(chat: Chat) -> None:
+        await chat.on_end(function, attempts=2)
+
+    async def script(played: Play) -> None:
+        await played.visitor.says("hi")
+        await played.given_up()
+        await played.closed()
+        await played.stage.wait(MINUTE)
+        assert len(calls) == 2
+        told = [signal.fields["error"] for signal in played.signals if signal.event == "clean_up_failed"]
+        assert told == [error]
 
     play(script, flow)
 
