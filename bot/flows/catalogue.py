@@ -61,16 +61,23 @@ class Catalogue:
         chosen = self.router.function(began, purpose)
         if chosen is None:
             return None
-        found = self._named(chosen.name if isinstance(chosen, Flow) else str(chosen), "the router")
-        if isinstance(chosen, Flow) and chosen is not found:
-            raise UnknownFlow(f"the router: FLOWS holds another flow {chosen.name!r} than this one")
-        return found
+        if isinstance(chosen, Flow):
+            found = self._named(chosen.name, "the router")
+            if chosen is not found:
+                raise UnknownFlow(f"the router: FLOWS holds another flow {chosen.name!r} than this one")
+            return found
+        if chosen not in self.flows:  # its name may be what the user said, which is told nowhere
+            raise UnknownFlow(f"the router: there is no flow of the name that it gave; known flows: {self._known}")
+        return self.flows[chosen]
 
     def _named(self, name: str, where: str) -> Flow:
         if name not in self.flows:
-            known = ", ".join(sorted(self.flows)) or "none"
-            raise UnknownFlow(f"{where}: there is no flow {name!r}; known flows: {known}")
+            raise UnknownFlow(f"{where}: there is no flow {name!r}; known flows: {self._known}")
         return self.flows[name]
+
+    @property
+    def _known(self) -> str:
+        return ", ".join(sorted(self.flows)) or "none"
 
 
 def load_catalogue(modules: Iterable[str], opening: str = "", closing: str = "") -> Catalogue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from types import ModuleType
@@ -34,6 +35,10 @@ def by_kind(began: Began, purpose: Purpose) -> Flow | str | None:
     match began.kind:
         case "message" if began.text == "broken":
             raise RuntimeError("broken")
+        case "message" if began.text == "exits":
+            sys.exit("no config")
+        case "message" if began.text == "cancelled":
+            raise asyncio.CancelledError
         case "message" if began.text == "unknown":
             return "nowhere"
         case "message" if began.text == "nobody":
@@ -98,7 +103,7 @@ def test_two_routers_are_refused(module: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("chosen", "words"),
     [
-        ("nowhere", "the router: there is no flow 'nowhere'; known flows: triage"),
+        ("nowhere", "the router: there is no flow of the name that it gave; known flows: triage"),
         (survey, "the router: there is no flow 'survey'; known flows: triage"),
         (Flow("triage", survey.function), "FLOWS holds another flow 'triage'"),
     ],
@@ -149,7 +154,12 @@ async def test_no_flow_means_that_control_is_given_up(chat_with: ChatWith, mode:
 @in_both_modes
 @pytest.mark.parametrize(
     ("word", "failure"),
-    [("broken", "the router: RuntimeError at "), ("unknown", "no flow 'nowhere'; known flows: survey, tells, triage")],
+    [
+        ("broken", "the router: RuntimeError at "),
+        ("exits", "the router: SystemExit at "),
+        ("cancelled", "the router: CancelledError at "),
+        ("unknown", "no flow of the name that it gave; known flows: survey, tells, triage"),
+    ],
 )
 async def test_a_router_that_fails_gives_control_up(chat_with: ChatWith, mode: Mode, word: str, failure: str) -> None:
     """Like a flow that fails."""
