@@ -26,7 +26,7 @@ from bot.replay.recording import Recorder, RecordingIntake
 from bot.replay.tape import TapeError
 from bot.settings import Settings, SettingsProblem
 from bot.signals import Observe, Signal
-from bot.store import Database, StoreError, open_store
+from bot.store import Database, Unavailable, open_store
 from bot.store.interface import Store
 from bot.store.owners import new_owner
 from bot.store.url import is_postgres
@@ -193,7 +193,7 @@ async def _start_web(
             worker.wake(dict.fromkeys(event.conversation_id for event in events))
         watch.on_stored(events)
 
-    inbox = GroupCommit(watch.metrics.timed(store.receive), on_stored=on_stored, unavailable=(StoreError, OSError))
+    inbox = GroupCommit(watch.metrics.timed(store.receive), on_stored=on_stored, unavailable=(Unavailable, OSError))
     stack.push_async_callback(inbox.stop)
     accepted = Secrets([secret.get_secret_value() for secret in settings.sunshine_webhook_secret])
     if settings.record_tape:

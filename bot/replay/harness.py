@@ -29,7 +29,7 @@ from bot.sandbox.switchboard import BOT, WORKSPACE, Switchboard
 from bot.sandbox.switches import Switches
 from bot.sandbox.transport import SandboxTransport
 from bot.signals import Observe, Signal, silent
-from bot.store import SqliteStore, StoreError
+from bot.store import SqliteStore, Unavailable
 from bot.sunshine import Credentials, SunshineClient
 from webhooks.inbox import GroupCommit, NewEvent
 from webhooks.intake import Intake
@@ -216,7 +216,7 @@ class Process:
             fetch_every=SAFETY_NET,
         )
         self.worker = Worker(self.context, concurrency=50, poll=SAFETY_NET) if worker else None
-        self.inbox = GroupCommit(self.store.receive, on_stored=self._stored, unavailable=(StoreError, OSError))
+        self.inbox = GroupCommit(self.store.receive, on_stored=self._stored, unavailable=(Unavailable, OSError))
         secrets = Secrets([stage.sandbox.secret])
         self.intake = Intake(self.inbox, secrets, stage.clock.now) if web else None
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -216,7 +216,7 @@ class TestOutOfReach:
     ) -> None:
         """Under load, each event that was acknowledged is there, once, and each caller gets an answer in time."""
         acknowledged: list[str] = []
-        inbox = GroupCommit(store.receive, unavailable=(StoreError, OSError))
+        inbox = GroupCommit(store.receive, unavailable=(Unavailable, OSError))
 
         async def deliver(lane: int) -> None:
             for number in range(40):
