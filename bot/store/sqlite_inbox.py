@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -51,8 +51,7 @@ def receiving(events: Sequence[NewEvent]) -> Operation[int]:
         for event in events
     ]
     into = "inbox (id, conversation_id, type, body, received_at)"
-    statements = inserts(into, rows, "ON CONFLICT (id) DO NOTHING")
-    return statements[0] if len(statements) == 1 else partial(run_all, statements)
+    return inserting(into, rows, "ON CONFLICT (id) DO NOTHING")
 
 
 def app_events(connection: sqlite3.Connection, limit: int) -> list[StoredEvent]:
@@ -78,8 +77,8 @@ def ids_as_json(ids: Iterable[str]) -> str:
     return json.dumps(list(ids))
 
 
-def inserts(into: str, rows: Sequence[tuple[Any, ...]], rest: str = "") -> list[Statement]:
-    """What inserts rows: as few statements as can be, each of which is a way to SQLite and back.
+def inserting(into: str, rows: Sequence[tuple[Any, ...]], rest: str = "") -> Operation[int]:
+    """What inserts rows with as few statements as can be, each of which is a way to SQLite and back; how many are new.
 
     Args:
         into: the table and its columns, at most seven.
@@ -91,12 +90,9 @@ def inserts(into: str, rows: Sequence[tuple[Any, ...]], rest: str = "") -> list[
         chunk = rows[start : start + _ROWS_A_STATEMENT]
         sql = f"{_insert(into, len(chunk[0]), len(chunk))} {rest}"
         statements.append(Statement(sql, [*chain.from_iterable(chunk)]))
-    return statements
-
-
-def run_all(statements: Iterable[Statement], connection: sqlite3.Connection) -> int:
-    """Run statements, and tell how many rows they touched."""
-    return sum(statement(connection) for statement in statements)
+    if len(statements) == 1:
+        return statements[0]
+    return lambda connection: sum(statement(connection) for statement in statements)
 
 
 @lru_cache(maxsize=2 * _ROWS_A_STATEMENT)

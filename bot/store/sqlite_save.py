@@ -10,7 +10,7 @@ from datetime import datetime
 from bot.store.codec import dump_data, dump_effect, unicode
 from bot.store.interface import Change, Lease, StoreError
 from bot.store.rows import columns_of, duty_row, has_failed, lost
-from bot.store.sqlite_inbox import ids_as_json, inserts, run_all
+from bot.store.sqlite_inbox import ids_as_json, inserting
 from bot.store.sqlite_operators import note
 from bot.store.times import to_micros
 
@@ -180,7 +180,7 @@ def _write_journal(connection: sqlite3.Connection, change: Change, stored_run: i
         for entry in change.journal
         if entry.run_id == run_id
     ]
-    run_all(inserts("journal (conversation_id, run_id, idx, kind, key, data)", rows), connection)
+    inserting("journal (conversation_id, run_id, idx, kind, key, data)", rows)(connection)
 
 
 def _write_duties(connection: sqlite3.Connection, change: Change, stored_duty: int | None, at: int) -> None:

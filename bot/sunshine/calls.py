@@ -63,7 +63,7 @@ Observer = Callable[[Call], None]
 """Is told of every try; must not raise."""
 
 
-_URLS = 1024  # that are remembered: reading one costs a tenth of the call, and a conversation has its messages in a row
+_URLS = 1024  # that are remembered: to read one is a sixth of the client's work, and a conversation needs the same few
 
 
 class Caller:
