@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from bot.control.state import Duty, Key, Metadata, Proof
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Release control with the given key."""
+    """Release control with the given key.
+
+    Attributes:
+        before: don't send it at or after this time (the bot's clock): the read that it rests on is too old by then.
+            None where the platform itself refuses what is not the bot's.
+    """
 
     effect_id: str
     key: Key
+    before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Pass control to `target` (id, name or type of a switchboard integration)."""
+    """Pass control to `target` (id, name or type of a switchboard integration); `before` as in `Release`."""
 
     effect_id: str
     target: str
     metadata: Metadata = field(default_factory=dict)
+    before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

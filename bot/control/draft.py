@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 from bot.control.commands import CloseDuty, Command, DropUnsent, Read, Report
-from bot.control.policy import SOON, Policy
+from bot.control.policy import Policy
 from bot.control.state import (
     Action,
     Conversation,
@@ -31,24 +31,29 @@ from bot.control.state import (
 
 # `dataclasses.replace` of so many fields costs more than all the rules of most steps.
 _NAMES = tuple(field.name for field in fields(Conversation))
+_PLACES = {name: place for place, name in enumerate(_NAMES)}
 _values = attrgetter(*_NAMES)
 
 
 class Draft:
     """The state so far and the commands so far. Every method is one move; none decides anything by itself."""
 
-    __slots__ = ("commands", "now", "policy", "state")
+    __slots__ = ("commands", "now", "policy", "read_began", "state")
 
     def __init__(self, state: Conversation, now: datetime, policy: Policy) -> None:
         self.state = state
         self.now = now
         self.policy = policy
         self.commands: list[Command] = []
+        self.read_began = now  # of the read that this step has taken in
 
     def set(self, **changes: Any) -> None:
         """Change attributes of the conversation. Mostly they are what they should be already."""
         if any(getattr(self.state, name) is not value for name, value in changes.items()):
-            self.state = type(self.state)(**dict(zip(_NAMES, _values(self.state), strict=True)) | changes)
+            values = list(_values(self.state))
+            for name, value in changes.items():
+                values[_PLACES[name]] = value
+            self.state = type(self.state)(*values)
 
     def set_run(self, run: Run, **changes: Any) -> None:
         """Change attributes of the flow at work, which is `run`."""
@@ -77,25 +82,49 @@ class Draft:
         """Tell people."""
         self.commands.append(Report(event, detail))
 
-    def learn(self, active: Integration | None, at: datetime, how: str, *, certain: bool) -> bool:
-        """Take in who is active from platform time `at` on. False, and nothing changes, if newer facts are known.
+    def learn(
+        self, active: Integration | None, at: datetime, how: str, *, certain: bool, is_newest: bool = False
+    ) -> bool:
+        """Record who is active from platform time `at` on. Return False if what is known already counts for more.
 
-        Where two facts have the same time, a control event or a read counts for more than what a message shows; but
-        if they differ, either may be the newer one, and it takes a read to be certain.
+        Two facts with the same time that differ leave the holder in doubt until a read, however often they come. Until
+        then nothing is said, and a control event or a read beats what a message shows.
+
+        Args:
+            active: the active integration; None: nobody.
+            at: platform time of the fact.
+            how: what told it, for people.
+            certain: told by a control event or a read.
+            is_newest: newer than every fact of the same time: a read that began after they were known.
         """
         old = self.state.holder
+        active = active and active.completed_by(old.integration)
+        new = Holder(self.who(active), active, at, certain, how)
+        if new.who is not Who.BOT:
+            self.set(elsewhere_at=max(at, self.state.elsewhere_at or at))
         if old.since and at < old.since:
             return False
-        new = Holder(self.who(active), active, at, certain, how)
-        differs = (new.who, new.integration) != (old.who, old.integration)
-        if at == old.since and old.certain != certain and differs:
-            self.set(holder=replace(old if old.certain else new, certain=False), read_at=self.now + SOON)
-            self.set_ended(check_at=self.now + SOON)
-            return not old.certain
+        differs = self.contradicts(active)
+        if at == old.since and differs and not is_newest:
+            self.doubt()
+            if old.certain and not certain:
+                return False
         if differs:
-            self.set(watch_at=None, watches=0, idle_at=None)
+            self.set(former=old, watch_at=None, watches=0, idle_at=None)
         self.set(holder=new)
         return True
+
+    def contradicts(self, active: Integration | None) -> bool:
+        """Is someone else than `active` known to be active?"""
+        old = self.state.holder
+        same = active.same_as(old.integration) if active else old.integration is None
+        return self.who(active) is not old.who or not same
+
+    @property
+    def holder_is_vague(self) -> bool:
+        """Is another integration active that was told by its name alone? The bot may be known by its id."""
+        holder = self.state.holder
+        return holder.who is Who.OTHER and holder.integration is not None and holder.integration.is_only_named
 
     def who(self, active: Integration | None) -> Who:
         """Who that is, as seen from the bot."""
@@ -124,13 +153,13 @@ class Draft:
         )
 
     def stop_run(self) -> None:
-        """Stop the flow at work: what it has not said yet is dropped, and what the user said to it as well."""
+        """Stop the flow at work (an end, a loss of control, a timeout): drop its unsent messages and its input."""
         if self.state.run:
             self.commands.append(DropUnsent())
             self.set(run=None, inputs=())
 
     def finish_run(self) -> None:
-        """The flow is over by itself: what it has said still goes out."""
+        """End the flow that is over by itself, complete or failed: what it has said still goes out."""
         self.set(run=None, inputs=())
 
     def owe(self, action: Action, reason: str, target: str | None = None, metadata: Metadata | None = None) -> None:
@@ -169,33 +198,42 @@ class Draft:
         """Something happened that only a read can tell. What waits behind unsent messages goes out after that read."""
         self.set(read_at=self.now, in_doubt=True)
         if self.state.pending and self.state.pending.what is not What.READ_TO_WATCH:
-            self.commands.append(DropUnsent(self.state.pending.effect_id))
-            self.set(pending=None)
+            self._drop(self.state.pending)
             self.set_duty(stage=Stage.CHECK, next_attempt=self.now)
 
     def close_duty(self, how: str) -> None:
-        """The duty is over; a control action for it that has not gone out yet must not any more."""
+        """Close the duty. What is on its way for it is dropped: an action must not go out, a read serves nobody."""
         if self.state.duty is None:
             return
         self.commands.append(CloseDuty(self.state.duty, Proof(how, self.now)))
         self.set(duty=None)
-        if self.state.pending and self.state.pending.what in (What.RELEASE, What.PASS):
-            self.commands.append(DropUnsent(self.state.pending.effect_id))
-            self.set(pending=None)
+        if self.state.pending and self.state.pending.what in (What.RELEASE, What.PASS, What.READ_FOR_DUTY):
+            self._drop(self.state.pending)
+
+    def _drop(self, pending: Pending) -> None:
+        self.commands.append(DropUnsent(pending.effect_id))
+        self.set(pending=None)
 
     def read(self, what: What) -> None:
-        """Read who is active and, where more hangs on it than the proof of a duty of ours, the newest messages too."""
+        """Read who is active; also the newest messages, unless the platform itself guards what the read is for.
+
+        Nothing guards a pass or a release with the app key: an end that nobody told shows in the messages alone.
+        """
         duty = self.state.duty
         for_duty = what is What.READ_FOR_DUTY
-        ours = for_duty and not (duty and duty.key is Key.APP)
-        self.commands.append(Read(self.pend(what), messages=not ours, ahead=not for_duty))
+        guarded = for_duty and duty is not None and duty.is_guarded
+        self.commands.append(Read(self.pend(what), messages=not guarded, ahead=not for_duty))
+
+    @property
+    def known_until(self) -> datetime | None:
+        """Platform time of the newest fact known about who is active, or about the end."""
+        known = [time for time in (self.state.holder.since, self.state.ended and self.state.ended.at) if time]
+        return max(known, default=None)
 
     def pend(self, what: What) -> str:
         """Note that an effect is on its way, and return its new id."""
-        state = self.state
-        known = [time for time in (state.holder.since, state.ended and state.ended.at) if time]
         new = self.next_effect_id()
-        self.set(pending=Pending(new, what, max(known, default=None)))
+        self.set(pending=Pending(new, what, self.known_until, self.state.spoke_at))
         return new
 
 

@@ -12,6 +12,8 @@ from bot.control.facts import Answer, Answered
 from bot.control.policy import (
     AGAINST_ATTEMPTS,
     ANSWER_PATIENCE,
+    FRESH,
+    FRESH_CAP,
     GUARDED_ATTEMPTS,
     PASS_ATTEMPTS,
     PROOF_WAIT,
@@ -41,11 +43,25 @@ def advance(draft: Draft) -> None:
     if duty.stage is Stage.CHECK:
         draft.read(What.READ_FOR_DUTY)
         return
+    before = None if duty.is_guarded else draft.read_began + min(FRESH * int(2 ** min(duty.stale, 10)), FRESH_CAP)
+    if before and before <= draft.now:
+        _read_anew(draft, duty)
+        return
     draft.set_duty(stage=Stage.CHECK, attempts=duty.attempts + 1)
     if duty.action is Action.RELEASE:
-        draft.commands.append(Release(draft.pend(What.RELEASE), duty.key))
+        draft.commands.append(Release(draft.pend(What.RELEASE), duty.key, before))
     else:
-        draft.commands.append(Pass(draft.pend(What.PASS), duty.target or "", duty.metadata))
+        draft.commands.append(Pass(draft.pend(What.PASS), duty.target or "", duty.metadata, before))
+
+
+def _read_anew(draft: Draft, duty: Duty) -> None:
+    """Between the read and the action somebody may have taken control: read again, and allow for more time."""
+    draft.set_duty(
+        stage=Stage.CHECK,
+        stale=duty.stale + 1,
+        next_attempt=draft.now + backoff(duty.stale + 1, draft.state.id),
+        last_answer="not sent: the read before it had become too old",
+    )
 
 
 def _report_if_overdue(draft: Draft, duty: Duty) -> None:
@@ -61,6 +77,10 @@ def answered(draft: Draft, duty: Duty, what: What, fact: Answered) -> None:
     """The platform answered an action or a read for the duty: when to do what next."""
     if fact.answer is Answer.NOT_OURS and what is What.RELEASE and duty.key is Key.INTEGRATION:
         _not_ours(draft, duty)
+        return
+    if fact.answer is Answer.STALE:
+        _read_anew(draft, duty)
+        draft.set_duty(attempts=duty.attempts - 1)
         return
     stage, due = Stage.CHECK, draft.now
     failures, refusals, accepted_at = duty.failures, duty.refusals, duty.accepted_at
@@ -120,7 +140,7 @@ def checked(draft: Draft) -> None:
             if draft.state.ended and draft.policy.app_key and duty.attempts >= GUARDED_ATTEMPTS:
                 draft.set_duty(key=Key.APP)
             if duty.attempts >= PASS_ATTEMPTS and duty.action is Action.PASS:
-                _release_instead(draft, duty)
+                _pass_another_way(draft, duty)
         case Who.OTHER if duty.against:
             _still_held_by_another(draft, duty)
         case Who.OTHER if draft.state.ended:
@@ -156,16 +176,31 @@ def _still_held_by_another(draft: Draft, duty: Duty) -> None:
 
 
 def fall_back_from_pass(draft: Draft) -> None:
-    """A pass that the platform keeps declining becomes a release."""
+    """Go the next way down from a pass that the platform has declined often enough."""
     duty = draft.state.duty
-    if duty and duty.action is Action.PASS and duty.refusals >= PASS_ATTEMPTS:
-        _release_instead(draft, duty)
+    if duty is None or duty.action is not Action.PASS:
+        return
+    mode = draft.policy.mode
+    retries = mode.retries_named_target or duty.target == mode.pass_to
+    if duty.refusals >= (PASS_ATTEMPTS if retries else 1):
+        _pass_another_way(draft, duty)
 
 
-def _release_instead(draft: Draft, duty: Duty) -> None:
-    draft.report("pass_refused", f"no pass to {duty.target!r} after {duty.attempts} attempts: releasing")
-    draft.close_duty(f"given up after {duty.attempts} attempts: the platform declines it")
-    draft.owe(Action.RELEASE, f"pass to {duty.target!r} declined")
+def _pass_another_way(draft: Draft, duty: Duty) -> None:
+    """Fall back from the target that a flow named to PASS_TO, and from there to a release. Report each step once.
+
+    A person may have been promised, so PASS_TO gets the ticket's fields too, and as many attempts as any target.
+    """
+    pass_to, reason = draft.policy.mode.pass_to, f"pass to {duty.target!r} declined"
+    is_last = duty.target == pass_to
+    then = "releasing" if is_last else f"passing to {pass_to!r}"
+    tries = "1 attempt" if duty.attempts == 1 else f"{duty.attempts} attempts"
+    draft.report("pass_refused", f"no pass to {duty.target!r} after {tries} ({duty.last_answer}): {then} instead")
+    draft.close_duty(f"given up after {tries}: the platform declines it")
+    if is_last:
+        draft.owe(Action.RELEASE, reason)
+    else:
+        draft.owe(Action.PASS, reason, pass_to, duty.metadata)
 
 
 def owe_with_app_key(draft: Draft, reason: str) -> None:

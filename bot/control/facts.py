@@ -11,24 +11,51 @@ from bot.control.state import Input, Integration, Metadata
 
 @dataclass(frozen=True, slots=True)
 class HolderSeen:
-    """A message or another event showed who was active when it was made (None: nobody)."""
+    """A message or another event showed who was active when it was made (None: nobody).
+
+    Attributes:
+        late: it came long after its time: told late, or dated by a clock that is behind.
+    """
 
     at: datetime
     active: Integration | None
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ControlMoved:
-    """A control event: control is with `active` now (None: released). `reason` as the platform gives it."""
+    """A control event: control is with `active` now (None: released). `reason` as the platform gives it.
+
+    Attributes:
+        late: it came long after its time, or was dated by a clock that is behind.
+    """
 
     at: datetime
     active: Integration | None
     reason: str | None = None
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ControlUndated:
-    """A control event without a time of its own, so that its place in the order is not known: it asks for a read."""
+    """A control event without a believable time, so that its place in the order is not known: it asks for a read.
+
+    What it says of who is active now, and why, counts if the read shows the same.
+
+    Attributes:
+        active: who has been given control; None: nobody, or it is not told (see `untold`).
+        reason: the platform's reason.
+        untold: control has been given to somebody whom the event does not name: it may be the bot.
+    """
+
+    active: Integration | None = None
+    reason: str | None = None
+    untold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NotUnderstood:
+    """An event, or what it tells of who is active, could not be understood: only a read shows how things stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +68,17 @@ class ControlFailed:
 
 @dataclass(frozen=True, slots=True)
 class UserSpoke:
-    """The user wrote, tapped a button or came by a link."""
+    """The user wrote, tapped a button or came by a link.
+
+    Attributes:
+        input: what it was.
+        said_to: who was active then, as the event itself shows; None: nobody.
+        late: told long after its time, or dated by a clock that is behind.
+    """
 
     input: Input
+    said_to: Integration | None = None
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +90,15 @@ class WidgetOpened:
 
 @dataclass(frozen=True, slots=True)
 class UserEnded:
-    """The user ended the conversation."""
+    """The user ended the conversation.
+
+    Attributes:
+        late: it came long after its time: told late, or dated by a clock that is behind.
+    """
 
     at: datetime
     message_id: str | None = None
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +151,10 @@ class FlowReturned:
 
 @dataclass(frozen=True, slots=True)
 class FlowFailed:
-    """The flow raised, its journal no longer fits its code, or one of its messages can't be delivered."""
+    """The flow raised, its journal no longer fits its code, or one of its messages can't be delivered.
+
+    What it has said before still goes out; the engine drops what a message that can't be delivered leaves behind it.
+    """
 
     run_id: int
     error: str
@@ -126,11 +169,20 @@ class FlowReleased:
 
 @dataclass(frozen=True, slots=True)
 class FlowHandedOver:
-    """The flow called `hand_over()`; no target means the one of the settings."""
+    """The flow called `hand_over()`.
+
+    Attributes:
+        to: the target; None means PASS_TO.
+        metadata: for the pass, within the platform's limits.
+        shortened: keys of the values that were cut to fit.
+        left_out: keys of the values that could not be sent.
+    """
 
     run_id: int
     to: str | None = None
     metadata: Metadata = field(default_factory=dict)
+    shortened: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +207,7 @@ class Answer(StrEnum):
     GONE = "gone"  # 404: there is no such conversation
     RATE_LIMITED = "rate limited"  # 429: it did not happen
     NOT_SENT = "not sent"  # no connection: it did not happen
+    STALE = "stale"  # not sent: the read that it rests on has become too old
     UNCLEAR = "unclear"  # 5xx, reset, time-out, or a process that died: it may have happened
 
 
@@ -174,8 +227,11 @@ class ConversationRead:
 
     Attributes:
         at: the platform time from which the answer is known to hold: never later than the moment of the read.
-        ended: the user's end, if nothing that the user said is newer.
+        ended: the user's end, if it stands after everything that the user said. The order of the messages decides,
+            whatever their times are.
         spoke_at: when the user said the newest thing, if that is among the newest messages.
+        void_end: id of the message that told the user's last end, if the user has written again since.
+        took: from the request for the holder to its answer, by the bot's clock: so old is what it shows, at most.
     """
 
     effect_id: str
@@ -183,6 +239,8 @@ class ConversationRead:
     active: Integration | None
     ended: UserEnded | None = None
     spoke_at: datetime | None = None
+    took: timedelta = timedelta(0)
+    void_end: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +252,7 @@ Fact = (
     HolderSeen
     | ControlMoved
     | ControlUndated
+    | NotUnderstood
     | ControlFailed
     | UserSpoke
     | WidgetOpened

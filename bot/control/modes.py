@@ -26,6 +26,8 @@ class ReleaseControl:
 
     pass_to: str = DEFAULT_PASS_TO
     name = "release"
+    retries_named_target = False
+    """Is a pass to the target that a flow named tried again before it goes to PASS_TO?"""
     closes_after_end = False
     """Does the bot run its closing flow when the user ends a conversation that the bot holds?"""
 
@@ -44,6 +46,8 @@ class PassControl:
 
     pass_to: str = DEFAULT_PASS_TO
     name = "pass"
+    retries_named_target = True
+    """Is a pass to the target that a flow named tried again before it goes to PASS_TO?"""
     closes_after_end = True
     """Does the bot run its closing flow when the user ends a conversation that the bot holds?"""
 

@@ -92,6 +92,8 @@ def _while_bot_holds(draft: Draft) -> None:
 
 
 def _while_another_holds(draft: Draft) -> None:
+    if draft.state.in_doubt:
+        return  # nothing is said until the read, and nothing is dropped that it may show to be the bot's
     draft.stop_run()
     draft.set(idle_at=None, inputs=())
     wanted = draft.state.duty is not None and draft.state.duty.against is not None
@@ -102,12 +104,12 @@ def _while_another_holds(draft: Draft) -> None:
 def _while_nobody_holds(draft: Draft) -> None:
     draft.stop_run()
     draft.set(idle_at=None)
-    holder = draft.state.holder
-    if holder.certain:
+    holder, certain = draft.state.holder, draft.state.is_certain
+    if certain:
         draft.close_duty(_shown(draft, "nobody is active"))
         draft.set(inputs=tuple(kept for kept in draft.state.inputs if holder.since and kept.at > holder.since))
     ended = draft.state.ended
-    if ended and not ended.proof and holder.certain and holder.since and holder.since >= ended.at:
+    if ended and not ended.proof and certain and holder.since and holder.since >= ended.at:
         proof = Proof(_shown(draft, "nobody is active"), draft.now)
         draft.set_ended(proof=proof, handed_back=False, held_after_grace=False)
 
@@ -133,9 +135,9 @@ def _reconsider_the_end(draft: Draft) -> None:
 
 
 def _reconsider_by_hand(draft: Draft) -> None:
-    """What an operator wants taken from one is not taken from another."""
+    """Drop a manual take-over if a different integration is active now."""
     duty, active = draft.state.duty, draft.state.holder.integration
-    if duty and duty.against and active and active.id != duty.against:
+    if duty and duty.against and active and not active.answers_to(duty.against):
         draft.close_duty(_shown(draft, f"void: {draft.state.holder} is active"))
 
 
@@ -148,7 +150,7 @@ def _after_the_end(draft: Draft) -> None:
     if draft.state.duty or state.run:
         return
     if state.holder.who is Who.BOT:
-        draft.set(idle_at=None, inputs=())
+        draft.set(idle_at=None, inputs=state.inputs if state.in_doubt else ())
         to_be_closed = ended.handed_back or (draft.policy.mode.closes_after_end and not ended.was_proven)
         if to_be_closed and draft.policy.closes and state.closing_run is None:
             draft.start_run(Purpose.CLOSING, Opening(OpeningKind.ENDED), ended.at)

@@ -11,13 +11,17 @@ from bot.control.modes import Mode, ReleaseControl
 PROOF_WAIT = timedelta(seconds=2)  # after a 200: how long to wait for the webhook before reading
 RETRY_FIRST = timedelta(seconds=1)
 RETRY_CAP = timedelta(minutes=5)
+FRESH = timedelta(seconds=2)  # the age of a read that an unguarded action may rest on; more where reads are slow
+FRESH_CAP = timedelta(minutes=1)
 SOON = timedelta(milliseconds=500)  # before a read on which something hangs, in case a webhook tells it first
 WATCH_FIRST = timedelta(minutes=10)
 WATCH_CAP = timedelta(hours=6)
 ANSWER_PATIENCE = timedelta(minutes=1)  # for a pending effect; its answer, or the worker's death, comes sooner
-PASS_ATTEMPTS = 3  # then the bot releases instead
+PASS_ATTEMPTS = 3  # per target; then the bot goes the next way down: PASS_TO, then a release
 GUARDED_ATTEMPTS = 3  # with the integration's key; then, after an end, the app key if there is one
 AGAINST_ATTEMPTS = 3  # to take control from another as an operator wants; then that is given up
+CLOCKS_DIFFER = timedelta(seconds=1)  # so far apart may the times of two events be that happened at once
+HEARD_LIMIT = 16  # ids of what the user said last: the same message may be told again soon after
 INPUT_LIMIT = 100  # inputs kept for a flow that does not ask; more are dropped
 
 

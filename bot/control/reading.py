@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.control.facts import (
     AgentWrote,
@@ -12,6 +12,7 @@ from bot.control.facts import (
     EndSuspected,
     Fact,
     HolderSeen,
+    NotUnderstood,
     PersonRemoved,
     Removed,
     UserEnded,
@@ -30,12 +31,33 @@ from webhooks.events import (
     ConversationReferral,
     ConversationRemove,
     Event,
+    UnknownEvent,
     UserMerge,
     UserRemove,
     event_time,
 )
-from webhooks.messages import Message, SwitchboardIntegration
+from webhooks.messages import SwitchboardIntegration
 from webhooks.payloads import InConversation
+
+AHEAD = timedelta(seconds=1)
+"""How far the clock that dated an event may be ahead of ours. Beyond that the event counts as undated."""
+
+LATE = timedelta(seconds=2)
+"""An event that comes so long after its time was delayed, or dated by a clock that is behind."""
+
+OLDEST = timedelta(days=1)
+"""An event that claims to be older than this counts as undated: no delivery takes that long."""
+
+
+def believable_time(event: Event, received_at: datetime) -> datetime | None:
+    """When an event happened, or None where its time is missing or can't be true.
+
+    Args:
+        event: a parsed event.
+        received_at: when it came in, by our clock.
+    """
+    at = event_time(event)
+    return at if at and received_at - OLDEST <= at <= received_at + AHEAD else None
 
 
 def facts_of(event: Event, received_at: datetime) -> tuple[Fact, ...]:
@@ -45,8 +67,9 @@ def facts_of(event: Event, received_at: datetime) -> tuple[Fact, ...]:
         event: a parsed event of the conversation.
         received_at: when it came in; stands in for the time of a message that carries none of its own.
     """
-    dated = event_time(event)
+    dated = believable_time(event, received_at)
     at = dated or received_at
+    late = received_at - at > LATE
     match event:
         case ConversationRemove():
             return (Removed(),)
@@ -55,47 +78,66 @@ def facts_of(event: Event, received_at: datetime) -> tuple[Fact, ...]:
         case UserMerge():
             return (ControlUndated(),)
         case ControlPassed() | ControlAccepted() | ControlReleased():
-            return (_control_moved(event, dated),)
+            return (_control_moved(event, dated, late),)
         case ControlPassFailed():
-            return (*_holder_seen(event, dated), ControlFailed(at, event.payload.error.code))
+            return (*_holder_seen(event, dated, late), ControlFailed(at, event.payload.error.code))
         case ConversationMessage():
-            return (*_holder_seen(event, dated), *_message(event.id, event.payload.message, at))
+            spoken = Input(event.id, at, said_id=event.said_id)
+            return (*_holder_seen(event, dated, late), *_message(spoken, event, late))
         case ConversationPostback():
-            return (*_holder_seen(event, dated), UserSpoke(Input(event.id, at, OpeningKind.POSTBACK)))
+            spoken = Input(event.id, at, OpeningKind.POSTBACK, event.said_id)
+            return (*_holder_seen(event, dated, late), UserSpoke(spoken, _active_in(event), late))
         case ConversationReferral():
-            return (*_holder_seen(event, dated), UserSpoke(Input(event.id, at, OpeningKind.REFERRAL)))
+            spoken = Input(event.id, at, OpeningKind.REFERRAL, event.said_id)
+            return (*_holder_seen(event, dated, late), UserSpoke(spoken, _active_in(event), late))
         case ConversationCreate() if event.widget_opened and dated:
-            return (*_holder_seen(event, dated), WidgetOpened(Input(event.id, dated, OpeningKind.CREATED)))
+            return (*_holder_seen(event, dated, late), WidgetOpened(Input(event.id, dated, OpeningKind.CREATED)))
+        case UnknownEvent() if event.may_move_control:
+            return (NotUnderstood(),)
         case _:
-            return _holder_seen(event, dated) if dated else ()
+            return _holder_seen(event, dated, late) if dated else ()
 
 
-def _control_moved(event: ControlPassed | ControlAccepted | ControlReleased, dated: datetime | None) -> Fact:
+def _control_moved(
+    event: ControlPassed | ControlAccepted | ControlReleased, dated: datetime | None, late: bool
+) -> Fact:
     released = isinstance(event, ControlReleased)
-    active = None if released else integration_of(event.payload.conversation.active_switchboard_integration)
-    if dated is None or (active is None and not released):
-        return ControlUndated()
-    return ControlMoved(dated, active, event.payload.reason)
+    active = None if released else event.payload.conversation.active_switchboard_integration
+    if not released and (active is None or not active.is_known):
+        return ControlUndated(reason=event.payload.reason, untold=True)
+    if dated is None:
+        return ControlUndated(integration_of(active), event.payload.reason)
+    return ControlMoved(dated, integration_of(active), event.payload.reason, late)
 
 
-def _holder_seen(event: Event, dated: datetime | None) -> tuple[Fact, ...]:
+def _holder_seen(event: Event, dated: datetime | None, late: bool) -> tuple[Fact, ...]:
     payload = event.payload
     if not isinstance(payload, InConversation):
         return ()
     if dated is None:
         return (ControlUndated(),)
-    return (HolderSeen(dated, integration_of(payload.conversation.active_switchboard_integration)),)
+    active = payload.conversation.active_switchboard_integration
+    if active and not active.is_known:
+        return (NotUnderstood(),)
+    return (HolderSeen(dated, integration_of(active), late),)
 
 
-def _message(event_id: str, message: Message, at: datetime) -> tuple[Fact, ...]:
+def _active_in(event: ConversationMessage | ConversationPostback | ConversationReferral) -> Integration | None:
+    """Return who was active when something was said, as far as its event shows that."""
+    active = event.payload.conversation.active_switchboard_integration
+    return integration_of(active) if active and active.is_known else None
+
+
+def _message(spoken: Input, event: ConversationMessage, late: bool) -> tuple[Fact, ...]:
+    message = event.payload.message
     if message.is_users_end:
-        return (UserEnded(at, message.id),)
+        return (UserEnded(spoken.at, message.id, late),)
     if message.may_be_end:
-        return (EndSuspected(at),)
+        return (EndSuspected(spoken.at),)
     if message.is_from_user:
-        return (UserSpoke(Input(event_id, at)),)
+        return (UserSpoke(spoken, _active_in(event), late),)
     if message.is_from_agent:
-        return (AgentWrote(at, message.source.type if message.source else ""),)
+        return (AgentWrote(spoken.at, message.source.type if message.source else ""),)
     return ()
 
 

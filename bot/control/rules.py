@@ -9,12 +9,13 @@ switchboard documentation.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
 from bot.control import duties, obligations
 from bot.control.by_hand import Outcome, prospect
-from bot.control.commands import Command, Forget
+from bot.control.commands import Command, DropUnsent, Forget
 from bot.control.draft import Draft
 from bot.control.facts import (
     AgentWrote,
@@ -32,6 +33,7 @@ from bot.control.facts import (
     FlowReturned,
     FlowWaits,
     HolderSeen,
+    NotUnderstood,
     OperatorReleased,
     PersonRemoved,
     Removed,
@@ -40,17 +42,30 @@ from bot.control.facts import (
     UserSpoke,
     WidgetOpened,
 )
-from bot.control.policy import INPUT_LIMIT, PROOF_WAIT, RETRY_CAP, RETRY_FIRST, SOON, Policy, backoff
+from bot.control.policy import (
+    CLOCKS_DIFFER,
+    FRESH_CAP,
+    HEARD_LIMIT,
+    INPUT_LIMIT,
+    PROOF_WAIT,
+    RETRY_CAP,
+    RETRY_FIRST,
+    SOON,
+    Policy,
+    backoff,
+)
 from bot.control.state import (
     Action,
     Conversation,
     Duty,
     Ended,
+    Handed,
     Holder,
     Input,
     Integration,
     Opening,
     OpeningKind,
+    Pending,
     Proof,
     Purpose,
     Run,
@@ -60,12 +75,21 @@ from bot.control.state import (
 )
 from webhooks.events import Reason
 
-AGENT_WORKSPACE = "zd:agentWorkspace"
-
 # What only happens in a conversation that is there, whatever a 404 said: that may be a key that can't see it, or come
 # from a copy that lags behind.
+A_READ = "a read"
+"""How a holder is known that a read has shown."""
+
 _SIGNS_OF_LIFE = (
-    HolderSeen | ControlMoved | ControlUndated | EndSuspected | UserSpoke | WidgetOpened | UserEnded | AgentWrote
+    HolderSeen
+    | ControlMoved
+    | ControlUndated
+    | NotUnderstood
+    | EndSuspected
+    | UserSpoke
+    | WidgetOpened
+    | UserEnded
+    | AgentWrote
 )
 
 
@@ -101,16 +125,18 @@ def step(state: Conversation, fact: Fact, now: datetime, policy: Policy) -> tupl
 
 def _take_in(draft: Draft, fact: Fact) -> None:  # noqa: C901 - one line a fact, checked for completeness
     match fact:
-        case HolderSeen(at, active):
-            draft.learn(active, at, "an event", certain=False)
+        case HolderSeen():
+            _holder_seen(draft, fact)
         case ControlMoved():
             _control_moved(draft, fact)
-        case ControlUndated() | EndSuspected():
+        case ControlUndated():
+            _control_undated(draft, fact)
+        case NotUnderstood() | EndSuspected():
             draft.doubt()
         case ControlFailed(_, code):
             _control_failed(draft, code)
-        case UserSpoke(spoken):
-            _user_spoke(draft, spoken)
+        case UserSpoke():
+            _user_spoke(draft, fact)
         case WidgetOpened(opened):
             _widget_opened(draft, opened)
         case UserEnded():
@@ -136,20 +162,91 @@ def _take_in(draft: Draft, fact: Fact) -> None:  # noqa: C901 - one line a fact,
             assert_never(unknown)
 
 
+def _holder_seen(draft: Draft, fact: HolderSeen) -> None:
+    """Take in who is active as a message shows it; a read tells where that contradicts what counts for more."""
+    state = draft.state
+    contradicts = state.holder.since is not None and draft.contradicts(fact.active)
+    at_work = state.is_certain and state.holder.who is Who.BOT and bool(state.run or state.duty)
+    learned = draft.learn(fact.active, fact.at, "an event", certain=False)
+    may_be_wrong = fact.late or (at_work and draft.state.holder.who is Who.OTHER)  # late, or by a wrong clock
+    if (contradicts and may_be_wrong) or (learned and draft.holder_is_vague):
+        draft.doubt()
+
+
 def _control_moved(draft: Draft, fact: ControlMoved) -> None:
-    before = draft.state.holder
-    how = "a releaseControl event" if fact.active is None else "a passControl event"
-    if not draft.learn(fact.active, fact.at, how, certain=True):
+    state = draft.state
+    if fact.late and state.holder.how == A_READ and draft.contradicts(fact.active):
+        # It may have happened before the read: events are dated by the platform's clock, and reads by ours.
+        _control_undated(draft, ControlUndated(fact.active, fact.reason))
         return
+    before = _taken_from(state) if not (state.run or state.duty) else None
+    how = "a releaseControl event" if fact.active is None else "a passControl event"
+    if draft.learn(fact.active, fact.at, how, certain=True):
+        if draft.holder_is_vague:
+            draft.doubt()
+        draft.set(former=None)
+        _moved(draft, fact, before or state.holder)
+    elif draft.contradicts(fact.active):
+        # Told late, unless what is known was dated by a clock that is ahead.
+        _control_undated(draft, ControlUndated(fact.active, fact.reason))
+    elif draft.who(fact.active) is Who.BOT:
+        _explain(draft, fact)
+
+
+def _control_undated(draft: Draft, fact: ControlUndated) -> None:
+    """Let a read tell who is active. If it is the bot, the reason counts that control was given to it for."""
+    draft.doubt()
+    if fact.untold or draft.who(fact.active) is Who.BOT:
+        draft.set(handed=Handed(fact.reason))
+
+
+def _taken_from(state: Conversation) -> Holder | None:
+    """Return who was active before the bot, if no control event has told yet how it got control."""
+    former = state.former
+    return former if former and former.who is Who.OTHER and state.holder.who is Who.BOT else None
+
+
+def _explain(draft: Draft, fact: ControlMoved) -> None:
+    """A control event comes late: the bot is known to hold control already, and now learns how it got it, and why.
+
+    A run that serves the user meanwhile goes on, unless it began with what was said before the bot got control.
+    """
+    state, former = draft.state, draft.state.former
+    if former is None or former.who is Who.BOT or state.holder.who is not Who.BOT:
+        return
+    if former.who is not Who.OTHER and fact.reason is None:
+        return  # nobody had it: a word of the user makes the bot active
+    if former.certain and former.since and fact.at < former.since:
+        return
+    draft.set(former=None)
+    serves = state.run and (state.run.began >= fact.at or fact.reason is None)
+    before_end = state.ended and fact.at < state.ended.at
+    if not (serves or before_end or state.duty):
+        _moved(draft, fact, former)
+
+
+def _moved(draft: Draft, fact: ControlMoved, before: Holder) -> None:
     passed_to_bot = draft.state.holder.who is Who.BOT
     by_platform = fact.reason is not None or (passed_to_bot and draft.state.ended is not None)
     if draft.policy.mode.is_contradicted(passed_to_bot=passed_to_bot, by_platform=by_platform):
         _report_mismatch(draft)
     if passed_to_bot:
+        before = _came_back(draft) or before
+        if before.who is Who.OTHER:
+            draft.set(elsewhere_at=max(fact.at, draft.state.elsewhere_at or fact.at))
         _handed_to_bot(draft, fact, before)
     elif fact.active is None and not draft.state.ended and not _has_released(draft.state.duty):
         # Maybe not the bot's doing: the session may have been ended, and whoever told it may not be heard.
         draft.set(read_at=draft.now + PROOF_WAIT)
+
+
+def _came_back(draft: Draft) -> Holder | None:
+    """A pass that the bot has tried must have worked, though nothing told it: control comes back from its target."""
+    duty = draft.state.duty
+    if not duty or duty.action is not Action.PASS or not duty.attempts:
+        return None
+    draft.close_duty(f"{duty.target} had been given control, shown by a passControl event back to the bot")
+    return Holder(Who.OTHER, Integration(duty.target or "", duty.target, duty.target))
 
 
 def _has_released(duty: Duty | None) -> bool:
@@ -173,22 +270,34 @@ def _handed_to_bot(draft: Draft, fact: ControlMoved, before: Holder) -> None:
         draft.owe(Action.RELEASE, "transferred to email")
         return
     opening = Opening(OpeningKind.HANDBACK, reason=fact.reason)
-    from_agent = before.who is Who.OTHER and before.integration and before.integration.type == AGENT_WORKSPACE
+    from_agent = before.who is Who.OTHER and before.integration and before.integration.is_agent_workspace
     if fact.reason is not None or from_agent or before.who is Who.UNKNOWN:
         if state.run and state.run.purpose is Purpose.CLOSING:
             return
         if draft.policy.closes and not state.duty and state.closing_run is None:
-            draft.start_run(Purpose.CLOSING, opening, fact.at)
+            _begin_handed_back(draft, Purpose.CLOSING, opening, fact.at)
         else:
             draft.stop_run()
             draft.owe(Action.RELEASE, f"handed back ({fact.reason or 'no reason given'})")
     elif before.who is Who.OTHER and draft.policy.opens and not state.duty:
-        draft.start_run(Purpose.OPENING, opening, fact.at)
+        _begin_handed_back(draft, Purpose.OPENING, opening, fact.at)
+
+
+def _begin_handed_back(draft: Draft, purpose: Purpose, opening: Opening, at: datetime) -> None:
+    """Begin a flow for a handback, once until the user speaks: else two bots could hand over to each other for ever."""
+    if draft.state.handback_at is None:
+        draft.start_run(purpose, opening, at)
+        draft.set(handback_at=at)
+        return
+    draft.stop_run()
+    draft.report("handed_around", "control was handed to the bot again, and the user has said nothing in between")
+    draft.owe(Action.RELEASE, "handed around")
 
 
 def _control_failed(draft: Draft, code: str) -> None:
     duty = draft.state.duty
-    if duty and duty.action is Action.PASS and duty.attempts:
+    # Each attempt fails once: what is told beyond that is about an earlier target, or is somebody else's.
+    if duty and duty.action is Action.PASS and duty.refusals < duty.attempts:
         draft.set_duty(
             refusals=duty.refusals + 1,
             failures=duty.failures + 1,
@@ -198,15 +307,26 @@ def _control_failed(draft: Draft, code: str) -> None:
         duties.fall_back_from_pass(draft)
 
 
-def _user_spoke(draft: Draft, spoken: Input) -> None:
+def _user_spoke(draft: Draft, fact: UserSpoke) -> None:
+    spoken = fact.input
+    if spoken.said_id:
+        if spoken.said_id in draft.state.heard:
+            return  # told again, under another event id
+        draft.set(heard=(*draft.state.heard, spoken.said_id)[-HEARD_LIMIT:])
+    _forget_handback(draft, spoken.at)
     since = draft.state.holder.since
     if since and spoken.at <= since:  # else it may be dated by the bot's own clock, and would hide a later end
+        if draft.state.holder.who is Who.NOBODY:
+            draft.doubt()  # said before that, or dated by a clock that is behind: it may have made the bot active
         draft.set(spoke_at=max(spoken.at, draft.state.spoke_at or spoken.at))
     closing = draft.state.run if draft.state.run and draft.state.run.purpose is Purpose.CLOSING else None
-    if draft.state.ended and not closing and not _reopen(draft, spoken):
+    if draft.state.ended and not closing and not _reopen(draft, spoken, draft.state.ended, late=fact.late):
         return
-    if draft.state.holder.who is Who.OTHER or (closing and spoken.at < closing.began):
+    to_others = draft.state.holder.who is Who.OTHER and not draft.state.in_doubt
+    if to_others or (closing and spoken.at < closing.began) or _said_to_others(draft, fact):
         return
+    if fact.said_to and fact.said_to.is_only_named:
+        spoken = replace(spoken, said_to=fact.said_to.name)
     if len(draft.state.inputs) < INPUT_LIMIT:
         draft.set(inputs=(*draft.state.inputs, spoken))
     if draft.state.run:
@@ -221,6 +341,27 @@ def _user_spoke(draft: Draft, spoken: Input) -> None:
         draft.set_duty(next_attempt=min(duty.next_attempt, draft.now + PROOF_WAIT))
 
 
+def _forget_handback(draft: Draft, spoke_at: datetime) -> None:
+    """The user has spoken: control may be handed back, and a flow begin, once more."""
+    if draft.state.handback_at and spoke_at > draft.state.handback_at:
+        draft.set(handback_at=None)
+
+
+def _said_to_others(draft: Draft, fact: UserSpoke) -> bool:
+    """Was it said to another, or to nobody before the bot got control (and to no run that is still at work)?
+
+    What the event shows of who was active counts for more than its time: a user's clock may be behind.
+    """
+    state, to = draft.state, fact.said_to
+    mine = next((known.integration for known in (state.holder, state.former) if known and known.who is Who.BOT), None)
+    to = to and to.completed_by(state.holder.integration)
+    if to and (not to.is_only_named or (mine and mine.name and not mine.is_only_named)):
+        return draft.who(to) is Who.OTHER
+    if to or state.holder.who is not Who.BOT or (state.run and state.run.began <= fact.input.at):
+        return False
+    return state.elsewhere_at is not None and fact.input.at < state.elsewhere_at
+
+
 def _widget_opened(draft: Draft, opened: Input) -> None:
     """Nobody has written yet. That is no contact, unless there is a flow that greets; and none when told late."""
     state = draft.state
@@ -229,44 +370,75 @@ def _widget_opened(draft: Draft, opened: Input) -> None:
         draft.set(inputs=(opened,))
 
 
-def _reopen(draft: Draft, spoken: Input) -> bool:
+def _reopen(draft: Draft, spoken: Input, ended: Ended, *, late: bool) -> bool:
     """The user wrote after the end: the conversation is live again, and the end is void.
 
-    True if it is open again, or if only a read can tell who is active in it (what was said is kept until that).
+    True if it is open again, or if only a read can tell that (what was said is kept until then).
     """
-    state, ended = draft.state, draft.state.ended
-    if ended is None or spoken.at <= ended.at:
-        return False
-    if state.holder.who in (Who.BOT, Who.OTHER) and state.holder.since and state.holder.since >= spoken.at:
-        draft.close_duty("void: the user wrote again after the end")
-        draft.set(ended=None, closing_run=None)
+    near = abs(spoken.at - ended.at) <= CLOCKS_DIFFER
+    if late or near:
+        draft.doubt()  # which came first, the order of the messages tells
+    if late or (near and spoken.at <= ended.at):
         return True
-    return not state.holder.certain
+    return _reopens(draft, spoken, ended)
 
 
-def _user_spoke_unheard(draft: Draft, at: datetime, active: Integration | None) -> None:
+def _reopens(draft: Draft, spoken: Input, ended: Ended) -> bool:
+    """Do the times show that the user wrote after the end? True also where nobody knows yet who is active since."""
+    holder = draft.state.holder
+    if spoken.at <= ended.at:
+        return False
+    if holder.who in (Who.BOT, Who.OTHER) and holder.since and holder.since >= spoken.at:
+        _make_live(draft)
+        return True
+    return not draft.state.is_certain
+
+
+def _make_live(draft: Draft) -> None:
+    draft.close_duty("void: the user wrote again after the end")
+    draft.set(ended=None, closing_run=None)
+
+
+def _user_spoke_unheard(draft: Draft, fact: ConversationRead, at: datetime) -> None:
     """A read shows when the user said the newest thing. After the end, that makes the conversation live again.
 
     Not so once the closing flow has begun: what is said then may be the answer to it. Unless another is active since.
     """
-    draft.set(spoke_at=max(at, draft.state.spoke_at or at))
-    to_closing_flow = draft.state.closing_run is not None and draft.who(active) is not Who.OTHER
-    if draft.state.ended and at > draft.state.ended.at and not to_closing_flow:
-        draft.close_duty("void: the user wrote again after the end")
-        draft.set(ended=None, closing_run=None)
+    ended, spoke_at = draft.state.ended, fact.spoke_at
+    if spoke_at and spoke_at > at + CLOCKS_DIFFER:
+        spoke_at = None  # by a clock that is ahead
+    if spoke_at:
+        draft.set(spoke_at=max(spoke_at, draft.state.spoke_at or spoke_at))
+        _forget_handback(draft, spoke_at)
+    if ended is None or (draft.state.closing_run is not None and draft.who(fact.active) is not Who.OTHER):
+        return
+    if (spoke_at and spoke_at > ended.at) or (fact.void_end and fact.void_end == ended.message_id):
+        _make_live(draft)
 
 
 def _user_ended(draft: Draft, fact: UserEnded) -> None:
     known, spoke_at = draft.state.ended, draft.state.spoke_at
-    if known and (known.message_id == fact.message_id or not known.proof or fact.at <= known.at):
+    if known and (known.message_id == fact.message_id or not known.proof):
         return
-    if spoke_at and fact.at < spoke_at:
-        return  # told late: the user has written again since
+    if (known and fact.at <= known.at) or (spoke_at and fact.at < spoke_at):
+        # Told late, and the user has written again since; or a clock is wrong. The order of the messages tells.
+        draft.doubt()
+        return
+    if fact.late:
+        draft.doubt()  # somebody may be active since, and a clock be behind: nothing is proven yet
+    _take_in_end(draft, fact)
+
+
+def _take_in_end(draft: Draft, fact: UserEnded) -> None:
     run = draft.state.run
     # The pass that hands the conversation back and the message that tells the end come in either order.
     handed_back = run is not None and run.purpose is Purpose.CLOSING and run.began + draft.policy.grace >= fact.at
     if run and not handed_back:
         draft.stop_run()
+    elif run and run.status is RunStatus.WAITING and run.wants_input:
+        # Nobody can answer any more: the question is taken back, and the flow goes on without an answer.
+        draft.commands.append(DropUnsent())
+        draft.set_run(run, status=RunStatus.READY, since=draft.now)
     draft.set(
         read_at=draft.state.read_at if draft.state.in_doubt else None,
         ended=Ended(
@@ -317,13 +489,17 @@ def _flow_told(draft: Draft, fact: FlowWaits | FlowReturned | FlowFailed | FlowR
             obligations.owe_after_flow(draft, f"{run.purpose} flow complete", over=over)
         case FlowFailed(_, error):
             draft.report("flow_failed", error)
-            draft.stop_run()
+            draft.finish_run()
             obligations.owe_after_flow(draft, f"{run.purpose} flow failed", over=over)
         case FlowReleased():
             draft.finish_run()
             draft.owe(Action.RELEASE, "the flow released control")
         case FlowHandedOver(_, to, metadata):
             draft.finish_run()
+            if fact.shortened:
+                draft.report("ticket_field_shortened", ", ".join(fact.shortened))
+            if fact.left_out:
+                draft.report("ticket_field_left_out", ", ".join(fact.left_out))
             if draft.state.ended:
                 draft.owe(Action.RELEASE, "the flow handed over an ended conversation")
             else:
@@ -337,7 +513,12 @@ def _flow_waits(draft: Draft, run: Run, fact: FlowWaits) -> None:
     draft.set(inputs=tuple(unused))
     until = fact.until or draft.now + draft.policy.idle
     deadline = run.deadline if run.purpose is Purpose.CLOSING else until + draft.policy.idle
-    more = fact.wants_input and bool(draft.state.inputs)
+    # Nobody can answer after an end: the flow goes on at once, without an answer.
+    more = fact.wants_input and (bool(draft.state.inputs) or draft.state.ended is not None)
+    if run.purpose is Purpose.CLOSING and fact.wants_input and not more:
+        # The user may have ended the conversation, and nobody told the bot.
+        soon = draft.now + SOON
+        draft.set(read_at=min(soon, draft.state.read_at or soon))
     draft.set_run(
         run,
         status=RunStatus.READY if more else RunStatus.WAITING,
@@ -394,26 +575,69 @@ def _conversation_read(draft: Draft, fact: ConversationRead) -> None:
     if pending is None or pending.effect_id != fact.effect_id:
         return  # commanded before something that made it moot
     draft.set(pending=None)
+    draft.read_began = draft.now - max(timedelta(0), min(fact.took, FRESH_CAP))
+    is_newest = draft.known_until == pending.known_until
     if pending.what is What.READ_TO_WATCH and draft.state.read_at is None:
         draft.set(in_doubt=False)
     at = max(fact.at, pending.known_until or fact.at)
-    if fact.spoke_at:
-        _user_spoke_unheard(draft, fact.spoke_at, fact.active)
     if fact.ended:
-        _user_ended(draft, fact.ended)
-        at = max(at, fact.ended.at)
-    if not draft.learn(fact.active, at, "a read", certain=True):
+        end = fact.ended if fact.ended.at <= at + CLOCKS_DIFFER else replace(fact.ended, at=at)
+        at = max(at, end.at)
+        _end_found(draft, pending, fact, end)
+        if draft.state.ended and draft.state.ended.message_id == end.message_id and pending.spoke_at:
+            heard_since = (word for word in draft.state.inputs if word.at > pending.spoke_at)
+            draft.set(inputs=tuple(heard_since))
+    else:
+        _user_spoke_unheard(draft, fact, at)
+    if not draft.learn(fact.active, at, A_READ, certain=True, is_newest=is_newest):
         if pending.what is What.READ_FOR_DUTY:
             draft.set_duty(next_attempt=draft.now + backoff(1, draft.state.id))
+        else:
+            draft.doubt()  # something newer was told meanwhile: the next read is newer than that
         return
+    _learn_why(draft, at)
     if draft.state.holder.who is Who.NOBODY:
         draft.set(inputs=())
-    elif draft.state.ended and draft.state.inputs:
-        _reopen(draft, draft.state.inputs[0])
+    _forget_said_to_others(draft)
+    if draft.state.ended and draft.state.inputs and not fact.ended:
+        _reopens(draft, draft.state.inputs[0], draft.state.ended)
     if pending.what is What.READ_FOR_DUTY:
         duties.checked(draft)
     elif pending.what is What.READ_FOR_END:
         _end_checked(draft)
+
+
+def _forget_said_to_others(draft: Draft) -> None:
+    """Where the bot is known by its name now, what was said to another name was not said to the bot."""
+    holder = draft.state.holder
+    me = holder.integration if holder.who is Who.BOT else None
+    if me and me.name and not me.is_only_named:
+        kept = tuple(given for given in draft.state.inputs if given.said_to in (None, me.name))
+        if kept != draft.state.inputs:
+            draft.set(inputs=kept)
+
+
+def _end_found(draft: Draft, pending: Pending, fact: ConversationRead, end: UserEnded) -> None:
+    """Take in an end that is listed after everything that the user said.
+
+    What the bot has heard may be newer all the same. It was listed before the end, and dated by a clock that is ahead;
+    or it was said since the read began, and the end is void; or it is a tap, which is never listed.
+    """
+    known, spoke_at = draft.state.ended, draft.state.spoke_at
+    if known and (known.message_id == end.message_id or not known.proof or end.at <= known.at):
+        return
+    listed = fact.spoke_at + CLOCKS_DIFFER if fact.spoke_at else end.at
+    newest = max(listed, end.at + CLOCKS_DIFFER if pending.spoke_at == spoke_at else end.at)
+    if spoke_at is None or spoke_at <= newest:
+        _take_in_end(draft, end)
+
+
+def _learn_why(draft: Draft, at: datetime) -> None:
+    """The read tells whether what an undated control event said is so: its reason counts then."""
+    handed = draft.state.handed
+    if handed and not draft.state.in_doubt:
+        draft.set(handed=None)
+        _explain(draft, ControlMoved(at, draft.state.holder.integration, handed.reason))
 
 
 def _end_checked(draft: Draft) -> None:

@@ -38,6 +38,27 @@ class Integration:
         """Is `target` (an id, a name or a type, the order in which passControl looks) this integration?"""
         return target in (self.id, self.name, self.type)
 
+    @property
+    def is_only_named(self) -> bool:
+        """Did the event tell no id? The name stands in for it then."""
+        return self.id == self.name
+
+    @property
+    def is_agent_workspace(self) -> bool:
+        """Do agents work there?"""
+        return self.type == "zd:agentWorkspace" or (self.type is None and self.name == "zd-agentWorkspace")
+
+    def completed_by(self, known: Integration | None) -> Integration:
+        """This integration, with what `known` tells beyond it if the two are the same."""
+        if known is None or not (self.id == known.id or (self.name and self.name == known.name)):
+            return self
+        id_ = known.id if self.is_only_named else self.id
+        return Integration(id_, self.name or known.name, self.type or known.type)
+
+    def same_as(self, other: Integration | None) -> bool:
+        """Are the two the same, as far as both are known?"""
+        return other is not None and self.completed_by(other) == other.completed_by(self)
+
     def __str__(self) -> str:
         return self.name or self.id
 
@@ -62,6 +83,13 @@ class Holder:
 
     def __str__(self) -> str:
         return str(self.integration) if self.who is Who.OTHER else self.who.value
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """Control was given to the bot, with the platform's reason."""
+
+    reason: str | None = None
 
 
 class Purpose(StrEnum):
@@ -93,11 +121,18 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Something that the user said or tapped. What it was stays in the inbox, under the event's id."""
+    """Something that the user said or tapped. What it was stays in the inbox, under the event's id.
+
+    Attributes:
+        said_id: the same under whichever event id it comes, where there is such an id (`webhooks.wire.said_id`).
+        said_to: who was active by the name that the event told, if that was all; it may have been the bot.
+    """
 
     event_id: str
     at: datetime
     kind: OpeningKind = OpeningKind.MESSAGE
+    said_id: str | None = None
+    said_to: str | None = None
 
 
 class RunStatus(StrEnum):
@@ -185,6 +220,7 @@ class Duty:
         last_answer: how the last act or check went, for people.
         overdue_reports: how often its being overdue has been reported: after a minute, then ever more rarely.
         against: an operator wants control taken from the integration with this id, and from no other.
+        stale: how often the read had become too old before the action could go out; the next may be older.
     """
 
     id: int
@@ -203,6 +239,7 @@ class Duty:
     last_answer: str | None = None
     overdue_reports: int = 0
     against: str | None = None
+    stale: int = 0
 
     @property
     def look_at(self) -> datetime:
@@ -267,12 +304,15 @@ class What(StrEnum):
 class Pending:
     """The one control action or read that is on its way.
 
-    `known_until` is the platform time up to which the bot knew things when it began: what a read shows is newer.
+    Attributes:
+        known_until: platform time up to which the bot knew things when it began: what a read shows is newer.
+        spoke_at: the conversation's `spoke_at` when it began.
     """
 
     effect_id: str
     what: What
     known_until: datetime | None = None
+    spoke_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,11 +331,16 @@ class Conversation:
         watch_at: when to read a conversation that others hold, or of which too little is known.
         watches: reads of that kind in a row, which make the next one later.
         read_at: when to read because something asked for it, whoever holds the conversation.
-        spoke_at: platform time of the newest that the user said; an end before it is void.
+        spoke_at: platform time of the newest that the user said; an end that looks older asks for a read.
+        heard: `said_id` of the last that the user said, the newest last: what is told again counts once.
         in_doubt: something happened that only a read can tell; until then the bot says nothing.
         closing_run: the closing run that has begun since the user last opened the conversation; there is one at most.
         no_app_key_reported: it has been reported that only an app key could close this conversation.
         mismatch_reported: it has been reported that the platform acts in the other control mode.
+        former: who was active before, until a control event (or a pass by the bot) explains the change.
+        elsewhere_at: platform time up to which others, or nobody, are known to have been active before the bot.
+        handback_at: platform time of the handback that last began a flow, until the user speaks.
+        handed: an undated control event said that the bot has been given control: a read is to tell.
         gone: removed from the platform; nothing is owed any more.
         serial: the last number given to a run, a duty or an effect of this conversation.
     """
@@ -312,10 +357,15 @@ class Conversation:
     watches: int = 0
     read_at: datetime | None = None
     spoke_at: datetime | None = None
+    heard: tuple[str, ...] = ()
     in_doubt: bool = False
     closing_run: int | None = None
     mismatch_reported: bool = False
     no_app_key_reported: bool = False
+    former: Holder | None = None
+    elsewhere_at: datetime | None = None
+    handback_at: datetime | None = None
+    handed: Handed | None = None
     gone: bool = False
     serial: int = 0
 
@@ -340,6 +390,11 @@ class Conversation:
         if self.gone or self.run is None or self.run.status is RunStatus.WAITING:
             return self.look_at
         return min(time for time in (self.run.deadline, self.watch_at, self.read_at) if time)
+
+    @property
+    def is_certain(self) -> bool:
+        """Did a control event or a read tell who is active, with nothing in doubt since?"""
+        return self.holder.certain and not self.in_doubt
 
     @property
     def closed(self) -> bool:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx2
 
+from bot.loopback import is_loopback
 from bot.replay.tape import read_tape
 from webhooks import wire
 from webhooks.security import API_KEY_HEADER
@@ -43,7 +43,9 @@ class Posted:
         return ", ".join(f"{answer}: {count}" for answer, count in sorted(self.answers.items())) or "none"
 
 
-async def post_tapes(paths: Sequence[Path], url: str, secret: str, speed: float, *, yes_really: bool) -> Posted:
+async def post_tapes(
+    paths: Sequence[Path], url: str, secret: str, speed: float, *, yes_really: bool, app_id: str = ""
+) -> Posted:
     """Post tapes, one after the other, each delivery at its time.
 
     Args:
@@ -52,6 +54,7 @@ async def post_tapes(paths: Sequence[Path], url: str, secret: str, speed: float,
         secret: the webhook's.
         speed: 2 is twice as fast as on the tape; 0 waits for nothing.
         yes_really: may it be another machine than this one?
+        app_id: the service's app, which it takes deliveries of; "": post those of the tape.
 
     Raises:
         AgainstError: it may not be posted there.
@@ -66,9 +69,13 @@ async def post_tapes(paths: Sequence[Path], url: str, secret: str, speed: float,
                 first = first or delivery.at
                 due = began + (delivery.at - first).total_seconds() / speed if speed else began
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
-                posted.answers[await _post(client, target, secret, wire.write_json(delivery.body))] += 1
+                posted.answers[await _post(client, target, secret, _as_of(app_id, delivery.body))] += 1
                 posted.deliveries += 1
     return posted
+
+
+def _as_of(app_id: str, body: Mapping[str, object]) -> bytes:
+    return wire.write_json({**body, "app": {"id": app_id}} if app_id else body)
 
 
 async def _post(client: httpx2.AsyncClient, target: str, secret: str, body: bytes) -> str:
@@ -83,20 +90,11 @@ def _target(url: str, secret: str, *, yes_really: bool) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise AgainstError(f"--against: {url!r} is no URL like http://127.0.0.1:8080")
-    if not secret:
-        raise AgainstError("--webhook-secret: give the secret that the service accepts")
-    if not (_is_here(parts.hostname) or yes_really):
+    if not (is_loopback(parts.hostname) or yes_really):
         raise AgainstError(
             f"--against: {parts.hostname} is another machine, and what is posted there acts on real conversations: "
             "add --yes-really if that is what you want"
         )
+    if not secret:
+        raise AgainstError("SUNSHINE_WEBHOOK_SECRET: is not set. Set it to the secret that the service accepts")
     return url if parts.path.strip("/") else url.rstrip("/") + PATH
-
-
-def _is_here(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from bot.control.reading import believable_time
 from bot.replay.tape import TapedDelivery
 from bot.sandbox.sessions import ENDED
 from webhooks import wire
-from webhooks.events import ControlPassFailed, Event, InvalidEvent, event_time, parse_event
+from webhooks.events import ControlPassFailed, Event, InvalidEvent, parse_event
 
 _PLATFORM_ID = re.compile(r"[0-9a-f]{24}")
 _END_WORDS = ("left the chat", "left the conversation", "ended the c")
@@ -24,7 +25,7 @@ class Happening:
     """One event of a tape, once, however often it was delivered.
 
     Attributes:
-        at: when it happened: its `createdAt`, or when it came if that is sooner or all that is known.
+        at: when it happened: its `createdAt`, or when it came if that is sooner or all that can be believed.
         raw: as posted.
         event: as the bot understands it; None where it does not.
     """
@@ -55,6 +56,7 @@ class Taken:
         end_ids: ids of the events that tell a user's end.
         ends: for each conversation, when its user ends it.
         failures: for each conversation, the codes with which passes fail.
+        twins: ids of events that say what another has said already, with the id of that one.
     """
 
     happened: list[Happening] = field(default_factory=list)
@@ -62,12 +64,14 @@ class Taken:
     end_ids: set[str] = field(default_factory=set)
     ends: dict[str, list[datetime]] = field(default_factory=dict)
     failures: dict[str, list[str]] = field(default_factory=dict)
+    twins: dict[str, str] = field(default_factory=dict)
 
 
 def take_apart(deliveries: Iterable[TapedDelivery]) -> Taken:
     """What happened, and when it was told."""
     taken = Taken()
     known: set[str] = set()
+    said: dict[tuple[str | None, str], str] = {}
     for delivery in deliveries:
         ids: list[str | None] = []
         for raw in delivery.events:
@@ -76,9 +80,15 @@ def take_apart(deliveries: Iterable[TapedDelivery]) -> Taken:
                 continue
             event_id = wire.event_id(raw)
             ids.append(event_id)
-            if event_id not in known:
-                known.add(event_id)
+            if event_id in known:
+                continue
+            known.add(event_id)
+            what = wire.said_id(raw)
+            first = said.setdefault((wire.conversation_id(raw), what), event_id) if what else event_id
+            if first == event_id:
                 _add(taken, event_id, raw, delivery.at)
+            else:
+                taken.twins[event_id] = first
         taken.told.append(Told(delivery.at, delivery.body, tuple(ids)))
     taken.happened.sort(key=_order)
     taken.told.sort(key=lambda told: told.at)
@@ -143,7 +153,7 @@ def _add(taken: Taken, event_id: str, raw: Mapping[str, Any], came: datetime) ->
         event: Event | None = parse_event(raw)
     except InvalidEvent:
         event = None
-    made = event_time(event) if event else None
+    made = believable_time(event, came) if event else None
     at = min(made, came) if made else came
     conversation_id = wire.conversation_id(raw)
     taken.happened.append(Happening(at, event_id, conversation_id, raw, event))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +28,7 @@ class Replay(Protocol):
         faults: Sequence[str] = (),
         seed: int = 0,
         until_quiet: bool = False,
+        within: timedelta | None = None,
         setup: Setup | None = None,
     ) -> Result:
         """Play a tape in virtual time.
@@ -40,10 +42,11 @@ class Replay(Protocol):
             faults: what goes wrong, by name (`switchboard-bot replay --help`).
             seed: what the faults are drawn from.
             until_quiet: play on until the bot has nothing left to do anywhere.
+            within: how long a conversation may stay open after its end to count as closed.
             setup: everything else.
 
         Returns:
-            What came of it: `closed`, `actions`, `transcript(conversation_id)`, `lanes`, `diverged`.
+            What came of it: `closed`, `open_for`, `actions`, `transcript(conversation_id)`, `lanes`, `diverged`.
 
         Raises:
             TapeError: the tape can't be used.
@@ -64,6 +67,7 @@ def replay_from(folder: Path) -> Replay:
         faults: Sequence[str] = (),
         seed: int = 0,
         until_quiet: bool = False,
+        within: timedelta | None = None,
         setup: Setup | None = None,
     ) -> Result:
         given = setup or Setup()
@@ -75,6 +79,7 @@ def replay_from(folder: Path) -> Replay:
             faults=tuple(faults) or given.faults,
             seed=seed or given.seed,
             until_quiet=until_quiet or given.until_quiet,
+            within=given.within if within is None else within,
         )
         path = _found(Path(tape), folder)
         # A thread of its own: virtual time has its own loop, and here one runs already.

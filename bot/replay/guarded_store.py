@@ -109,6 +109,14 @@ class GuardedStore:
         )
         return looks
 
+    async def look_at_unheard(self, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
+        """See `Store`."""
+        looks: int = await self._guarded(
+            "look_at_unheard",
+            lambda: self._store_call("look_at_unheard", since=since, first=first, spacing=spacing, limit=limit),
+        )
+        return looks
+
     async def remember_removal(self, user_id: str, now: datetime) -> None:
         """See `Store`."""
         await self._guarded("remember_removal", lambda: self._store_call("remember_removal", user_id, now))

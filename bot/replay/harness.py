@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import httpx2
+
 from bot.clock import Clock
 from bot.control.modes import mode_named
 from bot.control.policy import Policy
@@ -20,6 +22,8 @@ from bot.engine.context import Context
 from bot.engine.delivery import Clients
 from bot.engine.worker import Worker
 from bot.flows.catalogue import Catalogue
+from bot.flows.raised import Raised
+from bot.observability.api_troubles import Key, note_call
 from bot.replay.guarded_store import GuardedStore
 from bot.replay.virtual_time import EPOCH, VirtualClock, VirtualTimeLoop
 from bot.sandbox.history import Kind
@@ -31,6 +35,7 @@ from bot.sandbox.transport import SandboxTransport
 from bot.signals import Observe, Signal, silent
 from bot.store import SqliteStore, Unavailable
 from bot.sunshine import Credentials, SunshineClient
+from bot.troubles import Troubles
 from webhooks.inbox import GroupCommit, NewEvent
 from webhooks.intake import Intake
 from webhooks.security import Secrets
@@ -106,6 +111,8 @@ class Stage:
         self.interference = Interference()
         self.processes: list[Process] = []
         self.observe: Observe = silent
+        self.raised: Callable[[Raised], None] = lambda _: None
+        self.answered: Callable[[httpx2.Response], httpx2.Response] = lambda response: response
 
     async def __aenter__(self) -> Stage:
         """Open the database and let the platform send webhooks."""
@@ -201,9 +208,11 @@ class Process:
             stage.sandbox.server.faults(request, moment) if stage.sandbox.server.faults else None
         )
         self.store = GuardedStore(self, stage.store)
+        self.troubles = Troubles(self._observe, stage.loop.time)
+        own, app = Key("SUNSHINE_KEY"), Key("SUNSHINE_APP_KEY", app_scoped=True)
         self.clients = Clients(
-            self._client(stage.sandbox.integration_key) if stage.policy.integration_key else None,
-            self._client(stage.sandbox.app_key) if stage.policy.app_key else None,
+            self._client(stage.sandbox.integration_key, own) if stage.policy.integration_key else None,
+            self._client(stage.sandbox.app_key, app) if stage.policy.app_key else None,
         )
         self.context = Context(
             self.store,
@@ -214,6 +223,8 @@ class Process:
             name,
             self._observe,
             fetch_every=SAFETY_NET,
+            troubles=self.troubles,
+            raised=lambda raised: stage.raised(raised),
         )
         self.worker = Worker(self.context, concurrency=50, poll=SAFETY_NET) if worker else None
         self.inbox = GroupCommit(self.store.receive, on_stored=self._stored, unavailable=(Unavailable, OSError))
@@ -274,13 +285,14 @@ class Process:
         if not task.cancelled():
             task.exception()  # ProcessDied is expected, and everything else shows in the checks
 
-    def _client(self, key: Any) -> SunshineClient:
+    def _client(self, key: Any, known_as: Key) -> SunshineClient:
         return SunshineClient(
             "http://127.0.0.1",
             self.stage.sandbox.app_id,
             Credentials(key.id, key.secret),
             transport=_GuardedTransport(self),
             clock=self.stage.clock,
+            observe=lambda call: note_call(self.troubles, call, known_as),
         )
 
     def _stored(self, events: Sequence[NewEvent]) -> None:
@@ -304,6 +316,6 @@ class _GuardedTransport(SandboxTransport):
     async def handle_async_request(self, request: Any) -> Any:
         """Carry a request to the platform and its answer back."""
         self._process.check_alive()
-        response = await super().handle_async_request(request)
+        response: httpx2.Response = await super().handle_async_request(request)
         self._process.check_alive()
-        return response
+        return self._process.stage.answered(response)

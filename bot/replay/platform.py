@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from bot.replay.tape import iso
 from bot.sandbox.account import PLATFORM
 from bot.sandbox.control import PASSED
 from bot.sandbox.history import Cause, Kind
@@ -83,7 +84,7 @@ class TapedSwitchboard(Switchboard):
         conversation = self.conversations[conversation_id]
         is_user = seen.author.is_user and not seen.is_activity
         message = Message(
-            id=seen.id,
+            id=seen.id or f"message of {iso(at)}",
             received=at,
             author={"type": "business", **_object(raw.get("author"))},
             content={"type": "text", **_object(raw.get("content"))},

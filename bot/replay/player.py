@@ -132,6 +132,7 @@ class _Player:
         last = taken.told[-1].at if taken.told else first
         self._mischief = Mischief(stage, plan.faults, plan.seed, last + AFTER_THE_TAPE)
         self._first_sent: dict[str, datetime] = {}
+        self._called: dict[int, Called] = {}  # by request, while it is under way
         self._stage_post = stage.sandbox.sender._post  # noqa: SLF001 - wrapped, to know what was acknowledged
         stage.sandbox.sender._post = self._post  # noqa: SLF001
         stage.sandbox.server.faults = self._call
@@ -178,10 +179,16 @@ class _Player:
 
     async def _tell(self, told: Told) -> None:
         shown = zip(told.ids, told.body["events"], strict=True)
-        events = [self._world.shown.get(event_id) if event_id else raw for event_id, raw in shown]
+        events = [self._shown(event_id, raw) if event_id else raw for event_id, raw in shown]
         body = {**told.body, "events": [event for event in events if event is not None]}
         if body["events"]:
             await self._mischief.deliver(self._hand_in, wire.write_json(body))
+
+    def _shown(self, event_id: str, raw: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The event as it is told now. One message under two event ids is told under both."""
+        first = self._taken.twins.get(event_id)
+        shown = self._world.shown.get(first or event_id)
+        return {**shown, "id": raw.get("id")} if first and shown else shown
 
     async def _hand_in(self, body: bytes) -> int:
         return await self._post(URL, self._headers, body)
@@ -205,16 +212,20 @@ class _Player:
     def _call(self, request: ApiRequest, moment: Moment) -> Fault | None:
         given = self._plan.api(request, moment) if self._plan.api else None
         fault = given or self._mischief.api(request, moment)
+        now = self._stage.clock.now()
         if moment is Moment.BEFORE:
             body = json.loads(request.body) if request.body else {}
-            called = Called(self._stage.clock.now(), request.method, request.path, body)
+            called = Called(now, request.method, request.path, body)
             after = self._mischief.is_unclear(request)
             called.told = fault is None and not after
             called.unclear = after or (fault is not None and fault.status != 429 and not fault.refuse)
             self._played.record.calls.append(called)
+            self._called[id(request)] = called
             self._played.operations.append((request.operation, request.conversation_id))
-        elif given is not None and self._played.record.calls:
-            self._played.record.calls[-1].told, self._played.record.calls[-1].unclear = False, True
+        elif called_before := self._called.pop(id(request), None):
+            called_before.place, called_before.answered = len(self._stage.sandbox.switchboard.history), now
+            if given is not None:
+                called_before.told, called_before.unclear = False, True
         return fault or (_LATENCY if moment is Moment.BEFORE else None)
 
     async def _rest(self) -> bool:

@@ -71,6 +71,8 @@ def _tape(number: int, result: Result, *, unfold: bool) -> str:
 
 def _lane(key: str, lane: Lane, *, unfold: bool) -> str:
     state = "goes on" if lane.ended_at is None else "closed" if lane.closed else "open"
+    if lane.closed and lane.open_for is not None:
+        state += f" {lane.open_for.total_seconds():.1f} s after its end"
     rows = "".join(_rows(lane))
     duties = "".join(_duty(duty) for duty in lane.duties)
     notes = "".join(f'<li class="diverged">diverged: {escape(one.what)}</li>' for one in lane.diverged)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.sandbox.records import iso
@@ -74,6 +74,7 @@ class Lane:
 
     Attributes:
         ended_at: when the user ended it, if so.
+        open_for: how long it stayed open after that: until nobody was active for good. None: not ended, or still open.
         holder: who is active when all is over; empty: nobody.
         proof: how the bot knows that nobody is active; empty without.
         overdue: the bot owes a control action for longer than it should.
@@ -93,6 +94,7 @@ class Lane:
     duties: Sequence[Owed] = ()
     breaches: Sequence[str] = ()
     diverged: Sequence[Happened] = ()
+    open_for: timedelta | None = None
 
     @property
     def closed(self) -> bool:
@@ -156,6 +158,13 @@ class Result:
         return not self.problems and all(lane.ok for lane in self.lanes)
 
     @property
+    def open_for(self) -> timedelta:
+        """The longest time for which a conversation stayed open after its end; `timedelta.max` if one is still open."""
+        ended = [lane for lane in self.lanes if lane.ended_at is not None]
+        times = [timedelta.max if lane.open_for is None else lane.open_for for lane in ended]
+        return max(times, default=timedelta(0))
+
+    @property
     def actions(self) -> list[Action]:
         """All calls of the API, in their order."""
         return sorted((action for lane in self.lanes for action in lane.actions), key=lambda action: action.at)
@@ -197,6 +206,7 @@ def _lane_json(lane: Lane) -> dict[str, Any]:
         "id": lane.id,
         "ok": lane.ok,
         "endedAt": None if lane.ended_at is None else iso(lane.ended_at),
+        "openFor": None if lane.open_for is None else lane.open_for.total_seconds(),
         "closed": lane.closed,
         "holder": lane.holder or None,
         "proof": lane.proof or None,

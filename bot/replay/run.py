@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from bot.flows.catalogue import Catalogue, load_catalogue
 from bot.replay.player import Plan, play
 from bot.replay.result import Lane, Result
 from bot.replay.survey import Part, Survey, survey
-from bot.replay.verdict import lanes_of, problems_of
+from bot.replay.verdict import in_time, lanes_of, problems_of
 from bot.sandbox.faults import Faults
 from bot.sandbox.switchboard import BOT
 
@@ -39,6 +40,7 @@ class Setup:
         mode_else: the control mode to play in where none is asked for, and the tape shows none.
         catalogue: the flows themselves, instead of modules (then everything is played in this process).
         api: what else goes wrong with the API, for tests (the same).
+        within: how long a conversation may stay open after its end; None: however long, if only it closes.
     """
 
     flows: tuple[str, ...] = ("bot.flows.triage", "bot.flows.survey")
@@ -55,6 +57,7 @@ class Setup:
     mode_else: str = "release"
     catalogue: Catalogue | None = None
     api: Faults | None = None
+    within: timedelta | None = None
 
     @property
     def is_local(self) -> bool:
@@ -140,7 +143,8 @@ def _play(job: _Job, setup: Setup, advance: Callable[[int], None] | None) -> _Ou
     policy = replace(catalogue.applied_to(setup.policy), mode=mode_named(job.mode, setup.pass_to))
     plan = Plan(policy, catalogue, job.me, setup.faults, setup.seed, setup.until_quiet, setup.api)
     played = play(job.part.read(job.path), plan, advance)
-    lanes = [lane if setup.detail or not lane.ok else _without_detail(lane) for lane in lanes_of(played)]
+    lanes = lanes_of(played) if setup.within is None else [in_time(lane, setup.within) for lane in lanes_of(played)]
+    lanes = [lane if setup.detail or not lane.ok else _without_detail(lane) for lane in lanes]
     return _Outcome(lanes, problems_of(played), played.set_aside)
 
 

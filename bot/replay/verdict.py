@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from bot.control.state import Conversation
@@ -19,7 +20,7 @@ from bot.replay.scrub import is_stand_in
 from bot.sandbox.history import Entry, Kind
 from bot.sandbox.sessions import ENDED
 from bot.sandbox.switchboard import BOT
-from bot.simulation.checks import Checker
+from bot.simulation.checks import Checker, lost_events
 from bot.simulation.record import Acknowledged, Called, Record
 from webhooks import wire
 
@@ -36,8 +37,7 @@ def problems_of(played: Played) -> list[str]:
     """What is wrong beyond single conversations."""
     record = played.record
     found = list(record.errors)
-    lost = {told.event["id"] for told in record.acknowledged} - record.inbox.keys()
-    found += [f"G4: an acknowledged event is lost: {event_id}" for event_id in sorted(lost)]
+    found += [f"G4: an acknowledged event is lost: {event_id}" for event_id in sorted(set(lost_events(record)))]
     pending = [event_id for event_id, status in record.inbox.items() if status == "pending"]
     found += [f"G4: an event never took effect: {event_id}" for event_id in pending]
     return found
@@ -121,7 +121,8 @@ def _checkable(told: Acknowledged) -> Acknowledged:
 def _lane(played: Played, conversation_id: str, part: _Part) -> Lane:
     record, state = part.record, played.record.states.get(conversation_id)
     entries = record.history
-    ended = [entry.at for entry in entries if entry.kind is Kind.ENDED]
+    ends = [entry for entry in entries if entry.kind is Kind.ENDED]
+    ended = [entry.at for entry in ends]
     reopened = [entry.at for entry in entries if entry.kind is Kind.REOPENED]
     removed = any(entry.kind in (Kind.REMOVED, Kind.MERGED) for entry in entries)
     is_over = bool(ended) and not removed and not (reopened and reopened[-1] >= ended[-1])
@@ -133,6 +134,7 @@ def _lane(played: Played, conversation_id: str, part: _Part) -> Lane:
     return Lane(
         id=conversation_id,
         ended_at=ended[-1] if is_over else None,
+        open_for=_open_for(ends[-1], entries) if is_over and not holder else None,
         holder=_name(holder),
         proof=proof,
         overdue=duty is not None and not played.record.rests,
@@ -145,6 +147,21 @@ def _lane(played: Played, conversation_id: str, part: _Part) -> Lane:
         breaches=breaches,
         diverged=sorted([*part.diverged, *_said_differently(said, entries, record)], key=lambda one: one.at),
     )
+
+
+def _open_for(end: Entry, entries: list[Entry]) -> timedelta:
+    """How long somebody stayed active after the end."""
+    moves = [entry.at for entry in entries if entry.kind is Kind.HOLDER and entry.number > end.number]
+    return max(moves, default=end.at) - end.at
+
+
+def in_time(lane: Lane, within: timedelta) -> Lane:
+    """The same conversation, which is a breach if it stayed open for longer after its end."""
+    if lane.open_for is None or lane.open_for <= within:
+        return lane
+    taken, limit = lane.open_for.total_seconds(), within.total_seconds()
+    late = f"it stayed open for {taken:.1f} s after its end, longer than {limit:g} s"
+    return replace(lane, breaches=[*lane.breaches, late])
 
 
 def _breaches(record: Record, conversation_id: str, state: Conversation | None, *, goes_on: bool) -> Iterator[str]:

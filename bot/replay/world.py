@@ -31,7 +31,7 @@ from webhooks.events import (
     UserMerge,
     UserRemove,
 )
-from webhooks.messages import SwitchboardIntegration
+from webhooks.messages import Message, SwitchboardIntegration
 from webhooks.payloads import InConversation
 
 LATE = timedelta(seconds=5)
@@ -108,7 +108,7 @@ class World:
         self.shown[happening.id] = happening.raw
         event, at = happening.event, happening.at
         if happening.id in self._end_ids and not isinstance(event, ConversationMessage):
-            self._board.ends(str(happening.conversation_id), at)  # whether or not the bot can read it
+            self._end_unread(str(happening.conversation_id), at)
         match event:
             case None:
                 pass
@@ -132,18 +132,26 @@ class World:
                 self._diverge(at, conversation_id, f"now the bot {self._move_in_words(to)}; on the tape it does not")
         self.diverged.sort(key=lambda one: (one.at, one.conversation_id))
 
+    def _end_unread(self, conversation_id: str, at: datetime) -> None:
+        """Let the user end, and list the message that tells it, although the bot can't read the event."""
+        self._board.ends(conversation_id, at)
+        self._board.says(conversation_id, Message(), {}, at, activity=ENDED)
+
     # -- one event -------------------------------------------------------------------------------------------------
 
     def _in_conversation(self, happening: Happening, event: Event, payload: InConversation) -> None:
         seen = payload.conversation.active_switchboard_integration
+        is_told = seen is None or seen.is_known
         conversation_id, at = payload.conversation.id, happening.at
         if conversation_id not in self._talks:
-            self._begin(happening, payload, None if _moves(event) else seen)
+            self._begin(happening, payload, seen if is_told and not _moves(event) else None)
         elif conversation_id not in self._board.conversations:
             return  # removed: what still comes is told as it was
         talk = self._talks[conversation_id]
         told = True
         match event:
+            case ControlPassed() | ControlAccepted() if not is_told:
+                pass  # the bot has to find out
             case ControlPassed() | ControlAccepted() | ControlReleased():
                 to = None if isinstance(event, ControlReleased) else seen
                 talk.moved_at = at
@@ -151,7 +159,7 @@ class World:
             case ControlPassFailed():
                 told = False  # the sandbox lets the pass fail by itself
             case _:
-                silently = self._who(seen) is not talk.past.holder
+                silently = is_told and self._who(seen) is not talk.past.holder
                 if silently and (talk.moved_at is None or at > talk.moved_at):
                     self._moved(talk, conversation_id, seen, None, at, silent=True)
                 told = self._said(talk, happening, event, at)
@@ -222,14 +230,16 @@ class World:
         return True
 
     def _as_shown(self, happening: Happening) -> Mapping[str, Any]:
-        """The event with who is active now, which need not be who was active on the tape."""
+        """The event with who is active now, which need not be who was active on the tape; told as fully as there."""
         payload = dict(happening.raw["payload"])
         conversation = dict(payload["conversation"])
         active = self._board.shown(str(happening.conversation_id))
-        if active is None:
-            conversation.pop("activeSwitchboardIntegration", None)
-        else:
-            conversation["activeSwitchboardIntegration"] = active
+        taped = conversation.pop("activeSwitchboardIntegration", None)
+        if taped is not None and not (isinstance(taped, Mapping) and (taped.get("id") or taped.get("name"))):
+            conversation["activeSwitchboardIntegration"] = taped  # unreadable, then as now
+        elif active is not None:
+            named_only = isinstance(taped, Mapping) and not taped.get("id")
+            conversation["activeSwitchboardIntegration"] = {"name": active["name"]} if named_only else active
         return {**happening.raw, "payload": {**payload, "conversation": conversation}}
 
     # -- what the bot does -----------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ class Story:
         """The user writes now; the event shows who is active."""
         self._tells += 1
         at = self.platform
-        return self.tell(HolderSeen(at, active)).tell(UserSpoke(Input(f"e{self._tells}", at, kind)))
+        return self.tell(HolderSeen(at, active)).tell(UserSpoke(Input(f"e{self._tells}", at, kind), active))
 
     def user_ends(self, active: Integration | str | None = "unchanged") -> Story:
         """The user ends the conversation now; the event may show who is active."""
@@ -86,9 +86,11 @@ class Story:
         """The platform answers what is on its way."""
         return self.tell(Answered(self.pending, answer, retry_after))
 
-    def shows(self, active: Integration | None, ended: UserEnded | None = None) -> Story:
-        """The read that is on its way shows who is active now."""
-        return self.tell(ConversationRead(self.pending, self.platform, active, ended))
+    def shows(
+        self, active: Integration | None, ended: UserEnded | None = None, spoke_at: datetime | None = None
+    ) -> Story:
+        """The read that is on its way shows who is active now, and what the user did last."""
+        return self.tell(ConversationRead(self.pending, self.platform, active, ended, spoke_at))
 
     def flow_waits(
         self,

@@ -39,7 +39,7 @@ class Platform:
         self.active = self.active or BOT
         self._told += 1
         self.spoke_at = at
-        self.under_way.append((HolderSeen(at, self.active), UserSpoke(Input(f"e{self._told}", at))))
+        self.under_way.append((HolderSeen(at, self.active), UserSpoke(Input(f"e{self._told}", at), self.active)))
 
     def user_ends(self, at: datetime, then: str) -> None:
         """The end; `then` says what a platform does that is free to choose: stays, released, passed."""

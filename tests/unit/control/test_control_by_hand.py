@@ -8,7 +8,7 @@ from test_control_duties import keep_answering
 
 from bot.control.by_hand import Outcome, prospect
 from bot.control.commands import DropUnsent
-from bot.control.facts import Answer, FlowHandedOver, OperatorReleased, Removed
+from bot.control.facts import Answer, ConversationRead, FlowHandedOver, OperatorReleased, Removed
 from bot.control.state import Key
 
 TAKE = OperatorReleased("ann", against=DESK.id)
@@ -98,6 +98,14 @@ class TestWhatOthersHold:
         story.tell(OperatorReleased("ann"))
         assert (story.actions, len(story.calls)) == ([], 1)
         assert story.shows(DESK).actions == []
+
+    def test_a_read_for_something_else(self) -> None:
+        """A read that was under way for an earlier duty is no read of what the operator wants."""
+        story = served(integration_key=False, app_key=True).flow_returns()
+        earlier = story.pending
+        story.later().moves(DESK).tell(TAKE)
+        assert story.tell(ConversationRead(earlier, story.platform, DESK)).actions == []
+        assert story.later().shows(DESK).actions == ["release (app)"]
 
     def test_without_an_app_key(self) -> None:
         """It can't be taken, and the operator is told what is missing."""

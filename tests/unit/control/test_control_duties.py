@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from control_samples import BOT, BOTH_MODES, DESK, HOUR, MINUTE, NOON, SECOND, Story, owing, served, with_agent
 
-from bot.control.commands import Read, Release
+from bot.control.commands import DropUnsent, Pass, Read, Release
+from bot.control.draft import Draft
 from bot.control.facts import (
     AgentWrote,
     Answer,
@@ -19,8 +21,8 @@ from bot.control.facts import (
     OperatorReleased,
     TimePassed,
 )
-from bot.control.policy import GUARDED_ATTEMPTS, PROOF_WAIT, RETRY_CAP
-from bot.control.state import Action, Key, Purpose, Stage, What, Who
+from bot.control.policy import FRESH, FRESH_CAP, GUARDED_ATTEMPTS, PROOF_WAIT, RETRY_CAP
+from bot.control.state import Action, Conversation, Key, Purpose, Stage, What, Who
 
 in_both_modes = pytest.mark.parametrize("mode", BOTH_MODES)
 FRUITLESS = [Answer.ACCEPTED, Answer.REFUSED, Answer.RATE_LIMITED, Answer.NOT_SENT, Answer.UNCLEAR]
@@ -204,11 +206,35 @@ def test_stale_answers() -> None:
 
 
 def test_answer_after_the_duty() -> None:
-    """A read for a duty that is over by now still tells who is active, and a failed one is forgotten."""
-    for answered in (True, False):
-        story = owing().answers(Answer.ACCEPTED).later(2 * SECOND).moves(DESK)
-        story = story.answers(Answer.UNCLEAR) if answered else story.later().shows(None)
-        assert (story.state.pending, story.state.duty) == (None, None)
+    """A read for a duty that is over by now is dropped, and what comes of it all the same means nothing."""
+    story = owing().answers(Answer.ACCEPTED).later(2 * SECOND)
+    read = story.state.pending
+    assert read
+    before = story.moves(DESK).state
+    assert (before.pending, before.duty) == (None, None)
+    assert DropUnsent(read.effect_id) in story.commands
+    assert story.tell(ConversationRead(read.effect_id, NOON, None)).state == before
+    assert story.tell(Answered(read.effect_id, Answer.UNCLEAR)).state == before
+
+
+def test_the_read_for_a_duty_voids_it() -> None:
+    """It shows that the user has written again after the end: nothing is owed any more."""
+    story = with_agent(app_key=True).user_ends().later(20 * SECOND).shows(DESK)
+    assert story.duty.key is Key.APP
+    story.answers(Answer.UNCLEAR).later(MINUTE)
+    void = ConversationRead(
+        story.pending, story.platform, DESK, spoke_at=story.platform, void_end=story.ended.message_id
+    )
+    assert story.state.pending
+    assert story.state.pending.what is What.READ_FOR_DUTY
+    assert (story.tell(void).state.duty, story.state.ended) == (None, None)
+
+
+def test_an_answer_to_nothing_that_is_owed() -> None:
+    """An earlier version stored a read for a duty that was over: its answer is taken in, and does nothing."""
+    story = owing().answers(Answer.ACCEPTED).later(2 * SECOND)
+    story.state = replace(story.state, duty=None)
+    assert story.answers(Answer.UNCLEAR).state.pending is None
 
 
 def test_gone_without_an_end() -> None:
@@ -339,7 +365,72 @@ def test_nothing_is_owed_for_what_another_holds() -> None:
     assert (story.actions, story.state.duty) == ([], None)
 
 
-def test_transfer_during_a_pass() -> None:
-    """Control that comes back while a pass is owed is released and not passed."""
-    story = owing("pass").shows(BOT).answers(Answer.ACCEPTED).later().moves(BOT, "ticketClosed")
-    assert story.duty.action is Action.RELEASE
+@pytest.mark.parametrize(
+    ("reason", "flow", "actions"),
+    [
+        ("ticketClosed", Purpose.CLOSING, ["pass to zd-agentWorkspace"]),
+        ("transferToEmail", None, ["pass to zd-agentWorkspace", "release"]),
+    ],
+)
+def test_transfer_during_a_pass(reason: str, flow: Purpose | None, actions: list[str]) -> None:
+    """Control that comes back while a pass is owed was passed: it isn't passed again."""
+    story = owing("pass").shows(BOT).answers(Answer.ACCEPTED).later().moves(BOT, reason)
+    assert (story.flow, story.actions) == (flow, actions)
+
+
+class TestFreshReads:
+    """What the platform doesn't refuse rests on a read, and only while that read is fresh."""
+
+    def test_a_guarded_release_needs_none(self) -> None:
+        """The platform refuses it where control is another's, however late it comes."""
+        assert owing().calls[-1] == Release("c1.3", Key.INTEGRATION)
+
+    @pytest.mark.parametrize("mode", BOTH_MODES)
+    def test_an_action_has_its_time(self, mode: str) -> None:
+        """Counted from when the read began, which is when somebody may have taken control unseen."""
+        story = owing(mode, integration_key=False, app_key=True)
+        story.tell(ConversationRead(story.pending, story.platform, BOT, took=SECOND))
+        act = story.calls[-1]
+        assert isinstance(act, Release | Pass)
+        assert act.before == story.now + FRESH - SECOND
+
+    def test_a_slow_read_is_read_anew(self) -> None:
+        """Until it allows for the time that reads take here: a slow platform keeps nobody from being released."""
+        story = owing(integration_key=False, app_key=True)
+        for _ in range(3):
+            story.tell(ConversationRead(story.pending, story.platform, BOT, took=9 * SECOND))
+            assert story.actions == []
+            story.later(5 * SECOND)
+        assert story.tell(ConversationRead(story.pending, story.platform, BOT, took=9 * SECOND)).actions == [
+            "release (app)"
+        ]
+
+    def test_the_most(self) -> None:
+        """A read of more than a minute is no base for anything."""
+        story = owing(integration_key=False, app_key=True)
+        for _ in range(20):
+            story.tell(ConversationRead(story.pending, story.platform, BOT, took=FRESH_CAP)).later(RETRY_CAP)
+        assert story.actions == []
+
+    def test_an_action_that_was_held_up(self) -> None:
+        """It didn't go out, so it counts for no attempt; a read comes before the next."""
+        story = owing("pass", integration_key=False, app_key=True).shows(BOT).answers(Answer.STALE)
+        assert (story.duty.stage, story.duty.attempts, story.duty.stale) == (Stage.CHECK, 0, 1)
+        assert story.later().last_call == "Read"
+        assert story.shows(DESK).state.duty is None
+
+    def test_the_app_key_after_an_end(self) -> None:
+        """What another holds after the end is taken only while the read that showed it is fresh."""
+        story = with_agent(app_key=True).user_ends().later(15 * SECOND).shows(DESK)
+        act = story.calls[-1]
+        assert isinstance(act, Release)
+        assert act.before == story.now + FRESH
+
+
+def test_nothing_to_change() -> None:
+    """Without a duty or an end, setting their attributes changes nothing."""
+    state = Conversation("c1")
+    draft = Draft(state, NOON, Story().policy)
+    draft.set_duty(failures=1)
+    draft.set_ended(checks=1)
+    assert draft.state is state

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 from control_samples import BOT, BOTH_MODES, DESK, HOUR, MINUTE, NOON, SECOND, Story, owing, served, with_agent
 
-from bot.control.facts import Answer, ControlUndated, ConversationRead, EndSuspected, UserEnded, UserSpoke
+from bot.control.facts import (
+    Answer,
+    ControlUndated,
+    ConversationRead,
+    EndSuspected,
+    FlowReleased,
+    HolderSeen,
+    UserEnded,
+    UserSpoke,
+)
 from bot.control.state import Input, Integration, Purpose, Who
 
 in_both_modes = pytest.mark.parametrize("mode", BOTH_MODES)
@@ -151,12 +160,62 @@ def test_end_told_after_reopening(mode: str) -> None:
 
 @in_both_modes
 def test_message_told_after_the_end(mode: str) -> None:
-    """A message that the user wrote before the end, told after it, starts nothing."""
+    """A message that the user wrote before the end, told after it, starts nothing. By its time alone, a read tells."""
     story = with_agent(mode)
     at = story.platform
     story.later().user_ends().later().moves(None).tell(UserSpoke(Input("late", at)))
+    assert (story.flow, story.state.in_doubt) == (None, True)
+    story.shows(None, ended=UserEnded(at, story.ended.message_id))
     assert story.state.closed
     assert (story.flow, story.state.inputs) == (None, ())
+
+
+@in_both_modes
+def test_message_long_before_the_end(mode: str) -> None:
+    """A word that is clearly older than the end is no reason to read, and begins nothing."""
+    story = with_agent(mode).later(MINUTE).user_ends().later()
+    story.tell(UserSpoke(Input("old", story.ended.at - 2 * SECOND), DESK))
+    assert (story.state.in_doubt, story.state.inputs) == (False, ())
+    assert story.state.ended
+
+
+@in_both_modes
+@pytest.mark.parametrize("offset", [timedelta(0), -SECOND / 2, SECOND / 2, -HOUR], ids=str)
+@pytest.mark.parametrize("is_void", [True, False])
+def test_message_near_the_end(mode: str, offset: timedelta, is_void: bool) -> None:
+    """Which came first, the order of the messages tells, whatever their times: it is void if it is listed before."""
+    story = with_agent(mode).later(MINUTE).user_ends()
+    end = story.ended
+    word = Input("near", end.at + offset)
+    story.tell(UserSpoke(word, DESK, late=offset < -SECOND))
+    assert story.state.in_doubt
+    void = end.message_id if is_void else None
+    told = None if is_void else UserEnded(end.at, end.message_id)
+    story.tell(ConversationRead(story.pending, story.platform, DESK, told, spoke_at=word.at, void_end=void))
+    assert (story.state.ended is None) is is_void
+    assert story.state.inputs == ()
+
+
+@in_both_modes
+def test_message_after_the_end_by_a_clock_behind(mode: str) -> None:
+    """The user comes back in a closed conversation: what looks like an old word is answered once a read tells."""
+    story = closed(mode).later(MINUTE)
+    word = Input("back", story.platform - HOUR, said_id="m8")
+    story.tell(HolderSeen(word.at, None, late=True)).tell(UserSpoke(word, late=True))
+    void = story.ended.message_id
+    story.tell(ConversationRead(story.pending, story.platform, BOT, None, spoke_at=word.at, void_end=void))
+    assert (story.flow, story.state.ended) == (Purpose.OPENING, None)
+
+
+@in_both_modes
+def test_message_to_nobody_by_a_clock_behind(mode: str) -> None:
+    """What is said to nobody may make the bot active: a read tells, where the word looks older than that."""
+    for behind in (SECOND, HOUR):
+        story = served(mode)
+        story.tell(FlowReleased(story.run.id)).moves(None).later()
+        word = Input("back", story.platform - behind, said_id="m8")
+        story.tell(UserSpoke(word, late=behind > SECOND)).shows(BOT)
+        assert story.run.opening.event_id == "back"
 
 
 @in_both_modes

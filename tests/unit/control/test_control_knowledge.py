@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import permutations
 
 import pytest
 from control_samples import BOT, DESK, HOUR, MINUTE, NOON, SECOND, Story, served, with_agent
 
+from bot.control.commands import DropUnsent
 from bot.control.facts import (
     Answer,
     ControlMoved,
@@ -26,10 +28,12 @@ from bot.control.state import Conversation, Holder, Input, Integration, OpeningK
 
 @pytest.mark.parametrize("fact", [HolderSeen(NOON - SECOND, DESK), ControlMoved(NOON - SECOND, DESK, "ticketClosed")])
 def test_late(fact: HolderSeen | ControlMoved) -> None:
-    """An older fact never moves the holder, and has no other effect either."""
+    """An older fact never moves the holder. A control event that contradicts what is known asks for a read."""
     story = served()
     before = story.state
-    assert story.tell(fact).state == before
+    after = story.tell(fact).state
+    assert (after.holder, after.run, after.inputs) == (before.holder, before.run, before.inputs)
+    assert after.in_doubt is isinstance(fact, ControlMoved)
 
 
 @pytest.mark.parametrize(
@@ -42,8 +46,49 @@ def test_late(fact: HolderSeen | ControlMoved) -> None:
     ],
 )
 def test_ties(first: HolderSeen, second: HolderSeen, holder: Who) -> None:
-    """Of two facts with one time, a control event counts for more than a message; else the second counts."""
-    assert Story().tell(first).tell(second).state.holder.who is holder
+    """Of two facts with one time, a control event beats a message, else the second counts, until a read."""
+    story = Story().tell(first).tell(second)
+    assert (story.state.holder.who, story.state.in_doubt) == (holder, True)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_ties_of_many(order: tuple[int, ...]) -> None:
+    """However often and in whatever order facts of one time are told, the bot doesn't speak before a read."""
+    facts = (HolderSeen(NOON, BOT), ControlMoved(NOON, DESK), HolderSeen(NOON, BOT))
+    story = Story()
+    for place in order:
+        story.tell(facts[place])
+    assert (story.state.holder.who, story.state.in_doubt) == (Who.OTHER, True)
+    assert story.shows(BOT).state.holder.who is Who.BOT
+    if story.state.in_doubt:  # told while the read was under way: one more
+        story.later().shows(BOT)
+    assert (story.state.is_certain, len(story.calls) <= 2) == (True, True)
+
+
+def test_a_handback_survives_ties() -> None:
+    """The closing flow goes on, whatever the messages of the same moment show."""
+    story = with_agent("pass").moves(BOT, "ticketClosed").sees(DESK).sees(DESK)
+    assert (story.flow, story.state.in_doubt) == (Purpose.CLOSING, True)
+    assert story.shows(BOT).flow is Purpose.CLOSING
+
+
+def test_a_tie_with_messages_unsent() -> None:
+    """The read that ends a doubt waits for no message: a control action that queues behind them is taken back."""
+    story = Story().user_says().flow_returns()
+    assert story.last_call == "Release"
+    story.tell(ControlMoved(NOON, DESK))
+    assert (story.last_call, story.drops) == ("Read", 0)
+    assert DropUnsent("c1.3") in story.commands
+    assert story.shows(DESK).proofs == ["zd-agentWorkspace is active, shown by a read"]
+
+
+def test_a_tie_learned_during_a_read() -> None:
+    """A fact of the same time that came while the read was under way may be newer than the read: one more read."""
+    story = served().tell(ControlUndated())
+    story.tell(ControlMoved(NOON + 5 * SECOND, DESK))
+    story.tell(ConversationRead(story.pending, NOON + 5 * SECOND, BOT))
+    assert story.state.in_doubt
+    assert story.later().shows(DESK).state.holder.who is Who.OTHER
 
 
 @pytest.mark.parametrize(
@@ -243,10 +288,10 @@ def test_unsafe_state() -> None:
     ],
 )
 def test_contradiction(first: HolderSeen | ControlMoved, second: HolderSeen | ControlMoved) -> None:
-    """A control event and a message of one time that differ leave it uncertain until a read, which comes soon."""
+    """A control event and a message of one time that differ leave it in doubt until a read, which comes at once."""
     story = Story().tell(first).tell(second)
-    assert not story.state.holder.certain
-    assert story.later().shows(BOT).state.holder == Holder(Who.BOT, BOT, story.now, certain=True, how="a read")
+    assert not story.state.is_certain
+    assert story.shows(BOT).state.holder == Holder(Who.BOT, BOT, story.now, certain=True, how="a read")
     assert len(story.later(MINUTE).calls) == 1
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from control_samples import BOT, BOTH_MODES, DESK, HOUR, MINUTE, NOON, SECOND
-from hypothesis import HealthCheck, settings
+from drawing import examples
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from platform_model import HAPPENS, HAPPENS_NOT, Platform
@@ -241,10 +242,5 @@ class Conversations(RuleBasedStateMachine):
             assert not self.state.closed
 
 
-Conversations.TestCase.settings = settings(
-    max_examples=120,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+Conversations.TestCase.settings = settings(max_examples=examples(30), stateful_step_count=30)
 TestConversations = Conversations.TestCase

@@ -24,9 +24,10 @@ from bot.control.facts import (
 )
 from bot.control.reading import facts_of
 from bot.control.state import Input, OpeningKind
+from webhooks import wire
 from webhooks.events import parse_event
 
-RECEIVED = NOON + 5 * SECOND
+RECEIVED = NOON + SECOND
 SAID = NOON - timedelta(minutes=1)
 
 BOT_POSTED = {"id": "sw-bot", "name": "bot", "integrationId": "i1", "integrationType": "custom"}
@@ -36,7 +37,7 @@ AGENT: dict[str, Any] = {"author": {"type": "business"}, "source": {"type": "zd:
 ENDING: dict[str, Any] = {"activity": {"type": "conversation:endedByUser"}}
 UNTOLD: dict[str, Any] = {"author": {"type": "business", "subtypes": ["activity"]}}
 SEEN = HolderSeen(NOON, BOT)
-SPOKE = UserSpoke(Input("e1", NOON))
+SPOKE = UserSpoke(Input("e1", NOON, said_id="m1"), BOT)
 
 
 def facts(type_: str, payload: dict[str, Any], *, dated: bool = True) -> tuple[Fact, ...]:
@@ -63,6 +64,14 @@ MERGED = {"mergedUsers": {"surviving": {"id": "u1"}, "discarded": {"id": "u2"}}}
 MOVED = ControlMoved(NOON, BOT, None)
 
 
+def tap_id(type_: str) -> str | None:
+    """The id of a tap or referral that tells nothing but its time."""
+    return wire.said_id({"type": type_, "createdAt": NOON.isoformat(), "payload": {}})
+
+
+POSTBACK_ID, REFERRAL_ID = tap_id("conversation:postback"), tap_id("conversation:referral")
+
+
 @pytest.mark.parametrize(
     ("type_", "payload", "expected"),
     [
@@ -77,7 +86,11 @@ MOVED = ControlMoved(NOON, BOT, None)
         ("conversation:leave", inside(), (SEEN,)),
         ("conversation:remove", inside(), (Removed(),)),
         ("conversation:message", message(**USER), (SEEN, SPOKE)),
-        ("conversation:message", message(None, **USER), (HolderSeen(NOON, None), SPOKE)),
+        (
+            "conversation:message",
+            message(None, **USER),
+            (HolderSeen(NOON, None), UserSpoke(Input("e1", NOON, said_id="m1"))),
+        ),
         ("conversation:message", message(received=SAID, **USER), (SEEN, SPOKE)),
         ("conversation:message", message(**AGENT), (SEEN, AgentWrote(NOON, "zd:agentWorkspace"))),
         ("conversation:message", message(author={"type": "business"}), (SEEN,)),
@@ -87,8 +100,16 @@ MOVED = ControlMoved(NOON, BOT, None)
         ("conversation:message", message(**UNTOLD), (SEEN, EndSuspected(NOON))),
         ("conversation:message", message(**UNTOLD, activity={"type": "ticket:closed"}), (SEEN,)),
         ("conversation:message", message(**UNTOLD, activity={}), (SEEN, EndSuspected(NOON))),
-        ("conversation:postback", inside(), (SEEN, UserSpoke(Input("e1", NOON, OpeningKind.POSTBACK)))),
-        ("conversation:referral", inside(), (SEEN, UserSpoke(Input("e1", NOON, OpeningKind.REFERRAL)))),
+        (
+            "conversation:postback",
+            inside(),
+            (SEEN, UserSpoke(Input("e1", NOON, OpeningKind.POSTBACK, POSTBACK_ID), BOT)),
+        ),
+        (
+            "conversation:referral",
+            inside(),
+            (SEEN, UserSpoke(Input("e1", NOON, OpeningKind.REFERRAL, REFERRAL_ID), BOT)),
+        ),
         ("conversation:read", inside(), (SEEN,)),
         ("conversation:typing", inside(), (SEEN,)),
         ("conversation:message:delivery:channel", inside(message={"id": "m1"}), (SEEN,)),
@@ -103,9 +124,9 @@ MOVED = ControlMoved(NOON, BOT, None)
         ("switchboard:passControl", inside(), (MOVED,)),
         ("switchboard:passControl", inside(DESK_POSTED), (ControlMoved(NOON, DESK, None),)),
         ("switchboard:passControl", inside(reason="ticketClosed"), (ControlMoved(NOON, BOT, "ticketClosed"),)),
-        ("switchboard:passControl", inside(None), (ControlUndated(),)),
+        ("switchboard:passControl", inside(None), (ControlUndated(untold=True),)),
         ("switchboard:acceptControl", inside(), (MOVED,)),
-        ("switchboard:acceptControl", inside(None), (ControlUndated(),)),
+        ("switchboard:acceptControl", inside(None), (ControlUndated(untold=True),)),
         ("switchboard:releaseControl", inside(None), (ControlMoved(NOON, None, None),)),
         ("switchboard:releaseControl", inside(reason="ticketClosed"), (ControlMoved(NOON, None, "ticketClosed"),)),
         ("switchboard:offerControl", inside(), (SEEN,)),
@@ -121,6 +142,7 @@ def test_dated(type_: str, payload: dict[str, Any], expected: tuple[Fact, ...]) 
 
 
 UNDATED = ControlUndated()
+LATE_SEEN = HolderSeen(SAID, BOT, late=True)
 
 
 @pytest.mark.parametrize(
@@ -129,16 +151,21 @@ UNDATED = ControlUndated()
         ("conversation:create", inside(), ()),
         ("conversation:typing", inside(), ()),
         ("conversation:remove", inside(), (Removed(),)),
-        ("conversation:message", message(received=SAID, **USER), (HolderSeen(SAID, BOT), UserSpoke(Input("e1", SAID)))),
-        ("conversation:message", message(received=SAID, **ENDING), (HolderSeen(SAID, BOT), UserEnded(SAID, "m1"))),
-        ("conversation:message", message(**USER), (UNDATED, UserSpoke(Input("e1", RECEIVED)))),
+        (
+            "conversation:message",
+            message(received=SAID, **USER),
+            (LATE_SEEN, UserSpoke(Input("e1", SAID, said_id="m1"), BOT, late=True)),
+        ),
+        ("conversation:message", message(received=SAID, **ENDING), (LATE_SEEN, UserEnded(SAID, "m1", late=True))),
+        ("conversation:message", message(**USER), (UNDATED, UserSpoke(Input("e1", RECEIVED, said_id="m1"), BOT))),
         ("conversation:message", message(**ENDING), (UNDATED, UserEnded(RECEIVED, "m1"))),
         ("conversation:message", message(**AGENT), (UNDATED, AgentWrote(RECEIVED, "zd:agentWorkspace"))),
         ("conversation:message", message(**UNTOLD), (UNDATED, EndSuspected(RECEIVED))),
-        ("conversation:postback", inside(), (UNDATED, UserSpoke(Input("e1", RECEIVED, OpeningKind.POSTBACK)))),
-        ("conversation:referral", inside(), (UNDATED, UserSpoke(Input("e1", RECEIVED, OpeningKind.REFERRAL)))),
-        ("switchboard:passControl", inside(), (UNDATED,)),
-        ("switchboard:acceptControl", inside(), (UNDATED,)),
+        ("conversation:postback", inside(), (UNDATED, UserSpoke(Input("e1", RECEIVED, OpeningKind.POSTBACK), BOT))),
+        ("conversation:referral", inside(), (UNDATED, UserSpoke(Input("e1", RECEIVED, OpeningKind.REFERRAL), BOT))),
+        ("switchboard:passControl", inside(), (ControlUndated(BOT),)),
+        ("switchboard:passControl", inside(reason="ticketClosed"), (ControlUndated(BOT, "ticketClosed"),)),
+        ("switchboard:acceptControl", inside(), (ControlUndated(BOT),)),
         ("switchboard:releaseControl", inside(None), (UNDATED,)),
         ("switchboard:offerControl", inside(), ()),
         ("switchboard:passControl:failure", inside(error={"code": "x"}), (UNDATED, ControlFailed(RECEIVED, "x"))),
