@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
+from bot import terminal
 from bot.simulation.checks import violations
 from bot.simulation.play import play
 from bot.simulation.scenario import Scenario, draw
@@ -24,31 +24,34 @@ CHUNK = 20
 def simulate(
     seeds: Annotated[int, typer.Option(help="How many seeds to play.", min=1)] = 100,
     first: Annotated[int, typer.Option(help="The first seed.", min=0)] = 0,
-    processes: Annotated[int, typer.Option(help="How many to play at the same time.", min=1)] = 2,
+    jobs: Annotated[
+        int | None, typer.Option(help="How many to play at the same time.", show_default="all cores", min=1)
+    ] = None,
     first_failure: Annotated[bool, typer.Option("--first-failure", help="Stop at the first seed that fails.")] = False,
     log: Annotated[bool, typer.Option(help="Print the event log of the first seed, and check nothing.")] = False,
 ) -> None:
     """Play random worlds with faults and crashes against the bot. Exit 1 if the guarantee breaks, with the seed."""
     if log:
-        typer.echo("\n".join(play(draw(first)).log))
+        for entry in play(draw(first)).log:
+            terminal.say(entry)
         return
-    console = Console(stderr=True, highlight=False)
     began = time.monotonic()
     failed: list[tuple[int, list[str]]] = []
     done = 0
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("seeds", total=seeds)
-        for played, failures in _played(range(first, first + seeds), processes):
+    with terminal.progress("seeds") as progress:
+        for played, failures in _played(range(first, first + seeds), jobs or _cores()):
             done += played
-            progress.update(task, advance=played)
+            progress(done, seeds)
             failed += failures
             for seed, breaches in failures:
-                progress.print(f"[red]seed {seed}[/red]: {breaches[0]}")
+                terminal.say((f"seed {seed}", "red"), f": {breaches[0]}", err=True)
             if failed and first_failure:
-                typer.echo(f"seed {failed[0][0]} ({done} played): {failed[0][1][0]}")
+                seed, breaches = failed[0]
+                terminal.say(f"seed {seed} ({seed - first + 1} played): {breaches[0]}")
                 raise typer.Exit(1)
     seconds = time.monotonic() - began
-    typer.echo(f"{done} seeds from {first}: {len(failed)} failed, in {seconds:.1f} s ({done / seconds:.1f} a second)")
+    terminal.say(f"{done} seeds from {first}: {len(failed)} failed")
+    terminal.say(f"in {seconds:.1f} s ({done / seconds:.1f} a second)", err=True)
     if failed:
         _explain(*failed[0])
         raise typer.Exit(1)
@@ -62,27 +65,49 @@ def breaches_of(scenario: Scenario) -> list[str]:
         return [f"harness: {type(error).__name__}: {error}"]
 
 
-def _played(seeds: range, processes: int) -> Iterator[tuple[int, list[tuple[int, list[str]]]]]:
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _played(seeds: range, jobs: int) -> Iterator[tuple[int, list[tuple[int, list[str]]]]]:
+    """Play the seeds and yield what failed, in the order of the seeds, however many jobs there are."""
     chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
-    if processes == 1:
+    if jobs == 1:
         yield from map(_play_chunk, chunks)
         return
-    with ProcessPoolExecutor(processes) as pool:
+    pool = ProcessPoolExecutor(min(jobs, len(chunks)))
+    try:
         yield from pool.map(_play_chunk, chunks)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _play_chunk(seeds: range) -> tuple[int, list[tuple[int, list[str]]]]:
-    logging.disable(logging.CRITICAL)  # faults are what these worlds are made of
-    found = [(seed, breaches_of(draw(seed))) for seed in seeds]
+    with _quiet():
+        found = [(seed, breaches_of(draw(seed))) for seed in seeds]
     return len(seeds), [(seed, breaches) for seed, breaches in found if breaches]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Log nothing meanwhile: faults are what these worlds are made of."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(level)
 
 
 def _explain(seed: int, breaches: list[str]) -> None:
     """Print the smallest scenario that fails in the same way."""
     kind = breaches[0].split(" (")[0]
-    small = shrink(draw(seed), lambda scenario: any(kind in breach for breach in breaches_of(scenario)))
-    typer.echo(f"\nseed {seed} breaks the guarantee:")
+    with _quiet():
+        small = shrink(draw(seed), lambda scenario: any(kind in breach for breach in breaches_of(scenario)))
+    terminal.say()
+    terminal.say(f"seed {seed} breaks the guarantee:")
     for breach in breaches_of(small):
-        typer.echo(f"  {breach}")
-    typer.echo("the smallest scenario that shows it:")
-    typer.echo(json.dumps(small.to_json(), indent=2))
+        terminal.say(f"  {breach}")
+    terminal.say("the smallest scenario that shows it:")
+    terminal.say_json(small.to_json())

@@ -7,19 +7,25 @@ the time that a request is under way. Everything else does.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
+from bot.control.policy import FRESH, PASS_ATTEMPTS
 from bot.engine.delivery import EFFECT_KEY
 from bot.engine.orders import CONFIRMED_FOR
 from bot.sandbox.history import Cause, Entry, Kind
 from bot.sandbox.switchboard import BOT
-from bot.simulation.flows import DEAF
+from bot.simulation.flows import DEAF, OPENED_BY
 from bot.simulation.record import Acknowledged, Called, Ordered, Record
+from webhooks import wire
 
 END_TEXT = "The user has left the chat."
 NO_PROOFS = ("void", "replaced", "given up")  # how a duty ends that is not done
 REFUSED = "(403)"  # trusted for a flow that is over, even if a fault made it up: a read follows anyway
+IDLES = timedelta(minutes=10)  # less than the idle deadline
+MOST_PASSES = 2 * 2 * PASS_ATTEMPTS  # two flows, two targets each: what comes back unheard looks like a failure
+MOST_MESSAGES = 30
 LATELY = timedelta(minutes=1)  # what a late event tells may have been so much before
 REACTION = timedelta(seconds=2)  # from an acknowledged event to the bot's acting on it, at most
 
@@ -32,16 +38,19 @@ def violations(record: Record) -> list[str]:
     for conversation_id in record.holders:
         checker = Checker(record, conversation_id)
         found += [f"{breach} ({conversation_id})" for breach in checker.breaches()]
-    found += [f"G4: an acknowledged event is lost: {gone}" for gone in _lost_events(record)]
+    found += [f"G4: an acknowledged event is lost: {gone}" for gone in lost_events(record)]
     found += [f"G4: an event never took effect: {key}" for key, status in record.inbox.items() if status == "pending"]
     found += [f"G4: an event was set aside: {key}" for key in _set_aside(record)]
     found += [f"invariant: unsafe row {key}" for key, state in record.states.items() if not state.is_safe()]
     return found
 
 
-def _lost_events(record: Record) -> Iterator[str]:
+def lost_events(record: Record) -> Iterator[str]:
+    """Ids of acknowledged events that are not stored, nor what they say under another event id."""
+    stored = {wire.said_id(known.event) for known in record.acknowledged if known.event["id"] in record.inbox}
     for known in record.acknowledged:
-        if known.event["id"] not in record.inbox:
+        said = wire.said_id(known.event)
+        if known.event["id"] not in record.inbox and (said is None or said not in stored):
             yield known.event["id"]
 
 
@@ -80,6 +89,11 @@ class Checker:
             yield from self._proven_wrongly()
         yield from self._robbed()
         yield from self._out_of_turn()
+        yield from self._meant_for_others()
+        yield from self._keeps_after_transfer()
+        yield from self._unanswered()
+        yield from self._handed_around()
+        yield from self._passed_in_vain()
         yield from self._doubled()
         yield from self._repeated_blindly()
         yield from self._closed_twice()
@@ -106,19 +120,34 @@ class Checker:
             yield f"G1: the bot has a proof, but {holder} is active"
 
     def _proven_wrongly(self) -> Iterator[str]:
-        """A duty that counts as done has been: control had left the bot since it was owed, or lately before."""
+        """What closes a duty has been so since the duty was owed, or lately before; a refusal proves no end."""
         for at, signal in self._record.signals:
             if signal.event != "duty_closed" or signal.conversation_id != self._id:
                 continue
             proof, seconds = str(signal.fields["proof"]), signal.fields["seconds"]
-            another = " is active" in proof and not proof.startswith("nobody")
-            if proof.startswith(NO_PROOFS) or REFUSED in proof or another or not isinstance(seconds, float):
+            if proof.startswith(NO_PROOFS) or not isinstance(seconds, float):
                 continue
-            since = at - timedelta(seconds=seconds) - LATELY
-            moves = [entry for entry in self._entries if entry.kind is Kind.HOLDER and entry.at <= at]
-            left = any(entry.before == BOT and entry.at >= since for entry in moves)
-            if not left and moves and moves[-1].holder == BOT:
-                yield f"G1: a duty counts as done at {at.time()}, and control has never left the bot: {proof}"
+            since = at - timedelta(seconds=seconds)
+            if REFUSED in proof:
+                if self._knew_of_end(at):
+                    yield f"G1: a refusal counts as proof at {at.time()}, after the end"
+                continue
+            claimed, active, _ = proof.partition(" is active")
+            late = LATELY + self._record.paused_between(self._entries[0].at, since)  # so much later it may be heard
+            held = self._holders_between(since - late, at)
+            if (None if claimed == "nobody" else claimed) not in held if active else held == {BOT}:
+                yield f"G1: a duty counts as done at {at.time()}, and that was never so: {proof}"
+
+    def _holders_between(self, since: datetime, until: datetime) -> set[str | None]:
+        """Everyone who was active at some moment of a time."""
+        moves = [entry for entry in self._entries if entry.kind is Kind.HOLDER and entry.at <= until]
+        lately = [entry for entry in moves if entry.at >= since]
+        return {entry.before for entry in lately[:1]} | {entry.holder for entry in lately or moves[-1:]}
+
+    def _knew_of_end(self, moment: datetime) -> bool:
+        """Had the user ended the conversation at that moment, and had the bot been told long enough before?"""
+        ends = [e for e in self._entries if e.kind in (Kind.ENDED, Kind.REOPENED) and e.at <= moment]
+        return bool(ends) and ends[-1].kind is Kind.ENDED and self._knew_since(ends[-1].at, moment, end=True)
 
     def _remembered(self) -> Iterator[str]:
         """What was removed is erased, if the bot was told."""
@@ -147,9 +176,10 @@ class Checker:
     # -- G2 --------------------------------------------------------------------------------------------------------
 
     def _robbed(self) -> Iterator[str]:
-        """The bot moves control away from another only after an end, and never against what it has just read.
+        """The bot moves control away from another only after an end, or once an order of an operator, after a read.
 
-        Or as an operator wants: once an order, and after a read.
+        What the platform does not refuse has one window: from the read to the action's arrival. Whoever takes control
+        then is robbed. The bot's part of it is bounded, and it acts against nothing that it has been told.
         """
         orders = [order for order in self._record.orders if order.conversation_id == self._id and order.against]
         for entry in self._entries:
@@ -163,10 +193,25 @@ class Checker:
             if entry.cause is Cause.RELEASE and (order := self._order_for(entry, orders)):
                 orders.remove(order)
                 continue
-            since = max(e.at for e in self._entries if e.kind is Kind.HOLDER and e.number < entry.number)
-            read = max((c.at for c in self._calls if c.method == "GET" and c.told and c.at <= entry.at), default=None)
-            if read is None or read >= since:
+            if not self._is_in_window(entry):
                 yield f"G2: the bot took control from {entry.before} at {entry.at.time()}"
+
+    def _is_in_window(self, robbery: Entry) -> bool:
+        """Did it change between a fresh read and the arrival of the action, with the bot untold?
+
+        Either the other took control then, or the user wrote again in what had ended.
+        """
+        changes = [e for e in self._entries if e.kind in (Kind.HOLDER, Kind.REOPENED) and e.number < robbery.number]
+        change = max(changes, key=lambda e: e.number)
+        acted = next(i for i, c in enumerate(self._calls) if c.place is not None and c.place > robbery.number)
+        act, before = self._calls[acted], self._calls[:acted]
+        shown = [(c, c.answered) for c in before if c.shows_holder and c.answered and c.answered <= act.at]
+        told = self._heard_since if change.kind is Kind.REOPENED else self._knew_since
+        if not shown or told(change.at, act.at):
+            return False
+        read, answered = shown[-1]
+        bound = 2 * (FRESH + answered - read.at) + self._record.paused_between(read.at, act.at)
+        return (read.place or 0) <= change.number and act.at - read.at <= bound
 
     def _order_for(self, release: Entry, orders: list[Ordered]) -> Ordered | None:
         """The order that a release follows, with a read between."""
@@ -203,18 +248,22 @@ class Checker:
     def _knew_since(self, moment: datetime, sent: datetime, *, end: bool = False) -> bool:
         """Had the bot been told of what happened then, long enough before it sent?"""
         tells = self._is_end if end else _tells_of_another
-        return any(
-            known.at + REACTION + self._paused_after(known.at) < sent and tells(known, _floor(moment))
-            for known in self._told
-        )
+        return any(self._in_time(known, sent) and tells(known, _floor(moment)) for known in self._told)
+
+    def _heard_since(self, moment: datetime, sent: datetime) -> bool:
+        """Had the bot been told what the user said then, long enough before it sent?"""
+        said = {e.message_id for e in self._user_entries() if moment <= e.at <= sent}
+        return any(self._in_time(known, sent) and _message_of(known).get("id") in said for known in self._told)
+
+    def _in_time(self, known: Acknowledged, sent: datetime) -> bool:
+        """Was that told long enough before the bot sent something?"""
+        return known.at + REACTION + self._record.paused_between(known.at, sent) < sent
 
     def _is_end(self, known: Acknowledged, since: datetime | None = None) -> bool:
         """Is it the message that tells the end, whether or not the event shows that?"""
         message = known.event["payload"].get("message") or {}
-        return message.get("id") in self._end_messages and (since is None or _created(known) >= since)
-
-    def _paused_after(self, moment: datetime) -> timedelta:
-        return sum((till - since for since, till in self._record.paused if till >= moment), timedelta(0))
+        told = str(message.get("id")) in self._end_messages
+        return told and (since is None or _created(known) >= since)
 
     def _repeated_blindly(self) -> Iterator[str]:
         """After an unclear answer to a control action, the next one comes after a read, or an event that tells."""
@@ -234,6 +283,100 @@ class Checker:
             known.event["type"].startswith("switchboard:") and known.at <= until and _created(known) >= _floor(since)
             for known in self._told
         )
+
+    # -- what the user said, and to whom ----------------------------------------------------------------------------
+
+    def _meant_for_others(self) -> Iterator[str]:
+        """No flow begins with what the user said while another was active, where the event tells the bot that."""
+        if not self._record.tells_holders:
+            return
+        for entry in self._spoken():
+            words = entry.metadata.get(OPENED_BY)
+            said = [e for e in self._user_entries() if e.number < entry.number and e.text == words]
+            if said and all(e.holder not in (BOT, None) for e in said):
+                yield f"G5: a flow began with {words!r}, said to {said[-1].holder}: {entry.text!r}"
+
+    def _keeps_after_transfer(self) -> Iterator[str]:
+        """Once the bot was told that the conversation goes on by e-mail, it gives control up without being asked."""
+        for entry in self._entries:
+            if entry.kind is not Kind.HOLDER or entry.cause is not Cause.TRANSFER_TO_EMAIL or entry.holder != BOT:
+                continue
+            told = [known.at for known in self._told if known.event["payload"].get("reason") == "transferToEmail"]
+            if told:
+                yield from self._idles(entry, max(min(told), entry.at), "after a transfer to e-mail")
+
+    def _unanswered(self) -> Iterator[str]:
+        """The user who writes again after an end that the bot was told of is answered, where the bot has control.
+
+        Unless the event does not tell who that was said to: by a clock that is behind it was said to another.
+        """
+        if not self._record.tells_holders:
+            return
+        for place, entry in enumerate(self._entries):
+            if entry.kind is not Kind.REOPENED or place + 1 == len(self._entries):
+                continue
+            ends = [e.number for e in self._entries[:place] if e.kind is Kind.ENDED]
+            said = next((e for e in self._entries[place:] if e.kind is Kind.MESSAGE), entry)
+            closing = any("[close" in e.text for e in self._entries if e.number > ends[-1])
+            told = [known.at for known in self._told if _message_of(known).get("id") == said.message_id]
+            knew = told and any(
+                self._is_end(k) and k.at <= min(told) and "activity" in _message_of(k) for k in self._told
+            )
+            if said.holder == BOT and said.actor.startswith("user:") and knew and not closing:
+                yield from self._idles(said, max(min(told), said.at), "after the user came back")
+
+    def _idles(self, entry: Entry, told: datetime, what: str) -> Iterator[str]:
+        """Does the bot, told of something, do nothing about it until its idle deadline, with nothing in the way?
+
+        Unless the conversation or a person was removed: then it has to forget what it was told.
+        """
+        if any(
+            e.kind in (Kind.REMOVED, Kind.USER_REMOVED)
+            for e in self._record.history
+            if e.conversation_id in (self._id, None)
+        ):
+            return
+        later = [e for e in self._entries if e.number > entry.number]
+        acted = (call.at for call in self._calls if call.at >= told and call.path.endswith("Control"))
+        until = next((e.at for e in later if self._changes(e) or e.at > told + IDLES), told + IDLES)
+        until = min(until, next(acted, until))
+        hampered = any(began < until and ended > entry.at for began, ended in self._record.cut_off)
+        if not hampered and until - told - self._record.paused_between(told, until) >= IDLES:
+            yield f"G1: the bot does nothing {what} at {entry.at.time()}"
+
+    def _changes(self, entry: Entry) -> bool:
+        """Does the bot act, or has it no reason to any more?"""
+        keys = (self._record.key, self._record.app_key)
+        return entry.kind in (Kind.HOLDER, Kind.ENDED) or entry.actor in keys or entry.actor.startswith("user:")
+
+    def _handed_around(self) -> Iterator[str]:
+        """Between two words of the user, control is passed a few times at the most, and little is said."""
+        keys = (self._record.key, self._record.app_key)
+        passes = messages = agents = 0
+        for entry in self._entries:
+            if entry.actor.startswith("user:"):
+                passes = messages = agents = 0
+            agents += entry.actor.startswith("agent:")
+            passes += entry.actor in keys and entry.kind is Kind.HOLDER and entry.cause is Cause.PASS
+            messages += entry.actor in keys and entry.kind is Kind.MESSAGE
+            if passes > MOST_PASSES + agents or messages > MOST_MESSAGES:
+                yield f"G5: {passes} passes and {messages} messages since the user spoke, at {entry.at.time()}"
+                return
+
+    def _passed_in_vain(self) -> Iterator[str]:
+        """What is declined is not tried for ever."""
+        spoke = [entry.at for entry in self._entries if entry.actor.startswith("user:")]
+        tries = Counter(
+            (call.body.get("switchboardIntegration"), sum(at <= call.at for at in spoke))
+            for call in self._calls
+            if call.path.endswith("passControl")
+        )
+        for (target, _), times in tries.items():
+            if times > MOST_PASSES:
+                yield f"G1: passed to {target} {times} times, in vain"
+
+    def _user_entries(self) -> list[Entry]:
+        return [e for e in self._entries if e.kind is Kind.MESSAGE and e.actor.startswith("user:")]
 
     # -- G4, G5 ----------------------------------------------------------------------------------------------------
 
@@ -289,6 +432,10 @@ def _tells_of_another(known: Acknowledged, since: datetime) -> bool:
         return False
     is_control = known.event["type"].startswith("switchboard:")
     return _created(known) >= since if is_control else _created(known) > since
+
+
+def _message_of(known: Acknowledged) -> Mapping[str, Any]:
+    return known.event["payload"].get("message") or {}
 
 
 def _effect_of(call: Called) -> object:

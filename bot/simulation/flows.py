@@ -10,9 +10,14 @@ from datetime import timedelta
 
 from bot.flows.authoring import NoAnswer, flow
 from bot.flows.chat import Chat
+from bot.sandbox.switchboard import ANSWERS
 
 DEAF = "did you say something?"
 """Said by a flow that does not hear what opened it."""
+
+
+OPENED_BY = "openedBy"
+"""Metadata of what a flow says: the words that began it."""
 
 
 QUICK = ("one", "three")
@@ -20,10 +25,11 @@ QUICK = ("one", "three")
 
 
 class Speech:
-    """Numbers what a flow says: the run, and the place within it."""
+    """Numbers what a flow says: the run, and the place within it; `about` says in metadata what began the run."""
 
     def __init__(self, chat: Chat, run: str) -> None:
         self._chat, self._run, self._said = chat, run, 0
+        self.about = {OPENED_BY: chat.opening.text}
 
     def line(self, words: str) -> str:
         """The next thing to say."""
@@ -32,15 +38,18 @@ class Speech:
 
     async def say(self, words: str) -> None:
         """Say it."""
-        await self._chat.say(self.line(words))
+        await self._chat.say(self.line(words), metadata=self.about)
 
 
 @flow("opening")
-async def opening(chat: Chat) -> None:
+async def opening(chat: Chat) -> None:  # noqa: C901 - one case a word
     """Do what the first word of the conversation says."""
     speech = Speech(chat, f"open {chat.run_id}")
     if chat.opening.kind == "message" and not chat.opening.text:
         await speech.say(DEAF)
+    if chat.opening.kind == "handback":
+        await speech.say("you again?")
+        await chat.hand_over(ANSWERS)
     match chat.opening.text:
         case "finish":
             await speech.say("here you are")
@@ -51,10 +60,16 @@ async def opening(chat: Chat) -> None:
             await speech.say("wait")
             await chat.call(_hang)
         case "mute":
-            await chat.ask(speech.line("well?"))
+            await chat.ask(speech.line("well?"), metadata=speech.about)
         case "handover":
             await speech.say("I get somebody")
             await chat.hand_over()
+        case "around":
+            await speech.say("somebody else knows that")
+            await chat.hand_over(ANSWERS)
+        case "nowhere":
+            await speech.say("somebody knows that")
+            await chat.hand_over("no-such-integration")
         case "release":
             await speech.say("that is it")
             await chat.release()
@@ -75,7 +90,8 @@ async def opening(chat: Chat) -> None:
 async def _echo(chat: Chat, speech: Speech) -> None:
     try:
         for _ in range(3):
-            answer = await chat.ask(speech.line("say something"), timeout=timedelta(minutes=2))
+            question = speech.line("say something")
+            answer = await chat.ask(question, timeout=timedelta(minutes=2), metadata=speech.about)
             await speech.say(f"echo {answer.text}")
             if answer.text not in QUICK:
                 await chat.call(_slow)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,8 +20,9 @@ from bot.replay.virtual_time import Stuck, VirtualTimeLoop, run_virtual
 from bot.sandbox.api import ApiRequest
 from bot.sandbox.errors import ApiError, NotPossibleError
 from bot.sandbox.faults import Fault, Moment
+from bot.sandbox.history import Entry, Kind
 from bot.sandbox.records import Caller
-from bot.sandbox.switchboard import BOT, WORKSPACE
+from bot.sandbox.switchboard import ANSWERS, BOT, WORKSPACE
 from bot.sandbox.users import Visitor
 from bot.signals import Signal
 from bot.simulation import flows
@@ -30,13 +33,16 @@ from bot.store.interface import Unavailable
 FAULTS_STOP = timedelta(hours=2)  # after the last act
 PATIENCE = timedelta(hours=30)  # more than the slowest watch takes, twice
 RESTART_AFTER = 2.0  # seconds
+JITTERS = 3.0  # seconds
+MOST_HAND_BACKS = 40  # then the checks have seen enough
+OTHER_BOT = Caller("the other bot", "app")
 ELSEWHERE = Caller("another system", "app")
 WRITES = frozenset({"receive", "claim", "save", "renew", "spread", "set_aside"})
 
 
 def play(scenario: Scenario) -> Record:
     """Play a scenario to its end, in virtual time."""
-    record = Record(closes_for_others=scenario.app_key)
+    record = Record(closes_for_others=scenario.app_key, tells_holders=scenario.outside.half_told != "nothing")
     try:
         run_virtual(lambda loop: _Run(scenario, record, loop).play())
     except Stuck as error:
@@ -49,12 +55,15 @@ class _Run:
         self._scenario = scenario
         self._record = record
         self._loop = loop
+        self._hand_backs: Counter[str] = Counter()
         self._counts = {"delivery": 0, "api": 0, "store": 0}
         self._faults_on = True
+        self._luck = random.Random(f"jitter {scenario.seed}")  # noqa: S311 - repeatable is what it must be
         self._api_down_until = 0.0
         self._store_down_until = 0.0
         self._lost: set[bytes] = set()
         self._after: dict[int, Fault] = {}  # by request: what goes wrong once it has taken effect
+        self._called: dict[int, Called] = {}  # by request, while it is under way
         self._first_sent: dict[str, datetime] = {}
         self._kill: tuple[str, Process] | None = None
         self._later: set[asyncio.Task[Any]] = set()
@@ -82,6 +91,10 @@ class _Run:
             store=self._before_store, stored=self._after_store, transaction=self._in_transaction
         )
         self._stage.observe = self._observe
+        self._stage.answered = scenario.outside.answered
+        self._jitter_until, self._jitter = 0.0, 0.0
+        if scenario.other_bot:
+            self._stage.sandbox.switchboard.observers.append(self._other_bot_sees)
         loop.set_exception_handler(self._unhandled)
 
     async def play(self) -> None:
@@ -188,6 +201,18 @@ class _Run:
             case _:
                 board.remove_conversation(visitor.conversation_id, now=now)
 
+    def _other_bot_sees(self, entry: Entry) -> None:
+        if entry.kind is Kind.HOLDER and entry.holder == ANSWERS and entry.conversation_id:
+            self._hand_backs[entry.conversation_id] += 1
+            if self._hand_backs[entry.conversation_id] <= MOST_HAND_BACKS:
+                self._spawn(self._other_bot_hands_back(entry.conversation_id))
+
+    async def _other_bot_hands_back(self, conversation_id: str) -> None:
+        await asyncio.sleep(0.1 + self._scenario.latency)
+        board = self._stage.sandbox.switchboard
+        if board.holder(conversation_id) == ANSWERS:
+            board.pass_control(conversation_id, OTHER_BOT, BOT, self._stage.clock.now())
+
     # -- what goes wrong -------------------------------------------------------------------------------------------
 
     def _incidents(self, where: str) -> list[Incident]:
@@ -202,6 +227,8 @@ class _Run:
             self._first_sent.setdefault(event["id"], self._stage.clock.now())
         if self._scenario.latency:
             await asyncio.sleep(self._scenario.latency)
+        if self._loop.time() < self._jitter_until:
+            await asyncio.sleep(self._luck.uniform(0, self._jitter))
         if body in self._lost:
             raise ConnectionResetError("lost for good")
         answer_lost = False
@@ -225,7 +252,7 @@ class _Run:
 
     async def _hand_in(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
         assert self._post is not None  # noqa: S101
-        status = await self._post(url, headers, body)
+        status = await self._post(url, headers, self._scenario.outside.delivered(body))
         if 200 <= status < 300:
             at = self._stage.clock.now()
             for event in json.loads(body)["events"]:
@@ -243,9 +270,14 @@ class _Run:
     def _api_fault(self, request: ApiRequest, moment: Moment) -> Fault | None:
         latency = Fault(delay=self._scenario.latency) if self._scenario.latency else None
         if moment is Moment.AFTER:
-            return self._after.pop(id(request), None) or latency
+            fault = self._after.pop(id(request), None) or latency
+            called = self._called.pop(id(request))
+            called.place = len(self._stage.sandbox.switchboard.history)
+            called.answered = self._stage.clock.now() + timedelta(seconds=fault.delay if fault else 0)
+            return fault
         called = Called(self._stage.clock.now(), request.method, request.path, _read(request.body))
         self._record.calls.append(called)
+        self._called[id(request)] = called
         self._record.log.append(f"{self._loop.time():.6f} api {request.method} {request.path}")
         fault = Fault(status=503) if self._loop.time() < self._api_down_until else None
         called.unclear = fault is not None
@@ -275,9 +307,8 @@ class _Run:
                 case "kill_inside" | "kill_after":
                     self._kill = (incident.kind, process)
                 case "pause":
-                    began = self._stage.clock.now()
+                    self._pause(incident.seconds)
                     await asyncio.sleep(incident.seconds)
-                    self._record.paused.append((began, self._stage.clock.now()))
                 case _:
                     pass
 
@@ -293,6 +324,8 @@ class _Run:
 
     def _die(self, process: Process) -> None:
         self._record.log.append(f"{self._loop.time():.6f} {process.name} dies")
+        self._kill = None  # else a transaction of another process would die for this one
+        self._pause(RESTART_AFTER)
         self._spawn(self._restart())
         process.die_here()
 
@@ -306,10 +339,12 @@ class _Run:
         await asyncio.sleep(incident.nth)
         match incident.kind:
             case "jump":
+                self._pause(incident.seconds)
                 self._loop.jump(timedelta(seconds=incident.seconds))
             case "restart":
                 for process in self._stage.alive:
                     process.kill()
+                self._pause(incident.seconds)
                 await asyncio.sleep(incident.seconds)
                 await self._stage.start_process()
             case "second_process":
@@ -318,10 +353,20 @@ class _Run:
                 await second.stop()
                 if not self._stage.alive:
                     await self._stage.start_process()
+            case "jitter":
+                self._jitter_until, self._jitter = self._loop.time() + JITTERS, incident.seconds
             case "store_outage":
+                self._pause(incident.seconds)
                 self._store_down_until = self._loop.time() + incident.seconds
             case _:
+                now = self._stage.clock.now()
+                self._record.cut_off.append((now, now + timedelta(seconds=incident.seconds)))
                 self._api_down_until = self._loop.time() + incident.seconds
+
+    def _pause(self, seconds: float) -> None:
+        """From now on the bot can do nothing for so long."""
+        now = self._stage.clock.now()
+        self._record.paused.append((now, now + timedelta(seconds=seconds)))
 
     def _spawn(self, work: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.control.state import Conversation
@@ -28,6 +28,8 @@ class Called:
     Attributes:
         told: nothing was made to go wrong with the answer.
         unclear: the answer does not show whether it took effect.
+        place: length of the platform's history once the platform had carried it out; None: it never did.
+        answered: when the answer was back; None: it never was.
     """
 
     at: datetime
@@ -36,6 +38,14 @@ class Called:
     body: Mapping[str, Any]
     told: bool = True
     unclear: bool = False
+    place: int | None = None
+    answered: datetime | None = None
+
+    @property
+    def shows_holder(self) -> bool:
+        """Did it tell the bot who was active?"""
+        by_conversation = self.method == "GET" and not self.path.endswith("/messages")
+        return by_conversation and self.told and self.place is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +64,19 @@ class Record:
 
     Attributes:
         closes_for_others: may the bot release what others hold after an end (has it an app key)?
+        tells_holders: do events tell the bot by id or name who was active?
         rests: did the bot come to rest within the time it was given?
         history: the platform's truth.
         states, inbox: what the bot has stored: conversations by id, and the status of each event by id.
         orders: what operators asked for.
         key, app_key: ids of the API keys that the bot acts with.
+        paused: when the bot could do nothing: no process, no database, or stopped.
+        cut_off: when the platform's API was down.
         log: every line that makes two runs the same or not.
     """
 
     closes_for_others: bool = True
+    tells_holders: bool = True
     rests: bool = False
     history: list[Entry] = field(default_factory=list)
     holders: dict[str, str | None] = field(default_factory=dict)
@@ -77,3 +91,9 @@ class Record:
     app_key: str = ""
     errors: list[str] = field(default_factory=list)
     paused: list[tuple[datetime, datetime]] = field(default_factory=list)
+    cut_off: list[tuple[datetime, datetime]] = field(default_factory=list)
+
+    def paused_between(self, since: datetime, until: datetime) -> timedelta:
+        """How long the bot could do nothing at the most, by no fault of its own."""
+        cut = ((max(since, began), min(until, ended)) for began, ended in self.paused)
+        return sum((ended - began for began, ended in cut if ended > began), timedelta(0))

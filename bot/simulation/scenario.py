@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from bot.sandbox.switches import Switches
+from bot.simulation.outside import Outside
 
 OPENINGS = ("finish", "echo", "raise", "hang", "mute", "handover", "release", "slow", "nap", "chatty")
 SPOKEN = ("one", "two", "three", "four")
@@ -50,7 +51,7 @@ class Incident:
     Attributes:
         where: "delivery", "api", "store" (then `nth` counts attempts, calls, operations) or "world" (then seconds).
         kind: what.
-        seconds: how long a delay, an outage or a jump is.
+        seconds: how long a delay, an outage or a jump is; with jitter, the longest delay.
     """
 
     where: str
@@ -61,7 +62,12 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One run of the simulation."""
+    """One run of the simulation.
+
+    Attributes:
+        other_bot: zd-answerBot hands everything that it gets back to the bot.
+        outside: how what the bot hears differs from what is true.
+    """
 
     seed: int
     switches: Switches
@@ -74,6 +80,8 @@ class Scenario:
     latency: float
     talks: tuple[tuple[Act, ...], ...]
     incidents: tuple[Incident, ...] = field(default=())
+    other_bot: bool = False
+    outside: Outside = field(default_factory=Outside)
 
     def to_json(self) -> dict[str, Any]:
         """The scenario as JSON values, without what stands at its default."""
@@ -89,6 +97,8 @@ class Scenario:
             "switches": moved,
             "keys": [name for name, there in (("int", self.integration_key), ("app", self.app_key)) if there],
             "closing": self.closing,
+            "other_bot": self.other_bot,
+            "outside": {field.name: getattr(self.outside, field.name) for field in fields(self.outside)},
             "batch": self.batch,
             "latency": self.latency,
             "talks": [[f"{act.at:g}s {act.who} {act.what} {act.text}".strip() for act in talk] for talk in self.talks],
@@ -98,6 +108,14 @@ class Scenario:
 
 def draw(seed: int) -> Scenario:
     """The scenario of a seed; always the same one."""
+    scenario = plain(seed)
+    for enriched in (_with_return, _with_late_words, _with_other_bot):
+        scenario = enriched(scenario)
+    return replace(scenario, outside=Outside.draw(seed))
+
+
+def plain(seed: int) -> Scenario:
+    """The scenario of a seed without what was thought of later, which the seeds that failed before still mean."""
     rng = random.Random(seed)  # noqa: S311 - repeatable is what it must be
     switches = Switches.draw(rng)
     keep_mode = rng.random() < 0.1
@@ -156,6 +174,50 @@ def _with_operator(seed: int, talks: tuple[tuple[Act, ...], ...]) -> tuple[tuple
         else:
             talk[place + 1 : place + 1] = [Act(began, "platform", "takes"), Act(at, "operator", "takes")]
     return (*talks[:number], tuple(talk), *talks[number + 1 :])
+
+
+def _with_return(scenario: Scenario) -> Scenario:
+    """In every tenth run a user comes back after the end, where the platform allows that.
+
+    Drawn apart from the rest, as are the other worlds below, so that seeds which have failed once mean the same.
+    """
+    rng = random.Random(f"return {scenario.seed}")  # noqa: S311 - repeatable is what it must be
+    if rng.random() > 0.1:
+        return scenario
+    at = max(act.at for act in scenario.talks[0])
+    ends = Act(round(at + rng.choice((1.0, 40.0)), 3), "user", "ends")
+    back = Act(round(ends.at + rng.choice((0.01, 0.5, 5.0, 60.0)), 3), "user", "says", rng.choice(("echo", "finish")))
+    switches = replace(scenario.switches, reopen_allowed=True)
+    return replace(scenario, switches=switches, talks=((*scenario.talks[0], ends, back), *scenario.talks[1:]))
+
+
+def _with_late_words(scenario: Scenario) -> Scenario:
+    """In every twelfth run an agent is thanked and gives the conversation back; a read tells that before the events."""
+    rng = random.Random(f"late words {scenario.seed}")  # noqa: S311 - repeatable is what it must be
+    if rng.random() > 1 / 12:
+        return scenario
+    thanked = round(rng.uniform(30, 40), 3)
+    given_back = round(thanked + rng.choice((0.001, 0.05, 0.4)), 3)
+    looked = round(given_back + rng.choice((0.01, 0.3, 1.5)), 3)
+    talk = (
+        Act(0.0, "user", "says", "handover"),
+        Act(20.0, "agent", "says"),
+        Act(thanked, "user", "says", "thank you, Ada"),
+        Act(given_back, "agent", rng.choice(("emails", "emails", "closes", "ends"))),
+        Act(looked, "operator", "releases"),
+    )
+    jitter = Incident("world", "jitter", thanked - 0.1, rng.choice((4.0, 15.0)))
+    return replace(scenario, talks=(talk, *scenario.talks[1:]), incidents=(*scenario.incidents, jitter))
+
+
+def _with_other_bot(scenario: Scenario) -> Scenario:
+    """In every twelfth run there is a second bot that hands everything back, or a target that isn't there."""
+    rng = random.Random(f"other bot {scenario.seed}")  # noqa: S311 - repeatable is what it must be
+    if rng.random() > 1 / 12:
+        return scenario
+    first, *others = scenario.talks[-1]
+    says = Act(first.at, "user", "says", rng.choice(("around", "around", "nowhere")))
+    return replace(scenario, other_bot=True, talks=(*scenario.talks[:-1], (says, *others)))
 
 
 def _act(rng: random.Random, at: float) -> Act:

@@ -52,12 +52,10 @@ def _smaller(scenario: Scenario) -> Iterator[Scenario]:
         default = getattr(defaults, name)
         if name != "mode" and getattr(scenario.switches, name) != default:
             yield replace(scenario, switches=replace(scenario.switches, **{name: default}))
-    if scenario.batch > 1:
-        yield replace(scenario, batch=1)
-    if scenario.latency:
-        yield replace(scenario, latency=0.0)
-    if not (scenario.app_key and scenario.integration_key):
-        yield replace(scenario, app_key=True, integration_key=True)
+    yield from (replace(scenario, outside=outside) for outside in scenario.outside.smaller())
+    plain = replace(scenario, batch=1), replace(scenario, latency=0.0)
+    keys = replace(scenario, app_key=True, integration_key=True)
+    yield from (simpler for simpler in (*plain, keys) if simpler != scenario)
 
 
 def _without(items: tuple[T, ...], index: int) -> tuple[T, ...]:

@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tiers import some
 
 from bot import Chat, Flow, NoAnswer
 from bot.control.modes import PassControl, mode_named
@@ -141,7 +142,7 @@ def play(
 class TestPoison:
     """What can't be done is set aside, given up or put off, and everybody else is served meanwhile."""
 
-    @pytest.mark.parametrize("mode", MODES)
+    @pytest.mark.parametrize("mode", some(MODES))
     def test_events_that_cant_be_understood(self, mode: ModeName) -> None:
         """A hundred in one delivery with one that can: that one is served, the others are counted."""
 
@@ -171,7 +172,7 @@ class TestPoison:
 
         play(script, mode=mode)
 
-    @pytest.mark.parametrize("mode", MODES)
+    @pytest.mark.parametrize("mode", some(MODES))
     def test_a_flow_that_always_raises(self, mode: ModeName) -> None:
         """Control is given up each time the user tries again, and never in a loop of its own."""
 
@@ -196,7 +197,7 @@ class TestPoison:
 
         play(script, mode=mode)
 
-    @pytest.mark.parametrize("mode", MODES)
+    @pytest.mark.parametrize("mode", some(MODES))
     def test_a_conversation_that_is_full(self, mode: ModeName) -> None:
         """423: the flow is over, since nothing more can be said; control is given up, also after the end."""
 
@@ -279,6 +280,7 @@ class TestQueue:
 
         play(script)
 
+    @pytest.mark.long
     def test_a_flood_in_one_conversation(self) -> None:
         """Eight thousand events of one user, while a flow is at work: the bodies of what is over are not kept."""
         events, size = 8000, 1000
@@ -326,7 +328,7 @@ def _noise(number: int, visitor: Visitor, size: int = 300) -> tuple[str, bytes]:
 class TestOverdue:
     """What is owed for too long."""
 
-    @pytest.mark.parametrize("mode", MODES)
+    @pytest.mark.parametrize("mode", some(MODES))
     def test_a_duty_that_cant_be_carried_out_shows_until_it_is(self, mode: ModeName) -> None:
         """While the API answers 500 to releases: owed at once, overdue and an error in the log after a minute."""
 
@@ -370,7 +372,7 @@ class TestOverdue:
 class TestModeMismatch:
     """CONTROL_MODE is not what the account is set to."""
 
-    @pytest.mark.parametrize("closing", [True, False])
+    @pytest.mark.parametrize("closing", some([True, False]))
     @pytest.mark.parametrize(("bot", "account"), [("release", "pass"), ("pass", "release")])
     def test_every_conversation_still_closes_and_it_is_told_once_each(
         self, bot: str, account: ModeName, closing: bool
@@ -404,7 +406,7 @@ class TestModeMismatch:
         policy = replace(QUICK, mode=mode_named(bot, WORKSPACE), closes=closing)
         play(script, mode=account, policy=policy, closing=closing)
 
-    @pytest.mark.parametrize("mode", MODES)
+    @pytest.mark.parametrize("mode", some(MODES))
     def test_it_is_not_told_where_the_mode_is_right(self, mode: ModeName) -> None:
         """The counter is there, and stands at 0."""
 

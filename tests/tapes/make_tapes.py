@@ -216,7 +216,7 @@ TAPES = (
     Tape("ended_mid_flow_release", "The user ends in mid-flow; the platform releases.", "release", _ends_mid_flow),
     Tape("ended_mid_flow", "The user ends in mid-flow, and the bot has to release.", "pass", _ends_mid_flow),
     Tape("ended_while_hanging", "The user ends while the flow hangs: it is stopped.", "pass", _flow_hangs),
-    Tape("ended_survey", "The user ends; the closing flow asks in vain; release.", "pass", _ends_mid_flow, "survey"),
+    Tape("ended_survey", "The user ends; the closing flow asks nobody; release.", "pass", _ends_mid_flow, "survey"),
     Tape(
         "ended_control_event_lost",
         "The user ends, and no event tells that the platform has released: the bot reads after the grace.",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from make_tapes import FLOWS, FOLDER, TAPES, Tape, make
+from tiers import some
 from typer.testing import CliRunner
 
 from bot.cli import app
@@ -26,6 +27,8 @@ NAMES = [tape.name for tape in TAPES]
 LOSSY = {"control_events_lost", "ended_control_event_lost"}  # whose doing it was shows only by events that are missing
 NOT_THE_BOTS = {"conversation_removed", "user_removed", "ticket_closed_release"}  # nothing is left to release
 ENDING = [tape for tape in TAPES if tape.name not in NOT_THE_BOTS]
+# A conversation that stays open is played for a day, which takes seconds.
+SOME_ENDING = some(ENDING)
 
 
 def played(tape: Tape, mode: str | None = None, **more: object) -> Result:
@@ -62,13 +65,13 @@ def test_the_same_bot_does_the_same(tape: Tape) -> None:
 
 
 @pytest.mark.parametrize("mode", ["release", "pass"])
-@pytest.mark.parametrize("tape", TAPES, ids=NAMES)
+@pytest.mark.parametrize("tape", some(TAPES, every=4), ids=NAMES)
 def test_every_tape_closes_in_both_modes(tape: Tape, mode: str) -> None:
     """Also where the platform of the tape acts as in the other mode."""
     assert played(tape, mode).closed
 
 
-@pytest.mark.parametrize("tape", TAPES, ids=NAMES)
+@pytest.mark.parametrize("tape", some(TAPES, every=4), ids=NAMES)
 def test_the_same_tape_gives_the_same_json(tape: Tape) -> None:
     """Byte by byte, with faults too."""
     runs = [
@@ -79,7 +82,7 @@ def test_the_same_tape_gives_the_same_json(tape: Tape) -> None:
     assert runs[0] == runs[1]
 
 
-@pytest.mark.parametrize("tape", ENDING, ids=[tape.name for tape in ENDING])
+@pytest.mark.parametrize("tape", SOME_ENDING, ids=[tape.name for tape in ENDING])
 def test_a_broken_release_leaves_each_ended_conversation_open(tape: Tape) -> None:
     """In pass mode nobody else releases: the conversation, what it owes, and the last fact are named."""
     result = played(tape, "pass", api=release_is_ignored)
@@ -95,7 +98,7 @@ def test_a_broken_release_leaves_each_ended_conversation_open(tape: Tape) -> Non
 
 
 @pytest.mark.parametrize("error", [None, Unclear("release", detail="broken"), NotOurs("release", status=403)], ids=str)
-@pytest.mark.parametrize("tape", ENDING, ids=[tape.name for tape in ENDING])
+@pytest.mark.parametrize("tape", some(ENDING, every=8), ids=[tape.name for tape in ENDING])
 def test_the_command_says_what_stays_open(
     tape: Tape, error: SunshineError | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,11 +125,11 @@ def test_the_command_says_what_stays_open(
     assert "last fact: none" not in line
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_another_process_writes_the_same_bytes() -> None:
     """Whatever Python's hashes are, with faults too."""
-    command = [sys.executable, "-m", "bot", "replay", str(FOLDER), "--mode", "both", "--json"]
+    command = [sys.executable, "-m", "bot", "replay", str(FOLDER), "--mode", "both", "--opening", "triage", "--json"]
     faults = ["--fault", "duplicate,reorder,drop,lost,crash,api,store", "--seed", "3"]
     written = {
         subprocess.run(  # noqa: S603 - our own program
@@ -145,7 +148,7 @@ def test_another_process_writes_the_same_bytes() -> None:
 
 def test_the_command_closes_a_folder(tmp_path: Path) -> None:
     """Exit code 0, and JSON that says so."""
-    told = CliRunner().invoke(app, ["replay", str(FOLDER), "--mode", "both", "--json"])
+    told = CliRunner().invoke(app, ["replay", str(FOLDER), "--mode", "both", "--opening", "triage", "--json"])
 
     assert told.exit_code == 0, told.stdout
     shown = json.loads(told.stdout)
