@@ -6,7 +6,7 @@ action counts as unclear, so that the rules read how things stand.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -43,11 +43,18 @@ PAGES_TO_SEARCH = 5
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of an effect: it is finished (`outcome` says how) or stays in the outbox as `again`."""
+    """What came of an effect: it is finished (`outcome` says how) or stays in the outbox as `again`.
+
+    Attributes:
+        status: the HTTP status of a call that failed; None where there was no answer, or it did not fail.
+        reason: why it failed, without secrets and texts; empty if it did not.
+    """
 
     outcome: str = ""
     again: OutboxItem | None = None
     fact: Fact | None = None
+    status: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,11 @@ class Delivery:
                 return await self._say(conversation_id, item, item.effect, hurry=hurry, wanted=wanted)
             case Release() | Pass() if item.maybe_done:
                 return _unclear(item.effect.effect_id)
+            case Release(before=before) | Pass(before=before) if before and self._clock.now() >= before:
+                return Result(
+                    "not sent: the read before it had become too old",
+                    fact=Answered(item.effect.effect_id, Answer.STALE),
+                )
             case Release(key=key):
                 client = self._clients.with_key(key)
                 return await self._act(item.effect.effect_id, lambda: client.release_control(conversation_id))
@@ -123,12 +135,16 @@ class Delivery:
     async def _read(self, conversation_id: str, effect: Read) -> Result:
         try:
             newest = await self._clients.any.list_messages(conversation_id) if effect.messages else None
+            began = self._clock.now()
             snapshot = await self._clients.any.get_conversation(conversation_id)
         except SunshineError as error:
             return _failed(effect.effect_id, error)
         active = str(snapshot.active) if snapshot.active else "nobody"
-        ended, spoke_at = users_last(newest.messages, newest.at) if newest else (None, None)
-        fact = ConversationRead(effect.effect_id, snapshot.at, snapshot.active, ended, spoke_at)
+        last = users_last(newest.messages, newest.at) if newest else UsersLast()
+        took = max(timedelta(0), self._clock.now() - began)
+        fact = ConversationRead(
+            effect.effect_id, snapshot.at, snapshot.active, last.ended, last.spoke_at, took, last.void_end
+        )
         return Result(f"read: {active} is active", fact=fact)
 
     async def _say(
@@ -155,7 +171,7 @@ class Delivery:
         if hopeless or now - item.created_at >= patience:
             failed = FlowFailed(say.run_id, f"a message could not be delivered: {_words(error)}")
             fact: Fact = failed if _answer(error) is not Answer.GONE else Answered(say.effect_id, Answer.GONE)
-            return Result(f"not said: {_words(error)}", fact=fact)
+            return Result(f"not said: {_words(error)}", fact=fact, status=error.status, reason=str(error))
         attempts = item.attempts + 1
         wait = backoff(attempts, conversation_id)
         if error.retry_after:
@@ -165,7 +181,7 @@ class Delivery:
             wait = max(wait, SETTLING)
         due = min(now + wait, max(item.created_at + patience, now + SETTLING))
         again = replace(item, next_attempt=due, attempts=attempts, maybe_done=item.maybe_done or not certainly_not)
-        return Result(again=again)
+        return Result(again=again, status=error.status, reason=str(error))
 
     async def _is_said(self, conversation_id: str, item: OutboxItem) -> bool:
         before: str | None = None
@@ -184,28 +200,41 @@ def _effect_of(message: Mapping[str, Any]) -> object:
     return metadata.get(EFFECT_KEY) if isinstance(metadata, Mapping) else None
 
 
-def users_last(messages: tuple[Mapping[str, Any], ...], read_at: datetime) -> tuple[UserEnded | None, datetime | None]:
-    """What the user did last, from the newest messages (oldest first): the end, or the time of the last words."""
+@dataclass(frozen=True, slots=True)
+class UsersLast:
+    """What the user did last, as `ConversationRead` tells it."""
+
     ended: UserEnded | None = None
-    for raw in reversed(messages):
-        try:
-            message = Message.model_validate(raw)
-        except ValidationError:
-            continue
-        if message.is_users_end and ended is None:
-            ended = UserEnded(message.received or read_at, message.id)
-        if message.is_from_user:
-            return ended, message.received
-    return ended, None
+    spoke_at: datetime | None = None
+    void_end: str | None = None
+
+
+def users_last(messages: tuple[Mapping[str, Any], ...], read_at: datetime) -> UsersLast:
+    """What the user did last, from the newest messages (oldest first).
+
+    The order of the messages counts, not their times.
+    """
+    done = [message for message in _readable(reversed(messages)) if message.is_users_end or message.is_from_user]
+    ended = next((message for message in done if message.is_users_end), None)
+    spoken = next((message for message in done if message.is_from_user), None)
+    spoke_at = spoken.received if spoken else None
+    if ended is None:
+        return UsersLast(spoke_at=spoke_at)
+    if done[0] is not ended:
+        return UsersLast(spoke_at=spoke_at, void_end=ended.id)
+    return UsersLast(UserEnded(ended.received or read_at, ended.id), spoke_at)
+
+
+def _readable(messages: Iterable[Mapping[str, Any]]) -> Iterator[Message]:
+    for raw in messages:
+        with suppress(ValidationError):
+            yield Message.model_validate(raw)
 
 
 def _all_older(messages: tuple[Mapping[str, Any], ...], than: datetime) -> bool:
     """Were all messages of a page there long before the effect was commanded?"""
-    try:
-        received = [Message.model_validate(message).received for message in messages[:1]]
-    except ValidationError:
-        return False
-    return bool(received) and received[0] is not None and received[0] < than - PATIENCE
+    oldest = next(_readable(messages[:1]), None)
+    return oldest is not None and oldest.received is not None and oldest.received < than - PATIENCE
 
 
 def _unclear(effect_id: str) -> Result:
@@ -213,7 +242,8 @@ def _unclear(effect_id: str) -> Result:
 
 
 def _failed(effect_id: str, error: SunshineError) -> Result:
-    return Result(_words(error), fact=Answered(effect_id, _answer(error), error.retry_after, _words(error)))
+    fact = Answered(effect_id, _answer(error), error.retry_after, _words(error))
+    return Result(_words(error), fact=fact, status=error.status, reason=str(error))
 
 
 def _answer(error: SunshineError) -> Answer:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import partial
 from typing import Any
 
 from bot.control.facts import FlowFailed, FlowReleased, FlowReturned
@@ -20,9 +22,12 @@ from bot.flows.answer import Answer
 from bot.flows.authoring import Began, CallFailed, FlowError, User
 from bot.flows.catalogue import UnknownFlow
 from bot.flows.chat import Chat
+from bot.flows.raised import Raised
 from bot.flows.turn import Context as TurnContext
 from bot.flows.turn import Turn
 from bot.store.interface import JournalEntry
+from bot.sunshine import SunshineError
+from bot.troubles import Troubles, What
 from webhooks.events import (
     ConversationCreate,
     ConversationMessage,
@@ -32,6 +37,8 @@ from webhooks.events import (
 )
 
 BEGAN = "began"
+_BEGAN_FIELDS = frozenset(field.name for field in fields(Began))
+_BACKEND_TODO = "Look at the function and at the system that it calls; flows go on without its result."
 
 _OURS_MODULES = (authoring_module, chat_module, content_module, functions_module, json_form_module, turn_module)
 _OURS = (__file__, *(module.__file__ for module in _OURS_MODULES))
@@ -80,6 +87,8 @@ async def _perform(turn: Turn) -> None:
     except asyncio.CancelledError:
         turn.over(FlowFailed(run_id, "cancelled"))
     except BaseException as error:  # noqa: BLE001 - whatever a flow raises ends the flow, and nothing else
+        if turn.outcome is None or isinstance(turn.outcome, FlowFailed):
+            turn.context.raised(error)
         turn.over(FlowFailed(run_id, _words(error)))
     else:
         turn.over(FlowReturned(run_id))
@@ -104,6 +113,7 @@ def prepare(
     journal: list[JournalEntry],
     events: Mapping[str, Event],
     notify: Callable[[], None],
+    ended: Callable[[], bool],
 ) -> tuple[Performance | None, list[JournalEntry], FlowReturned | FlowReleased | FlowFailed | None]:
     """Begin a turn.
 
@@ -115,7 +125,7 @@ def prepare(
     if not journal:
         beginning = _beginning(run, events)
         try:
-            flow = context.catalogue.route(run.purpose, Began(**beginning["began"]))
+            flow = context.catalogue.route(run.purpose, _began(beginning["began"]))
         except BaseException as error:  # noqa: BLE001 - the team's own code: whatever it raises ends the run, and no more
             return None, [], FlowFailed(run.id, _no_route(error))
         if flow is None:  # where nobody has written, there is nothing to pass on to anybody either
@@ -132,17 +142,31 @@ def prepare(
         TurnContext(
             conversation_id=state.id,
             run_id=run.id,
-            began=Began(**data["began"]),
+            began=_began(data["began"]),
             user=User(**data["user"]),
             journal=[*journal, *first],
             answers={given.event_id: _answer(events.get(given.event_id)) for given in state.inputs},
             clock=context.clock,
             idle=context.policy.idle,
             history=_History(context, state.id),
+            ended=ended,
+            functions=context.catalogue.functions,
+            called=partial(_note_call, context.troubles),
+            observe=context.observe,
+            raised=lambda error: context.raised(Raised(name, state.id, run.id, error)),
         ),
         notify,
     )
     return Performance(run, turn), first, None
+
+
+def _note_call(troubles: Troubles, function: str, error: Exception | None) -> None:
+    """Note an attempt of `chat.call`. An error of the API is noted where it occurs."""
+    if error is None:
+        troubles.works(What.BACKEND, function)
+    elif not isinstance(error, SunshineError):
+        problem = f"{function} raised {type(error).__name__}"  # its text may quote the user
+        troubles.failed(What.BACKEND, problem, _BACKEND_TODO, where=function)
 
 
 def _no_route(error: BaseException) -> str:
@@ -162,18 +186,27 @@ class _History:
         return [dict(message) for message in page.messages]
 
 
+def _began(stored: Mapping[str, Any]) -> Began:
+    """What the journal tells of the beginning; another version of the bot may have stored more or less."""
+    return Began(**{name: value for name, value in stored.items() if name in _BEGAN_FIELDS})
+
+
 def _beginning(run: Run, events: Mapping[str, Event]) -> dict[str, Any]:
     opening = run.opening
-    said = _answer(events.get(opening.event_id or ""))
+    event = events.get(opening.event_id or "")
+    said, referral = _answer(event), _referral(event)
+    code = referral.get("code")
     return {
         "began": {
             "kind": opening.kind.value,
             "text": said.text,
             "payload": said.payload,
             "reason": opening.reason,
-            "referral": _referral(events.get(opening.event_id or "")),
+            "referral": code if isinstance(code, str) else None,
+            "message": dict(said.message),
+            "referral_details": referral,
         },
-        "user": _user(events.get(opening.event_id or "")),
+        "user": _user(event),
     }
 
 
@@ -206,10 +239,9 @@ def _user(event: Event | None) -> dict[str, Any]:
             return {"id": None, "name": None}
 
 
-def _referral(event: Event | None) -> str | None:
+def _referral(event: Event | None) -> dict[str, Any]:
     match event:
         case ConversationReferral(payload=payload):
-            code = payload.referral.get("code")
-            return code if isinstance(code, str) else None
+            return dict(payload.referral)
         case _:
-            return None
+            return {}

@@ -1,7 +1,9 @@
-"""After a pause in which webhooks may have been lost: read again, at a gentle pace, what others may have changed.
+"""After a start: read, at a gentle pace, conversations of which webhooks may have been lost.
 
-The platform gives a delivery up after five attempts in fifteen minutes. What the bot holds has its own times; what it
-does not hold is watched at a slow interval anyway, and sooner after such a pause.
+The platform gives a delivery up after five attempts in fifteen minutes, and at once after a 404. So what the bot holds
+and has not heard of for a while is read after every start: the end may be all that was lost, however lively other
+conversations were meanwhile. What others hold is watched at a slow interval anyway, and sooner after a pause in which
+nothing came in at all.
 """
 
 from __future__ import annotations
@@ -18,13 +20,14 @@ RECENT = timedelta(days=7)
 MOST = 10_000
 
 
-async def reconcile_after_pause(context: Context) -> None:
-    """Let recent conversations be read, if no event came in for a while until lately. Raises `StoreError`."""
+async def reconcile_after_start(context: Context) -> None:
+    """Let conversations be read that may have changed unheard. Raises `StoreError`."""
     now = context.clock.now()
+    looks = await context.store.look_at_unheard(since=now - PAUSE, first=now + SPACING, spacing=SPACING, limit=MOST)
     pause = await context.store.longest_pause(now, now - LATELY)
-    if pause < PAUSE:
-        return
-    looks = await context.store.look_again(since=now - RECENT, first=now + SPACING, spacing=SPACING, limit=MOST)
+    if pause >= PAUSE:
+        first = now + (looks + 1) * SPACING
+        looks += await context.store.look_again(since=now - RECENT, first=first, spacing=SPACING, limit=MOST)
     if looks:
         fields = {"conversations": looks, "pause_seconds": pause.total_seconds()}
         context.observe(Signal("reconciling", Level.INFO, fields=fields))

@@ -15,24 +15,27 @@ from functools import partial
 from typing import TypeVar
 
 from bot.control.commands import CloseDuty, Command, DropUnsent, Forget, Pass, Read, Release, Report
-from bot.control.draft import effect_id
-from bot.control.facts import Answer, Answered, Fact, FlowFailed, OperatorReleased, TimePassed
+from bot.control.draft import Draft
+from bot.control.facts import Answer, Answered, Fact, FlowFailed, NotUnderstood, OperatorReleased, TimePassed
 from bot.control.history import MomentKind, moments
 from bot.control.policy import PROOF_WAIT, backoff
+from bot.control.reading import believable_time
 from bot.control.rules import step
 from bot.control.state import RunStatus
-from bot.engine.aftermath import Aftermath, clean_up_once, clean_ups_of
+from bot.engine.aftermath import Aftermath, clean_up_once, clean_ups_of, outcome_of
 from bot.engine.context import Context
 from bot.engine.delivery import PATIENCE_WHEN_OVER, Delivery, Result
 from bot.engine.orders import facts_of_either, order_of
 from bot.engine.performance import Performance, prepare
 from bot.engine.places import Places
+from bot.flows.outcome import Outcome
 from bot.flows.turn import Said
 from bot.signals import AT_WORK, AtWork, Level, Signal
 from bot.store.interface import (
     Change,
     CleanUp,
     JournalEntry,
+    Lease,
     LeaseLost,
     OutboxItem,
     Say,
@@ -41,13 +44,15 @@ from bot.store.interface import (
     Unavailable,
     Work,
 )
-from webhooks.events import Event, InvalidEvent, event_time, event_user_ids, parse_event
+from bot.troubles import What, database_failed
+from webhooks.events import Event, InvalidEvent, event_user_ids, parse_event
 
 T = TypeVar("T")
 
-URGENT = frozenset({"duty_overdue", "no_app_key", "conversation_gone"})
+URGENT = frozenset({"duty_overdue", "no_app_key", "conversation_gone", "handed_around"})
 LEASE_MARGIN = timedelta(seconds=2)
 RETRY_FIRST, RETRY_CAP = timedelta(milliseconds=100), timedelta(seconds=2)  # while the database is out of reach
+PATIENCE = timedelta(seconds=30)  # with a database that is out of reach
 TYPING_AFTER = timedelta(milliseconds=500)
 """A turn that says nothing for so long shows that the bot is typing."""
 
@@ -88,14 +93,17 @@ class Session:
         self._under_way: tuple[OutboxItem, asyncio.Task[Result]] | None = None
         self._dropped_under_way = False
         self._signal = asyncio.Event()
-        self._aftermath = Aftermath(self._signal.set)
+        self._aftermath = Aftermath(context.catalogue.functions, self._signal.set)
         self._typing_at: datetime | None = None
         self._typing: asyncio.Task[None] | None = None
         self._events_waiting = False
         self._stopping = False
+        self._is_in_store = False
         self._dirty = bool(self._change.update)
         self._seen = self._turn_began = context.clock.now()
         self._fetch_at = self._seen + context.fetch_every
+        self._renew_before = context.lease * 2 / 3
+        self._longest_wait = context.lease.total_seconds() / 3  # a clock that is set back is noticed by then
 
     def wake(self) -> None:
         """New events of this conversation are in the inbox."""
@@ -119,6 +127,17 @@ class Session:
         self._stopping = True
         self._signal.set()
 
+    def keeps(self, lease: Lease) -> bool:
+        """Go on with a new lease, if nobody else has had the conversation since the old one ran out.
+
+        Only between two store operations: one that is under way rests on the old lease.
+        """
+        if self._is_in_store or lease.epoch != self._lease.epoch + 1:
+            return False
+        self._lease = lease
+        self.wake()
+        return True
+
     async def run(self) -> None:
         """Work until nothing is to be done now, or something else has the conversation."""
         AT_WORK.set(AtWork(self._state.id))
@@ -137,6 +156,7 @@ class Session:
                 if not self._stopping:
                     if self._is_turn_due:
                         continue
+                    await self._renew_if_due()
                     self._start_delivery()
                     self._aftermath.start(self._outbox, self._context.clock.now())
                     self._show_typing()
@@ -144,7 +164,8 @@ class Session:
         except LeaseLost:
             self._tell(Signal("lease_lost", Level.WARNING, self._state.id))
         except StoreError as error:
-            self._tell(Signal("store_unavailable", Level.ERROR, self._state.id, {"error": str(error)}))
+            level = Level.DEBUG if isinstance(error, Unavailable) else Level.ERROR  # told once for all conversations
+            self._tell(Signal("store_unavailable", level, self._state.id, {"error": str(error)}))
         finally:
             self._cut_off()
             self._aftermath.cut_off()
@@ -162,37 +183,47 @@ class Session:
             try:
                 event = self._order(stored) if stored.by_operator else parse_event(stored.body)
             except InvalidEvent as error:
-                self._change.set_aside.append((stored.id, str(error)))
-                self._tell(Signal("event_set_aside", Level.WARNING, self._state.id, {"reason": str(error)}))
+                self._set_aside(stored, str(error), Level.WARNING)
                 continue
-            at = None if isinstance(event, OperatorReleased) else event_time(event)
-            readable.append((at or stored.received_at, stored, event))
+            at = None if isinstance(event, OperatorReleased) else believable_time(event, stored.received_at)
+            readable.append((min(at or stored.received_at, stored.received_at), stored, event))
         for _, stored, event in sorted(readable, key=lambda item: item[0]):
             if self._change.forget:
                 break  # what comes after that waits, in case the conversation begins anew
-            before = (self._state, self._outbox[:], self._change, self._reports[:])
-            self._change = replace(
-                self._change,
-                add=self._change.add[:],
-                finish=self._change.finish[:],
-                closed_duties=self._change.closed_duties[:],
-                history=self._change.history[:],
-            )
             if not isinstance(event, OperatorReleased):
                 self._events[stored.id] = event
-            try:
-                for fact in facts_of_either(event, stored.received_at) or (TimePassed(),):
-                    self._step(fact)
-            except Exception as error:  # noqa: BLE001 - a poisonous event must not hold up its conversation
-                self._state, self._outbox, self._change, self._reports = before
-                reason = f"internal error: {type(error).__name__}"
-                self._change.set_aside.append((stored.id, reason))
-                self._tell(Signal("event_set_aside", Level.ERROR, self._state.id, {"reason": reason}))
+            if failure := self._try(_facts_of(event, stored)):
+                self._set_aside(stored, f"internal error: {type(failure).__name__}", Level.ERROR)
             else:
                 self._change.handled.append(stored.id)
                 AT_WORK.set(AtWork(self._state.id, stored.id))
                 self._change.users |= set() if isinstance(event, OperatorReleased) else event_user_ids(event)
         self._new_events = []
+
+    def _try(self, facts: Iterable[Fact]) -> Exception | None:
+        """Let facts take effect, all or none: a poisonous event must not hold up its conversation."""
+        before = (self._state, self._outbox[:], self._change, self._reports[:])
+        self._change = replace(
+            self._change,
+            add=self._change.add[:],
+            finish=self._change.finish[:],
+            closed_duties=self._change.closed_duties[:],
+            history=self._change.history[:],
+        )
+        try:
+            for fact in facts:
+                self._step(fact)
+        except Exception as error:  # noqa: BLE001 - told by the caller
+            self._state, self._outbox, self._change, self._reports = before
+            return error
+        return None
+
+    def _set_aside(self, stored: StoredEvent, reason: str, level: Level) -> None:
+        """Keep an event from taking effect. What it would have told only a read can tell now."""
+        self._change.set_aside.append((stored.id, reason))
+        self._tell(Signal("event_set_aside", level, self._state.id, {"reason": reason}))
+        if not stored.by_operator:
+            self._try([NotUnderstood()])
 
     def _order(self, stored: StoredEvent) -> OperatorReleased:
         return order_of(stored.type, stored.body, self._context.clock.now() - stored.received_at)
@@ -224,7 +255,7 @@ class Session:
             self._obey(command)
         run = self._state.run
         if before and (run is None or run.id != before.id):
-            self._clean_up_after(before.id)
+            self._clean_up_after(before.id, outcome_of(fact, before, self._state, now))
         if self._performance and (run is None or run.id != self._performance.run.id):
             self._cut_off()
 
@@ -354,7 +385,12 @@ class Session:
                 "effect_tried",
                 Level.DEBUG,
                 self._state.id,
-                {"effect": type(item.effect).__name__.lower(), "outcome": result.outcome or "again later"},
+                {
+                    "effect": type(item.effect).__name__.lower(),
+                    "outcome": result.outcome or "again later",
+                    "status": result.status,
+                    "reason": result.reason,
+                },
             )
         )
         place = next((index for index, kept in enumerate(self._outbox) if kept.id == item.id), None)
@@ -373,10 +409,13 @@ class Session:
         if result.fact:
             self._step(result.fact)
 
-    def _clean_up_after(self, run_id: int) -> None:
+    def _clean_up_after(self, run_id: int, outcome: Outcome) -> None:
         """The run is over, in whichever way: what its flow has registered for that is due."""
-        for effect in clean_ups_of(self._journal, run_id, self._new_effect_id):
+        effects, unreadable = clean_ups_of(self._journal, run_id, outcome, self._new_effect_id)
+        for effect in effects:
             self._enqueue(effect)
+        for problem in unreadable:
+            self._tell(Signal("clean_up_failed", Level.WARNING, self._state.id, {"error": problem}))
 
     def _take_clean_up(self) -> None:
         taken = self._aftermath.take(self._context.clock.now())
@@ -422,7 +461,7 @@ class Session:
         self._turn_began = self._context.clock.now()
         journal = [entry for entry in self._journal if entry.run_id == run.id]
         self._performance, first, outcome = prepare(
-            self._context, self._state, run, journal, self._events, self._signal.set
+            self._context, self._state, run, journal, self._events, self._signal.set, self._has_ended
         )
         self._typing_at = self._context.clock.now() + TYPING_AFTER if self._performance else None
         self._note(first)
@@ -431,6 +470,9 @@ class Session:
         else:
             await asyncio.sleep(0)  # the flow runs until it waits for something
             self._take_turn()
+
+    def _has_ended(self) -> bool:
+        return self._state.ended is not None
 
     def _take_turn(self) -> None:
         """Take what the flow has done since the last time; it is saved together with its outcome."""
@@ -458,8 +500,10 @@ class Session:
         self._enqueue(Say(self._new_effect_id(), run_id, said.content, said.metadata))
 
     def _new_effect_id(self) -> str:
-        self._state = replace(self._state, serial=self._state.serial + 1)
-        return effect_id(self._state.id, self._state.serial)
+        draft = Draft(self._state, self._context.clock.now(), self._context.policy)
+        made = draft.next_effect_id()
+        self._state = draft.state
+        return made
 
     def _show_typing(self) -> None:
         """Show the user that a slow turn is at work. Nothing waits for that, and nothing of it is stored."""
@@ -492,18 +536,11 @@ class Session:
         """Is there nothing to do now? Then the lease goes back with the save."""
         if self._stopping:
             return self._under_way is None
-        now = self._context.clock.now()
-        due, item, clean_up = self._state.waits_until, self._next_item(), self._aftermath.due(self._outbox)
-        return not (
-            self._performance
-            or self._under_way
-            or self._awaits_proof
-            or self._aftermath.is_busy
-            or self._is_turn_due
-            or (due and due <= now)
-            or (item and item.next_attempt <= now)
-            or (clean_up and clean_up <= now)
-        )
+        if self._performance or self._under_way or self._aftermath.is_busy or self._awaits_proof or self._is_turn_due:
+            return False
+        item, now = self._next_item(), self._context.clock.now()
+        times = (self._state.waits_until, item and item.next_attempt, self._aftermath.due(self._outbox))
+        return not any(due and due <= now for due in times)
 
     async def _save(self) -> bool:
         """Write what has changed. True if the lease went back with it: the work is over."""
@@ -524,7 +561,8 @@ class Session:
                 lambda: self._context.store.save(self._lease, self._change, self._context.clock.now())
             )
             if self._change.forget:
-                clean_up_once([item.effect for item in self._outbox if isinstance(item.effect, CleanUp)])
+                left = [item.effect for item in self._outbox if isinstance(item.effect, CleanUp)]
+                clean_up_once(left, self._context.catalogue.functions)
             self._change, self._dirty = Change(self._state), False
             if self._performance:
                 self._performance.turn.stored()
@@ -536,50 +574,64 @@ class Session:
 
     async def _wait(self) -> None:
         """Until something happens: the flow, the platform's answer, an event, a time."""
+        if not self._signal.is_set():
+            if self.takes_no_place:
+                self._at_rest()
+            timer = asyncio.get_running_loop().call_later(self._pause(), self._signal.set)
+            await self._signal.wait()
+            timer.cancel()
+        self._signal.clear()
+        now = self._context.clock.now()
+        set_back, self._seen = now < self._seen, now
+        await self._renew_if_due(set_back=set_back)
+        if set_back or self._events_waiting or now >= self._fetch_at:
+            self._events_waiting = False
+            self._fetch_at = now + self._context.fetch_every
+            self._new_events = await self._patiently(lambda: self._context.store.fetch(self._lease))
+
+    def _pause(self) -> float:
+        """Seconds until there is something to do, if nothing happens meanwhile."""
         times = [self._fetch_at, self._renew_at]
         times += [due for due in (self._state.waits_until, self._aftermath.due(self._outbox), self._typing_at) if due]
         item = self._next_item()
         if item and self._under_way is None and not self._waits_for_place:
             times.append(item.next_attempt)
         seconds = (min(times) - self._context.clock.now()).total_seconds()
-        if self.takes_no_place:
-            self._at_rest()
-        longest = self._context.lease.total_seconds() / 3  # a clock that is set back is noticed by then
-        timer = asyncio.get_running_loop().call_later(max(0.0, min(seconds, longest)), self._signal.set)
-        await self._signal.wait()
-        timer.cancel()
-        self._signal.clear()
-        now = self._context.clock.now()
-        set_back, self._seen = now < self._seen, now
-        if set_back or now >= self._renew_at:
+        return max(0.0, min(seconds, self._longest_wait))
+
+    async def _renew_if_due(self, *, set_back: bool = False) -> None:
+        if set_back or self._context.clock.now() >= self._renew_at:
             self._lease = await self._patiently(
                 lambda: self._context.store.renew(self._lease, self._context.clock.now() + self._context.lease)
             )
-        if set_back or self._events_waiting or now >= self._fetch_at:
-            self._events_waiting = False
-            self._fetch_at = now + self._context.fetch_every
-            self._new_events = await self._patiently(lambda: self._context.store.fetch(self._lease))
 
     async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do something in the database; where that is out of reach, again, for as long as the lease lasts.
+        """Do something in the database; retry while it is out of reach.
 
-        To give up at once would not give the lease back, and whoever claimed the conversation once it has run out would
-        begin its unsaved turn anew, calls and all.
+        The lease may run out meanwhile. If nobody else has taken the conversation when the database is back, it
+        is kept. Giving up at once would make the next session begin the unsaved turn anew, calls and all.
         """
-        attempt = 0
+        attempt, began = 0, self._context.clock.now()
         while True:
+            self._is_in_store = True
             try:
-                return await work()
-            except Unavailable:
+                done = await work()
+            except Unavailable as error:
+                database_failed(self._context.troubles, error)
                 attempt += 1
                 pause = backoff(attempt, self._state.id, RETRY_FIRST, RETRY_CAP)
-                if self._stopping or self._context.clock.now() + pause >= self._lease.until - LEASE_MARGIN:
+                if self._stopping or self._context.clock.now() + pause >= began + PATIENCE:
                     raise
-                await asyncio.sleep(pause.total_seconds())
+            else:
+                self._context.troubles.works(What.DATABASE)
+                return done
+            finally:
+                self._is_in_store = False
+            await asyncio.sleep(pause.total_seconds())
 
     @property
     def _renew_at(self) -> datetime:
-        return self._lease.until - self._context.lease * 2 / 3
+        return self._lease.until - self._renew_before
 
     def _report(self, signal: Signal) -> None:
         """Tell once it is stored."""
@@ -587,6 +639,10 @@ class Session:
 
     def _tell(self, signal: Signal) -> None:
         self._context.observe(signal)
+
+
+def _facts_of(event: Event | OperatorReleased, stored: StoredEvent) -> Iterator[Fact]:
+    yield from facts_of_either(event, stored.received_at) or (TimePassed(),)
 
 
 def _asked_for(work: Work) -> Iterable[StoredEvent]:

@@ -11,10 +11,11 @@ from bot.engine.context import Context
 from bot.engine.delivery import Delivery
 from bot.engine.people import spread_app_events
 from bot.engine.places import Places
-from bot.engine.reconcile import reconcile_after_pause
+from bot.engine.reconcile import reconcile_after_start
 from bot.engine.session import Session
 from bot.signals import Level, Signal
-from bot.store.interface import StoreError
+from bot.store.interface import StoreError, Unavailable
+from bot.troubles import database_failed
 
 POLL = timedelta(seconds=30)  # the safety net under wake-ups and due times
 LOOK_AGAIN = timedelta(milliseconds=100)  # for a place, while all are taken
@@ -82,7 +83,11 @@ class Worker:
         try:
             pause = await look()
         except StoreError as error:
-            return self._failed(Signal("store_unavailable", Level.ERROR, fields={"error": str(error)}))
+            level = Level.ERROR
+            if isinstance(error, Unavailable):
+                level = Level.DEBUG  # told once for all tries
+                database_failed(self._context.troubles, error)
+            return self._failed(Signal("store_unavailable", level, fields={"error": str(error)}))
         except Exception as error:  # noqa: BLE001 - a worker that ends while its process lives would release nothing
             return self._failed(Signal("worker_failed", Level.ERROR, fields={"error": type(error).__name__}))
         self._failures = 0
@@ -91,29 +96,36 @@ class Worker:
     async def _round(self) -> timedelta | None:
         """Claim what can be claimed, and say how long to wait; None: not long, and ask first what is due."""
         if not self._reconciled:
-            await reconcile_after_pause(self._context)
+            await reconcile_after_start(self._context)
             self._reconciled = True
         self._crowded, self._freed = True, 0
         free = self._concurrency - sum(not session.takes_no_place for session, _ in self._sessions.values())
         if free <= 0 or len(self._sessions) >= self._concurrency * MOST_WAITING:
+            await self._spread_if_due()  # an erasure doesn't wait for a place
             return min(self._poll, LOOK_AGAIN)
         now = self._context.clock.now()
         works = await self._context.store.claim(
             owner=self._context.owner, now=now, lease=self._context.lease, limit=free
         )
         for work in works:
+            at_work = self._sessions.get(work.lease.conversation_id)
+            if at_work and at_work[0].keeps(work.lease):  # its lease ran out while the database was out of reach
+                continue
             session = Session(self._context, self._delivery, work, self._places, self._look_again)
             self._start(session, work.lease.conversation_id)
         # Afterwards, so that no release waits for it.
-        if (self._spread_at is None or now >= self._spread_at) and await self._spread(now):
+        if await self._spread_if_due():
             return timedelta(0)
         if len(works) == free:
             return min(self._poll, LOOK_AGAIN)
         self._crowded = False
         return None if works else await self._until_due()
 
-    async def _spread(self, now: datetime) -> bool:
+    async def _spread_if_due(self) -> bool:
         """Give events of no single conversation to those that they concern. True if there may be more to do at once."""
+        now = self._context.clock.now()
+        if self._spread_at is not None and now < self._spread_at:
+            return False
         self._spread_at = now + self._poll
         told, more = await spread_app_events(self._context)
         for conversation_id in told & self._sessions.keys():

@@ -1,7 +1,7 @@
-"""The opening flow that shows a language model at work: it answers, and hands over to an agent where it can't.
+"""An opening flow that puts a language model to work: it answers, and hands over to an agent where it can't.
 
-The model is any callable: `assistant_with(model)` makes a flow of it. The one that comes with the bot knows three
-answers, needs no network, and always says the same, so that the flow can be tried out and tested.
+The model is any callable: `assistant_with(model)` makes a flow of it. `assistant` is a sample with a stand-in for a
+model: it knows two answers about itself and none about anybody's business, needs no network, and always says the same.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TypedDict
 from bot.flows.authoring import CallFailed, Flow, NoAnswer, flow
 from bot.flows.chat import Chat
 from bot.flows.content import Choice
+from bot.signals import Level
 
 TURNS_LIMIT = 20
 """Answers of the model in one conversation; who is not served by then is served by a person."""
@@ -36,21 +37,20 @@ Model = Callable[[Sequence[Turn]], "str | Awaitable[str | None] | None"]
 """Is given what was said so far, oldest first, and gives its answer; None or nothing where it has none.
 
 A coroutine function, or a plain one, which runs in a thread. It is called by `chat.call`: its answer is kept, and what
-it raises, or a minute without an answer, leads to an agent.
+it raises, or a minute without an answer, leads to an agent and to `model_failed` in the log.
 """
 
 _KNOWN = (
     (
-        re.compile(r"\b(open|opening|hours|close)\b", re.IGNORECASE),
-        "We are open Monday to Friday, from 9 to 17 o'clock.",
+        re.compile(r"\b(what|how)\b.*\b(you|this)\b", re.IGNORECASE),
+        "I am a sample without a language model. I can answer two questions, and get a person for you.",
     ),
-    (re.compile(r"\b(return|refund|send back)\b", re.IGNORECASE), "You can return anything within 30 days."),
-    (re.compile(r"\b(hi|hello|hey)\b", re.IGNORECASE), "Hello! Ask me about opening hours, or about returns."),
+    (re.compile(r"\b(hi|hello|hey)\b", re.IGNORECASE), "Hello! I am a sample assistant. Ask me what I can do."),
 )
 
 
 def offline(turns: Sequence[Turn]) -> str | None:
-    """The model that comes with the bot: a few answers by keyword."""
+    """Answer like a model, by keyword: the stand-in of the sample."""
     asked = turns[-1]["content"]
     return next((answer for words, answer in _KNOWN if words.search(asked)), None)
 
@@ -82,20 +82,27 @@ def assistant_with(model: Model, name: str = "assistant", timeout: timedelta = t
 
 async def _serve(chat: Chat, model: Model, timeout: timedelta) -> bool:
     """Answer until the user is content. False: a person is needed."""
-    said = chat.opening.text or (await chat.ask("Hello! What can I do for you?")).text
+    said, asks_for_person = chat.opening.text or (await chat.ask("Hello! What can I do for you?")).text, False
     turns: list[Turn] = []
     while not _IS_DONE.fullmatch(said):
-        if _ASKS_FOR_PERSON.search(said) or len(turns) >= 2 * TURNS_LIMIT:
+        if asks_for_person or _ASKS_FOR_PERSON.search(said) or len(turns) >= 2 * TURNS_LIMIT:
             return False
         turns.append({"role": "user", "content": said})
         try:
             answer = await chat.call(model, list(turns), attempts=2, timeout=timeout)
-        except CallFailed:
+        except CallFailed as failed:
+            error = failed.error.partition(":")[0]  # the rest may quote what the user said
+            await chat.log("model_failed", Level.WARNING, detail=f"{failed.function}: {error}")
             return False
-        if not isinstance(answer, str) or not answer.strip():
+        if answer is not None and not isinstance(answer, str):
+            detail = f"its answer is no text, but {type(answer).__name__}"
+            await chat.log("model_failed", Level.WARNING, detail=detail)
+            return False
+        if not answer or not answer.strip():
             return False
         turns.append({"role": "assistant", "content": answer})
-        said = (await chat.ask(answer, choices=[PERSON])).text
+        reply = await chat.ask(answer, choices=[PERSON])
+        said, asks_for_person = reply.text, reply.choice == PERSON
     return True
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, overload
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, overload
 
 from bot.control.state import Purpose
+from bot.flows.message import Carrier
 
 if TYPE_CHECKING:
     from bot.flows.chat import Chat
@@ -19,7 +20,7 @@ class FlowError(Exception):
     """What can go wrong in a flow, as its author sees it.
 
     FlowError
-    ├── NoAnswer          the user did not answer in time
+    ├── NoAnswer          nobody answered: the time is over, or the user has ended the conversation
     ├── CallFailed        a function run by `chat.call` kept failing
     ├── JournalMismatch   the journal of a run no longer fits the flow's code
     └── FlowMisuse        the flow asked for something that can't be: a limit, a wrong argument, two steps at once
@@ -27,16 +28,33 @@ class FlowError(Exception):
 
 
 class NoAnswer(FlowError):
-    """The user did not answer in time."""
+    """Nobody answered: the time is over, or the user has ended the conversation."""
 
 
 class CallFailed(FlowError):
-    """A function run by `chat.call` failed in its last attempt; `error` is the exception's type and text."""
+    """A function run by `chat.call` failed in its last attempt.
 
-    def __init__(self, function: str, error: str) -> None:
+    Attributes:
+        function: its name.
+        error: the exception's type and message, as in `KeyError: 'price'`.
+        attempts: how often it was tried.
+    """
+
+    def __init__(self, function: str, error: str, attempts: int = 1) -> None:
         super().__init__(f"{function} failed: {error}")
         self.function = function
         self.error = error
+        self.attempts = attempts
+
+    @property
+    def error_type(self) -> str:
+        """The name of the exception's type."""
+        return self.error.partition(":")[0]
+
+    @property
+    def message(self) -> str:
+        """What the exception said."""
+        return self.error.partition(": ")[2]
 
 
 class JournalMismatch(FlowError):
@@ -67,6 +85,9 @@ class Flow:
 
 def flow(name: str) -> Callable[[FlowFunction], Flow]:
     """Make a coroutine function a flow with the name that the settings use."""
+    if callable(name):  # the decorator without brackets
+        called = getattr(name, "__name__", "name")
+        raise FlowMisuse(f'above {called}, write @flow("{called}"): a flow needs a name')
     if not name:
         raise FlowMisuse("a flow needs a name")
 
@@ -118,16 +139,20 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
-class Began:
+class Began(Carrier):
     """What began the flow.
+
+    It has what the first message carried, as an `Answer` has it: `attachments`, `location`, `fields`, `metadata`.
 
     Attributes:
         kind: "message", "postback", "referral", "created" (the widget was opened, and nobody has written yet),
             "handback" or "ended".
-        text: what the user said or tapped, where that began it.
+        text: what the user said or tapped, where that began it; a form's answers as lines.
         payload: what the tapped button carries.
         reason: of a handback, as the platform gives it ("ticketClosed", …).
         referral: of a referral, its code.
+        message: the first message (or postback) as the platform posted it; empty where none began it.
+        referral_details: all that a referral tells, such as the ad, as the platform posted it.
     """
 
     kind: str
@@ -135,3 +160,5 @@ class Began:
     payload: str | None = None
     reason: str | None = None
     referral: str | None = None
+    message: Mapping[str, Any] = field(default_factory=dict)
+    referral_details: Mapping[str, Any] = field(default_factory=dict)

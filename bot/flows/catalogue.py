@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import ModuleType
@@ -10,6 +11,7 @@ from types import ModuleType
 from bot.control.policy import Policy
 from bot.control.state import Purpose
 from bot.flows.authoring import Began, Flow, Router
+from bot.flows.functions import Functions, defined_in
 
 
 class UnknownFlow(ValueError):
@@ -18,17 +20,27 @@ class UnknownFlow(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The flows by name, and which of them open and close: by name (empty: none), or by the team's router."""
+    """The flows by name, and which of them open and close: by name (empty: none), or by the team's router.
+
+    `modules` names the modules of FLOWS; the modules that define the flows and the router count without being named.
+    """
 
     flows: Mapping[str, Flow] = field(default_factory=dict)
     opening: str = ""
     closing: str = ""
     router: Router | None = None
+    modules: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for setting, name in (("OPENING_FLOW", self.opening), ("CLOSING_FLOW", self.closing)):
             if name:
                 self._named(name, setting)
+
+    @property
+    def functions(self) -> Functions:
+        """The functions that may be called when a run is over."""
+        authored = [flow.function for flow in self.flows.values()] + ([self.router.function] if self.router else [])
+        return Functions([*self.modules, *filter(None, map(defined_in, authored))])
 
     @property
     def opens(self) -> bool:
@@ -88,7 +100,7 @@ def load_catalogue(modules: Iterable[str], opening: str = "", closing: str = "")
             the closing flow is not there.
     """
     names = list(modules)
-    return Catalogue(load_flows(names), opening, closing, load_router(names))
+    return Catalogue(load_flows(names), opening, closing, load_router(names), tuple(names))
 
 
 def load_flows(modules: Iterable[str]) -> dict[str, Flow]:
@@ -99,7 +111,7 @@ def load_flows(modules: Iterable[str]) -> dict[str, Flow]:
     """
     flows: dict[str, Flow] = {}
     for name in modules:
-        for found in vars(_module(name)).values():
+        for found in vars(import_module(name)).values():
             if isinstance(found, Flow):
                 if flows.get(found.name, found) is not found:
                     raise UnknownFlow(f"FLOWS: two flows are named {found.name!r}; the second is in {name!r}")
@@ -111,7 +123,7 @@ def load_router(modules: Iterable[str]) -> Router | None:
     """The router that the named modules hold, if any. Raises `UnknownFlow`: a module can't be imported, or two do."""
     routers: dict[int, tuple[Router, str]] = {}
     for name in modules:
-        for value in vars(_module(name)).values():
+        for value in vars(import_module(name)).values():
             if isinstance(value, Router):
                 routers[id(value)] = (value, name)
     if len(routers) > 1:
@@ -120,9 +132,21 @@ def load_router(modules: Iterable[str]) -> Router | None:
     return next((found for found, _ in routers.values()), None)
 
 
-def _module(name: str) -> ModuleType:
+def import_module(name: str) -> ModuleType:
+    """Import a module of FLOWS. Raises `UnknownFlow`: it is no module's name, or it can't be imported."""
+    if name.endswith(".py") or "/" in name:
+        module = name.removesuffix(".py").strip("./").replace("/", ".")
+        raise UnknownFlow(f"FLOWS: {name!r} is a file: write the module's name, {module}, and start the bot beside it")
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         says = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise UnknownFlow(f"FLOWS: module {name!r} can't be imported: {says}") from error
+        raise UnknownFlow(f"FLOWS: module {name!r} can't be imported: {says}{_place(error)}") from error
+
+
+def _place(error: BaseException) -> str:
+    """Where an import failed: the last file and line that are not Python's own."""
+    if isinstance(error, SyntaxError):
+        return f" at {error.filename}:{error.lineno}" if error.filename else ""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    return f" at {frames[-1].filename}:{frames[-1].lineno}" if frames and frames[-1].filename != __file__ else ""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Never, get_args
 
 from bot.control.facts import FlowHandedOver, FlowReleased
 from bot.control.policy import backoff
@@ -15,14 +15,18 @@ from bot.flows.answer import Answer
 from bot.flows.authoring import Began, CallFailed, FlowMisuse, User
 from bot.flows.content import AnyButton, Choice, Content, Form, FormField, Text, messages
 from bot.flows.defuse import defused
-from bot.flows.functions import address_of, name_of, run
+from bot.flows.functions import name_of, run
+from bot.flows.hand_over import METADATA_LIMIT, fitted, json_bytes
 from bot.flows.json_form import json_form
+from bot.flows.outcome import When
 from bot.flows.turn import CleanUpCall, Said, Turn
+from bot.signals import Level, Signal
 
-METADATA_LIMIT = 4096  # bytes; platform.md, sections 2 and 5
 MESSAGE_METADATA_LIMIT = METADATA_LIMIT - 256  # the bot adds the effect's id, by which it finds a message again
 CLEAN_UP_TIMEOUT_LIMIT = timedelta(minutes=5)
 NO_TIME = timedelta(0)
+_EVENT = re.compile(r"[a-z](_?[a-z0-9]){0,63}")
+Errors = type[BaseException] | tuple[type[BaseException], ...]
 WAIT_LIMIT = timedelta(days=7)  # the bot holds control as long as a flow waits
 
 
@@ -94,7 +98,7 @@ class Chat:
             fresh: what the user said before the question does not count as an answer.
 
         Raises:
-            NoAnswer: the time is over.
+            NoAnswer: the time is over. At once, and nothing is said, where the user has ended the conversation.
             FlowMisuse: it is beyond one of the platform's limits; the text says which.
         """
         if timeout is not None:
@@ -119,7 +123,7 @@ class Chat:
             fresh: what the user said before the form does not count as an answer.
 
         Raises:
-            NoAnswer: the time is over.
+            NoAnswer: the time is over. At once, and nothing is said, where the user has ended the conversation.
             FlowMisuse: it is beyond one of the platform's limits; the text says which.
         """
         return await self.ask(Form(fields, text), timeout=timeout, metadata=metadata, fresh=fresh)
@@ -130,6 +134,8 @@ class Chat:
         *args: Any,
         attempts: int = 1,
         timeout: timedelta | None = None,
+        retry_on: Errors = Exception,
+        give_up_on: Errors = (),
         **kwargs: Any,
     ) -> Any:
         """Run code that must not be repeated: the function runs at least once, and its result is kept.
@@ -137,13 +143,15 @@ class Chat:
         Args:
             function: a coroutine function, or a plain one, which runs in a thread.
             attempts: how often to try, with a growing pause, before it counts as failed.
-            timeout: for each attempt.
+            timeout: for each attempt; `TimeoutError` when it is over.
+            retry_on: errors after which it is tried again; all others end it at once.
+            give_up_on: errors that end it at once, whatever `retry_on` says.
 
         Returns:
             The result in its JSON form (a dataclass comes back as a dict).
 
         Raises:
-            CallFailed: the last attempt raised or timed out.
+            CallFailed: the last attempt raised or timed out; it has the error's type and message, and the attempts.
             FlowMisuse: a result without a JSON form, which ends the flow; no function, wrong `attempts` or `timeout`.
         """
         name = name_of(function)
@@ -153,14 +161,23 @@ class Chat:
         if timeout is not None:
             _check_time("the timeout of a call", timeout, WAIT_LIMIT, above=NO_TIME)
 
+        _check_errors("retry_on", retry_on)
+        _check_errors("give_up_on", give_up_on)
+        called = self._turn.context.called
+
         async def tried() -> Any:
             for attempt in range(1, attempts + 1):
                 try:
                     async with asyncio.timeout(timeout.total_seconds() if timeout else None):
-                        return await run(function, args, kwargs)
+                        result = await run(function, args, kwargs)
                 except Exception as error:
-                    if attempt == attempts:
-                        raise CallFailed(name, f"{type(error).__name__}: {error}") from error
+                    called(name, error)
+                    is_final = isinstance(error, give_up_on) or not isinstance(error, retry_on)
+                    if attempt == attempts or is_final:
+                        raise CallFailed(name, f"{type(error).__name__}: {error}", attempt) from error
+                else:
+                    called(name, None)
+                    return result
                 await asyncio.sleep(backoff(attempt, self.conversation_id).total_seconds())
             raise AssertionError("the last attempt returns or raises")
 
@@ -177,9 +194,10 @@ class Chat:
         *args: Any,
         attempts: int = 3,
         timeout: timedelta = timedelta(seconds=30),
+        when: When = "always",
         **kwargs: Any,
-    ) -> None:
-        """Have a function called when this flow is over, however it ends: clean-up.
+    ) -> CleanUpHandle:
+        """Have a function called when this flow is over: clean-up.
 
         Once this returns, it is stored: the call comes when the flow is complete, has failed, or was interrupted (the
         user's end, loss of control, a deadline), also by another process after a restart, and at least once. It runs
@@ -188,26 +206,53 @@ class Chat:
         its user is removed from the platform, what is stored goes at once: then it is tried once, by this process.
 
         Args:
-            function: a function of a module (so that another process finds it), plain or a coroutine function.
+            function: a function that a module of FLOWS defines or imports by name, plain or a coroutine function.
             args: what it is called with; their JSON form.
             attempts: how often to try, with a growing pause.
             timeout: for each attempt; at most five minutes.
-            kwargs: what it is called with; their JSON form.
+            when: "always", however the flow ends; "failed" if it doesn't return, release or hand over by itself: it
+                raised, took too long, or was interrupted.
+            kwargs: what it is called with; their JSON form. A function with a parameter `outcome` that is given no
+                value gets the `Outcome`.
+
+        Returns:
+            A handle, with which the flow can withdraw it.
 
         Raises:
             FlowMisuse: a function that no other process could find, arguments without a JSON form, or too many.
         """
-        address = address_of(function)
+        address = self._turn.context.functions.address_of(function)
         _check_attempts(attempts)
         _check_time("the timeout of a clean-up", timeout, CLEAN_UP_TIMEOUT_LIMIT, above=NO_TIME)
-        await self._turn.on_end(address, CleanUpCall(list(args), kwargs, attempts, timeout.total_seconds()))
+        if when not in get_args(When):
+            raise FlowMisuse(f"when is one of {', '.join(get_args(When))}, and not {when!r}")
+        call = CleanUpCall(list(args), kwargs, attempts, timeout.total_seconds(), when)
+        return CleanUpHandle(self._turn, await self._turn.on_end(address, call))
+
+    async def log(self, event: str, level: Level = Level.INFO, **fields: str | float | bool | None) -> None:
+        """Tell the operators: a line in the log, which is counted in the metrics.
+
+        A step like any other: a turn that runs again does not tell it again. If the process dies before the step is
+        stored, the line may come twice.
+
+        Args:
+            event: a name in snake_case, always the same: `survey_answered`.
+            level: how much attention it wants.
+            fields: details. Never what somebody said.
+
+        Raises:
+            FlowMisuse: a name that is too long, or not in snake_case.
+        """
+        if not _EVENT.fullmatch(str(event)):
+            raise FlowMisuse("the event of a log line is a short name in snake_case")
+        await self._turn.log(Signal(event, level, self.conversation_id, fields))
 
     async def hand_over(
         self,
         to: str | None = None,
         ticket_fields: Mapping[str, str | int | float | bool] | None = None,
         metadata: Metadata | None = None,
-    ) -> None:
+    ) -> Never:
         """Pass control on and end the flow: nothing after it runs.
 
         Args:
@@ -215,16 +260,20 @@ class Chat:
             ticket_fields: values for the agent's ticket, by field id.
             metadata: goes with the pass; flat.
 
+        A value that is too long for the platform is shortened, and one that it can't take is left out; the log and the
+        conversation's timeline say which. If the target is declined, control goes to PASS_TO.
+
         Raises:
-            FlowMisuse: metadata and fields that are too large or not flat.
+            FlowMisuse: a target that is no text.
         """
         if to is not None and not isinstance(to, str):
             raise FlowMisuse(f"{type(to).__name__} is no switchboard integration: give its id, name or type")
         fields = {f"dataCapture.ticketField.{key}": value for key, value in (ticket_fields or {}).items()}
-        passed = _metadata({**(metadata or {}), **fields}, METADATA_LIMIT)
-        await self._turn.end(FlowHandedOver(self._turn.context.run_id, to, passed))
+        passed = fitted({**(metadata or {}), **fields})
+        run_id = self._turn.context.run_id
+        await self._turn.end(FlowHandedOver(run_id, to, passed.metadata, passed.shortened, passed.left_out))
 
-    async def release(self) -> None:
+    async def release(self) -> Never:
         """Release control and end the flow: nothing after it runs."""
         await self._turn.end(FlowReleased(self._turn.context.run_id))
 
@@ -234,9 +283,23 @@ class Chat:
         return messages
 
 
+class CleanUpHandle:
+    """A function that `on_end` has registered."""
+
+    def __init__(self, turn: Turn, index: int) -> None:
+        self._turn, self._index = turn, index
+        self._is_withdrawn = False
+
+    async def cancel(self) -> None:
+        """Withdraw the function: once this returns, it is not called any more. A second time it does nothing."""
+        if not self._is_withdrawn:
+            await self._turn.withdraw(self._index)
+            self._is_withdrawn = True
+
+
 def _said(content: Content, metadata: Mapping[str, Any] | None) -> list[Said]:
     """The messages of some content; the metadata goes with the last one."""
-    known = _metadata(metadata or {}, MESSAGE_METADATA_LIMIT)
+    known = _metadata(metadata or {})
     *first, last = messages(content)
     return [*(Said(message, {}) for message in first), Said(last, known)]
 
@@ -249,21 +312,27 @@ def _content(content: str | Content, choices: Sequence[str | Choice], buttons: S
     return content
 
 
-def _metadata(metadata: Mapping[str, Any], limit: int) -> dict[str, Any]:
-    """Metadata as it can be stored and sent, of at most so many bytes. Raises `FlowMisuse`."""
+def _metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """A message's metadata as it can be stored and sent. Raises `FlowMisuse`."""
     if not metadata:
         return {}
     made = defused(json_form("the metadata", metadata))
     if not isinstance(made, dict) or not all(isinstance(value, str | int | float | bool) for value in made.values()):
         raise FlowMisuse("metadata is flat: texts, numbers, true and false, each under a name")
-    if len(json.dumps(made)) > limit:
-        raise FlowMisuse(f"the metadata is too large: at most {limit} bytes")
+    if json_bytes(made) > MESSAGE_METADATA_LIMIT:
+        raise FlowMisuse(f"the metadata is too large: at most {MESSAGE_METADATA_LIMIT} bytes")
     return made
 
 
 def _check_attempts(attempts: object) -> None:
     if not isinstance(attempts, int) or attempts < 1:
         raise FlowMisuse("attempts is a whole number, and at least 1")
+
+
+def _check_errors(what: str, given: object) -> None:
+    kinds = given if isinstance(given, tuple) else (given,)
+    if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+        raise FlowMisuse(f"{what} is an exception's type, or a tuple of them")
 
 
 def _check_time(what: str, duration: object, limit: timedelta, *, above: timedelta = timedelta.min) -> None:

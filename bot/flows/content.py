@@ -12,7 +12,7 @@ from typing import Any, Literal, assert_never
 from urllib.parse import urlsplit
 
 from bot.flows.authoring import FlowMisuse
-from bot.flows.defuse import TEXT_LIMIT, defused, pieces
+from bot.flows.defuse import TEXT_LIMIT, defused, may_be_live, pieces, undefused
 
 Json = dict[str, Any]
 
@@ -29,6 +29,7 @@ ANSWER_LIMIT = 256  # what a text field of a form takes
 URL_LIMIT = 2048
 REQUEST_LIMIT = 90_000  # bytes of content; with metadata and the rest, a request has at most 100 kB
 
+_JSON = json.JSONEncoder(ensure_ascii=False)  # `json.dumps` makes one each time
 _MEDIA = frozenset({"http", "https"})
 _LINKS = _MEDIA | {"mailto", "tel", "sms"}
 
@@ -187,24 +188,43 @@ def messages(content: Content) -> list[Json]:
     """
     if isinstance(content, Text) and not (content.choices or content.buttons):
         return _texts(content.text)  # never too large
-    made = [defused(one) for one in _rendered(content)]
-    for one in made:
-        if _size(one) > REQUEST_LIMIT:
-            raise FlowMisuse(f"the message is too large: at most {REQUEST_LIMIT} bytes")
-    return made
+    return [_checked(one) for one in _rendered(content)]
 
 
-def _size(message: Json) -> int:
-    """Bytes of it in a request."""
-    return len(json.dumps(message, ensure_ascii=False).encode("utf-8", "replace"))
+def _checked(message: Json) -> Json:
+    """The message, if it is small enough. What its parts have let through is made harmless here."""
+    in_json = _JSON.encode(message)
+    if may_be_live(in_json):
+        message = defused(message)
+        in_json = _JSON.encode(message)
+    if len(in_json.encode("utf-8", "replace")) > REQUEST_LIMIT:
+        raise FlowMisuse(f"the message is too large: at most {REQUEST_LIMIT} bytes")
+    return message
 
 
 def offered(content: Json) -> list[Choice]:
-    """The choices and postback buttons that a message offers, wherever in it."""
+    """The choices and postback buttons that a message offers, wherever in it, as the flow's author wrote them."""
     actions = [*content.get("actions", ())]
     for item in content.get("items", ()):
         actions += item.get("actions", ())
-    return [Choice(action["text"], action["payload"]) for action in actions if "payload" in action]
+    return [choice for choice in map(_offer, actions) if choice]
+
+
+def listed(content: Json) -> list[Choice | None]:
+    """What the user sees as one list and may count through: the actions below a message; None for a link.
+
+    A carousel is such a list if each of its cards offers one thing.
+    """
+    if items := content.get("items"):
+        offers = [[choice for choice in map(_offer, item["actions"]) if choice] for item in items]
+        return [choice for (choice,) in offers] if all(len(offer) == 1 for offer in offers) else []
+    return [_offer(action) for action in content.get("actions", ())]
+
+
+def _offer(action: Json) -> Choice | None:
+    if "payload" not in action:
+        return None
+    return Choice(undefused(action["text"]), undefused(action["payload"]))
 
 
 def _texts(text: object) -> list[Json]:

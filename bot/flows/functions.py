@@ -1,12 +1,16 @@
-"""The functions that a flow gives to `chat.call` and `chat.on_end`: how they run, and how they are found again."""
+"""Functions given to `chat.call` and `chat.on_end`: runs them, and finds clean-up functions again by their address.
+
+An address comes out of the database, so it is data: whoever can write there must not choose what runs here. Only
+functions that the modules of FLOWS hold are found, and nothing is imported to look for one.
+"""
 
 from __future__ import annotations
 
 import contextvars
-import importlib
 import inspect
+import sys
 from asyncio import get_running_loop
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,9 +19,62 @@ from bot.flows.threads import Threads
 
 _threads = Threads()
 
+_NEVER_IMPORTED = sys.stdlib_module_names | {"bot", "webhooks"}
+"""Packages whose functions don't become callable because a flow's module happens to import them by name."""
+
+_SHOWN = 200  # characters of an address in a message
+
 
 class NotFound(LookupError):
-    """A function that is not there any more under its name."""
+    """No module of FLOWS holds a function of this address."""
+
+
+class Functions:
+    """The clean-up functions that may be called: those that the modules of FLOWS define, or import by name.
+
+    Functions of the standard library and of the bot itself don't count as imported: `from os import system` in a
+    module of flows doesn't make `os:system` callable from the database.
+
+    Args:
+        modules: names of imported modules.
+    """
+
+    def __init__(self, modules: Iterable[str] = ()) -> None:
+        self._modules = frozenset(modules)
+
+    def find(self, address: str) -> Callable[..., Any]:
+        """Return the function of a `module:name`. Raises `NotFound`."""
+        module, _, name = address.partition(":")
+        root, *parts = name.split(".")
+        for held in self._held():
+            if _address(held) == f"{module}:{root}" and self._may_call(module):
+                for part in parts:
+                    held = vars(held).get(part) if isinstance(held, type) else None
+                    held = held.__func__ if isinstance(held, staticmethod) else held
+                if callable(held) and _address(held) == address:
+                    return held
+        raise NotFound(f"no module of FLOWS has a function {address[:_SHOWN]!r}")
+
+    def address_of(self, function: Callable[..., Any]) -> str:
+        """Return the `module:name` by which another process finds the function. Raises `FlowMisuse` if none would."""
+        address = f"{getattr(function, '__module__', '')}:{name_of(function)}"
+        try:
+            found = self.find(address)
+        except NotFound:
+            found = None
+        if found is not function:
+            raise FlowMisuse(
+                f"{name_of(function)} can't be found again after a restart: give a function that a module of FLOWS"
+                " defines or imports by name (not one of the standard library), and what it needs as arguments"
+            )
+        return address
+
+    def _held(self) -> Iterator[object]:
+        for module in self._modules & sys.modules.keys():
+            yield from list(vars(sys.modules[module]).values())
+
+    def _may_call(self, module: str) -> bool:
+        return module in self._modules or module.partition(".")[0] not in _NEVER_IMPORTED
 
 
 async def run(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -34,34 +91,20 @@ def name_of(function: Callable[..., Any]) -> str:
     return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
-def address_of(function: Callable[..., Any]) -> str:
-    """`module:name` of a function that another process can find as well. Raises `FlowMisuse` for any other."""
-    address = f"{getattr(function, '__module__', '')}:{name_of(function)}"
-    try:
-        found = find(address)
-    except NotFound:
-        found = None
-    if found is not function:
-        raise FlowMisuse(
-            f"{name_of(function)} can't be found again after a restart: give a function of a module, and what it needs"
-            " as arguments"
-        )
-    return address
+def defined_in(function: Callable[..., Any]) -> str | None:
+    """Return the module that defines a flow's function; None for one of the standard library, such as a `partial`."""
+    module = getattr(function, "__module__", None)
+    known = isinstance(module, str) and module.partition(".")[0] not in sys.stdlib_module_names
+    return module if known else None
 
 
-def find(address: str) -> Callable[..., Any]:
-    """The function of a module. Raises `NotFound`."""
-    module, _, name = address.partition(":")
+def _address(held: object) -> str | None:
+    """Return where an object says that it was defined; None for what is no function or class, or won't say."""
     try:
-        found: Any = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (Exception, SystemExit) as error:
-        raise NotFound(f"there is no function {address} any more") from error
-    if not callable(found):
-        raise NotFound(f"{address} is no function any more")
-    function: Callable[..., Any] = found
-    return function
+        module, name = getattr(held, "__module__", None), getattr(held, "__qualname__", None)
+    except Exception:  # noqa: BLE001 - a module may hold any object, and some raise on every access
+        return None
+    return f"{module}:{name}" if callable(held) and isinstance(module, str) and isinstance(name, str) else None
 
 
 def _plainly(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

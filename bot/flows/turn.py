@@ -25,11 +25,16 @@ from bot.flows.authoring import (
     NoAnswer,
     User,
 )
-from bot.flows.content import Choice, offered
+from bot.flows.content import Choice, listed, offered
+from bot.flows.defuse import undefused
+from bot.flows.functions import Functions
 from bot.flows.json_form import json_form
+from bot.flows.labels import typed_choice
+from bot.flows.outcome import When
+from bot.signals import Observe, Signal, silent
 from bot.store.interface import JournalEntry
 
-Outcome = FlowWaits | FlowReturned | FlowFailed | FlowReleased | FlowHandedOver
+TurnOutcome = FlowWaits | FlowReturned | FlowFailed | FlowReleased | FlowHandedOver
 
 ENTRIES_LIMIT = 1000  # of one run; a flow that goes on and on is a flow that hangs
 JOURNAL_BYTES_LIMIT = 1_000_000
@@ -38,6 +43,7 @@ CLEAN_UPS_LIMIT = 20
 REFUSALS_LIMIT = 100  # steps that a flow may try to take after it was cut off, before it is left to stand still
 UNANSWERED_LIMIT = 10  # questions in a row; who asks on and on, although nobody is there, keeps control for ever
 ON_END = "on_end"
+WITHDRAWN = "on_end_withdrawn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +62,13 @@ class CleanUpCall:
     kwargs: dict[str, Any]
     attempts: int
     timeout: float
+    when: When
 
     @property
     def data(self) -> dict[str, Any]:
         """As the journal keeps it."""
-        return {"args": self.args, "kwargs": self.kwargs, "attempts": self.attempts, "timeout": self.timeout}
+        calling = {"args": self.args, "kwargs": self.kwargs}
+        return {**calling, "attempts": self.attempts, "timeout": self.timeout, "when": self.when}
 
 
 @dataclass(slots=True)
@@ -76,6 +84,11 @@ class Context:
         answers: user input by event id, oldest first. The journal tells which of it the run has used already.
         idle: how long an `ask` without a time-out waits.
         history: reads the newest messages.
+        ended: has the user ended the conversation by now? Then nobody can answer any more.
+        functions: those that may be called when the run is over.
+        called: is told of each attempt of `chat.call`: the function's name, and the error; None if it worked.
+        observe: is told what the flow logs.
+        raised: is told what the flow raises.
     """
 
     conversation_id: str
@@ -87,6 +100,11 @@ class Context:
     clock: Clock
     idle: timedelta
     history: Callable[[], Awaitable[list[dict[str, Any]]]]
+    functions: Functions = field(default_factory=Functions)
+    ended: Callable[[], bool] = lambda: False
+    called: Callable[[str, Exception | None], None] = lambda _, __: None
+    observe: Observe = silent
+    raised: Callable[[BaseException], None] = lambda _: None
 
 
 @dataclass(slots=True)
@@ -96,16 +114,15 @@ class Turn:
     flow: Flow
     context: Context
     notify: Callable[[], None]
-    outcome: Outcome | None = None
+    outcome: TurnOutcome | None = None
     _entries: list[JournalEntry] = field(default_factory=list)
     _at: int = 1  # the first entry says what began the run
     _bytes: int = 0
-    _messages: int = 0
     _used: set[str] = field(default_factory=set)  # inputs that have answered, or that a fresh question ignores
     _new_entries: list[JournalEntry] = field(default_factory=list)
     _new_said: list[Said] = field(default_factory=list)
     _busy: str | None = None
-    _offered: dict[str, str] = field(default_factory=dict)  # labels of this run's choices and buttons, by payload
+    _shown: list[Said] = field(default_factory=list)  # all that the run has said so far
     _unstored: list[asyncio.Future[None]] = field(default_factory=list)
     _taken: list[asyncio.Future[None]] = field(default_factory=list)
     _end: asyncio.Event = field(default_factory=asyncio.Event)  # set when it is cut off
@@ -138,7 +155,7 @@ class Turn:
         for waiting in (*self._taken, *self._unstored):
             waiting.cancel()
 
-    def over(self, outcome: Outcome) -> None:
+    def over(self, outcome: TurnOutcome) -> None:
         """The turn is over; the first outcome counts."""
         self.outcome = self.outcome or outcome
         self.notify()
@@ -154,49 +171,55 @@ class Turn:
         """Say messages, as one step."""
         with _Alone(self, "say"):
             await self._unless_over()
-            self._offer(contents)
+            self._show(contents)
             if self._replayed("say") is None:
                 self._record("say")
                 self._new_said.extend(contents)
 
     async def ask(self, contents: Sequence[Said], timeout: timedelta | None, *, fresh: bool) -> Answer:
-        """Say messages and wait for the user. Raises `NoAnswer`."""
+        """Say messages and wait for the user. Raises `NoAnswer`: after an end at once, and nothing is said."""
         with _Alone(self, "ask"):
             await self._unless_over()
-            choices = self._offer(contents)
+            self._show(contents)
             asked = self._replayed("ask")
             is_new = asked is None
             if asked is None:
+                in_vain = self.context.ended()
                 until = self.context.clock.now() + (self.context.idle if timeout is None else timeout)
-                ignored = {"ignored": [given for given in self.context.answers if given not in self._used]}
-                asked = self._record("ask", data={"until": until.isoformat(), **(ignored if fresh else {})})
-                self._new_said.extend(contents)
+                unused = [given for given in self.context.answers if given not in self._used]
+                ignored = {"ignored": unused} if fresh or in_vain else {}
+                asked = self._record("ask", data={"until": until.isoformat(), **ignored})
+                self._new_said.extend(() if in_vain else contents)
             if (known := self._replayed("answer")) is None:
                 until = datetime.fromisoformat(asked.data["until"])
-                known = await self._answer(until, choices, fresh=fresh and is_new)
+                known = await self._answer(until, contents, fresh=fresh and is_new)
             if known.data is None:
-                raise NoAnswer("the user did not answer in time")
+                raise NoAnswer("nobody answered: the time is over, or the user has ended the conversation")
             said, chosen = known.data, known.data.get("choice")
             return Answer(said["text"], said["payload"], said["message"], Choice(**chosen) if chosen else None)
 
-    def _offer(self, contents: Sequence[Said]) -> list[Choice]:
-        self._messages += len(contents)
-        if self._messages > MESSAGES_LIMIT:
+    def _show(self, contents: Sequence[Said]) -> None:
+        self._shown += contents
+        if len(self._shown) > MESSAGES_LIMIT:
             raise self.misused(f"a run says at most {MESSAGES_LIMIT} messages")
-        choices = [choice for said in contents for choice in offered(said.content)]
-        self._offered |= {choice.payload: choice.text for choice in choices}
-        return choices
 
-    async def _answer(self, until: datetime, choices: list[Choice], *, fresh: bool) -> JournalEntry:
+    def _label_of(self, payload: str | None) -> str:
+        """The label of this run's newest choice or button with that payload; empty where there is none."""
+        choices = (choice for said in reversed(self._shown) for choice in reversed(offered(said.content)))
+        return next((choice.text for choice in choices if choice.payload == payload), "")
+
+    async def _answer(self, until: datetime, asked: Sequence[Said], *, fresh: bool) -> JournalEntry:
         given = next((given for given in self.context.answers if given not in self._used), None)
         if given is not None:
             answer = self.context.answers[given]
-            text = answer.text or self._offered.get(answer.payload or "", "")
-            chosen = _chosen(choices, answer.payload, text)
-            data = {"event": given, "text": text, "payload": answer.payload, "message": dict(answer.message)}
+            payload = None if answer.payload is None else undefused(answer.payload)
+            words = answer.text if payload is None else undefused(answer.text)  # of a tap they are ours
+            text = words or self._label_of(payload)
+            chosen = _chosen(asked, payload, text)
+            data = {"event": given, "text": text, "payload": payload, "message": dict(answer.message)}
             shown = {"choice": {"text": chosen.text, "payload": chosen.payload}} if chosen else {}
             return self._record("answer", data={**data, **shown})
-        if self.context.clock.now() < until:
+        if self.context.clock.now() < until and not self.context.ended():
             await self._wait(until, wants_input=True, fresh=fresh)
         answers = [entry.data for entry in self._entries if entry.kind == "answer"][-UNANSWERED_LIMIT:]
         if answers.count(None) == UNANSWERED_LIMIT:
@@ -226,31 +249,59 @@ class Turn:
             known = self._replayed("call", name)
             if known is None:
                 try:
-                    result, error = await function(), None
-                except CallFailed as failed:
-                    result, error = None, failed.error
+                    result, failed = await function(), None
+                except CallFailed as error:
+                    result, failed = None, error
                 await self._unless_over()
-                data = {"result": self._kept(f"the result of {name}", result)} if error is None else {"error": error}
-                known = self._record("call", name, data)
+                if failed is None:
+                    known = self._record("call", name, {"result": self._kept(f"the result of {name}", result)})
+                else:
+                    known = self._record("call", name, {"error": failed.error, "attempts": failed.attempts})
+                    raise failed
             if "error" in known.data:
-                raise CallFailed(name, known.data["error"])
+                raise CallFailed(name, known.data["error"], known.data.get("attempts", 1))
             return known.data["result"]
 
-    async def on_end(self, function: str, call: CleanUpCall) -> None:
-        """Note a function that is to be called when the run is over. What comes after it waits until that is stored."""
+    async def on_end(self, function: str, call: CleanUpCall) -> int:
+        """Note a function that is to be called when the run is over. What comes after it waits until that is stored.
+
+        Returns:
+            The index of its journal entry, by which it can be withdrawn.
+        """
         with _Alone(self, ON_END):
             await self._unless_over()
-            if self._replayed(ON_END, function) is not None:
-                return
-            if sum(entry.kind == ON_END for entry in self._entries) >= CLEAN_UPS_LIMIT:
+            if (known := self._replayed(ON_END, function)) is not None:
+                return known.index
+            kinds = [entry.kind for entry in self._entries]
+            if kinds.count(ON_END) - kinds.count(WITHDRAWN) >= CLEAN_UPS_LIMIT:
                 raise self.misused(f"a run has at most {CLEAN_UPS_LIMIT} functions to call at its end")
             data = self._kept(f"what {function} is to be called with", call.data)
-            self._unstored.append(stored := asyncio.get_running_loop().create_future())
-            self._record(ON_END, function, data)
-            await stored
-            await self._unless_over()
+            return (await self._stored(ON_END, function, data)).index
 
-    async def end(self, outcome: FlowReleased | FlowHandedOver) -> None:
+    async def withdraw(self, index: int) -> None:
+        """Take back the `on_end` of that journal entry. What comes after it waits until that is stored."""
+        with _Alone(self, "cancel"):
+            await self._unless_over()
+            if self._replayed(WITHDRAWN, str(index)) is None:
+                await self._stored(WITHDRAWN, str(index))
+
+    async def _stored(self, kind: str, key: str, data: Any = None) -> JournalEntry:
+        """Record a step, and wait until it is stored."""
+        self._unstored.append(stored := asyncio.get_running_loop().create_future())
+        entry = self._record(kind, key, data)
+        await stored
+        await self._unless_over()
+        return entry
+
+    async def log(self, signal: Signal) -> None:
+        """Tell a signal, unless an earlier turn has told it."""
+        with _Alone(self, "log"):
+            await self._unless_over()
+            if self._replayed("log", signal.event) is None:
+                self._record("log", signal.event)
+                self.context.observe(signal)
+
+    async def end(self, outcome: FlowReleased | FlowHandedOver) -> Never:
         """End the flow here and now."""
         with _Alone(self, "the end of the flow"):
             await self._unless_over()
@@ -315,21 +366,18 @@ class Turn:
 
 def _used_by(entry: JournalEntry) -> Sequence[str]:
     """Event ids of the input that a step has used up: which answered it, or which it was to ignore."""
-    match entry:
-        case JournalEntry(kind="answer", data={"event": str(given)}):
-            return (given,)
-        case JournalEntry(kind="ask", data={"ignored": [*ignored]}):
-            return ignored
-        case _:
-            return ()
+    data = entry.data or {}
+    if entry.kind == "answer" and "event" in data:
+        return (data["event"],)
+    return data.get("ignored", ()) if entry.kind == "ask" else ()
 
 
-def _chosen(choices: list[Choice], payload: str | None, text: str) -> Choice | None:
-    """The choice that was tapped, or of which the label was typed."""
+def _chosen(asked: Sequence[Said], payload: str | None, text: str) -> Choice | None:
+    """The choice that was tapped or typed."""
+    choices = [choice for said in asked for choice in offered(said.content)]
     if payload is not None:
         return next((choice for choice in choices if choice.payload == payload), None)
-    typed = text.strip().casefold()
-    return next((choice for choice in choices if choice.text.strip().casefold() == typed), None)
+    return typed_choice(choices, listed(asked[-1].content) if asked else [], text)
 
 
 class _Alone:

@@ -13,6 +13,7 @@ from bot.control.state import RunStatus
 from bot.engine.delivery import EFFECT_KEY
 from bot.flows.authoring import Flow, FlowFunction, Router
 from bot.flows.catalogue import Catalogue
+from bot.flows.raised import Raised
 from bot.replay.harness import Process, Stage
 from bot.replay.virtual_time import VirtualTimeLoop, end_tasks
 from bot.sandbox.errors import NotPossibleError
@@ -30,7 +31,7 @@ Mode = Literal["release", "pass"]
 After = Literal["handback", "end"]
 
 PATIENCE = timedelta(minutes=1)  # of virtual time, until everything that an action brought about is done
-FAILED = ("flow_failed", "flow_timed_out", "message_given_up")
+FAILED = ("flow_failed", "flow_timed_out", "message_given_up", "model_failed", "pass_refused", "ticket_field_left_out")
 POLITE = 0.01  # seconds for which the worker that had the last turn lets another one go first
 
 
@@ -94,10 +95,12 @@ class Talk:
         self._told = 0  # failures that were told already
         self._last_worker: Process | None = None
         self.signals: list[Signal] = []
+        self._raised: list[Raised] = []
         self._loop = VirtualTimeLoop()
         policy = catalogue.applied_to(Policy(me=BOT, app_key=True, idle=idle))
         self._stage = Stage(self._loop, switches=switches, catalogue=catalogue, policy=policy)
         self._stage.observe = self.signals.append
+        self._stage.raised = self._raised.append
         if change_worker_every_turn:
             self._stage.interference.store = self._let_another_go_first
         self._visitor: Visitor = self._stage.sandbox.visitor()
@@ -106,9 +109,9 @@ class Talk:
 
     # -- what happens ----------------------------------------------------------------------------------------------
 
-    async def user(self, text: str) -> None:
-        """The user writes."""
-        self._act(self._visitor.says(text))
+    async def user(self, text: str, metadata: Json | None = None) -> None:
+        """The user writes. `metadata` is what the widget or the channel adds to the message."""
+        self._act(self._visitor.sends({"type": "text", "text": text}, metadata))
 
     async def taps(self, label: str) -> None:
         """The user taps the choice or button of that label, in the newest message that has one."""
@@ -122,6 +125,16 @@ class Talk:
         """The user sends a picture."""
         self._act(self._visitor.sends({"type": "image", "mediaUrl": url, "mediaType": "image/jpeg", **content}))
 
+    async def sends_file(self, url: str, **content: Any) -> None:
+        """The user sends a file."""
+        self._act(self._visitor.sends({"type": "file", "mediaUrl": url, **content}))
+
+    async def sends_form(self, **values: str) -> None:
+        """The user sends a form that nobody has asked for in this conversation, such as one before the chat."""
+        fields = [{"type": "text", "name": name, "label": name, "text": value} for name, value in values.items()]
+        fallback = "\n".join(f"{name}: {value}" for name, value in values.items())
+        self._act(self._visitor.sends({"type": "formResponse", "fields": fields, "textFallback": fallback}))
+
     async def sends_location(self, latitude: float, longitude: float, **content: Any) -> None:
         """The user shares a place."""
         coordinates = {"lat": latitude, "long": longitude}
@@ -131,9 +144,9 @@ class Talk:
         """The user opens the widget, and writes nothing."""
         self._act(self._visitor.opens())
 
-    async def comes_by(self, referral: str) -> None:
-        """The user comes by a link with that code."""
-        self._act(self._visitor.is_referred(referral))
+    async def comes_by(self, referral: str, **details: Any) -> None:
+        """The user comes by a link with that code, or by an ad with these details."""
+        self._act(self._visitor.is_referred(referral, details))
 
     async def end(self) -> None:
         """The user ends the conversation."""
@@ -188,8 +201,13 @@ class Talk:
 
     @property
     def failures(self) -> list[str]:
-        """Why flows failed, if they did."""
-        return [str(signal.fields.get("detail", signal.event)) for signal in self.signals if signal.event in FAILED]
+        """What went wrong for the user: a flow or a model failed, a message or a ticket field lost, a pass declined."""
+        return [_failure(signal) for signal in self.signals if signal.event in FAILED]
+
+    @property
+    def errors(self) -> list[BaseException]:
+        """What the flow has raised, with tracebacks and causes."""
+        return [raised.error for raised in self._raised]
 
     def expects(self, *texts: str) -> None:
         """Assert that the bot has said these, one after the other, since what was expected last.
@@ -202,7 +220,7 @@ class Talk:
         for text in texts:
             found = next((at for at in range(self._expected, len(said)) if text in said[at]), None)
             if found is None:
-                raise AssertionError(self._not_said(text, said))
+                raise AssertionError(self._not_said(text, said)) from self._cause()
             self._expected = found + 1
 
     def expects_no_more(self) -> None:
@@ -210,6 +228,10 @@ class Talk:
         __tracebackhide__ = True
         if more := self.said[self._expected :]:
             raise AssertionError(f"the bot has said more: {more}")
+
+    def _cause(self) -> BaseException | None:
+        """What the flow raised last, so that the test's failure shows it with its whole traceback."""
+        return self.errors[-1] if self._raised else None
 
     def _not_said(self, text: str, said: list[str]) -> str:
         since = "\n".join(f"  {line}" for line in said[self._expected :]) or "  nothing"
@@ -242,7 +264,7 @@ class Talk:
         self._run(whole())
         if self.failures[self._told :] and not self._may_fail:
             told, self._told = self._told, len(self.failures)
-            raise AssertionError(f"the flow failed: {'; '.join(self.failures[told:])}")
+            raise AssertionError(f"the flow failed: {'; '.join(self.failures[told:])}") from self._cause()
 
     async def _begin(self, processes: int) -> None:
         await self._stage.__aenter__()
@@ -386,6 +408,14 @@ def _flow(given: Flow | FlowFunction) -> Flow:
         raise TypeError(f"chat_with is given a flow, and not {given!r}")
     function: Callable[..., Any] = given
     return Flow(getattr(function, "__name__", "flow"), given)
+
+
+def _failure(signal: Signal) -> str:
+    detail = str(signal.fields.get("detail", ""))
+    if detail and signal.event.startswith("flow"):
+        return detail
+    words = signal.event.replace("_", " ")
+    return f"{words}: {detail}" if detail else words
 
 
 def _speaker(entry: Entry) -> str:

@@ -7,21 +7,24 @@ import gc
 import io
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import structlog
 from engine_samples import LONG, POST, Scene, act
 from prometheus_client.parser import text_string_to_metric_families
+from tiers import some
 
 from bot import CallFailed, Chat, Choice, FlowError, FlowMisuse
+from bot.flows.raised import told_of
 from bot.observability import Metrics, both, configure_logs, log_signal, tell_loop_errors
 from bot.sandbox.faults import Fault, Moment
 from bot.signals import Level, Signal
-from bot.store.interface import Counts
+from bot.store.interface import Counts, Unavailable
 from bot.sunshine import Call
 from webhooks.inbox import NewEvent
 from webhooks.intake import Receipt
@@ -29,7 +32,7 @@ from webhooks.intake import Receipt
 USER, BOT_SAYS, SECRET = "usersecretwords", "botsecretwords", "sandbox-webhook-secret"
 
 
-@pytest.fixture(params=["json", "console"])
+@pytest.fixture(params=some(["json", "console"]))
 def log(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """Everything that is logged, at the least level."""
     stream, root = io.StringIO(), logging.getLogger()
@@ -112,12 +115,13 @@ FLOWS = [
 ]
 
 
-@pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.__name__.strip("_"))
+@pytest.mark.parametrize("flow", some(FLOWS, every=3), ids=lambda flow: flow.__name__.strip("_"))
 def test_no_words_and_no_secrets_are_logged(flow: Any, log: io.StringIO) -> None:
     """At level DEBUG, whatever the flow does with what it hears, and whatever the network does."""
 
     async def script(scene: Scene) -> None:
         scene.stage.observe = log_signal
+        scene.stage.raised = lambda raised: log_signal(told_of(raised, is_full=False))
         scene.stage.loop.set_exception_handler(tell_loop_errors(log_signal))
         secrets = [SECRET, scene.stage.sandbox.integration_key.secret, scene.stage.sandbox.app_key.secret]
         scene.faulty = lambda op, when, count: (
@@ -141,9 +145,121 @@ def test_no_words_and_no_secrets_are_logged(flow: Any, log: io.StringIO) -> None
             assert forbidden not in written
         if flow is not _talks and flow is not _leaves_a_task_behind:
             assert "flow_failed" in written
+            assert "flow_raised" in written
 
     act(script, flow)
     assert USER not in log.getvalue()
+
+
+async def _looks_up(chat: Chat) -> None:
+    prices: dict[str, int] = {}
+    try:
+        _price_of(prices, chat.opening.text)
+    except KeyError as error:
+        raise RuntimeError("no price") from error
+
+
+def _price_of(prices: dict[str, int], thing: str) -> int:
+    return prices[thing]
+
+
+@pytest.mark.parametrize("log", ["json"], indirect=True)
+@pytest.mark.parametrize("is_full", [False, True])
+def test_what_a_flow_raises_is_told_with_places_and_causes(is_full: bool, log: io.StringIO) -> None:
+    """By default without messages and values; all of it for who wants that."""
+
+    async def script(scene: Scene) -> None:
+        scene.stage.raised = lambda raised: log_signal(told_of(raised, is_full=is_full))
+        await scene.visitor.says(USER)
+        await scene.given_up()
+
+    act(script, _looks_up)
+    (line,) = [json.loads(line) for line in log.getvalue().splitlines() if '"flow_raised"' in line]
+    assert (line["flow"], line["error"], line["level"]) == ("opening", "RuntimeError", "warning")
+    assert line["conversation_id"]
+    (call,), (cause,) = line["calls"], line["causes"]
+    assert re.search(r"test_engine_logs\.py:\d+ in _looks_up$", call)
+    assert re.search(r"^KeyError at .*test_engine_logs\.py:\d+ in _price_of$", cause)
+    assert ("exception" in line) is (USER in log.getvalue()) is is_full
+    if is_full:
+        assert "in _price_of" in line["exception"]
+        assert "RuntimeError: no price" in line["exception"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "what", "reason"),
+    [
+        (Fault(status=401), "key", "post_message: the API key is wrong (401 sandbox_fault)"),
+        (Fault(status=429), "rate_limit", "post_message: too many requests (429 too_many_requests)"),
+        (Fault(status=500), "api", "post_message: the platform failed"),
+        (Fault(refuse=True), "api", "post_message: not sent"),
+    ],
+)
+def test_a_trouble_with_the_api_is_told_at_the_first_try(
+    fault: Fault, what: str, reason: str, log: io.StringIO
+) -> None:
+    """Once for all conversations, without a secret or a word; at DEBUG each try has its status and reason."""
+
+    async def script(scene: Scene) -> None:
+        heard: list[Signal] = []
+        scene.stage.observe = both(log_signal, heard.append)
+        scene.faulty = lambda op, _, __: fault if op == POST else None
+        others = [scene.stage.sandbox.visitor() for _ in range(3)]
+        for visitor in (scene.visitor, *others):
+            await visitor.says(USER)
+        await scene.stage.wait(timedelta(seconds=30))
+        (began,) = [signal for signal in heard if signal.event == "trouble_began"]
+        assert began.fields["what"] == what
+        assert began.conversation_id is None
+        tried = next(signal for signal in heard if signal.event == "effect_tried")
+        assert tried.fields["outcome"] == "again later"
+        assert tried.fields["status"] == fault.status
+        assert str(tried.fields["reason"]).startswith(reason[:20])
+        keys = scene.stage.sandbox.integration_key, scene.stage.sandbox.app_key
+        for forbidden in (USER, BOT_SAYS, SECRET, *(key.secret for key in keys)):
+            assert forbidden not in log.getvalue()
+
+    act(script, _talks)
+
+
+def test_a_backend_that_fails_is_told(log: io.StringIO) -> None:
+    """With the function and the type of the error; its text may quote the user."""
+
+    async def script(scene: Scene) -> None:
+        heard: list[Signal] = []
+        scene.stage.observe = both(log_signal, heard.append)
+        for visitor in (scene.visitor, scene.stage.sandbox.visitor()):
+            await visitor.says(USER)
+        await scene.given_up()
+        (began,) = [signal for signal in heard if signal.event == "trouble_began"]
+        assert began.fields["where"] == "_quotes"
+        assert began.fields["problem"] == "_quotes raised ValueError"
+        assert USER not in log.getvalue()
+
+    act(script, _fails_in_a_call)
+
+
+def test_a_database_that_is_away_is_told_once(log: io.StringIO) -> None:
+    """However many conversations and workers meet it."""
+
+    async def script(scene: Scene) -> None:
+        heard: list[Signal] = []
+        scene.stage.observe = heard.append
+
+        async def away(_: object, __: str) -> None:
+            if scene.stage.loop.time() > 1:
+                raise Unavailable("it is out of reach")
+
+        scene.stage.interference.store = away
+        for visitor in [scene.visitor, *(scene.stage.sandbox.visitor() for _ in range(3))]:
+            await visitor.says(USER)
+        await scene.stage.wait(timedelta(seconds=200))
+        told = [signal for signal in heard if signal.level in (Level.WARNING, Level.ERROR)]
+        assert [signal.event for signal in told] == ["trouble_began", *["trouble_lasts"] * (len(told) - 1)]
+        assert len(told) <= 2
+        assert told[0].fields["problem"] == "it is out of reach"
+
+    act(script, _talks)
 
 
 def test_what_is_logged_says_what_failed_and_where(log: io.StringIO) -> None:
@@ -187,7 +303,7 @@ def test_metrics_count_signals_deliveries_and_calls() -> None:
     metrics = Metrics()
     metrics.on_signal(Signal("duty_closed", fields={"action": "release", "seconds": 2.0}))
     metrics.on_signal(Signal("flow_failed"))
-    metrics.on_receipt(Receipt(200, 3, 0.002))
+    metrics.on_receipt(Receipt(200, 3, 0.002, "stored"))
     events = [
         NewEvent(type_, None, type_, b"{}", datetime.now(UTC)) for type_ in ("conversation:read", "new:1", "new:2")
     ]

@@ -60,6 +60,7 @@ async def test_one_that_the_database_refuses() -> None:
     store = _Refusing(":memory:", inline=True)
     await store.start()
     await store.receive([_removal()])
+    assert await spread_app_events(_context(store)) == (set(), True)
     assert await spread_app_events(_context(store)) == (set(), False)
     assert [event.id for event in await store.set_aside_events()] == ["r1"]
     await store.stop()
@@ -74,4 +75,20 @@ async def test_seen_while_the_removal_is_told() -> None:
     told, _ = await spread_app_events(context)
     assert store.asked == 2
     assert told == {"c1"} or await store.conversations_of("u9") == []
+    await store.stop()
+
+
+async def test_a_removal_waits_behind_nothing() -> None:
+    """It is taken up first, and its conversations are claimed first, however many other events came before it."""
+    store = SqliteStore(":memory:", inline=True)
+    await store.start()
+    await store.receive([NewEvent("e1", "c1", "conversation:message", b"{}", NOW)])
+    (work,) = await store.claim(owner="w", now=NOW, lease=timedelta(seconds=30), limit=9)
+    await store.save(work.lease, Change(work.state, handled=["e1"], users={"u9"}, release=True), NOW)
+    junk = [NewEvent(f"j{n}", None, "unknown", b'{"id": "j"}', NOW) for n in range(1000)]
+    others = [NewEvent(f"o{n}", f"o{n}", "conversation:message", b"{}", NOW) for n in range(1000)]
+    await store.receive([*junk, *others, _removal()])
+    assert await spread_app_events(_context(store)) == ({"c1"}, True)
+    (work,) = await store.claim(owner="w", now=NOW + timedelta(hours=1), lease=timedelta(seconds=30), limit=1)
+    assert [event.id for event in work.events] == ["r1:c1"]
     await store.stop()

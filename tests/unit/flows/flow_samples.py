@@ -14,7 +14,8 @@ from bot.flows.catalogue import Catalogue
 from bot.observability import tell_loop_errors
 from bot.replay.harness import Process, Stage
 from bot.replay.virtual_time import VirtualTimeLoop, run_virtual
-from bot.sandbox.switchboard import BOT
+from bot.sandbox.records import Caller
+from bot.sandbox.switchboard import BOT, WORKSPACE
 from bot.sandbox.switches import Switches
 from bot.sandbox.users import Visitor
 from bot.signals import Signal
@@ -91,6 +92,24 @@ class Play:
         process.die_here()
 
 
+async def interrupted(played: Play, how: str) -> None:
+    """Let something happen a second into a flow; after a "deadline" or "" nothing does but that time passes."""
+    board, now = played.stage.sandbox.switchboard, played.stage.clock.now
+    conversation_id = played.visitor.conversation_id
+    await played.stage.wait(timedelta(seconds=1))
+    match how:
+        case "end":
+            await played.visitor.ends()
+        case "loss":
+            board.pass_control(conversation_id, Caller("somebody", "app"), WORKSPACE, now())
+        case "agent":
+            board.agent_says(conversation_id, "I take this one.", now=now())
+        case "removal":
+            board.remove_conversation(conversation_id, now=now())
+        case _:
+            assert how in ("deadline", "")
+
+
 def transcribed(message: Any) -> str:
     """A message as a line of the transcript."""
     return f"{'bot' if message.author['type'] == 'business' else 'user'}: {message.text}"
@@ -129,6 +148,8 @@ def assert_misuse(misuse: Callable[[Chat], Coroutine[Any, Any, Any]], words: str
         except FlowMisuse as error:
             caught.append(str(error))
             raise
+
+    flow.__module__ = misuse.__module__  # so that functions of the test's module may be called when it is over
 
     async def script(played: Play) -> None:
         await played.visitor.says("hi")

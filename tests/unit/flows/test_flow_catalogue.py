@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,6 +97,7 @@ def test_a_module_that_cant_be_imported_is_one_line(
     with pytest.raises(UnknownFlow) as caught:
         load_flows(["broken_flows"])
     assert str(caught.value).startswith("FLOWS: module 'broken_flows' can't be imported: ")
+    assert re.search(r" at .*broken_flows\.py:\d+$", str(caught.value))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 

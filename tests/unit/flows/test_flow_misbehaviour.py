@@ -145,13 +145,28 @@ FLOWS: list[tuple[Any, float]] = [
     (_waits_for_its_own_task, IDLE + 5),
     (_speaks_when_it_is_stopped, IDLE + 5),
 ]
-_ids = [flow.__name__.strip("_") for flow, _ in FLOWS]
+TALKATIVE = (_recurses_and_says, _says_ten_thousand_things, _says_for_ever_and_swallows)
+"""What they say until they are stopped takes seconds."""
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("flow", "within"), FLOWS, ids=_ids)
-def test_control_is_given_up_whatever_the_flow_does(flow: FlowFunction, within: float, mode: str) -> None:
+def _in_modes(first: int, talkative: FlowFunction) -> list[Any]:
+    """Each flow in each mode, the two modes taking turns in the default tier, from MODES[first] on.
+
+    Of `TALKATIVE` it has one flow only.
+    """
+    made = []
+    for place, (flow, _) in enumerate(FLOWS):
+        for mode in MODES:
+            is_long = MODES.index(mode) != (place + first) % len(MODES) or (flow in TALKATIVE and flow is not talkative)
+            marks = (pytest.mark.long,) if is_long else ()
+            made.append(pytest.param(flow, mode, marks=marks, id=f"{flow.__name__.strip('_')}-{mode}"))
+    return made
+
+
+@pytest.mark.parametrize(("flow", "mode"), _in_modes(0, _says_ten_thousand_things))
+def test_control_is_given_up_whatever_the_flow_does(flow: FlowFunction, mode: str) -> None:
     """At once where it ends by itself, and at the idle deadline where it hangs."""
+    within = dict(FLOWS)[flow]
 
     async def script(played: Play) -> None:
         await played.visitor.says("hi")
@@ -162,8 +177,7 @@ def test_control_is_given_up_whatever_the_flow_does(flow: FlowFunction, within: 
     play(script, flow, mode=mode, policy=IMPATIENT)
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("flow", [flow for flow, _ in FLOWS], ids=_ids)
+@pytest.mark.parametrize(("flow", "mode"), _in_modes(1, _says_for_ever_and_swallows))
 def test_a_conversation_that_ends_meanwhile_closes(flow: FlowFunction, mode: str) -> None:
     """The turn is cancelled at once and not waited for; a closing flow that does the same can't keep it open."""
 
@@ -177,7 +191,12 @@ def test_a_conversation_that_ends_meanwhile_closes(flow: FlowFunction, mode: str
 
 
 @pytest.mark.parametrize(
-    "flow", [flow for flow, _ in FLOWS if flow not in (_hangs_and_swallows, _blocks_the_loop_for_a_second)]
+    "flow",
+    [
+        pytest.param(flow, marks=(pytest.mark.long,) if flow in TALKATIVE else ())
+        for flow, _ in FLOWS
+        if flow not in (_hangs_and_swallows, _blocks_the_loop_for_a_second)
+    ],
 )
 def test_other_conversations_are_not_held_up(flow: FlowFunction) -> None:
     """Twenty that misbehave, and one that is served at once."""
@@ -288,7 +307,7 @@ TURNS = 30
     [
         (_says_last_words, 0),
         (_cleans_up_slowly, 0),
-        (_leaves_a_task_that_speaks, 0),
+        pytest.param(_leaves_a_task_that_speaks, 0, marks=pytest.mark.long),
         (_asks_whatever_happens, 0),
         (_asks_for_ever_whatever_happens, TURNS),
     ],

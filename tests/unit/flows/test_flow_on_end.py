@@ -9,13 +9,12 @@ from functools import partial
 from typing import Any
 
 import pytest
-from flow_samples import LONG, MODES, FlowFunction, Play, assert_misuse, play
+from flow_samples import LONG, MODES, FlowFunction, Play, assert_misuse, interrupted, play
 
 from bot import Chat
 from bot.control.policy import Policy
 from bot.replay.harness import Process
-from bot.sandbox.records import Caller
-from bot.sandbox.switchboard import BOT, WORKSPACE
+from bot.sandbox.switchboard import BOT
 from bot.store.interface import Unavailable
 
 calls: list[tuple[Any, ...]] = []
@@ -92,26 +91,6 @@ async def _hangs(chat: Chat) -> None:
     await asyncio.get_running_loop().create_future()
 
 
-async def _is_interrupted(played: Play, how: str) -> None:
-    board, conversation_id, now = (
-        played.stage.sandbox.switchboard,
-        played.visitor.conversation_id,
-        played.stage.clock.now,
-    )
-    await played.stage.wait(timedelta(seconds=1))
-    match how:
-        case "end":
-            await played.visitor.ends()
-        case "loss":
-            board.pass_control(conversation_id, Caller("somebody", "app"), WORKSPACE, now())
-        case "agent":
-            board.agent_says(conversation_id, "I take this one.", now=now())
-        case "removal":
-            board.remove_conversation(conversation_id, now=now())
-        case _:
-            assert how == "deadline"
-
-
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("flow", [_returns, _raises, _releases, _hands_over])
 def test_it_is_called_once_when_the_flow_is_over(flow: FlowFunction, mode: str) -> None:
@@ -134,7 +113,7 @@ def test_it_is_called_once_when_the_flow_is_interrupted(flow: FlowFunction, how:
 
     async def script(played: Play) -> None:
         await played.visitor.says("hi")
-        await _is_interrupted(played, how)
+        await interrupted(played, how)
         await played.stage.wait(40 * MINUTE)
         assert calls == [("door", ("times", 2))]
 
@@ -397,7 +376,7 @@ def test_a_function_that_is_gone_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
         await played.visitor.ends()
         await played.stage.wait(MINUTE)
         (failed,) = [signal for signal in played.signals if signal.event == "clean_up_failed"]
-        assert failed.fields["error"] == f"there is no function {__name__}:unlock any more"
+        assert failed.fields["error"] == f"no module of FLOWS has a function '{__name__}:unlock'"
         monkeypatch.undo()
 
     play(script, _asks)

@@ -193,7 +193,7 @@ def test_release_ends_the_flow(mode: str) -> None:
     async def flow(chat: Chat) -> None:
         await chat.say("bye")
         await chat.release()
-        await chat.say("never")
+        await chat.say("never")  # type: ignore[unreachable]  # the type checker knows
 
     async def script(played: Play) -> None:
         await played.visitor.says("hi")
@@ -211,7 +211,7 @@ def test_hand_over_passes_control_with_the_ticket_fields(mode: str, to: str | No
 
     async def flow(chat: Chat) -> None:
         await chat.hand_over(to, ticket_fields={"360": "gold", "361": True}, metadata={"tags": "vip"})
-        await chat.say("never")
+        await chat.say("never")  # type: ignore[unreachable]  # the type checker knows
 
     async def script(played: Play) -> None:
         await played.visitor.says("hi")
@@ -499,6 +499,48 @@ def test_a_call_is_tried_as_often_as_is_asked(attempts: int, works_at: int, resu
     play(script, flow)
 
 
+class _NotFoundError(LookupError):
+    """What will not be there at the next try either."""
+
+
+@pytest.mark.parametrize(
+    ("options", "raises", "tries"),
+    [
+        ({}, _NotFoundError, 3),
+        ({"retry_on": OSError}, _NotFoundError, 1),
+        ({"retry_on": (OSError, LookupError)}, _NotFoundError, 3),
+        ({"give_up_on": LookupError}, _NotFoundError, 1),
+        ({"retry_on": LookupError, "give_up_on": (_NotFoundError,)}, _NotFoundError, 1),
+        ({"give_up_on": _NotFoundError}, OSError, 3),
+    ],
+)
+def test_some_errors_are_not_tried_again(options: dict[str, Any], raises: type[Exception], tries: int) -> None:
+    """The flow hears what it was, and how often it was tried; the first time, and from the journal."""
+    heard: list[tuple[str, str, int, bool]] = []
+
+    async def flow(chat: Chat) -> None:
+        def looks() -> None:
+            raise raises("number 7")
+
+        try:
+            await chat.call(looks, attempts=3, **options)
+        except CallFailed as failed:
+            told = isinstance(failed.__cause__, raises)
+            heard.append((failed.error_type, failed.message, failed.attempts, told))
+        await chat.ask("Which one?")
+
+    async def script(played: Play) -> None:
+        await played.visitor.says("hi")
+        await played.visitor.waits_for(lambda message: message.text == "Which one?", MINUTE.total_seconds())
+        await played.visitor.says("8")
+        await played.given_up()
+
+    play(script, flow)
+    first, again = heard
+    assert first == (raises.__name__, "number 7", tries, True)
+    assert again == (raises.__name__, "number 7", tries, False)
+
+
 def test_the_timeout_of_a_call_is_for_each_attempt() -> None:
     """Three attempts of two seconds, and the pauses between them."""
 
@@ -610,11 +652,7 @@ def test_a_flow_that_is_gone_ends_its_run_as_failed() -> None:
         (lambda chat: chat.say("x", metadata={"a": None}), "flat"),
         (lambda chat: chat.say("x", metadata=["a"]), "flat"),
         (lambda chat: chat.say("x", metadata={"a": "m" * 3900}), "at most 3840 bytes"),
-        (lambda chat: chat.hand_over(metadata={"a": float("nan")}), "NaN or infinite"),
-        (lambda chat: chat.hand_over(ticket_fields={"1": -float("inf")}), "NaN or infinite"),
         (lambda chat: chat.hand_over(7), "int is no switchboard integration"),
-        (lambda chat: chat.hand_over(metadata={"a": "m" * 5000}), "too large"),
-        (lambda chat: chat.hand_over(metadata={"a": ["not", "flat"]}), "flat"),
         (lambda chat: chat.say("word " * 20_001), "at most 100000 characters"),
         (lambda chat: chat.ask("x", choices=[Choice("a", _any(5))]), "the payload of a choice is a text, and not int"),
         (lambda chat: chat.form(TextField("a", "A", least=_any(1.5))), "1 to 256 characters"),
@@ -624,6 +662,8 @@ def test_a_flow_that_is_gone_ends_its_run_as_failed() -> None:
         (lambda chat: chat.call(str, timeout=5), "a timedelta, and not int"),
         (lambda chat: chat.call(str, timeout=timedelta(0)), "too short"),
         (lambda chat: chat.call("str"), "str can't be called"),
+        (lambda chat: chat.call(str, retry_on=[OSError]), "retry_on is an exception's type, or a tuple of them"),
+        (lambda chat: chat.call(str, give_up_on="OSError"), "give_up_on is an exception's type"),
         (lambda chat: chat.ask("x", timeout=5), "a timedelta, and not int"),
         (lambda chat: chat.ask("x", timeout=timedelta(days=8)), "at most 7 days"),
         (lambda chat: chat.form(), "fields: give at least one"),
@@ -766,7 +806,7 @@ def _asked_oftener(played: Play, than: int) -> bool | None:
 
 
 def test_the_messages_of_a_run_are_limited_over_all_its_turns() -> None:
-    """Five hundred, however many of them a step says; the release comes when those of earlier turns are said."""
+    """Five hundred, however many of them a step says; the release comes when those are said."""
 
     async def flow(chat: Chat) -> None:
         while True:
@@ -782,7 +822,7 @@ def test_the_messages_of_a_run_are_limited_over_all_its_turns() -> None:
             await played.visitor.says("yes")
         assert await played.given_up() < 60
         assert "at most 500 messages" in played.failures[0]
-        assert len(played.bots) == 378
+        assert len(played.bots) == 3 * (5 * 25 + 1) + 4 * 25
 
     play(script, flow)
 
@@ -853,12 +893,13 @@ def test_the_flows_that_come_with_the_bot(mode: str) -> None:
         await visitor.says("hi")
         await visitor.waits_for("What can I do")
         await visitor.taps("Opening hours")
-        await visitor.waits_for("from 9 to 17")
+        await visitor.waits_for("don't know any opening hours")
         await visitor.waits_for("anything else")
         await visitor.says("something strange")
         agent = played.stage.sandbox.agent()
         await agent.waits_for_ticket(visitor)
         assert played.holder == WORKSPACE
+        await played.stage.wait(timedelta(seconds=1))  # two control events of one time would ask for a read
         await agent.solves()
         await agent.closes()
         if mode == "pass":

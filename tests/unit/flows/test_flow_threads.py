@@ -54,7 +54,7 @@ async def test_what_a_function_raises_belongs_to_whoever_waits_for_it(error: Bas
 
     future = Threads().submit(raises)
     with pytest.raises(type(error)):
-        future.result(timeout=5)
+        future.result(timeout=60)
 
 
 def test_a_call_that_was_cancelled_before_it_began_does_not_run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from datetime import timedelta
 
 import pytest
@@ -66,10 +67,8 @@ async def test_a_closing_flow_is_brought_to_its_beginning(chat_with: ChatWith, m
 
 
 async def test_a_closing_flow_after_the_users_end(chat_with: ChatWith) -> None:
-    """Nobody can answer it any more, and it ends with its time-out."""
+    """Nobody can answer any more, so nothing is asked."""
     talk = chat_with(closing=survey, mode="pass", after="end")
-    talk.expects("How did we do?")
-    await talk.wait(minutes=6)
     talk.expects_no_more()
     assert talk.released
     assert talk.holder is None
@@ -161,8 +160,9 @@ async def test_a_flow_that_fails_fails_the_test(chat_with: ChatWith) -> None:
 
     talk = chat_with(broken)
     await talk.user("hi")
-    with pytest.raises(AssertionError, match=r"the flow failed: ValueError at .*test_chat_with\.py:\d+"):
+    with pytest.raises(AssertionError, match=r"the flow failed: ValueError at .*test_chat_with\.py:\d+") as failure:
         await talk.user("boom")
+    assert isinstance(failure.value.__cause__, ValueError)
     talk = chat_with(broken, may_fail=True)
     await talk.user("hi")
     await talk.user("boom")
@@ -238,3 +238,26 @@ async def test_a_process_that_is_killed_in_a_slow_turn_is_replaced(chat_with: Ch
     await talk.restart()
     await talk.user("Ada")
     talk.expects("Welcome, Ada.")
+
+
+async def test_a_failed_test_shows_what_the_flow_raised(chat_with: ChatWith) -> None:
+    """The whole traceback with its causes, whichever line of the test fails."""
+
+    async def looks_up(chat: Chat) -> None:
+        await chat.say("One moment.")
+        try:
+            prices: dict[str, int] = {}
+            prices["missing"]
+        except KeyError as error:
+            raise RuntimeError("no such thing") from error
+
+    talk = chat_with(looks_up, may_fail=True)
+    await talk.user("hi")
+    (error,) = talk.errors
+    assert (str(error), type(error.__cause__)) == ("no such thing", KeyError)
+    with pytest.raises(AssertionError, match="did not say 'Done'") as failure:
+        talk.expects("Done")
+    assert failure.value.__cause__ is error
+    shown = "".join(traceback.format_exception(failure.value))
+    assert "in looks_up" in shown
+    assert "KeyError: 'missing'" in shown

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from tiers import some
 
 TESTS = """
 import pytest
@@ -66,11 +67,13 @@ def _run(folder: Path, *options: str) -> str:
 
 @pytest.mark.parametrize(
     "options",
-    [
-        ("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"),
-        ("-o", "asyncio_mode=strict", "-o", "asyncio_default_fixture_loop_scope=function"),
-        ("-p", "no:asyncio", "-p", "no:aiohttp"),
-    ],
+    some(
+        [
+            ("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"),
+            ("-o", "asyncio_mode=strict", "-o", "asyncio_default_fixture_loop_scope=function"),
+            ("-p", "no:asyncio", "-p", "no:aiohttp"),
+        ]
+    ),
     ids=["auto", "strict", "without"],
 )
 def test_coroutine_tests_run_whichever_plugin_there_is(options: tuple[str, ...], tmp_path: Path) -> None:
@@ -94,3 +97,36 @@ def test_loading_it_imports_nothing_of_the_bot() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)  # noqa: S603
     assert done.stdout.strip() == "[]"
+
+
+HIDING = """
+def test_of_something_else():
+    pass
+
+def test_of_a_flow(chat_with):
+    pass
+
+async def test_of_a_tape(replay):
+    pass
+"""
+
+
+@pytest.mark.skipif(not entry_points(group="pytest11", name="switchboard_bot"), reason="the package is not installed")
+@pytest.mark.parametrize(
+    "file", some(["bot.py", "bot/__init__.py", "bot/notes.txt", "webhooks/__init__.py", "webhooks.py"], every=3)
+)
+def test_a_folder_that_hides_the_package_is_told(tmp_path: Path, file: str) -> None:
+    """In one line, and all other tests of that folder run as ever."""
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("print('I am not the package')\n")
+    (tmp_path / "test_team.py").write_text(HIDING)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    hidden = "/notes.txt" not in file  # a folder without modules is no package: ours comes first
+    told = [line for line in done.stdout.splitlines() if line.startswith("switchboard-bot: ")]
+    assert ("hides the package" in "".join(told)) is hidden, done.stdout + done.stderr
+    if hidden:
+        assert "1 passed, 2 errors" in done.stdout
+        assert str(tmp_path / file.partition("/")[0]) in told[0]
+    else:
+        assert "passed" in done.stdout

@@ -17,14 +17,14 @@ from bot.flows.authoring import Began
 from bot.flows.catalogue import load_catalogue
 from bot.settings import load_settings
 
-README = Path(__file__).parents[3] / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 REQUIRED = {
     "sunshine_base_url": "https://example.zendesk.com/sc",
     "sunshine_app_id": "app",
     "sunshine_key_id": "int_x",
     "sunshine_key_secret": "secret",
     "sunshine_switchboard_integration": "bot",
-    "sunshine_webhook_secret": "secret",
+    "sunshine_webhook_secret": "secret-of-the-webhook",
     "control_mode": "pass",
 }
 

@@ -1,0 +1,90 @@
+"""Fits the values of a hand-over to the platform's limit: a value that is too long never costs the hand-over."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bot.control.state import Metadata
+from bot.flows.authoring import FlowMisuse
+from bot.flows.defuse import defused
+from bot.flows.json_form import json_form
+
+METADATA_LIMIT = 4096  # bytes; the platform's limit for metadata
+SHORTEST = 200  # bytes: no text is cut below this; beyond that, whole fields are left out
+CUT = "…"
+_JOINER = "\u200d"
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Values that fit, and the keys of those that were cut or left out."""
+
+    metadata: Metadata
+    shortened: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def fitted(values: Mapping[str, Any], limit: int = METADATA_LIMIT) -> Fitted:
+    """Make the values of a hand-over fit into so many bytes.
+
+    The longest texts are shortened first, all to the same length. If that is not enough, the last fields are left out.
+    So is a value that is not flat (a list, None, NaN): an agent without one field is better than no agent.
+    """
+    flat, left_out = _flat(values)
+    while (cap := _cap(flat, limit)) is None:
+        left_out.append(flat.popitem()[0])
+    made = _capped(flat, cap)
+    return Fitted(made, tuple(key for key in made if made[key] != flat[key]), tuple(left_out))
+
+
+def json_bytes(value: Any) -> int:
+    """The size of a value in a request: bytes of UTF-8, as JSON."""
+    return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def _flat(values: Mapping[str, Any]) -> tuple[Metadata, list[str]]:
+    flat: Metadata = {}
+    left_out: list[str] = []
+    for key, value in values.items():
+        try:
+            made = defused(json_form("a value", value))
+        except FlowMisuse:
+            made = None
+        if isinstance(made, str | int | float | bool):
+            flat[str(key)] = made
+        else:
+            left_out.append(str(key))
+    return flat, left_out
+
+
+def _cap(values: Metadata, limit: int) -> int | None:
+    """The most bytes that each text may have so that all of it fits; None if not even `SHORTEST` will do."""
+    if json_bytes(values) <= limit:
+        return limit
+    too_much = bisect_right(range(limit), limit, lo=SHORTEST, key=lambda cap: json_bytes(_capped(values, cap)))
+    return too_much - 1 if too_much > SHORTEST else None
+
+
+def _capped(values: Metadata, cap: int) -> Metadata:
+    return {key: _cut(value, cap) if isinstance(value, str) else value for key, value in values.items()}
+
+
+def _cut(text: str, most: int) -> str:
+    """The text, or as many of its first characters as fit into so many bytes, with a mark that there was more."""
+    if len(text) <= most and json_bytes(text) <= most:
+        return text
+    text = text[:most]
+    end = bisect_right(range(len(text)), most, key=lambda end: json_bytes(text[:end] + CUT)) - 1
+    while end > 0 and _belongs_to_previous(text, end):
+        end -= 1
+    return text[:end] + CUT
+
+
+def _belongs_to_previous(text: str, at: int) -> bool:
+    """Would a cut here tear off an accent, or half of a joined emoji?"""
+    return _JOINER in text[at - 1 : at + 1] or unicodedata.category(text[at]).startswith("M")

@@ -1,0 +1,77 @@
+"""What a flow has raised, for its author: where and why, and only on demand what it says."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+
+from bot.signals import Level, Signal
+
+_RUNNERS = ("bot/engine/performance.py", "bot/flows/authoring.py")  # what calls every flow
+
+LONGEST_CHAIN = 10
+"""Causes, and calls of each, that are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """An error that ended a flow.
+
+    Attributes:
+        flow: its name.
+        conversation_id: where.
+        run_id: of the run that it ended.
+        error: what was raised. Its text may quote the user.
+    """
+
+    flow: str
+    conversation_id: str
+    run_id: int
+    error: BaseException
+
+    @property
+    def calls(self) -> list[str]:
+        """The calls that led to it, the newest last: `orders.py:12 in price`. No values, and nothing that was said."""
+        return _calls(self.error.__traceback__)
+
+    @property
+    def causes(self) -> list[str]:
+        """Its causes, the nearest first: `KeyError at orders.py:30 in find`."""
+        _, *causes = _chain(self.error)
+        return [" at ".join([type(cause).__name__, *_calls(cause.__traceback__)[-1:]]) for cause in causes]
+
+    @property
+    def whole(self) -> str:
+        """The traceback as Python shows it, with causes and messages."""
+        return "".join(traceback.format_exception(self.error))
+
+
+def told_of(raised: Raised, *, is_full: bool) -> Signal:
+    """The signal about it: types and places, and what it says only if `is_full`."""
+    fields: dict[str, object] = {
+        "flow": raised.flow,
+        "run": raised.run_id,
+        "error": type(raised.error).__name__,
+        "calls": raised.calls,
+    }
+    if raised.causes:
+        fields["causes"] = raised.causes
+    if is_full:
+        fields["exception"] = raised.whole
+    return Signal("flow_raised", Level.WARNING, raised.conversation_id, fields)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    known: BaseException | None = error
+    for _ in range(LONGEST_CHAIN):
+        if known is None:
+            return
+        yield known
+        known = known.__cause__ or (None if known.__suppress_context__ else known.__context__)
+
+
+def _calls(began: TracebackType | None) -> list[str]:
+    frames = [frame for frame in traceback.extract_tb(began) if not frame.filename.endswith(_RUNNERS)]
+    return [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames][-LONGEST_CHAIN:]
