@@ -11,20 +11,27 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from pydantic import SecretStr
 
+from bot.account.account_watch import AccountWatch
 from bot.clock import Clock, SystemClock
 from bot.console.render import HOME as CONSOLE_PATH
 from bot.console.site import Console, closed_console
+from bot.database_watch import DatabaseWatch
 from bot.engine.context import AFTERMATH, LEASE, Context
 from bot.engine.delivery import Clients
 from bot.engine.retention import Retention
 from bot.engine.worker import Worker
-from bot.flows.catalogue import Catalogue, UnknownFlow, load_catalogue
-from bot.health import add_health
-from bot.observability import Metrics, Watch, log_signal, tell_loop_errors, traces_if_wanted
+from bot.flows.catalogue import Catalogue
+from bot.flows.inspection import inspected
+from bot.flows.raised import told_of
+from bot.health import add_health, add_metrics, add_no_metrics
+from bot.listening import Listener, raise_descriptor_limit
+from bot.observability import Key, Metrics, Watch, log_signal, tell_loop_errors, traces_if_wanted
+from bot.observability.mixups import Mixups
 from bot.replay.recording import Recorder, RecordingIntake
 from bot.replay.tape import TapeError
-from bot.settings import Settings, SettingsProblem
+from bot.settings import LogErrors, Settings, SettingsProblem
 from bot.signals import Observe, Signal
 from bot.store import Database, Unavailable, open_store
 from bot.store.interface import Store
@@ -32,8 +39,9 @@ from bot.store.owners import new_owner
 from bot.store.url import is_postgres
 from bot.sunshine import AiohttpTransport, Credentials, SunshineClient
 from webhooks.inbox import GroupCommit, NewEvent
-from webhooks.intake import Intake, web_handler
+from webhooks.intake import Intake
 from webhooks.security import Secrets
+from webhooks.web import is_address, web_handler, wrong_address_handler
 
 WEBHOOK_PATH = "/webhooks/sunshine"
 TRACES_PATIENCE = 2.0  # seconds, at the end
@@ -59,10 +67,10 @@ class Running:
 
 def catalogue_of(settings: Settings) -> Catalogue:
     """The flows of the settings. Raises `SettingsProblem`."""
-    try:
-        return load_catalogue(settings.flows, settings.opening_flow, settings.closing_flow)
-    except UnknownFlow as error:
-        raise SettingsProblem([str(error)]) from None
+    catalogue, problems = inspected(*settings.named_flows)
+    if problems:
+        raise SettingsProblem(problems)
+    return catalogue
 
 
 @asynccontextmanager
@@ -72,8 +80,16 @@ async def running(
     *,
     clock: Clock | None = None,
     hooks: Sequence[Observe] = (log_signal,),
+    checks_account: bool = False,
 ) -> AsyncIterator[Running]:
     """The bot of these settings, from start to an orderly stop.
+
+    Args:
+        settings: every setting.
+        parts: what runs in this process.
+        clock: None: the machine's.
+        hooks: get every signal.
+        checks_account: look beside everything else whether the account is as the bot needs it, and tell what is not.
 
     Raises:
         SettingsProblem: flows that are not there, or a tape that can't be written.
@@ -85,24 +101,29 @@ async def running(
     watch = Watch(Metrics(), traces, hooks)
     observe = watch.on_signal
     asyncio.get_running_loop().set_exception_handler(tell_loop_errors(observe))
+    raise_descriptor_limit()
     async with AsyncExitStack() as stack:
         if traces:
             stack.push_async_callback(_stop_traces, traces.stop)
         store = open_store(settings.database_url)
         await store.start()
         stack.push_async_callback(store.stop)
+        _run_beside(stack, DatabaseWatch(store, watch.troubles).run(), "database watch")
         worker: Worker | None = None
         if parts.worker:
             worker = await _start_worker(stack, settings, parts, store, catalogue, clock, watch)
         if parts.web:
             port: int | None = await _start_web(stack, settings, store, worker, clock, watch)
         else:
-            port = await _show_worker(stack, settings, store, clock, watch.metrics)
+            port = await _listen_for_metrics(stack, settings, store, clock, watch)
         fields: dict[str, object] = {"web": parts.web, "worker": parts.worker, "port": port}
         if parts.web:
             on = bool(settings.console_token.get_secret_value())
             fields["console"] = CONSOLE_PATH if on else "off: set CONSOLE_TOKEN to have it"
         observe(Signal("started", fields=fields))
+        if checks_account:
+            account = AccountWatch(settings, watch.troubles, clock, alone=not parts.worker)
+            _run_beside(stack, account.run(), "account watch")
         try:
             yield Running(store, port)
         finally:
@@ -128,7 +149,20 @@ async def _start_worker(
     clients = await _clients(stack, settings, watch)
     observe = watch.on_signal
     policy = catalogue.applied_to(settings.policy)
-    context = Context(store, clients, policy, catalogue, clock, new_owner(), observe, lease=LEASE)
+    owner, troubles = new_owner(), watch.troubles
+    is_full = settings.log_errors is LogErrors.FULL
+    context = Context(
+        store,
+        clients,
+        policy,
+        catalogue,
+        clock,
+        owner,
+        observe,
+        lease=LEASE,
+        troubles=troubles,
+        raised=lambda raised: observe(told_of(raised, is_full=is_full)),
+    )
     if left := await store.join(clock.now() + AFTERMATH):
         observe(Signal("left_by_dead_worker", fields={"conversations": left}))
     alone = parts.web and not is_postgres(settings.database_url)
@@ -158,26 +192,31 @@ def _run_beside(stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: st
 
 
 async def _clients(stack: AsyncExitStack, settings: Settings, watch: Watch) -> Clients:
-    keys = {
-        "integration": (settings.sunshine_key_id, settings.sunshine_key_secret)
-        if settings.has_integration_key
-        else None,
-        "app": (settings.sunshine_app_key_id, settings.sunshine_app_key_secret) if settings.has_app_key else None,
-    }
-    if settings.has_app_key and not settings.sunshine_app_key_id:
-        keys["app"] = (settings.sunshine_key_id, settings.sunshine_key_secret)
-    made: dict[str, SunshineClient | None] = {"integration": None, "app": None}
-    for name, key in keys.items():
-        if key:
-            client = SunshineClient(
-                settings.sunshine_base_url,
-                settings.sunshine_app_id,
-                Credentials(key[0], key[1].get_secret_value()),
-                transport=AiohttpTransport(settings.worker_concurrency),
-                observe=watch.on_call,
-            )
-            made[name] = await stack.enter_async_context(client)
-    return Clients(made["integration"], made["app"])
+    made: dict[bool, SunshineClient] = {}
+    for key, key_id, secret in keys_of(settings):
+        client = SunshineClient(
+            settings.sunshine_base_url,
+            settings.sunshine_app_id,
+            Credentials(key_id, secret.get_secret_value()),
+            transport=AiohttpTransport(settings.worker_concurrency),
+            observe=watch.calls_with(key),
+        )
+        made[key.app_scoped] = await stack.enter_async_context(client)
+    return Clients(made.get(False), made.get(True))
+
+
+def keys_of(settings: Settings) -> list[tuple[Key, str, SecretStr]]:
+    """The API keys that there are, each with its id and secret: at most one of an integration, and one of the app."""
+    keys = []
+    own = settings.sunshine_key_id, settings.sunshine_key_secret
+    app = settings.sunshine_app_key_id, settings.sunshine_app_key_secret
+    if settings.has_integration_key:
+        keys.append((Key("SUNSHINE_KEY"), *own))
+    if settings.sunshine_app_key_id:
+        keys.append((Key("SUNSHINE_APP_KEY", app_scoped=True), *app))
+    elif settings.has_app_key:
+        keys.append((Key("SUNSHINE_KEY", app_scoped=True), *own))
+    return keys
 
 
 async def _start_web(
@@ -188,61 +227,75 @@ async def _start_web(
     clock: Clock,
     watch: Watch,
 ) -> int:
+    mixups = Mixups(settings.sunshine_switchboard_integration, watch.troubles)
+
     def on_stored(events: Sequence[NewEvent]) -> None:
         if worker:
             worker.wake(dict.fromkeys(event.conversation_id for event in events))
         watch.on_stored(events)
+        mixups.look(events)
 
-    inbox = GroupCommit(watch.metrics.timed(store.receive), on_stored=on_stored, unavailable=(Unavailable, OSError))
+    inbox = GroupCommit(watch.stored(store.receive), on_stored=on_stored, unavailable=(Unavailable, OSError))
     stack.push_async_callback(inbox.stop)
     accepted = Secrets([secret.get_secret_value() for secret in settings.sunshine_webhook_secret])
     if settings.record_tape:
         recorder = _start_recorder(stack, settings)
-        intake: Intake = RecordingIntake(inbox, accepted, clock.now, watch.metrics.on_receipt, recorder)
+        intake: Intake = RecordingIntake(
+            inbox, accepted, clock.now, watch.on_receipt, recorder, settings.sunshine_app_id
+        )
     else:
-        intake = Intake(inbox, accepted, clock.now, watch.metrics.on_receipt)
+        intake = Intake(inbox, accepted, clock.now, watch.on_receipt, settings.sunshine_app_id)
     app = web.Application()
-    app.router.add_post(WEBHOOK_PATH, web_handler(intake))
-    add_health(app, store, clock, watch.metrics, inbox)
-    _add_console(app, settings, store, worker, clock, watch.on_signal)
-    return await _listen(stack, settings.host, settings.port, app)
+    receive = web_handler(intake)
+    app.router.add_post(WEBHOOK_PATH, receive)
+    add_health(app, store, inbox, watch.on_signal, watch.troubles)
+    if token := settings.metrics_token.get_secret_value():
+        add_metrics(app, store, clock, watch.metrics, token)
+    else:
+        add_no_metrics(app)
+        await _listen_for_metrics(stack, settings, store, clock, watch)
+    _add_console(app, settings, store, worker, clock, watch)
+    app.router.add_route("*", "/{path:.*}", wrong_address_handler(intake, WEBHOOK_PATH, receive))
+    return await _listen(stack, settings.host, settings.port, app, watch)
 
 
-async def _listen(stack: AsyncExitStack, host: str, port: int, app: web.Application) -> int:
+async def _listen(stack: AsyncExitStack, host: str, port: int, app: web.Application, watch: Watch) -> int:
     """Serve an application, and return the port. Raises `OSError`."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, host, port, backlog=1024)
-    await site.start()
-    taken: int = runner.addresses[0][1]
-    return taken
+    listener = Listener(
+        app, host, port, inflates=lambda request: is_address(request.path, WEBHOOK_PATH), on_cut=watch.on_cut
+    )
+    await listener.start()
+    stack.push_async_callback(listener.stop)
+    return listener.port
 
 
-async def _show_worker(
-    stack: AsyncExitStack, settings: Settings, store: Store, clock: Clock, metrics: Metrics
+async def _listen_for_metrics(
+    stack: AsyncExitStack, settings: Settings, store: Store, clock: Clock, watch: Watch
 ) -> int | None:
-    """Serve health and metrics of a worker that is a process of its own, if METRICS_PORT says where."""
+    """Serve health and metrics on METRICS_PORT, if that is set."""
     if settings.metrics_port is None:
         return None
     app = web.Application()
-    add_health(app, store, clock, metrics, None)
+    add_health(app, store, None, watch.on_signal, watch.troubles)
+    add_metrics(app, store, clock, watch.metrics, settings.metrics_token.get_secret_value())
     try:
-        return await _listen(stack, settings.host, settings.metrics_port, app)
+        return await _listen(stack, settings.host, settings.metrics_port, app, watch)
     except OSError as error:
         where = f"{settings.host}:{settings.metrics_port}"
         raise SettingsProblem([f"METRICS_PORT: can't listen on {where}: {error.strerror}"]) from None
 
 
 def _add_console(
-    app: web.Application, settings: Settings, store: Database, worker: Worker | None, clock: Clock, observe: Observe
+    app: web.Application, settings: Settings, store: Database, worker: Worker | None, clock: Clock, watch: Watch
 ) -> None:
     token = settings.console_token.get_secret_value()
     if not token:
         app.add_subapp(CONSOLE_PATH, closed_console())
         return
     wake = worker.wake if worker else lambda _: None
-    console = Console(token, store, settings.policy, clock, observe=observe, wake=wake)
+    console = Console(
+        token, store, settings.policy, clock, observe=watch.on_signal, wake=wake, troubles=watch.troubles.lasting
+    )
     app.add_subapp(CONSOLE_PATH, console.application())
 
 

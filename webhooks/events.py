@@ -32,6 +32,14 @@ from webhooks.payloads import (
     WithUser,
 )
 
+REMOVAL = "user:remove"
+"""The type of the event that a person was removed: it goes before all others."""
+
+ABOUT_PEOPLE = frozenset({REMOVAL, "user:merge"})
+"""The types of events that concern every conversation of a person."""
+
+_SWITCHBOARD = "switchboard:"
+
 
 class InvalidEvent(ValueError):
     """It is no event, or lacks what its type needs. The message names the fields, and quotes nothing of the event."""
@@ -59,7 +67,8 @@ def parse_event(event: bytes | Mapping[str, object]) -> Event:
         raise InvalidEvent("the event has no type")
     kind = _CLASSES.get(posted_type, UnknownEvent)
     try:
-        return kind.model_validate({**posted, "id": wire.event_id(posted), "type": wire.event_type(posted)})
+        ids = {"id": wire.event_id(posted), "saidId": wire.said_id(posted)}
+        return kind.model_validate({**posted, **ids, "type": wire.event_type(posted)})
     except ValidationError as error:
         # Names of classes and fields only: the texts of pydantic's errors quote no input, and neither does this.
         wrong = "; ".join(
@@ -95,10 +104,17 @@ def event_time(event: Event) -> datetime | None:
 
 
 class PlatformEvent(Part):
-    """What all events have. `id` is made from the content where the platform sent none (`wire.event_id`)."""
+    """What all events have.
+
+    Attributes:
+        id: made from the content where the platform sent none (`wire.event_id`).
+        created_at: when it happened, as far as is told.
+        said_id: the same for one message or tap under whichever event id it comes (`wire.said_id`).
+    """
 
     id: Id
     created_at: Moment = None
+    said_id: str | None = None
 
 
 class ConversationCreate(PlatformEvent):
@@ -279,6 +295,11 @@ class UnknownEvent(PlatformEvent):
 
     type: Text
     payload: Object[dict[str, Any]] = Field(default_factory=dict)
+
+    @property
+    def may_move_control(self) -> bool:
+        """A switchboard event of a new type: only a read tells what it means."""
+        return self.type.startswith(_SWITCHBOARD)
 
 
 KnownEvent: TypeAlias = (

@@ -24,6 +24,8 @@ from webhooks.wire import identifier
 
 T = TypeVar("T")
 
+PLAUSIBLE_YEARS = range(2000, 2100)
+
 
 class Part(BaseModel):
     """A frozen piece of an event; camelCase outside, snake_case here. Keys that it does not know are dropped."""
@@ -38,11 +40,17 @@ class OpenPart(Part):
 
 
 def moment(value: object) -> datetime | None:
-    """A time as an aware UTC datetime; None if it can't be read.
+    """A time as an aware UTC datetime; None if it can't be read, or lies before the year 2000 or after 2099.
 
     Takes ISO text with a date and a time, or a datetime. A time without a zone is UTC. Plain numbers and dates are not
     guessed at: a wrong time would make an event look older or newer than it is, an absent one makes it look its age.
     """
+    at = iso_time(value)
+    return at if at and at.year in PLAUSIBLE_YEARS else None
+
+
+def iso_time(value: object) -> datetime | None:
+    """As `moment`, whatever the year."""
     try:
         if isinstance(value, str) and value[10:11] in ("T", " "):
             value = datetime.fromisoformat(value)

@@ -28,6 +28,7 @@ class NewEvent:
         type: as posted.
         body: the event object as JSON, complete, as posted.
         received_at: when it came, by our clock.
+        said_id: of what was said, the same under whichever event id it comes; stored once in a conversation.
     """
 
     id: str
@@ -35,6 +36,7 @@ class NewEvent:
     type: str
     body: bytes
     received_at: datetime
+    said_id: str | None = None
 
 
 class NotStored(Exception):
@@ -64,7 +66,7 @@ class GroupCommit:
         waiting_limit: events that may wait; with more, `add` fails at once and the platform delivers again later.
         waiting_bytes: the same for the size of their bodies.
         on_stored: called with what was stored after each commit, to wake whoever works on it.
-        unavailable: errors of `store` which mean that another try now would fail too.
+        unavailable: errors of `store` which mean that another try now would fail too. Their text goes into the log.
     """
 
     def __init__(
@@ -122,7 +124,8 @@ class GroupCommit:
             self._flusher = asyncio.create_task(self._flush(), name="group commit")
         error = await delivery.outcome
         if error is not None:
-            raise NotStored(f"the store failed: {type(error).__name__}") from error
+            told = str(error) if isinstance(error, self._unavailable) else ""  # others may quote an event
+            raise NotStored(f"the store failed: {told or type(error).__name__}") from error
 
     async def stop(self) -> None:
         """Take no more, and finish what waits."""

@@ -1,31 +1,42 @@
-"""The POST handler: check the key, read the envelope, store, answer. `Intake` does no I/O but `Inbox.add`.
+"""Takes a delivery: check the key, read the envelope, store, answer. `Intake` does no I/O but `Inbox.add`.
 
-The platform tries a delivery 5 times in 15 minutes, but never again after a 400 or 401 (platform.md, 4). So 2xx is
-answered when the events are safe and not before, and 400 only to what no later try could make right.
+The platform tries a delivery 5 times in 15 minutes, but never again after a 400, 401, 403, 404 or 406. So 2xx is
+answered when the events are safe and not before, and those only to what no later try could make right.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
-
-from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
+from datetime import datetime, timedelta
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 from webhooks import wire
 from webhooks.inbox import Inbox, NewEvent, NotStored
+from webhooks.inflate import Damaged, TooLarge, UnknownEncoding, inflate
 from webhooks.security import API_KEY_HEADER, Secrets
 
-MAX_BYTES = 1024 * 1024
-"""The size of the largest delivery that is taken, unless the caller says otherwise."""
+P = ParamSpec("P")
+T = TypeVar("T")
 
-MAX_BYTES_AT_ONCE = 64 * MAX_BYTES
-"""The size of all deliveries together that are read or wait to be stored; with more, they may come again later."""
+MAX_EVENTS = 2_000
+"""Events in the largest delivery that is taken."""
+
+LARGE = 64 * 1024
+"""Bytes from which a body is read in a thread, so that the other deliveries need not wait for it."""
 
 RETRY_AFTER_SECONDS = 5
 """When a delivery that could not be stored may come again. A hint: the platform has a schedule of its own."""
+
+LONGEST_PATH = 200  # characters of it that are logged
+
+MINUTE = timedelta(minutes=1)
+SPELL_ENDS = timedelta(minutes=10)
+"""Without a failure for this long, the next one is told at once again."""
 
 _logger = logging.getLogger(__name__)
 
@@ -47,15 +58,57 @@ class Receipt:
         status: as answered.
         events: how many were stored (or were known already).
         seconds: from the first look at it to the answer.
+        reason: as answered.
     """
 
     status: int
     events: int
     seconds: float
+    reason: str
 
 
 class InvalidDelivery(ValueError):
-    """It is not JSON, or not an envelope of API v2. The message says what is wrong, and quotes nothing."""
+    """Not JSON, or not an envelope of API v2. The message says what is wrong, and quotes nothing."""
+
+    status = 400
+
+
+class ForeignDelivery(InvalidDelivery):
+    """A delivery of another app. The message names that app."""
+
+    status = 403
+
+
+class TooManyEvents(InvalidDelivery):
+    """More than `MAX_EVENTS` events."""
+
+    status = 413
+
+
+class Spell:
+    """Failures that follow each other within ten minutes: told at once, and after 1, 4, 16, … minutes.
+
+    Attributes:
+        times: failures so far.
+    """
+
+    def __init__(self) -> None:
+        self.times = 0
+        self._began: datetime | None = None
+        self._newest: datetime | None = None
+        self._lines = 0
+
+    def is_told(self, now: datetime) -> bool:
+        """Count a failure, and return whether a line is due."""
+        if self._began is None or self._newest is None or now - self._newest >= SPELL_ENDS:
+            self._began, self._newest, self.times, self._lines = now, now, 1, 0
+            return True
+        self._newest, self.times = now, self.times + 1
+        if now - self._began < MINUTE * 4**self._lines:
+            return False
+        while now - self._began >= MINUTE * 4**self._lines:
+            self._lines += 1
+        return True
 
 
 class Intake:
@@ -66,6 +119,7 @@ class Intake:
         secrets: the keys that are accepted.
         now: an aware clock.
         observe: called with each answer's receipt; must not raise.
+        app_id: the app whose deliveries are taken; None: any.
     """
 
     def __init__(
@@ -74,11 +128,15 @@ class Intake:
         secrets: Secrets,
         now: Callable[[], datetime],
         observe: Callable[[Receipt], None] | None = None,
+        app_id: str | None = None,
     ) -> None:
         self._inbox = inbox
         self._secrets = secrets
         self._now = now
         self._observe = observe
+        self._app_id = app_id
+        self._not_stored, self._failed, self._misaddressed = Spell(), Spell(), Spell()
+        self._thread = ThreadPoolExecutor(1, "deliveries")  # started by the first one that is large
 
     async def receive(self, headers: Mapping[str, str], body: bytes) -> Answer:
         """Store the events of a delivery.
@@ -88,7 +146,8 @@ class Intake:
             body: of the request, complete.
 
         Returns:
-            200 stored or known already, 400 not JSON or no v2 envelope, 401 wrong or missing key, 503 not stored.
+            200 stored or known already, 400 not JSON or no v2 envelope, 401 wrong or missing key, 403 another app's,
+            413 too many events, 503 not stored.
         """
         return self.refuse_stranger(headers) or await self.take(body)
 
@@ -96,23 +155,43 @@ class Intake:
         """The same for a delivery whose key has been checked."""
         began = self._now()
         try:
-            events = read_delivery(body, began)
+            events = await self._apart(len(body), read_delivery, body, began, self._app_id)
         except InvalidDelivery as error:
-            return self._answered(Answer(400, str(error)), began)
+            return self._answered(Answer(error.status, str(error)), began)
         try:
             if events:
                 await self._inbox.add(events)
         except NotStored as error:
-            _logger.warning("delivery_not_stored", extra={"events": len(events), "reason": str(error)})
+            if self._not_stored.is_told(began):
+                fields = {"events": len(events), "reason": str(error), "times": self._not_stored.times}
+                _logger.warning("delivery_not_stored", extra=fields)
         except Exception:
-            _logger.exception("delivery_not_stored", extra={"events": len(events)})
+            if self._failed.is_told(began):
+                fields = {"events": len(events), "times": self._failed.times}
+                _logger.exception("delivery_not_stored", extra=fields)
         else:
             return self._answered(Answer(200, "stored"), began, len(events))
         return self._answered(_NOT_STORED, began)
 
+    async def inflated(self, body: bytes, encoding: str, max_bytes: int) -> bytes | Answer:
+        """The body without its Content-Encoding, or the answer to one that can't be inflated to `max_bytes` bytes."""
+        began = self._now()
+        try:
+            return await self._apart(len(body), inflate, body, encoding, max_bytes)
+        except UnknownEncoding as error:
+            return self._answered(Answer(415, str(error)), began)
+        except TooLarge:
+            return self.refuse_too_large(max_bytes)
+        except Damaged:
+            return self.refuse_broken_off()
+
+    def has_key(self, headers: Mapping[str, str]) -> bool:
+        """Does a request carry a key of this webhook?"""
+        return self._secrets.accepts(_header(headers, API_KEY_HEADER))
+
     def refuse_stranger(self, headers: Mapping[str, str]) -> Answer | None:
         """401 to a delivery with a wrong key or none, None to all others. Its body need not be read for that."""
-        if self._secrets.accepts(_header(headers, API_KEY_HEADER)):
+        if self.has_key(headers):
             return None
         reason = f"the {API_KEY_HEADER} header is missing or is not a secret of this webhook"
         return self._answered(Answer(401, reason), self._now())
@@ -129,22 +208,43 @@ class Intake:
         """The answer to a delivery for which there is no room beside those that are read or wait already."""
         return self._answered(_TOO_MUCH, self._now())
 
+    def refuse_misaddressed(self, path: str) -> Answer:
+        """The answer to a delivery with a right key at a wrong address: a person can mend that."""
+        now = self._now()
+        if self._misaddressed.is_told(now):
+            fields = {"path": path[:LONGEST_PATH], "times": self._misaddressed.times}
+            _logger.error("delivery_misaddressed", extra=fields)
+        return self._answered(_MISADDRESSED, now)
+
     def _answered(self, answer: Answer, began: datetime, events: int = 0) -> Answer:
         if self._observe is not None:
-            self._observe(Receipt(answer.status, events, (self._now() - began).total_seconds()))
+            self._observe(Receipt(answer.status, events, (self._now() - began).total_seconds(), answer.reason))
         return answer
+
+    async def _apart(self, size: int, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Read something, in the thread if it is large."""
+        if size <= LARGE:
+            return read(*args, **kwargs)
+        work = partial(read, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
 _NOT_STORED = Answer(503, "not stored: deliver it again", RETRY_AFTER_SECONDS)
+_MISADDRESSED = Answer(503, "not stored: this is not the webhook's address; mend its target", RETRY_AFTER_SECONDS)
 _TOO_MUCH = Answer(503, "not stored, because too much waits already: deliver it again", RETRY_AFTER_SECONDS)
 _BROKEN_OFF = Answer(503, "not stored, because its end did not come: deliver it again", RETRY_AFTER_SECONDS)
 
 
-def read_delivery(body: bytes, received_at: datetime) -> list[NewEvent]:
+def read_delivery(body: bytes, received_at: datetime, app_id: str | None = None) -> list[NewEvent]:
     """The events of a delivery, in order, each id once. Only the envelope is read; any entry of `events` is taken.
 
+    Args:
+        body: as posted.
+        received_at: when it came.
+        app_id: the app that it may come from; None: any. A delivery that names no app is taken.
+
     Raises:
-        InvalidDelivery: it is not JSON, or not an envelope of API v2.
+        InvalidDelivery: it is not JSON, not an envelope of API v2, of another app, or too much.
     """
     try:
         envelope = wire.read_json(body)
@@ -155,52 +255,20 @@ def read_delivery(body: bytes, received_at: datetime) -> list[NewEvent]:
     webhook = envelope.get("webhook")
     if not isinstance(webhook, dict) or webhook.get("version") != "v2":
         raise InvalidDelivery('webhook.version is not "v2": make the webhook one of API v2')
+    app = envelope.get("app")
+    sender = wire.identifier(app.get("id")) if isinstance(app, dict) else None
+    if app_id is not None and sender not in (None, app_id):
+        raise ForeignDelivery(f"this is a delivery of the app {sender}, and the bot's SUNSHINE_APP_ID is another one")
     entries = envelope.get("events")
     if not isinstance(entries, list):
         raise InvalidDelivery("events is not a list")
+    if len(entries) > MAX_EVENTS:
+        raise TooManyEvents(f"the delivery has more than {MAX_EVENTS} events")
     events: dict[str, NewEvent] = {}
     for entry in entries:
         event = _new_event(entry, received_at)
         events.setdefault(event.id, event)
     return list(events.values())
-
-
-def web_handler(
-    intake: Intake, max_bytes: int = MAX_BYTES, at_once: int = MAX_BYTES_AT_ONCE
-) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """An aiohttp handler for POST.
-
-    What is no HTTP never gets here: aiohttp itself answers 400 where head and body are damaged in the same segment.
-
-    Args:
-        intake: what takes the deliveries.
-        max_bytes: bodies of more than that are refused as soon as that shows.
-        at_once: the size of all bodies together that are read or wait to be stored.
-    """
-    held = 0
-
-    async def receive(request: web.Request) -> web.Response:
-        nonlocal held
-        if stranger := intake.refuse_stranger(request.headers):
-            return _response(stranger)
-        if (request.content_length or 0) > max_bytes:
-            return _response(intake.refuse_too_large(max_bytes))
-        body = bytearray()
-        try:
-            async for chunk in request.content.iter_any():  # not `request.read()`: its limit is the whole application's
-                body += chunk
-                held += len(chunk)
-                if len(body) > max_bytes:
-                    return _response(intake.refuse_too_large(max_bytes))
-                if held > at_once:
-                    return _response(intake.refuse_too_much())
-            return _response(await intake.take(bytes(body)))
-        except (OSError, web.RequestPayloadError, HttpProcessingError):
-            return _response(intake.refuse_broken_off())
-        finally:
-            held -= len(body)
-
-    return receive
 
 
 def _new_event(entry: object, received_at: datetime) -> NewEvent:
@@ -213,6 +281,7 @@ def _new_event(entry: object, received_at: datetime) -> NewEvent:
         type=wire.event_type(entry),
         body=body,
         received_at=received_at,
+        said_id=wire.said_id(entry),
     )
 
 
@@ -220,8 +289,3 @@ def _header(headers: Mapping[str, str], name: str) -> str | None:
     if name in headers:
         return headers[name]
     return next((value for key, value in headers.items() if key.lower() == name.lower()), None)
-
-
-def _response(answer: Answer) -> web.Response:
-    headers = {} if answer.retry_after is None else {"Retry-After": str(answer.retry_after)}
-    return web.Response(status=answer.status, text=answer.reason, headers=headers)

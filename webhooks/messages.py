@@ -7,39 +7,62 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from webhooks.fields import Id, Maybe, Moment, Object, ObjectOrNone, OpenPart, Part, Text, Texts
+from webhooks.wire import identifier
 
 _ENDED_BY_USER = "conversation:endedByUser"
 _AGENT_WORKSPACE = "zd:agentWorkspace"
 _BUSINESS = "business"
 _USER = "user"
 _ACTIVITY = "activity"
+_AUTOMATION_NAMES = ("Automated Response",)
+_AUTOMATION_TYPES = ("csat",)
+_WORKSPACE_METADATA = "__zendesk_msg."
+_AGENT_ID = "__zendesk_msg.agent.id"
+_NO_PERSON = "__"  # what stands in for an agent's id begins with this, as "__trigger" does
 
 
 class SwitchboardIntegration(Part):
-    """One of the parties that can hold a conversation. Compare `id` or `name`, never `integration_id`."""
+    """One of the parties that can hold a conversation. Compare `id` or `name`, never `integration_id`.
 
-    id: Id
+    Attributes:
+        id: the name where an event names no id. Empty if neither can be read: somebody, but nobody knows who.
+    """
+
+    id: str
     name: Maybe[str] = None
     integration_id: Maybe[Id] = None
     integration_type: Maybe[str] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_by(cls, value: object) -> object:
+        """Fall back to the name, then to nothing: an integration that can't be read must not look like nobody."""
+        posted = value if isinstance(value, dict) else {}
+        return {**posted, "id": identifier(posted.get("id")) or identifier(posted.get("name")) or ""}
+
+    @property
+    def is_known(self) -> bool:
+        """Does the event tell which integration it is?"""
+        return bool(self.id)
 
 
 class Conversation(Part):
     """A conversation, and who was active in it when the event was made.
 
     Attributes:
-        active_switchboard_integration: None: nobody. An integration that can't be read makes the event invalid: it must
-            never look like nobody, because that is the proof of a release.
+        active_switchboard_integration: None: nobody, which is the proof of a release. An integration that can't be read
+            is there, and not `is_known`.
+        pending_switchboard_integration: decides nothing.
     """
 
     id: Id
     type: Text = ""
     metadata: Object[dict[str, Any]] = Field(default_factory=dict)
     active_switchboard_integration: SwitchboardIntegration | None = None
-    pending_switchboard_integration: SwitchboardIntegration | None = None
+    pending_switchboard_integration: Maybe[SwitchboardIntegration] = None
 
 
 class User(OpenPart):
@@ -102,9 +125,13 @@ class Content(OpenPart):
 
 
 class Message(Part):
-    """A message of anybody: the end user, an agent, this bot, or the platform itself (an activity)."""
+    """A message of anybody: the end user, an agent, this bot, or the platform itself (an activity).
 
-    id: Id
+    Attributes:
+        id: None where it can't be read: an end without it is still an end.
+    """
+
+    id: Maybe[Id] = None
     received: Moment = None
     author: Object[Author] = Field(default_factory=Author)
     content: Object[Content] = Field(default_factory=Content)
@@ -134,15 +161,28 @@ class Message(Part):
 
     @property
     def is_from_agent(self) -> bool:
-        """An agent wrote it in the agent workspace (platform.md, 4)."""
+        """A person wrote it in the agent workspace; not a trigger, an away message or a survey."""
         from_workspace = self.source is not None and self.source.type.startswith(_AGENT_WORKSPACE)
-        return self.author.is_business and from_workspace and not self.is_activity
+        return self.author.is_business and from_workspace and not self.is_activity and not self._is_automated
+
+    @property
+    def _is_automated(self) -> bool:
+        """No person wrote it, as far as the agent workspace tells.
+
+        It gives the agent's id where there is one, and a stand-in such as "__trigger" where a rule has written. Without
+        any metadata of the workspace it is a person's: to talk over an agent is worse than to give way to a rule.
+        """
+        if agent := self.metadata.get(_AGENT_ID):
+            return str(agent).startswith(_NO_PERSON)
+        by_workspace = any(key.startswith(_WORKSPACE_METADATA) for key in self.metadata)
+        named = self.author.display_name in _AUTOMATION_NAMES
+        return by_workspace or named or self.metadata.get("type") in _AUTOMATION_TYPES
 
 
 class MessageReference(Part):
     """A message of which only the id is told."""
 
-    id: Id
+    id: Maybe[Id] = None
 
 
 class Postback(Part):

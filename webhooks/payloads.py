@@ -108,7 +108,7 @@ class ActivityPayload(InConversation):
 class DeliveryPayload(WithUser):
     """How far a message of the business has come. `is_final_event`: no later event will tell of it."""
 
-    message: MessageReference
+    message: Object[MessageReference] = Field(default_factory=MessageReference)
     destination: Maybe[Source] = None
     is_final_event: Maybe[bool] = None
 
@@ -122,7 +122,7 @@ class DeliveryFailurePayload(DeliveryPayload):
 class ClientPayload(Payload):
     """A user's device or channel, as posted. `conversation` only where the channel was linked in one."""
 
-    conversation: Conversation | None = None
+    conversation: Maybe[Conversation] = None
     user: Maybe[User] = None
     client: Object[dict[str, Any]] = Field(default_factory=dict)
     reason: Maybe[str] = None
@@ -154,7 +154,7 @@ class MergePayload(Payload):
     """Two users became one and, if both had one, their conversations too."""
 
     merged_users: MergedUsers
-    merged_conversations: MergedConversations | None = None
+    merged_conversations: Maybe[MergedConversations] = None
     reason: Maybe[str] = None
 
     @property

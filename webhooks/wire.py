@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 from pydantic_core import from_json, to_json
+
+from webhooks.mend import mended, pruned
 
 UNKNOWN_TYPE = "unknown"
 """The type that an event is stored under when it does not tell a usable one."""
@@ -20,29 +22,27 @@ ID_LENGTH = 255
 """Characters. The platform's ids have 24; whatever is longer is no id, and would be too long for an index."""
 
 _ID_BITS = 63
-_REPLACEMENT = r"\ufffd"
-_ESCAPE = re.compile(
-    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair of surrogates: one character
-    r"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})"  # half a pair
-    r"|.)",
-    re.DOTALL,
-)
+_DOTS = (".", "..")  # in an address they name something else than themselves
+_TAPS = {"conversation:postback": "postback", "conversation:referral": "referral"}
 
 
 def read_json(body: bytes) -> object:
-    """Read JSON, and mend what a careless sender breaks.
+    """Read JSON, and mend what would cost a whole delivery: it would be answered 400, which is never retried.
 
-    Half of a surrogate pair (a text cut in the middle of an emoji), bytes that are not UTF-8, and a byte order mark
-    would otherwise cost the whole delivery: it would be answered 400, which is never retried (platform.md, 4).
+    Half of a surrogate pair (a text cut in the middle of an emoji) and bytes that are not UTF-8 become U+FFFD, a byte
+    order mark is dropped. What is nested too deep and numbers of more than 4300 digits become null.
 
     Raises:
-        ValueError: it is not JSON, is nested more than about 200 levels deep, or has a number of over 4300 digits. The
-            message says where, and quotes nothing.
+        ValueError: it is not JSON. The message says where, and quotes nothing.
     """
     try:
         return from_json(body)
     except ValueError:
-        return from_json(_mended(body))
+        text = mended(body)
+    with suppress(ValueError):
+        if text.encode() != body:
+            return from_json(text)
+    return from_json(pruned(text))
 
 
 def write_json(value: object) -> bytes:
@@ -53,11 +53,11 @@ def write_json(value: object) -> bytes:
 def identifier(value: object) -> str | None:
     """An id as text, or None if it can't be one.
 
-    Text must be printable (PostgreSQL stores no NUL, a log no line break) and have 1 to `ID_LENGTH` characters; a whole
-    number of up to 63 bits will do.
+    Text must be printable (PostgreSQL stores no NUL, a log no line break), have 1 to `ID_LENGTH` characters, and be no
+    "." or "..", which can't be addressed; a whole number of up to 63 bits will do.
     """
     if isinstance(value, str):
-        return value if 0 < len(value) <= ID_LENGTH and value.isprintable() else None
+        return value if 0 < len(value) <= ID_LENGTH and value.isprintable() and value not in _DOTS else None
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _ID_BITS:
         return str(value)
     return None
@@ -82,6 +82,23 @@ def content_id(value: object) -> str:
     return "sha256:" + hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
+def said_id(event: Mapping[str, object]) -> str | None:
+    """An id of what was said, the same under whichever event id it comes; None where nothing was said.
+
+    The same message comes under two event ids where a second webhook was left over, or a relay numbers anew. A tap on a
+    button and a referral have no id of their own: the user, the time and what was tapped make one.
+    """
+    payload, type_ = event.get("payload"), event.get("type")
+    if not isinstance(payload, Mapping):
+        return None
+    if type_ == "conversation:message":
+        return _id_in(payload.get("message"))
+    what = _TAPS.get(type_) if isinstance(type_, str) else None
+    if what is None or not isinstance(event.get("createdAt"), str):
+        return None
+    return content_id([type_, event.get("createdAt"), _id_in(payload.get("user")), payload.get(what)])
+
+
 def event_type(event: Mapping[str, object]) -> str:
     """The type as posted, or `UNKNOWN_TYPE` where it is no usable text."""
     posted = event.get("type")
@@ -91,10 +108,8 @@ def event_type(event: Mapping[str, object]) -> str:
 def conversation_id(event: Mapping[str, object]) -> str | None:
     """`payload.conversation.id`, or None where the event belongs to no single conversation."""
     payload = event.get("payload")
-    conversation = payload.get("conversation") if isinstance(payload, Mapping) else None
-    return identifier(conversation.get("id")) if isinstance(conversation, Mapping) else None
+    return _id_in(payload.get("conversation")) if isinstance(payload, Mapping) else None
 
 
-def _mended(body: bytes) -> str:
-    text = body.decode("utf-8-sig", "replace")
-    return _ESCAPE.sub(lambda escape: _REPLACEMENT if escape["lone"] else escape[0], text)
+def _id_in(part: object) -> str | None:
+    return identifier(part.get("id")) if isinstance(part, Mapping) else None

@@ -160,6 +160,14 @@ async def test_a_failure_carries_its_cause() -> None:
     assert database.commits == ["a"]
 
 
+async def test_a_store_out_of_reach_says_why() -> None:
+    """Its words are no sender's; without words, its type must do."""
+    for error, told in ((OSError("the disk is full"), "the disk is full"), (OSError(), "OSError")):
+        inbox = GroupCommit(Database(poison="a", error=error).store)
+        with pytest.raises(NotStored, match=f"^the store failed: {told}$"):
+            await inbox.add(_events("a"))
+
+
 NOT = "not {}: ValueError('poison')"
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
 from aiohttp.http_exceptions import TransferEncodingError
-from aiohttp.test_utils import TestClient, make_mocked_request
-from pytest_aiohttp.plugin import AiohttpClient
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from webhook_samples import delivery, message
+from yarl import URL
 
 from webhooks.inbox import NewEvent, NotStored
-from webhooks.intake import Intake, Receipt, web_handler
+from webhooks.intake import Intake, Receipt
 from webhooks.security import Secrets
+from webhooks.web import web_handler, wrong_address_handler
 
 KEY = {"X-API-Key": "s3cret"}
 LIMIT = 2_000
@@ -40,7 +44,8 @@ class Edge:
 
     def app(self) -> web.Application:
         """The application; its own limit is smaller than the handler's, and does not count."""
-        handler = web_handler(Intake(self, Secrets(["s3cret"]), lambda: datetime.now(UTC), self.receipts.append), LIMIT)
+        intake = Intake(self, Secrets(["s3cret"]), lambda: datetime.now(UTC), self.receipts.append)
+        handler = web_handler(intake, LIMIT)
 
         async def watched(request: web.Request) -> web.Response:
             try:
@@ -50,6 +55,8 @@ class Edge:
 
         app = web.Application(client_max_size=10)
         app.router.add_post("/webhooks/sunshine", watched)
+        app.router.add_get("/healthz", watched)
+        app.router.add_route("*", "/{path:.*}", wrong_address_handler(intake, "/webhooks/sunshine", watched))
         return app
 
 
@@ -60,9 +67,12 @@ async def edge() -> Edge:
 
 
 @pytest.fixture
-async def client(edge: Edge, aiohttp_client: AiohttpClient) -> Client:
+async def client(edge: Edge) -> AsyncIterator[Client]:
     """Who delivers."""
-    return await aiohttp_client(edge.app())
+    server = TestServer(edge.app())
+    await server.start_server(auto_decompress=False)
+    async with TestClient(server) as made:
+        yield made
 
 
 async def _chunks(size: int) -> AsyncIterator[bytes]:
@@ -169,11 +179,80 @@ async def test_a_sender_that_hangs_up_leaves_nothing_behind(
     assert edge.stored == []
 
 
-async def test_a_body_that_is_broken_on_the_way_may_come_again(client: Client) -> None:
-    """Not 400, which would be the last try: the next one may come through whole."""
+def _zipped(plain: bytes) -> bytes:
+    return gzip.compress(plain, mtime=0)
+
+
+SMALL = delivery(message())
+
+
+@pytest.mark.parametrize(
+    ("encoding", "data", "status"),
+    [
+        ("identity", SMALL, 200),
+        ("gzip", _zipped(SMALL), 200),
+        ("x-gzip", _zipped(SMALL), 200),
+        (" GZip ", _zipped(SMALL), 200),
+        ("deflate", zlib.compress(SMALL), 200),
+        ("deflate", zlib.compress(SMALL)[2:-4], 200),
+        ("br", SMALL, 415),
+        ("gzip, gzip", _zipped(_zipped(SMALL)), 415),
+        ("gzip", b"not gzip", 503),
+        ("gzip", b"", 503),
+        ("gzip", _zipped(SMALL)[:-9], 503),
+        ("gzip", _zipped(SMALL) * 2, 503),
+        ("deflate", b"", 503),
+        ("gzip", _zipped(b"x" * LIMIT), 400),
+        ("gzip", _zipped(b"x" * (LIMIT + 1)), 413),
+        ("gzip", b"x" * (LIMIT + 1), 413),
+        ("gzip", _zipped(b"x" * 50_000_000), 413),
+    ],
+)
+async def test_a_compressed_delivery_is_inflated_within_bounds(
+    edge: Edge, encoding: str, data: bytes, status: int
+) -> None:
+    """What is damaged on its way may come again whole, so it gets no 400; what is too large is never inflated whole."""
+
+    class Body:
+        async def iter_any(self) -> AsyncIterator[bytes]:
+            yield data
+
+    intake = Intake(edge, Secrets(["s3cret"]), lambda: datetime.now(UTC), edge.receipts.append)
+    headers = {**KEY, "Content-Encoding": encoding}
+    request = make_mocked_request("POST", "/", headers=headers, payload=Body())  # type: ignore[arg-type]
+    handler = web_handler(intake, 60_000 if len(data) > 10_000 else LIMIT)
+    tracemalloc.start()
+    answer = await handler(request)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (answer.status, [receipt.status for receipt in edge.receipts]) == (status, [status])
+    assert len(edge.stored) == (status == 200)
+    assert peak < 1_000_000
+
+
+async def test_a_strangers_body_is_not_inflated(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key is looked at first."""
+    monkeypatch.setattr("webhooks.intake.inflate", None)
+    headers = {"X-API-Key": "wrong", "Content-Encoding": "gzip"}
+    async with client.post("/webhooks/sunshine", data=_zipped(SMALL), headers=headers) as response:
+        assert response.status == 401
+
+
+async def test_what_comes_out_of_a_body_counts_until_it_is_stored(edge: Edge) -> None:
+    """Small compressed bodies can't hold more memory than large ones."""
+    handler = web_handler(
+        Intake(edge, Secrets(["s3cret"]), lambda: datetime.now(UTC)), max_bytes=100_000, at_once=100_000
+    )
+    large = _zipped(delivery(message(text="x" * 70_000)))
     headers = {**KEY, "Content-Encoding": "gzip"}
-    async with client.post("/webhooks/sunshine", data=b"not gzip", headers=headers) as response:
-        assert response.status == 503
+
+    class Body:
+        async def iter_any(self) -> AsyncIterator[bytes]:
+            yield large
+
+    for _ in range(3):
+        request = make_mocked_request("POST", "/", headers=headers, payload=Body())  # type: ignore[arg-type]
+        assert (await handler(request)).status == 200
 
 
 @pytest.mark.parametrize(
@@ -190,3 +269,58 @@ async def test_whatever_breaks_a_body_is_no_error_of_ours(edge: Edge, error: Exc
     intake = Intake(edge, Secrets(["s3cret"]), lambda: datetime.now(UTC))
     request = make_mocked_request("POST", "/", headers=KEY, payload=Broken())  # type: ignore[arg-type]
     assert (await web_handler(intake)(request)).status == 503
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/webhooks/sunshine/",
+        "/webhooks//sunshine",
+        "//webhooks/sunshine",
+        "/Webhooks/Sunshine",
+        "/webhooks/sunshine///",
+        "/webhooks/sunshine?from=platform",
+        "/webhooks/%73unshine/",
+    ],
+)
+async def test_an_address_that_is_nearly_right_is_taken(edge: Edge, client: Client, path: str) -> None:
+    url = URL(f"http://127.0.0.1:{client.port}{path}", encoded=True)
+    answer = await client.session.post(url, data=delivery(message()), headers=KEY)
+    assert (answer.status, [event.id for event in edge.stored]) == (200, ["e1"])
+
+
+async def test_a_nearly_right_address_is_for_those_with_a_key(edge: Edge, client: Client) -> None:
+    answer = await client.post("/webhooks/sunshine/", data=delivery(message()), headers={"X-API-Key": "wrong"})
+    assert (answer.status, edge.stored) == (401, [])
+
+
+@pytest.mark.parametrize("path", ["/", "/webhooks", "/sunshine", "/webhooks/sunshine/x", "/healthz"])
+async def test_what_comes_with_a_key_to_a_wrong_address_may_come_again(
+    edge: Edge, client: Client, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The platform never repeats what was answered 404; and the address is told, once."""
+    for _ in range(3):
+        answer = await client.post(path, data=delivery(message()), headers=KEY)
+        assert (answer.status, answer.headers["Retry-After"], edge.stored) == (503, "5", [])
+    told = [record for record in caplog.records if record.message == "delivery_misaddressed"]
+    assert [record.__dict__["path"] for record in told] == [path]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nope", 404),
+        ("PUT", "/", 404),
+        ("GET", "/webhooks/sunshine", 405),
+        ("DELETE", "/webhooks//sunshine/", 405),
+    ],
+)
+async def test_other_methods(client: Client, method: str, path: str, status: int) -> None:
+    answer = await client.request(method, path, headers=KEY)
+    assert (answer.status, answer.headers.get("Allow")) == (status, "POST" if status == 405 else None)
+
+
+@pytest.mark.parametrize("path", ["/", "/webhooks", "/webhooks/sunshine/x", "/.env", "/%00"])
+async def test_strangers_find_nothing(edge: Edge, client: Client, path: str) -> None:
+    answer = await client.post(URL(path, encoded=True), data=b"{}")
+    assert (answer.status, edge.receipts) == (404, [])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import threading
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from webhook_samples import KEY, NOON, Shelf, delivery, event, in_conversation, message
 
+from webhooks import wire
 from webhooks.events import InvalidEvent, parse_event
-from webhooks.inbox import NotStored
-from webhooks.intake import Answer, Intake, Receipt
+from webhooks.inbox import NewEvent, NotStored
+from webhooks.intake import SPELL_ENDS, Answer, Intake, Receipt, Spell, read_delivery
 from webhooks.security import Secrets
 
 
@@ -72,7 +75,7 @@ async def test_the_key_is_checked_before_anything_is_read() -> None:
         (b"", "not JSON"),
         (b"hello", "not JSON"),
         (b"[" * 100_000, "not JSON"),
-        (b'{"webhook":{"version":"v2"},"events":[' + b"9" * 5000 + b"]}", "not JSON"),
+        (b'{"webhook":{"version":"v2"},"events":[' + b"[" * 5000, "not JSON"),
         (b"[]", "not an object"),
         (b"null", "not an object"),
         (b'{"events": []}', "webhook.version"),
@@ -96,6 +99,31 @@ async def test_what_is_not_stored_is_not_accepted(error: Exception, caplog: pyte
         answer = await _receive(delivery(message()), Shelf(error))
     assert (answer.status, answer.retry_after) == (503, 5)
     assert str(error) in caplog.text + str(vars(caplog.records[-1]))
+
+
+def test_a_spell_of_failures_is_told_rarely() -> None:
+    """At once, and after 1, 4 and 16 minutes; ten minutes without one end it."""
+    spell = Spell()
+    told = [(second, spell.times) for second in range(1200) if spell.is_told(NOON + timedelta(seconds=second))]
+    assert told == [(0, 1), (60, 61), (240, 241), (960, 961)]
+    assert spell.is_told(NOON + timedelta(seconds=1199) + SPELL_ENDS)
+    assert spell.times == 1
+
+
+def test_failures_far_apart_skip_no_line() -> None:
+    """One after five minutes is told once, though two lines were due."""
+    spell = Spell()
+    assert [spell.is_told(NOON + timedelta(minutes=minute)) for minute in (0, 5, 6)] == [True, True, False]
+
+
+@pytest.mark.parametrize("error", [NotStored("full"), RuntimeError("disk")])
+async def test_a_storm_fills_no_log(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """A thousand deliveries that can't be stored are one line."""
+    intake = Intake(Shelf(error), Secrets([*KEY.values()]), lambda: NOON)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(1000):
+            assert (await intake.take(delivery(message()))).status == 503
+    assert [record.message for record in caplog.records] == ["delivery_not_stored"]
 
 
 async def test_a_delivery_without_events_is_fine() -> None:
@@ -147,13 +175,102 @@ async def test_odd_content_is_stored(text: bytes) -> None:
     assert parse_event(shelf.events[0].body).id == "e1"
 
 
-async def test_what_is_nested_as_deep_as_can_be_read_can_be_stored() -> None:
-    """Whatever is read can be written again."""
-    statuses = set()
+async def test_whatever_is_nested_can_be_stored() -> None:
+    """Whatever is read can be written again, and what is too deep to be read is left away."""
     for depth in range(150, 260):
+        shelf = Shelf()
         body = delivery(in_conversation("x", deep="HERE")).replace(b'"HERE"', b"[" * depth + b"]" * depth)
-        statuses.add((await _receive(body)).status)
-    assert statuses == {200, 400}
+        assert (await _receive(body, shelf)).status == 200
+        assert parse_event(shelf.events[0].body).id == "e1"
+
+
+DEEP = b"[" * 300 + b"]" * 300
+MONSTROUS = b"9" * 5000
+
+
+@pytest.mark.parametrize("damage", [DEEP, MONSTROUS, b"-" + MONSTROUS, b'{"a":' * 300 + b"1" + b"}" * 300])
+@pytest.mark.parametrize("place", ["whole", "id", "type", "payload", "conversation", "text", "metadata"])
+async def test_an_event_that_is_too_much_costs_only_itself(damage: bytes, place: str) -> None:
+    """Its neighbours are stored as ever, and so is what can be read of it."""
+    shelf = Shelf()
+    odd: Any = message(content={"type": "text", "text": "hi"}, metadata={"a": 1}, odd=1)
+    match place:
+        case "whole":
+            odd = "HERE"
+        case "id" | "type" | "payload":
+            odd[place] = "HERE"
+        case "conversation":
+            odd["payload"]["conversation"] = "HERE"
+        case _:
+            odd["payload"]["message"]["content" if place == "text" else place][place] = "HERE"
+    body = delivery(message(), odd, message()).replace(b'"HERE"', damage).replace(b'"e1"', b'"first"', 1)
+    body = body[::-1].replace(b'"1e"', b'"tsal"', 1)[::-1]
+    assert (await _receive(body, shelf)).status == 200
+    assert {"first", "last"} <= {stored.id for stored in shelf.events if stored.conversation_id}
+    assert len(shelf.events) == 3
+    assert [wire.write_json(wire.read_json(stored.body)) for stored in shelf.events] == [e.body for e in shelf.events]
+    if place in ("text", "metadata"):
+        assert parse_event(shelf.events[1].body).id == "e1"
+
+
+@pytest.mark.parametrize("name", [".", "..", "", 1.5, "x" * 256])
+async def test_a_conversation_that_cannot_be_addressed_is_refused(name: object) -> None:
+    """The event is set aside: no call of the API could ever name that conversation."""
+    shelf = Shelf()
+    posted = message()
+    posted["payload"]["conversation"]["id"] = name
+    assert (await _receive(delivery(posted, event("a", id="e2")), shelf)).status == 200
+    assert [stored.conversation_id for stored in shelf.events] == [None, None]
+    with pytest.raises(InvalidEvent):
+        parse_event(shelf.events[0].body)
+
+
+@pytest.mark.parametrize(
+    ("app", "status"),
+    [
+        ({"id": "a1"}, 200),
+        ({"id": "a2"}, 403),
+        ({"id": 7}, 403),
+        ({"id": "A1"}, 403),
+        ({"id": "line\nbreak"}, 200),
+        ({"id": None}, 200),
+        ({}, 200),
+        ("a2", 200),
+        (None, 200),
+    ],
+)
+async def test_only_the_bots_own_app_may_deliver(app: object, status: int) -> None:
+    """Another app's conversations are none of the bot's; where no app is named, the key is enough."""
+    shelf, receipts = Shelf(), list[Receipt]()
+    intake = Intake(shelf, Secrets(["s3cret"]), _clock, receipts.append, "a1")
+    envelope = {"app": app, "webhook": {"version": "v2"}, "events": [message()]}
+    answer = await intake.receive(KEY, json.dumps(envelope).encode())
+    assert (answer.status, len(shelf.events)) == (status, int(status == 200))
+    assert ("SUNSHINE_APP_ID" in receipts[0].reason) == (status == 403)
+
+
+@pytest.mark.parametrize(("events", "status"), [(2_000, 200), (2_001, 413)])
+async def test_a_delivery_holds_a_bounded_number_of_events(events: int, status: int) -> None:
+    """Each costs time, however small it is."""
+    shelf = Shelf()
+    assert (await _receive(delivery(*range(events)), shelf)).status == status
+    assert len(shelf.events) == (events if status == 200 else 0)
+
+
+async def test_a_large_delivery_is_read_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a thread: the other deliveries need not wait for it."""
+    threads: list[int] = []
+
+    def read(*given: Any) -> list[NewEvent]:
+        threads.append(threading.get_ident())
+        return read_delivery(*given)
+
+    monkeypatch.setattr("webhooks.intake.read_delivery", read)
+    shelf = Shelf()
+    for text in ("small", "x" * 70_000):
+        assert (await _receive(delivery(message(text=text)), shelf)).status == 200
+    assert threads[0] == threading.get_ident()
+    assert threads[1] != threading.get_ident()
 
 
 async def test_each_answer_is_observed() -> None:
@@ -165,9 +282,6 @@ async def test_each_answer_is_observed() -> None:
     await intake.receive({}, b"")
     await intake.receive(KEY, b"")
     intake.refuse_too_large(9)
-    assert receipts == [
-        Receipt(200, 2, 0.25),
-        Receipt(401, 0, 0.25),
-        Receipt(400, 0, 0.25),
-        Receipt(413, 0, 0.25),
-    ]
+    told = [(receipt.status, receipt.events, receipt.seconds) for receipt in receipts]
+    assert told == [(200, 2, 0.25), (401, 0, 0.25), (400, 0, 0.25), (413, 0, 0.25)]
+    assert receipts[-1].reason == "the delivery has more than 9 bytes"

@@ -12,6 +12,7 @@ USER = {"type": "user", "userId": "anna"}
 BUSINESS = {"type": "business"}
 SYSTEM = {"type": "business", "subtypes": ["activity"]}
 DESK = {"type": "zd:agentWorkspace"}
+AGENT_ID = "__zendesk_msg.agent.id"
 ENDED = {"type": "conversation:endedByUser"}
 CLOSED = {"type": "ticket:closed"}
 
@@ -31,6 +32,36 @@ def _message(**fields: object) -> Message:
             {"is_from_agent"},
             id="agent, new workspace",
         ),
+        pytest.param(
+            {"author": BUSINESS, "source": DESK, "metadata": {AGENT_ID: "361234"}}, {"is_from_agent"}, id="agent by id"
+        ),
+        pytest.param(
+            {"author": BUSINESS, "source": DESK, "metadata": {AGENT_ID: 361234}}, {"is_from_agent"}, id="id as number"
+        ),
+        pytest.param(
+            {"author": {**BUSINESS, "displayName": "Automated Response"}, "source": DESK, "metadata": {AGENT_ID: "7"}},
+            {"is_from_agent"},
+            id="an agent of that name",
+        ),
+        pytest.param(
+            {"author": BUSINESS, "source": DESK, "metadata": {"type": "order"}}, {"is_from_agent"}, id="other metadata"
+        ),
+        pytest.param({"author": BUSINESS, "source": DESK, "metadata": {AGENT_ID: "__trigger"}}, set(), id="trigger"),
+        pytest.param({"author": BUSINESS, "source": DESK, "metadata": {AGENT_ID: "__system"}}, set(), id="no person"),
+        pytest.param(
+            {"author": BUSINESS, "source": DESK, "metadata": {"__zendesk_msg.source_type": "sunco_web"}},
+            set(),
+            id="the workspace, and no agent",
+        ),
+        pytest.param(
+            {"author": BUSINESS, "source": DESK, "metadata": {AGENT_ID: "", "__zendesk_msg.id": "m"}},
+            set(),
+            id="an empty agent",
+        ),
+        pytest.param(
+            {"author": {**BUSINESS, "displayName": "Automated Response"}, "source": DESK}, set(), id="away message"
+        ),
+        pytest.param({"author": BUSINESS, "source": DESK, "metadata": {"type": "csat"}}, set(), id="rating asked for"),
         pytest.param({"author": BUSINESS, "source": {"type": "api"}}, set(), id="bot"),
         pytest.param({"author": BUSINESS}, set(), id="business, source not told"),
         pytest.param({"author": USER, "source": DESK}, {"is_from_user"}, id="the author decides who is user"),

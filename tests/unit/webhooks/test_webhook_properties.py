@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from webhook_samples import ANNA, BOT, KEY, NOON, Shelf, delivery
 
@@ -93,7 +93,6 @@ def _receive(body: bytes) -> tuple[int, Shelf]:
     return asyncio.run(intake.receive(KEY, body)).status, shelf
 
 
-@settings(deadline=None)
 @given(VALUES | EVENTS)
 def test_any_json_is_an_event_or_invalid(value: Any) -> None:
     """`parse_event` raises nothing but InvalidEvent, and quotes nothing."""
@@ -102,21 +101,18 @@ def test_any_json_is_an_event_or_invalid(value: Any) -> None:
         _read(value)
 
 
-@settings(deadline=None)
 @given(st.binary())
 def test_any_bytes_are_an_event_or_invalid(body: bytes) -> None:
     """Also what is not JSON."""
     _read(body)
 
 
-@settings(deadline=None)
 @given(st.binary() | VALUES.map(lambda value: json.dumps(value).encode()))
 def test_any_body_has_an_answer(body: bytes) -> None:
     """With an inbox that works, nothing that is posted is answered 5xx."""
     assert _receive(body)[0] in (200, 400)
 
 
-@settings(deadline=None)
 @given(st.lists(EVENTS | VALUES, max_size=4))
 def test_any_entries_are_stored(entries: list[Any]) -> None:
     """What is inside an envelope is stored, whatever it is, in a form that a database takes, under one id for all."""
