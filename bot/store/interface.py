@@ -26,6 +26,10 @@ UNSAFE = (
 )
 
 
+PROBE_BYTES = 64 * 1024
+"""Size of the row that shows whether anything can be stored: a full disk may still have room for a small one."""
+
+
 class StoreError(Exception):
     """The database could not do what was asked; nothing of it has been done.
 
@@ -72,6 +76,7 @@ class CleanUp:
         args, kwargs: JSON.
         attempts: how often to try.
         timeout: seconds for each attempt.
+        outcome: how the run ended (`bot.flows.outcome`); rows of earlier versions don't tell.
     """
 
     effect_id: str
@@ -81,6 +86,7 @@ class CleanUp:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     attempts: int = 1
     timeout: float = 30.0
+    outcome: str = "unknown"
 
 
 Effect = Say | CleanUp | Release | Pass | Read
@@ -278,16 +284,24 @@ class Store(Protocol):
         """When the next claim can find something: `now` if it can already; None if nothing is ever due."""
 
     async def app_events(self, limit: int) -> list[StoredEvent]:
-        """Unhandled events that belong to no single conversation (user:remove, user:merge, …), oldest first."""
+        """Unhandled events that belong to no single conversation (user:merge, …), oldest first.
+
+        Removals of people (user:remove) come alone, before all others: an erasure waits behind nothing.
+        """
 
     async def spread(self, event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> None:
         """Give an app-level event to each of the conversations as an event of its own, and mark it handled.
 
-        The copies have the ids `<event id>:<conversation id>`. Of the event itself the body is emptied.
+        The copies have the ids `<event id>:<conversation id>`. Of the event itself the body is emptied. Conversations
+        that nobody works on are claimed next.
         """
 
     async def set_aside(self, event_id: str, reason: str) -> None:
-        """Set an event aside: shown to people, never taken up again by itself."""
+        """Set an event aside: shown to people, never taken up again by itself.
+
+        It is emptied if it names a person who was removed. Nobody knows what an event means that can't be understood,
+        so the person's id counts wherever it stands.
+        """
 
     async def conversations_of(self, user_id: str) -> list[str]:
         """Ids of the conversations in which a user was seen."""
@@ -305,8 +319,21 @@ class Store(Protocol):
             limit: at most so many.
         """
 
+    async def look_at_unheard(self, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
+        """Let what the bot holds and has not heard of be read, as `look_again` does, and return how many.
+
+        Args:
+            since: only those of which no event came in since then, the longest held first.
+            first: when the first is to be read, unless it is to be read sooner anyway.
+            spacing: between one and the next.
+            limit: at most so many.
+        """
+
     async def remember_removal(self, user_id: str, now: datetime) -> None:
-        """A person was removed: a conversation in which `save` sees them from now on is forgotten."""
+        """Remember a removed person: a conversation in which `save` sees them from now on is forgotten.
+
+        Events that were set aside and name the person are emptied, also those of other conversations or of none.
+        """
 
     async def purge(self, before: datetime, limit: int) -> int:
         """Delete what is older than that and needed by nothing: a small part of it each time, without a search.
@@ -344,3 +371,6 @@ class Store(Protocol):
 
 class Database(Store, OperatorStore, Protocol):
     """A database, for all who use it."""
+
+    async def probe(self) -> None:
+        """Write a row of `PROBE_BYTES` and remove it again. Raises `Unavailable` if it can't be stored."""

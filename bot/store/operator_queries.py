@@ -5,15 +5,19 @@ Places for values are `?` or `:name`; `rows.numbered` makes PostgreSQL's of them
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Proof, Who
 from bot.store.codec import StateRow, Unreadable, load_conversation, load_data, load_duty, load_effect, unicode
-from bot.store.interface import JournalEntry
+from bot.store.interface import PROBE_BYTES, JournalEntry
 from bot.store.operators import (
+    LARGEST_SHOWN,
     Access,
+    Before,
     Listed,
     Listing,
     Page,
@@ -28,6 +32,9 @@ from bot.store.operators import (
 from bot.store.questions import overdue_before
 from bot.store.times import from_micros, micros_or_none, to_micros
 from webhooks.inbox import NewEvent
+
+LAST = 2**63 - 1
+"""Later than every place and time."""
 
 _KEYS = {
     Standing.ALL: ("conversations_all", "created_at", "TRUE"),
@@ -50,27 +57,33 @@ SEARCH = f"""
 
 ONE = f"SELECT {_ROW}, created_at FROM conversations WHERE id = ?"  # noqa: S608 - only constants
 
-EVENTS = """
-    SELECT id, type, received_at, status, handled_at, reason, body, by_operator FROM inbox
-    WHERE conversation_id = ? ORDER BY seq DESC LIMIT ?
-"""
+EVENTS = f"""
+    SELECT seq, received_at, id, type, status, handled_at, reason,
+        CASE WHEN length(body) <= {LARGEST_SHOWN} THEN body END, length(body), by_operator
+    FROM inbox WHERE conversation_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?
+"""  # noqa: S608 - only constants
 
-EFFECTS = """
-    SELECT effect_id, kind, body, created_at, attempts, next_attempt, finished_at, outcome FROM outbox
-    WHERE conversation_id = ? ORDER BY seq DESC LIMIT ?
-"""
+EFFECTS = f"""
+    SELECT seq, coalesce(finished_at, created_at), effect_id, kind,
+        CASE WHEN length(body) <= {LARGEST_SHOWN} THEN body END,
+        created_at, attempts, next_attempt, finished_at, outcome
+    FROM outbox WHERE conversation_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?
+"""  # noqa: S608 - only constants
 
-DUTIES = """
-    SELECT body, proof, closed_at FROM duties WHERE conversation_id = ? ORDER BY duty_id DESC LIMIT ?
-"""
+DUTIES = f"""
+    SELECT duty_id, coalesce(closed_at, {LAST}), body, proof, closed_at FROM duties
+    WHERE conversation_id = ? AND duty_id < ? ORDER BY duty_id DESC LIMIT ?
+"""  # noqa: S608 - only constants
 
 MOMENTS = """
-    SELECT at, kind, text, who, since FROM history WHERE conversation_id = ? ORDER BY n DESC LIMIT ?
+    SELECT n, at, kind, text, who, since FROM history WHERE conversation_id = ? AND n < ? ORDER BY n DESC LIMIT ?
 """
 
-JOURNAL = """
-    SELECT run_id, idx, kind, key, data FROM journal WHERE conversation_id = ? ORDER BY run_id DESC, idx DESC LIMIT ?
-"""
+JOURNAL = f"""
+    SELECT run_id, idx, kind, key,
+        CASE WHEN length(data) <= {LARGEST_SHOWN} THEN data ELSE 'null' END, length(data)
+    FROM journal WHERE conversation_id = ? AND run_id < ? ORDER BY run_id DESC, idx DESC LIMIT ?
+"""  # noqa: S608 - only constants
 
 SET_ASIDE = """
     SELECT seq, id, conversation_id, type, received_at, coalesce(reason, '') FROM inbox
@@ -88,7 +101,17 @@ ORDER = """
     ON CONFLICT (id) DO NOTHING
 """
 
+END_SESSION = "INSERT INTO ended_sessions (id, until) VALUES (?, ?) ON CONFLICT (id) DO NOTHING"
+
+FORGET_SESSIONS = "DELETE FROM ended_sessions WHERE until <= ?"
+
+ENDED_SESSION = "SELECT 1 FROM ended_sessions WHERE id = ?"
+
 AUDIT = "INSERT INTO audit (at, who, action, conversation_id, detail) VALUES (?, ?, ?, ?, ?)"
+
+PROBE = f"{AUDIT} RETURNING seq"
+
+END_PROBE = "DELETE FROM audit WHERE seq = ?"
 
 AUDIT_LOG = "SELECT at, who, action, conversation_id, detail FROM audit ORDER BY seq DESC LIMIT ?"
 
@@ -97,13 +120,13 @@ AUDIT_LOG_OF = """
 """
 
 PARTS = (EVENTS, EFFECTS, DUTIES, MOMENTS, JOURNAL)
-"""Each for one conversation, the newest first, at most so many: id, limit."""
+"""Each for one conversation, before a place, the newest first, at most so many. All but the journal's rows begin with
+their place and their time."""
 
 _KINDS = {kind.value: kind for kind in MomentKind}
 _WHO = {who.value: who for who in Who}
 
 _BEYOND = "\U0010ffff"
-LAST_SEQ = 2**63 - 1
 
 
 def page_query(listing: Listing) -> tuple[str, dict[str, Any]]:
@@ -148,9 +171,22 @@ def page_of(listing: Listing, rows: Sequence[Sequence[Any]]) -> Page:
     return Page(shown, Place(last.state.id, None if listing.search else last.since))
 
 
-def timeline_of(row: Sequence[Any], parts: Sequence[Sequence[Any]], limit: int) -> Timeline:
-    """The timeline from the row of `ONE` and those of each of `PARTS`, which were read with one more than `limit`."""
-    events, effects, duties, history, journal = ([*reversed(part[:limit])] for part in parts)
+def parts_of(conversation_id: str, limit: int, before: Before) -> list[tuple[str, tuple[Any, ...]]]:
+    """The queries of `PARTS` with their values; one more row than the limit tells whether there are more."""
+    places = (before.event, before.effect, before.duty, before.moment, LAST)
+    return [(query, (conversation_id, place, limit + 1)) for query, place in zip(PARTS, places, strict=True)]
+
+
+def timeline_of(row: Sequence[Any], parts: Sequence[Sequence[Any]], limit: int, before: Before) -> Timeline:
+    """The stretch of a timeline from the row of `ONE` and those of each query of `parts_of`."""
+    *sources, journal = parts
+    # Where one part goes on further back, the others end at the same time, or the stretch would have gaps.
+    since = max((min(_time(row) for row in rows[:limit]) for rows in sources if len(rows) > limit), default=-LAST)
+    kept = [[*takewhile(lambda row: _time(row) >= since, rows[:limit])] for rows in sources]
+    places = (before.event, before.effect, before.duty, before.moment)
+    ends = [rows[-1][0] if rows else place for rows, place in zip(kept, places, strict=True)]
+    is_cut = any(len(rows) > len(shown) for rows, shown in zip(sources, kept, strict=True))
+    events, effects, duties, history = ([*reversed(rows)] for rows in kept)
     return Timeline(
         listed=listed(row),
         events=[_event(row) for row in events],
@@ -158,10 +194,16 @@ def timeline_of(row: Sequence[Any], parts: Sequence[Sequence[Any]], limit: int) 
         duties=[duty for row in duties if (duty := _duty(row))],
         moments=[_moment(row) for row in history],
         journal=[
-            JournalEntry(run, index, kind, key, load_data(data), len(data)) for run, index, kind, key, data in journal
+            JournalEntry(run, index, kind, key, load_data(data), size)
+            for run, index, kind, key, data, size in reversed(journal[:limit])
         ],
-        cut=any(len(part) > limit for part in parts),
+        older=Before(*ends) if is_cut else None,
     )
+
+
+def _time(row: Sequence[Any]) -> int:
+    at: int = row[1]
+    return at
 
 
 def set_aside_of(row: Sequence[Any]) -> SetAside:
@@ -192,6 +234,11 @@ def access_of(row: Sequence[Any]) -> Access:
     return Access(from_micros(row[0]), *row[1:])
 
 
+def probe_row() -> tuple[Any, ...]:
+    """The values of `PROBE`: `PROBE_BYTES` that no database can compress."""
+    return 0, "probe", "probe", None, secrets.token_urlsafe(PROBE_BYTES * 3 // 4)
+
+
 def listed(row: Sequence[Any]) -> Listed:
     """The conversation in a row of a listing."""
     updated_at, created_at, held_since, failed_at, since = row[5:]
@@ -206,15 +253,16 @@ def listed(row: Sequence[Any]) -> Listed:
 
 
 def _event(row: Sequence[Any]) -> PastEvent:
-    id_, type_, received_at, status, handled_at, reason, body, by_operator = row
+    _, received_at, id_, type_, status, handled_at, reason, body, size, by_operator = row
     handled = None if handled_at is None else from_micros(handled_at)
-    return PastEvent(id_, type_, from_micros(received_at), status, handled, reason, body, bool(by_operator))
+    at = from_micros(received_at)
+    return PastEvent(id_, type_, at, status, handled, reason, body or b"", bool(by_operator), size)
 
 
 def _effect(row: Sequence[Any]) -> PastEffect:
-    id_, kind, body, created_at, attempts, next_attempt, finished_at, outcome = row
+    _, _, id_, kind, body, created_at, attempts, next_attempt, finished_at, outcome = row
     try:
-        effect = load_effect(kind, body)
+        effect = None if body is None else load_effect(kind, body)
     except Unreadable:
         effect = None
     finished = None if finished_at is None else from_micros(finished_at)
@@ -224,7 +272,7 @@ def _effect(row: Sequence[Any]) -> PastEffect:
 
 
 def _duty(row: Sequence[Any]) -> PastDuty | None:
-    body, proof, closed_at = row
+    _, _, body, proof, closed_at = row
     try:
         duty = load_duty(body)
     except Unreadable:
@@ -233,6 +281,6 @@ def _duty(row: Sequence[Any]) -> PastDuty | None:
 
 
 def _moment(row: Sequence[Any]) -> Moment:
-    at, kind, text, who, since = row
+    _, at, kind, text, who, since = row
     known = _KINDS.get(kind, MomentKind.REPORT)  # a newer version may know more
     return Moment(from_micros(at), known, text, _WHO.get(who), None if since is None else from_micros(since))

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 PAGE = 50
 TIMELINE = 500
-"""So many of the newest events, effects and moments of a conversation are shown."""
+"""So many of the newest events, effects, duties and moments of a conversation are shown at once."""
+
+LARGEST_SHOWN = 64 * 1024
+"""Bytes of an event, effect or journal entry that operators are shown; a message of the platform has 4,096 characters
+at most. Of anything larger only its size is read."""
 
 HISTORY_LIMIT = 500
 """So many moments of a conversation are kept; the oldest go first."""
@@ -103,7 +107,13 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class PastEvent:
-    """An event of a conversation. `status` is pending, handled or set_aside; `body` may have been emptied."""
+    """An event of a conversation.
+
+    Attributes:
+        status: pending, handled or set_aside.
+        body: empty if it was erased (then `size` is 0) or is larger than `LARGEST_SHOWN`.
+        size: of the stored body, in bytes.
+    """
 
     id: str
     type: str
@@ -113,6 +123,7 @@ class PastEvent:
     reason: str | None
     body: bytes
     by_operator: bool = False
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +149,29 @@ class PastDuty:
 
 
 @dataclass(frozen=True, slots=True)
+class Before:
+    """A place in a timeline: what is older than these rows of the four tables."""
+
+    event: int = 2**63 - 1
+    effect: int = 2**63 - 1
+    duty: int = 2**63 - 1
+    moment: int = 2**63 - 1
+
+
+NEWEST = Before()
+"""Where the newest stretch of a timeline begins."""
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
-    """All that is stored about one conversation, each part oldest first; `cut` where only the newest are here."""
+    """A stretch of what is stored about one conversation, each part oldest first.
+
+    The parts reach equally far back, but for what is older than all that a part has.
+
+    Attributes:
+        journal: the newest entries, whatever the stretch.
+        older: where the next older stretch begins; None if there is none.
+    """
 
     listed: Listed
     events: Sequence[PastEvent]
@@ -147,7 +179,7 @@ class Timeline:
     duties: Sequence[PastDuty]
     moments: Sequence[Moment]
     journal: Sequence[JournalEntry]
-    cut: bool
+    older: Before | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +211,11 @@ class OperatorStore(Protocol):
     async def conversations(self, listing: Listing) -> Page:
         """A page of conversations."""
 
-    async def timeline(self, conversation_id: str, limit: int = TIMELINE) -> Timeline | None:
-        """All that is stored about a conversation, at most `limit` of each; None where nothing is known of it."""
+    async def timeline(self, conversation_id: str, limit: int = TIMELINE, before: Before = NEWEST) -> Timeline | None:
+        """The stretch of a conversation's timeline before a place, with at most `limit` rows of each part.
+
+        None where nothing is known of the conversation.
+        """
 
     async def set_aside_events(self, limit: int = PAGE, before: int | None = None) -> list[SetAside]:
         """Events that were set aside, the newest first, from before a `seq` on."""
@@ -194,6 +229,12 @@ class OperatorStore(Protocol):
         Durable on return. An id that is known already changes nothing, and gives False; so does a conversation that
         is not known (any more).
         """
+
+    async def end_session(self, session_id: str, until: datetime, now: datetime) -> None:
+        """Remember until then that a session of the console was signed out. Durable on return."""
+
+    async def is_session_ended(self, session_id: str) -> bool:
+        """Tell whether a session was signed out."""
 
     async def audit(self, access: Access) -> None:
         """Add to the audit log. Durable on return."""

@@ -27,15 +27,14 @@ from bot.store.interface import (
     Unavailable,
     Work,
 )
-from bot.store.operators import PAGE, TIMELINE, Access, Listing, Page, SetAside, Timeline
+from bot.store.operators import NEWEST, PAGE, TIMELINE, Access, Before, Listing, Page, SetAside, Timeline
 from bot.store.postgres_errors import is_of_one
-from bot.store.postgres_migrate import revision
 from bot.store.postgres_news import Heard, News
 from bot.store.postgres_pool import ANSWER, Pool
 from bot.store.postgres_save import Saving
+from bot.store.postgres_schema import problem_of
 from bot.store.questions import CONVERSATIONS_OF, COUNTS, STATE, counts_of, overdue_before
 from bot.store.rows import in_order, numbered
-from bot.store.schema import problem_with
 from bot.store.url import postgres_address
 from webhooks.inbox import NewEvent
 
@@ -169,7 +168,13 @@ class PostgresStore:
 
     async def look_again(self, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
         """Let open conversations that the bot does not hold be read, one after the other."""
-        return await postgres_watch.look_again(self._pool, since=since, first=first, spacing=spacing, limit=limit)
+        ids = await postgres_watch.left_to_others(self._pool, since, limit)
+        return await postgres_watch.look_again(self._pool, ids, first, spacing)
+
+    async def look_at_unheard(self, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
+        """Let what the bot holds and has not heard of be read, one after the other."""
+        ids = await postgres_watch.unheard(self._pool, since, limit)
+        return await postgres_watch.look_again(self._pool, ids, first, spacing)
 
     async def remember_removal(self, user_id: str, now: datetime) -> None:
         """A person was removed: a conversation in which `save` sees them from now on is forgotten."""
@@ -196,9 +201,9 @@ class PostgresStore:
         """A page of conversations."""
         return await postgres_operators.conversations(self._pool, listing)
 
-    async def timeline(self, conversation_id: str, limit: int = TIMELINE) -> Timeline | None:
-        """All that is stored about a conversation, at most `limit` of each."""
-        return await postgres_operators.timeline(self._pool, conversation_id, limit)
+    async def timeline(self, conversation_id: str, limit: int = TIMELINE, before: Before = NEWEST) -> Timeline | None:
+        """A stretch of a conversation's timeline."""
+        return await postgres_operators.timeline(self._pool, conversation_id, limit, before)
 
     async def set_aside_events(self, limit: int = PAGE, before: int | None = None) -> list[SetAside]:
         """Events that were set aside, the newest first."""
@@ -218,6 +223,14 @@ class PostgresStore:
             self._news.tell([order.conversation_id])
         return stored
 
+    async def end_session(self, session_id: str, until: datetime, now: datetime) -> None:
+        """Remember until then that a session of the console was signed out. Durable on return."""
+        await postgres_operators.end_session(self._pool, session_id, until, now)
+
+    async def is_session_ended(self, session_id: str) -> bool:
+        """Tell whether a session was signed out."""
+        return await postgres_operators.is_session_ended(self._pool, session_id)
+
     async def audit(self, access: Access) -> None:
         """Add to the audit log. Durable on return."""
         await postgres_operators.audit(self._pool, access)
@@ -228,8 +241,12 @@ class PostgresStore:
 
     async def ping(self) -> None:
         """Does it answer, and is its schema current? Raises `Unavailable` otherwise."""
-        if (problem := problem_with(await self._pool.run(revision))) is not None:
+        if (problem := await self._pool.run(problem_of)) is not None:
             raise SchemaMismatch(problem)
+
+    async def probe(self) -> None:
+        """Write a row and remove it again. Raises `Unavailable` if it can't be stored."""
+        await postgres_operators.probe(self._pool)
 
 
 _conforms: type[Database] = PostgresStore  # for the type checker: every method is there, with its types

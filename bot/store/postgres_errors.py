@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+
 import asyncpg
 from asyncpg import exceptions as pg
 
@@ -23,7 +26,8 @@ _NO_MISTAKES = (pg.InsufficientPrivilegeError, pg.DuplicatePreparedStatementErro
 
 _ADVICE: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
     (pg.InvalidCatalogNameError, "there is no database of this name; create it first"),
-    (pg.InvalidAuthorizationSpecificationError, "it refuses user or password; check DATABASE_URL"),
+    (pg.InvalidPasswordError, "it refuses the password of this user; check DATABASE_URL, percent-encoding included"),
+    (pg.InvalidAuthorizationSpecificationError, "it refuses this user, or connections without TLS; check DATABASE_URL"),
     (pg.InsufficientPrivilegeError, "the user may not do that; grant it the rights on the database and its schema"),
     (pg.TooManyConnectionsError, "it has no connection left; raise max_connections, or use fewer processes or ?pool="),
     (pg.ReadOnlySQLTransactionError, "it can only be read; is it a replica?"),
@@ -36,20 +40,29 @@ _ADVICE: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] =
     (pg.OperatorInterventionError, "its operator ended the connection"),
     ((pg.LockNotAvailableError, pg.QueryCanceledError), "a lock was not to be had in time"),
     (TimeoutError, "it did not answer in time"),
+    (ssl.SSLCertVerificationError, "its certificate is not trusted; name the provider's with sslrootcert"),
+    (ssl.SSLError, "TLS fails; check sslmode in DATABASE_URL, and the port"),
+    (socket.gaierror, "no host has this name; check DATABASE_URL"),
+    (ConnectionRefusedError, "nothing listens there: it is down, or host or port in DATABASE_URL is wrong"),
+    (asyncpg.exceptions.ClientConfigurationError, "an option of DATABASE_URL can't be used; check its value"),
+    (asyncpg.exceptions.TargetServerAttributeNotMatched, "none of its hosts can be written to"),
     ((OSError, pg.PostgresConnectionError, asyncpg.InterfaceError), "it is out of reach, or the connection broke"),
 )
 
 
-def explain(error: Exception, place: str) -> Exception:
+def explain(error: Exception, place: str, *, opening: bool = False) -> Exception:
     """The store's error for one of PostgreSQL or of the way there; a mistake in our own use of it as it is.
 
     Args:
         error: what an operation raised.
         place: the database, for the sentence.
+        opening: a connection was being opened: what the server refuses then is an option of the URL.
     """
     match error:
         case pg.CheckViolationError() if error.constraint_name == SAFETY:
             return UnsafeState(UNSAFE)
+        case pg.DataError() | pg.SyntaxOrAccessError() if opening and not isinstance(error, _NO_MISTAKES):
+            return StoreError(f"the database {place} refuses an option of DATABASE_URL: {_words(error)}")
         case pg.UndefinedTableError() | pg.UndefinedColumnError():
             return SchemaMismatch(
                 f"the database {place} has another schema ({_words(error)}): run `switchboard-bot migrate`"
@@ -79,4 +92,6 @@ def _words(error: asyncpg.PostgresError) -> str:
 
 
 def _advice(error: Exception) -> str:
+    if "rejected SSL upgrade" in str(error):  # asyncpg has no kind of its own for that
+        return "it speaks no TLS there; check sslmode and port in DATABASE_URL"
     return next((advice for kind, advice in _ADVICE if isinstance(error, kind)), "PostgreSQL refused")

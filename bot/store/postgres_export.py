@@ -9,10 +9,9 @@ from typing import Any
 
 from bot.store.export import POSTED, Selection
 from bot.store.interface import SchemaMismatch, StoredEvent
-from bot.store.postgres_migrate import revision
 from bot.store.postgres_pool import Pool
+from bot.store.postgres_schema import problem_of
 from bot.store.rows import EVENT, event_of
-from bot.store.schema import problem_with
 from bot.store.url import postgres_address
 
 PAGE = 1000
@@ -25,7 +24,7 @@ def stored_events(database_url: str, selection: Selection) -> Iterator[StoredEve
     with asyncio.Runner() as runner:
         runner.run(pool.start())
         try:
-            if (problem := problem_with(runner.run(pool.run(revision)))) is not None:
+            if (problem := runner.run(pool.run(problem_of))) is not None:
                 raise SchemaMismatch(problem)
             received_at, seq = -(2**62), 0
             while True:

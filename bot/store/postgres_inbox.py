@@ -8,20 +8,27 @@ from datetime import datetime
 from bot.store.codec import unicode
 from bot.store.interface import StoredEvent
 from bot.store.postgres_pool import Pool
-from bot.store.rows import EVENT, event_of
+from bot.store.postgres_schema import SCHEMA
+from bot.store.rows import ERASED, EVENT, event_of, names_removed
 from bot.store.times import to_micros
 from webhooks.inbox import NewEvent
 
-# Numbered as they came, but stored in the order of their ids: two that have the same ids don't wait for each other.
-_RECEIVE = """
-    INSERT INTO inbox (seq, id, conversation_id, type, body, received_at)
-    SELECT seq, id, conversation_id, type, body, received_at FROM (
-        SELECT nextval('inbox_seq_seq') AS seq, posted.*
-        FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bigint[])
-            AS posted (id, conversation_id, type, body, received_at)
-    ) AS numbered ORDER BY id, seq
-    ON CONFLICT (id) DO NOTHING
-"""
+# Numbered as they came, but stored in the order of their ids, so that two deliveries of the same events or messages
+# don't wait for each other. A conflict: the same event, or the same message under another event id.
+_RECEIVE = f"""
+    INSERT INTO inbox (seq, id, conversation_id, type, body, received_at, said_id)
+    SELECT seq, id, conversation_id, type, body, received_at, said_id FROM (
+        SELECT nextval('{SCHEMA}.inbox_seq_seq') AS seq, posted.*
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bigint[], $6::text[])
+            AS posted (id, conversation_id, type, body, received_at, said_id)
+    ) AS numbered ORDER BY coalesce(said_id, id), id, seq
+    ON CONFLICT DO NOTHING
+"""  # noqa: S608 - only constants
+
+_REMOVALS = f"""
+    SELECT {EVENT} FROM inbox
+    WHERE status = 'pending' AND conversation_id IS NULL AND type = 'user:remove' ORDER BY seq LIMIT $1
+"""  # noqa: S608 - only constants
 
 _APP_EVENTS = f"""
     SELECT {EVENT} FROM inbox WHERE status = 'pending' AND conversation_id IS NULL ORDER BY seq LIMIT $1
@@ -32,11 +39,21 @@ _SPREAD = """
         INSERT INTO inbox (id, conversation_id, type, body, received_at)
         SELECT $1::text || ':' || concerned, concerned, $2, $3, $4 FROM unnest($5::text[]) AS concerned ORDER BY 1
         ON CONFLICT (id) DO NOTHING
+    ), first AS (
+        UPDATE conversations SET due_at = 0 WHERE id = ANY (ARRAY(
+            SELECT id FROM conversations WHERE id = ANY ($5) AND lease_until IS NULL FOR UPDATE SKIP LOCKED
+        ))
     )
     UPDATE inbox SET status = 'handled', handled_at = $6, body = '' WHERE id = $1 AND status = 'pending'
 """
 
-_SET_ASIDE = "UPDATE inbox SET status = 'set_aside', reason = $2 WHERE id = $1 AND status = 'pending'"
+_SET_ASIDE = f"""
+    UPDATE inbox AS i SET
+        status = 'set_aside', reason = CASE WHEN looked.named THEN $3 ELSE $2 END,
+        body = CASE WHEN looked.named THEN '' ELSE i.body END
+    FROM (SELECT e.id, {names_removed("e.body")} AS named FROM inbox AS e WHERE e.id = $1) AS looked
+    WHERE i.id = looked.id AND i.status = 'pending'
+"""  # noqa: S608 - only constants
 
 
 async def receive(pool: Pool, events: Sequence[NewEvent]) -> int:
@@ -48,21 +65,26 @@ async def receive(pool: Pool, events: Sequence[NewEvent]) -> int:
         [unicode(event.type) for event in events],
         [event.body for event in events],
         [to_micros(event.received_at) for event in events],
+        [None if event.said_id is None else unicode(event.said_id) for event in events],
     )
 
 
 async def app_events(pool: Pool, limit: int) -> list[StoredEvent]:
-    """Unhandled events that belong to no single conversation, oldest first."""
-    return [event_of(tuple(row)) for row in await pool.fetch(_APP_EVENTS, limit)]
+    """Return removals of people where any wait, else the oldest other events that belong to no single conversation."""
+    found = await pool.fetch(_REMOVALS, limit) or await pool.fetch(_APP_EVENTS, limit)
+    return [event_of(tuple(row)) for row in found]
 
 
 async def spread(pool: Pool, event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> None:
-    """Give each of the conversations a copy, and keep of the event itself only its id: the body is in the copies."""
+    """Give each of the conversations a copy, and keep of the event itself only its id: the body is in the copies.
+
+    The conversations are claimed before all others, so that an erasure waits behind nothing.
+    """
     concerned = [unicode(id_) for id_ in conversation_ids]
     received_at = to_micros(event.received_at)
     await pool.execute(_SPREAD, event.id, event.type, event.body, received_at, concerned, to_micros(now))
 
 
 async def set_aside(pool: Pool, event_id: str, reason: str) -> None:
-    """Set an event aside, with the reason."""
-    await pool.execute(_SET_ASIDE, unicode(event_id), unicode(reason))
+    """Set an event aside, with the reason; empty it if it names a person who was removed."""
+    await pool.execute(_SET_ASIDE, unicode(event_id), unicode(reason), ERASED)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from bot.store.interface import SchemaMismatch, StoreError
 from bot.store.postgres_pool import Connection, Pool
+from bot.store.postgres_schema import enter, problem_of, revision
 from bot.store.schema import HEAD, problem_with
 from bot.store.url import PostgresAddress, postgres_address
 
@@ -19,14 +20,19 @@ T = TypeVar("T")
 
 _WAIT = 60  # seconds for the one that migrates
 _ANSWER = 600.0  # seconds: an index on a large table takes its time
-_LOCK = f"SET LOCAL lock_timeout = '{_WAIT}s'; SELECT pg_advisory_xact_lock(hashtext('switchboard-bot migrate'))"
+_LOCK = f"""
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+    SET LOCAL lock_timeout = '{_WAIT}s';
+    SELECT pg_advisory_xact_lock(hashtext('switchboard-bot migrate'))
+"""
+# Read committed, whatever the database's default: what the one before us has committed must be seen after the wait.
 
 
 def upgrade(database_url: str, script: Callable[..., str]) -> None:
     """Bring the schema to `HEAD`. `script(since, in_transaction=True)` gives the SQL.
 
     Raises:
-        SchemaMismatch: the database is newer than this version of the bot.
+        SchemaMismatch: the database is newer than this version of the bot, or its schema is somebody else's.
         Unavailable: it is out of reach, or was locked for too long.
     """
 
@@ -37,9 +43,10 @@ def upgrade(database_url: str, script: Callable[..., str]) -> None:
             return
         if known is not None and known > HEAD:
             raise SchemaMismatch(problem_with(known))
+        await enter(connection)
         await connection.execute(script(known, in_transaction=True))
-        if (problem := problem_with(await revision(connection))) is not None:
-            raise StoreError(f"the migrations ran, and yet {problem}")
+        if (left := await problem_of(connection)) is not None:
+            raise StoreError(f"the migrations ran, and yet {left}")
 
     async def upgraded(pool: Pool) -> None:
         if await pool.run(revision) != HEAD:
@@ -48,17 +55,9 @@ def upgrade(database_url: str, script: Callable[..., str]) -> None:
     _run(postgres_address(database_url), upgraded)
 
 
-def revision_of(database_url: str) -> str | None:
-    """The revision that a database is at; None if it was never migrated. Raises `Unavailable`."""
-    return _run(postgres_address(database_url), lambda pool: pool.run(revision))
-
-
-async def revision(connection: Connection) -> str | None:
-    """The revision that the database of a connection is at; None if it was never migrated."""
-    if await connection.fetchval("SELECT to_regclass('alembic_version') IS NULL"):
-        return None
-    found: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
-    return found
+def problem(database_url: str) -> str | None:
+    """Return what keeps the bot from using a database, with the remedy. Raises `Unavailable`."""
+    return _run(postgres_address(database_url), lambda pool: pool.run(problem_of))
 
 
 def _run(address: PostgresAddress, work: Callable[[Pool], Coroutine[Any, Any, T]]) -> T:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from bot.store import operator_queries as queries
 from bot.store.codec import unicode
-from bot.store.operators import Access, Listing, Page, SetAside, Timeline
+from bot.store.operators import Access, Before, Listing, Page, SetAside, Timeline
 from bot.store.postgres_pool import Connection, Pool
 from bot.store.rows import in_order, numbered
+from bot.store.times import to_micros
 from webhooks.inbox import NewEvent
 
 
@@ -19,22 +21,23 @@ async def conversations(pool: Pool, listing: Listing) -> Page:
     return queries.page_of(listing, await pool.fetch(statement, *in_order(names, values)))
 
 
-async def timeline(pool: Pool, conversation_id: str, limit: int) -> Timeline | None:
-    """All that is stored about a conversation."""
+async def timeline(pool: Pool, conversation_id: str, limit: int, before: Before) -> Timeline | None:
+    """A stretch of a conversation's timeline."""
     id_ = unicode(conversation_id)
+    asked = queries.parts_of(id_, limit, before)
 
     async def read(connection: Connection) -> tuple[list[Any], list[list[Any]]]:
         rows = await connection.fetch(numbered(queries.ONE)[0], id_)
-        parts = [await connection.fetch(numbered(query)[0], id_, limit + 1) for query in queries.PARTS if rows]
+        parts = [await connection.fetch(numbered(query)[0], *values) for query, values in asked if rows]
         return rows, parts
 
     rows, parts = await pool.run(read)
-    return queries.timeline_of(rows[0], parts, limit) if rows else None
+    return queries.timeline_of(rows[0], parts, limit, before) if rows else None
 
 
 async def set_aside_events(pool: Pool, limit: int, before: int | None) -> list[SetAside]:
     """Events that were set aside, the newest first."""
-    rows = await pool.fetch(numbered(queries.SET_ASIDE)[0], queries.LAST_SEQ if before is None else before, limit)
+    rows = await pool.fetch(numbered(queries.SET_ASIDE)[0], queries.LAST if before is None else before, limit)
     return [queries.set_aside_of(row) for row in rows]
 
 
@@ -49,9 +52,30 @@ async def order(pool: Pool, asked: NewEvent) -> bool:
     return await pool.execute(numbered(queries.ORDER)[0], *queries.order_row(asked)) == 1
 
 
+async def end_session(pool: Pool, session_id: str, until: datetime, now: datetime) -> None:
+    """Remember that a session was signed out, and forget those that have ended by themselves."""
+    await pool.execute(numbered(queries.FORGET_SESSIONS)[0], to_micros(now))
+    await pool.execute(numbered(queries.END_SESSION)[0], session_id, to_micros(until))
+
+
+async def is_session_ended(pool: Pool, session_id: str) -> bool:
+    """Tell whether a session was signed out."""
+    return bool(await pool.fetch(numbered(queries.ENDED_SESSION)[0], session_id))
+
+
 async def audit(pool: Pool, access: Access) -> None:
     """Add to the audit log."""
     await pool.execute(numbered(queries.AUDIT)[0], *queries.access_row(access))
+
+
+async def probe(pool: Pool) -> None:
+    """Write a row and remove it again."""
+
+    async def write(connection: Connection) -> None:
+        seq = await connection.fetchval(numbered(queries.PROBE)[0], *queries.probe_row())
+        await connection.execute(numbered(queries.END_PROBE)[0], seq)
+
+    await pool.transaction(write)
 
 
 async def audit_log(pool: Pool, limit: int, conversation_id: str | None) -> list[Access]:

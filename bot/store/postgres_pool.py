@@ -14,6 +14,7 @@ from asyncpg.exceptions import ProtocolViolationError
 
 from bot.store.interface import Unavailable
 from bot.store.postgres_errors import AGAIN, ENDED, explain
+from bot.store.postgres_schema import qualified
 from bot.store.url import PostgresAddress
 
 T = TypeVar("T")
@@ -58,6 +59,27 @@ class _BareConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has 
         return ""
 
 
+class _Ours:
+    """A connection that finds our tables in our schema (see `postgres_schema`)."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    async def fetch(self, statement: str, *values: Any) -> list[Any]:
+        """See `Connection`."""
+        rows: list[Any] = await self._raw.fetch(qualified(statement), *values)
+        return rows
+
+    async def fetchval(self, statement: str, *values: Any) -> Any:
+        """See `Connection`."""
+        return await self._raw.fetchval(qualified(statement), *values)
+
+    async def execute(self, statement: str, *values: Any) -> str:
+        """See `Connection`."""
+        status: str = await self._raw.execute(qualified(statement), *values)
+        return status
+
+
 class Pool:
     """The connections of one process.
 
@@ -79,6 +101,8 @@ class Pool:
 
     async def start(self) -> None:
         """Open the first connection. Raises `Unavailable`."""
+        if self._address.ignored:
+            _log.warning("database_options_ignored", options=self._address.ignored)
         try:
             self._pool = await self._opened()
         except ProtocolViolationError as error:
@@ -87,7 +111,7 @@ class Pool:
             self.pooled = True
             self._pool = await self._opened_or_explained()
         except Exception as error:
-            raise self._explained(error) from error
+            raise self._explained(error, opening=True) from error
 
     async def stop(self) -> None:
         """Let what is under way end, within bounds, and close."""
@@ -153,7 +177,7 @@ class Pool:
         pool = self._pool
         connection = await pool.acquire(timeout=CONNECT + self._answer)
         try:
-            yield connection
+            yield _Ours(connection)
         except BaseException as error:
             if not isinstance(error, asyncpg.PostgresError) or isinstance(error, ENDED):
                 await _end(connection)  # nobody knows what it still does; other errors leave it as good as before
@@ -190,12 +214,12 @@ class Pool:
         try:
             return await self._opened()
         except Exception as error:
-            raise self._explained(error) from error
+            raise self._explained(error, opening=True) from error
 
-    def _explained(self, error: Exception) -> Exception:
-        if isinstance(error, ValueError) and not isinstance(error, asyncpg.InterfaceError):
+    def _explained(self, error: Exception, *, opening: bool = False) -> Exception:
+        if isinstance(error, ValueError) and not isinstance(error, asyncpg.InterfaceError | OSError):
             return error
-        return explain(error, self.place)
+        return explain(error, self.place, opening=opening)
 
 
 async def _end(connection: Any) -> None:

@@ -17,7 +17,7 @@ from bot.store.interface import Change, Lease, StoreError
 from bot.store.operators import HISTORY_LIMIT
 from bot.store.postgres_errors import is_of_one
 from bot.store.postgres_pool import Connection, Pool
-from bot.store.rows import columns_of, duty_row, has_failed, lost, moment_row, without_parts
+from bot.store.rows import ERASED, columns_of, duty_row, has_failed, lost, moment_row, names_removed, without_parts
 from bot.store.times import to_micros
 
 
@@ -79,6 +79,8 @@ def _given() -> str:
     return ", ".join(parts)
 
 
+_NAMES_REMOVED = f"heard.reason IS NOT NULL AND {names_removed('i.body')}"
+
 # Effects go out in their order, so that the first one counts; clean-ups go by themselves. New effects come after all
 # that are stored. What this statement writes it does not see itself, so that what is changed here is put together.
 _SAVE = f"""
@@ -118,7 +120,8 @@ _SAVE = f"""
         UPDATE inbox AS i SET
             status = CASE WHEN heard.reason IS NULL THEN 'handled' ELSE 'set_aside' END,
             handled_at = CASE WHEN heard.reason IS NULL THEN saved.now ELSE i.handled_at END,
-            reason = coalesce(heard.reason, i.reason)
+            reason = CASE WHEN {_NAMES_REMOVED} THEN '{ERASED}' ELSE coalesce(heard.reason, i.reason) END,
+            body = CASE WHEN {_NAMES_REMOVED} THEN '' ELSE i.body END
         FROM saved JOIN heard ON heard.id = saved.id
         WHERE i.id = heard.event_id AND i.conversation_id = saved.id AND i.status = 'pending'
     ), new_effects AS (
@@ -199,6 +202,11 @@ _FORGET = f"""
 # reads, like a backup, is in nobody's way.
 _ALONE = "LOCK TABLE participants IN SHARE MODE"
 
+_ERASE_SET_ASIDE = """
+    UPDATE inbox SET reason = $2, body = ''
+    WHERE status = 'set_aside' AND position(convert_to(to_json($1::text)::text, 'UTF8') IN body) > 0
+"""
+
 _REMEMBER_USER = "INSERT INTO removed_users (user_id, at) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 
 
@@ -246,7 +254,7 @@ async def _forget(pool: Pool, saving: Saving) -> Exception | None:
 
 
 async def remember_removal(pool: Pool, user_id: str, now: datetime) -> None:
-    """Remember that a person was removed, by the id alone."""
+    """Remember that a person was removed, by the id alone, and empty the events set aside that name them."""
 
     async def remember(connection: Connection) -> None:
         await connection.execute(_ALONE)
@@ -259,6 +267,7 @@ async def remember_removal(pool: Pool, user_id: str, now: datetime) -> None:
             raise
         # A transaction that was left open keeps the table. Nothing else is to wait for it: not this, and no release.
         await pool.execute(_REMEMBER_USER, unicode(user_id), to_micros(now))
+    await pool.execute(_ERASE_SET_ASIDE, unicode(user_id), ERASED)
 
 
 def _values(savings: Sequence[Saving]) -> list[list[Any]]:

@@ -1,20 +1,21 @@
-"""Which conversations are read again after a pause in which webhooks may have been lost, on PostgreSQL."""
+"""Which conversations are read again after a start or a pause, because webhooks may have been lost, on PostgreSQL."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from bot.store.codec import StateRow, dump_conversation, load_conversation
 from bot.store.postgres_pool import Pool
 from bot.store.rows import numbered
-from bot.store.sqlite_watch import LEFT_TO_OTHERS, NEWEST, pause_between
+from bot.store.sqlite_watch import LEFT_TO_OTHERS, NEWEST, UNHEARD, pause_between, watched
 from bot.store.times import micros_or_none, to_micros
 
 _AT_ONCE = 200  # conversations in one statement
 
 _LEFT_TO_OTHERS, _ = numbered(LEFT_TO_OTHERS)
+_UNHEARD, _ = numbered(UNHEARD)
 
 # Those that are at work now are passed over, and so is what changes meanwhile.
 _STATES = """
@@ -24,6 +25,9 @@ _STATES = """
 
 _WATCH = """
     UPDATE conversations AS c SET state = given.state, look_at = given.look_at, due_at = least(given.look_at, (
+        SELECT next_attempt FROM outbox WHERE conversation_id = given.id AND status = 'open' AND kind <> 'clean_up'
+        ORDER BY seq LIMIT 1
+    ), (
         SELECT min(next_attempt) FROM outbox WHERE conversation_id = given.id AND status = 'open' AND kind = 'clean_up'
     ))
     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[])
@@ -37,9 +41,18 @@ async def longest_pause(pool: Pool, now: datetime, lately: datetime) -> timedelt
     return pause_between([row[0] for row in await pool.fetch(NEWEST)], now, lately)
 
 
-async def look_again(pool: Pool, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
+async def left_to_others(pool: Pool, since: datetime, limit: int) -> list[str]:
+    """Ids of open conversations that the bot does not hold and that have changed since then, the newest first."""
+    return [row[0] for row in await pool.fetch(_LEFT_TO_OTHERS, to_micros(since), limit)]
+
+
+async def unheard(pool: Pool, since: datetime, limit: int) -> list[str]:
+    """Ids of conversations that the bot holds and of which no event came in since then, the longest held first."""
+    return [row[0] for row in await pool.fetch(_UNHEARD, to_micros(since), limit)]
+
+
+async def look_again(pool: Pool, ids: Sequence[str], first: datetime, spacing: timedelta) -> int:
     """Let each be read at a time of its own, one after the other."""
-    ids = [row[0] for row in await pool.fetch(_LEFT_TO_OTHERS, to_micros(since), limit)]
     done = 0
     for start in range(0, len(ids), _AT_ONCE):
         some = ids[start : start + _AT_ONCE]
@@ -48,7 +61,7 @@ async def look_again(pool: Pool, *, since: datetime, first: datetime, spacing: t
         for id_ in some:
             if row := rows.get(id_):
                 at = first + (done + len(values)) * spacing
-                state = replace(load_conversation(StateRow(*row[:6])), watch_at=at, watches=0)
+                state = watched(load_conversation(StateRow(*row[:6])), at)
                 due = micros_or_none(state.look_at)
                 values.append((id_, row["epoch"], row["updated_at"], dump_conversation(state), due))
         if values:

@@ -17,6 +17,9 @@ from bot.store.times import from_micros, micros_or_none, to_micros
 EVENT = "id, conversation_id, type, body, received_at, by_operator"
 """The columns that `event_of` takes, in this order."""
 
+ERASED = "erased: it named a person who was removed"
+"""The reason shown for an event that was set aside and then emptied."""
+
 _INDEXED = re.compile(r"\s+INDEXED BY \w+")
 _PLACE = re.compile(r"\?|(?<![:\w]):(?P<name>[a-z_]+)")
 
@@ -87,6 +90,13 @@ def without_parts(cte: str) -> str:
         f"{name} AS ( DELETE FROM {table} USING {cte} WHERE conversation_id = {cte}.id )"  # noqa: S608 - constants
         for name, table in parts.items()
     )
+
+
+def names_removed(body: str) -> str:
+    """PostgreSQL's condition that a removed person's id stands anywhere in an event's body."""
+    return f"""EXISTS (
+        SELECT FROM removed_users WHERE position(convert_to(to_json(user_id)::text, 'UTF8') IN {body}) > 0
+    )"""
 
 
 def named_events(state: Conversation) -> list[str]:

@@ -13,13 +13,15 @@ from pathlib import Path
 from bot.control.state import Conversation
 from bot.store import sqlite_claim, sqlite_inbox, sqlite_operators, sqlite_purge, sqlite_save, sqlite_watch
 from bot.store.codec import StateRow, load_conversation
+from bot.store.file_locks import wait_is_told
 from bot.store.interface import Change, Counts, Database, Lease, SchemaMismatch, StoredEvent, Unavailable, Work
 from bot.store.migrations import empty_database, enable_wal
-from bot.store.operators import PAGE, TIMELINE, Access, Listing, Page, SetAside, Timeline
+from bot.store.operators import NEWEST, PAGE, TIMELINE, Access, Before, Listing, Page, SetAside, Timeline
 from bot.store.questions import CONVERSATIONS_OF, COUNTS, STATE, counts_of, overdue_before
 from bot.store.rows import lost
-from bot.store.schema import problem_with, sqlite_revision, sqlite_uri
+from bot.store.schema import sqlite_problem, sqlite_uri
 from bot.store.sqlite_errors import explain
+from bot.store.sqlite_files import close_files
 from bot.store.sqlite_presence import Presence
 from bot.store.sqlite_scrub import Scrubbing
 from bot.store.sqlite_writer import InlineRunner, OnTransaction, Runner, Session, ThreadRunner
@@ -118,9 +120,7 @@ class SqliteStore:
     async def save(self, lease: Lease, change: Change, now: datetime) -> None:
         """Write a change. Raises `LeaseLost` or `UnsafeState`, and then nothing is written."""
         if await self._writer.run(lambda connection: sqlite_save.save(connection, lease, change, now)):
-            self._scrubbing.erased_something()
-            with suppress(Unavailable):  # being closed: the last one to close truncates the log
-                await self._writer.run_bare(self._scrubbing.after_erasure)
+            await self._after_erasure()
             if not (change.forget or change.release):
                 raise lost(lease)
 
@@ -159,6 +159,14 @@ class SqliteStore:
     async def look_again(self, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
         """Let open conversations that the bot does not hold be read, one after the other."""
         ids = await self._reader.run(lambda connection: sqlite_watch.left_to_others(connection, since, limit))
+        return await self._look_at(ids, first, spacing)
+
+    async def look_at_unheard(self, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
+        """Let what the bot holds and has not heard of be read, one after the other."""
+        ids = await self._reader.run(lambda connection: sqlite_watch.unheard(connection, since, limit))
+        return await self._look_at(ids, first, spacing)
+
+    async def _look_at(self, ids: Sequence[str], first: datetime, spacing: timedelta) -> int:
         done = 0
         for start in range(0, len(ids), _LOOKS_AT_ONCE):
             some, at = ids[start : start + _LOOKS_AT_ONCE], first + start * spacing
@@ -166,8 +174,9 @@ class SqliteStore:
         return done
 
     async def remember_removal(self, user_id: str, now: datetime) -> None:
-        """A person was removed: a conversation in which `save` sees them from now on is forgotten."""
-        await self._writer.run(lambda connection: sqlite_save.remember_removal(connection, user_id, now))
+        """Remember a removed person: see `Store`."""
+        if await self._writer.run(lambda connection: sqlite_save.remember_removal(connection, user_id, now)):
+            await self._after_erasure()
 
     async def purge(self, before: datetime, limit: int) -> int:
         """Delete what is older than that and needed by nothing; how much was looked at."""
@@ -200,9 +209,11 @@ class SqliteStore:
         """A page of conversations."""
         return await self._reader.run(lambda connection: sqlite_operators.conversations(connection, listing))
 
-    async def timeline(self, conversation_id: str, limit: int = TIMELINE) -> Timeline | None:
-        """All that is stored about a conversation, at most `limit` of each."""
-        return await self._reader.run(lambda connection: sqlite_operators.timeline(connection, conversation_id, limit))
+    async def timeline(self, conversation_id: str, limit: int = TIMELINE, before: Before = NEWEST) -> Timeline | None:
+        """A stretch of a conversation's timeline."""
+        return await self._reader.run(
+            lambda connection: sqlite_operators.timeline(connection, conversation_id, limit, before)
+        )
 
     async def set_aside_events(self, limit: int = PAGE, before: int | None = None) -> list[SetAside]:
         """Events that were set aside, the newest first."""
@@ -216,6 +227,14 @@ class SqliteStore:
         """Store what an operator asks of a conversation."""
         return await self._writer.run(lambda connection: sqlite_operators.order(connection, order))
 
+    async def end_session(self, session_id: str, until: datetime, now: datetime) -> None:
+        """Remember until then that a session of the console was signed out. Durable on return."""
+        await self._writer.run(lambda connection: sqlite_operators.end_session(connection, session_id, until, now))
+
+    async def is_session_ended(self, session_id: str) -> bool:
+        """Tell whether a session was signed out."""
+        return await self._reader.run(lambda connection: sqlite_operators.is_session_ended(connection, session_id))
+
     async def audit(self, access: Access) -> None:
         """Add to the audit log. Durable on return."""
         await self._writer.run(lambda connection: sqlite_operators.audit(connection, access))
@@ -228,6 +247,15 @@ class SqliteStore:
         """Can it be read and written to, and is its schema current? Raises `Unavailable` otherwise."""
         await self._reader.run(_check_schema)
         await self._writer.run(lambda _: None)
+
+    async def probe(self) -> None:
+        """Write a row and remove it again. Raises `Unavailable` if it can't be stored."""
+        await self._writer.run(sqlite_operators.probe)
+
+    async def _after_erasure(self) -> None:
+        self._scrubbing.erased_something()
+        with suppress(Unavailable):  # being closed: the last one to close truncates the log
+            await self._writer.run_bare(self._scrubbing.after_erasure)
 
     def _writing(self) -> Session:
         return self._session(self._open(), "BEGIN IMMEDIATE", self._on_transaction)
@@ -249,13 +277,16 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise explain(error, self._path) from error
         try:
-            _prepare(connection)
+            with wait_is_told(self._path):
+                _prepare(connection)
         except sqlite3.Error as error:
             connection.close()
             raise explain(error, self._path) from error
         except Unavailable:
             connection.close()
             raise
+        if self._path != _IN_MEMORY:
+            close_files(Path(self._path))
         if self._inline:
             self._shared = connection
         return connection
@@ -288,7 +319,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 
 def _check_schema(connection: sqlite3.Connection) -> None:
-    if (problem := problem_with(sqlite_revision(connection))) is not None:
+    if (problem := sqlite_problem(connection)) is not None:
         raise SchemaMismatch(problem)
 
 

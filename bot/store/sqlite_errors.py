@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 
+from bot.store.file_locks import in_words
 from bot.store.interface import SAFETY, UNSAFE, SchemaMismatch, StoreError, Unavailable, UnsafeState
 
 _ADVICE = {
     "SQLITE_BUSY": "another process kept it locked for too long; is a backup or a shell open on it?",
+    "SQLITE_PROTOCOL": "another process kept its log locked for too long",
     "SQLITE_LOCKED": "another connection kept it locked for too long",
     "SQLITE_FULL": "the disk is full; make room",
     "SQLITE_READONLY": "it can't be written; check the owner and the permissions of the file and its directory",
@@ -37,12 +39,17 @@ def explain(error: Exception, path: str) -> Exception:
         case sqlite3.OperationalError() if "no such table" in str(error) or "no such column" in str(error):
             return SchemaMismatch(f"the database {path} has another schema ({error}): run `switchboard-bot migrate`")
         case sqlite3.Error():
-            return Unavailable(f"the database {path} can't be used: {_advice(error)} ({error})")
+            busy = in_words(path) if _kind(error) in ("SQLITE_BUSY", "SQLITE_PROTOCOL") else ""
+            return Unavailable(f"the database {path} can't be used: {_advice(error)} ({error}{busy})")
         case _:
             return error
 
 
 def _advice(error: sqlite3.Error) -> str:
+    return _ADVICE.get(_kind(error), "SQLite refused")
+
+
+def _kind(error: sqlite3.Error) -> str:
+    """Return the error's name without its particulars: SQLITE_IOERR_FSYNC is a kind of SQLITE_IOERR."""
     name = getattr(error, "sqlite_errorname", None) or ""
-    base = "_".join(name.split("_")[:2])  # SQLITE_IOERR_FSYNC is a kind of SQLITE_IOERR
-    return _ADVICE.get(base, "SQLite refused")
+    return "_".join(name.split("_")[:2])

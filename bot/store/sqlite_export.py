@@ -11,7 +11,7 @@ from typing import Any
 from bot.store.export import POSTED, Selection
 from bot.store.interface import SchemaMismatch, StoredEvent
 from bot.store.rows import EVENT, event_of
-from bot.store.schema import problem_with, sqlite_revision, sqlite_uri
+from bot.store.schema import sqlite_problem, sqlite_uri
 from bot.store.sqlite_errors import explain
 
 
@@ -20,7 +20,7 @@ def stored_events(path: Path, selection: Selection) -> Iterator[StoredEvent]:
     try:
         with closing(sqlite3.connect(sqlite_uri(path), uri=True)) as connection:
             connection.execute("PRAGMA query_only = ON")
-            if (problem := problem_with(sqlite_revision(connection))) is not None:
+            if (problem := sqlite_problem(connection)) is not None:
                 raise SchemaMismatch(problem)
             where, values = _where(selection)
             query = f"SELECT {EVENT} FROM inbox WHERE {where} ORDER BY received_at, seq"  # noqa: S608 - only constants

@@ -12,12 +12,17 @@ from typing import Any
 
 from bot.store.codec import unicode
 from bot.store.interface import StoredEvent
-from bot.store.rows import EVENT, event_of
+from bot.store.rows import ERASED, EVENT, event_of
 from bot.store.sqlite_writer import Operation, Statement
 from bot.store.times import to_micros
 from webhooks.inbox import NewEvent
 
 _ROWS_A_STATEMENT = 128  # of up to seven columns: SQLite may be built for as few as 999 variables
+
+_REMOVALS = f"""
+    SELECT {EVENT} FROM inbox INDEXED BY inbox_removals
+    WHERE status = 'pending' AND conversation_id IS NULL AND type = 'user:remove' ORDER BY seq LIMIT ?
+"""  # noqa: S608 - only constants
 
 _APP_EVENTS = f"""
     SELECT {EVENT} FROM inbox WHERE status = 'pending' AND conversation_id IS NULL ORDER BY seq LIMIT ?
@@ -33,8 +38,23 @@ _SPREAD = """
     UPDATE inbox SET status = 'handled', handled_at = ?, body = x'' WHERE id = ? AND status = 'pending'
 """
 
+_FIRST = """
+    UPDATE conversations SET due_at = 0 WHERE id IN (SELECT value FROM json_each(?)) AND lease_until IS NULL
+"""
+
 _SET_ASIDE = """
     UPDATE inbox SET status = 'set_aside', reason = ? WHERE id = ? AND status = 'pending'
+"""
+
+_ERASE_IF_REMOVED = """
+    UPDATE inbox SET reason = ?, body = x'' WHERE id = ? AND status = 'set_aside' AND EXISTS (
+        SELECT 1 FROM json_tree(iif(json_valid(CAST(body AS TEXT)), CAST(body AS TEXT), 'null')) AS part
+        CROSS JOIN removed_users WHERE user_id = part.atom
+    )
+"""
+
+_ERASE_SET_ASIDE = """
+    UPDATE inbox SET reason = ?, body = x'' WHERE status = 'set_aside' AND instr(body, CAST(json_quote(?) AS BLOB))
 """
 
 
@@ -47,29 +67,45 @@ def receiving(events: Sequence[NewEvent]) -> Operation[int]:
             unicode(event.type),
             event.body,
             to_micros(event.received_at),
+            None if event.said_id is None else unicode(event.said_id),
         )
         for event in events
     ]
-    into = "inbox (id, conversation_id, type, body, received_at)"
-    return inserting(into, rows, "ON CONFLICT (id) DO NOTHING")
+    into = "inbox (id, conversation_id, type, body, received_at, said_id)"
+    return inserting(into, rows, "ON CONFLICT DO NOTHING")  # the same event, or the same message under another id
 
 
 def app_events(connection: sqlite3.Connection, limit: int) -> list[StoredEvent]:
-    """Unhandled events that belong to no single conversation, oldest first."""
-    return [event_of(row) for row in connection.execute(_APP_EVENTS, (limit,))]
+    """Return removals of people where any wait, else the oldest other events that belong to no single conversation."""
+    found = connection.execute(_REMOVALS, (limit,)).fetchall() or connection.execute(_APP_EVENTS, (limit,))
+    return [event_of(row) for row in found]
 
 
 def spread(connection: sqlite3.Connection, event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> None:
-    """Give each of the conversations a copy, and keep of the event itself only its id: the body is in the copies."""
-    connection.execute(
-        _COPY, (event.id, event.type, event.body, to_micros(event.received_at), ids_as_json(conversation_ids))
-    )
+    """Give each of the conversations a copy, and keep of the event itself only its id: the body is in the copies.
+
+    The conversations are claimed before all others, so that an erasure waits behind nothing.
+    """
+    concerned = ids_as_json(conversation_ids)
+    connection.execute(_COPY, (event.id, event.type, event.body, to_micros(event.received_at), concerned))
+    connection.execute(_FIRST, (concerned,))
     connection.execute(_SPREAD, (to_micros(now), event.id))
 
 
 def set_aside(connection: sqlite3.Connection, event_id: str, reason: str) -> None:
-    """Set an event aside, with the reason."""
+    """Set an event aside, with the reason; empty it if it names a person who was removed."""
     connection.execute(_SET_ASIDE, (unicode(reason), event_id))
+    erase_if_removed(connection, event_id)
+
+
+def erase_if_removed(connection: sqlite3.Connection, event_id: str) -> None:
+    """Empty an event that was set aside if it names, anywhere, a person who was removed."""
+    connection.execute(_ERASE_IF_REMOVED, (ERASED, event_id))
+
+
+def erase_set_aside(connection: sqlite3.Connection, user_id: str) -> int:
+    """Empty the events that were set aside and name a person anywhere; return how many there were."""
+    return connection.execute(_ERASE_SET_ASIDE, (ERASED, unicode(user_id))).rowcount
 
 
 def ids_as_json(ids: Iterable[str]) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from datetime import datetime
 
 from bot.control.history import Moment
 from bot.store import operator_queries as queries
-from bot.store.operators import HISTORY_LIMIT, Access, Listing, Page, SetAside, Timeline
+from bot.store.operators import HISTORY_LIMIT, Access, Before, Listing, Page, SetAside, Timeline
 from bot.store.rows import moment_row
+from bot.store.times import to_micros
 from webhooks.inbox import NewEvent
 
 _NOTE = """
@@ -28,13 +30,13 @@ def conversations(connection: sqlite3.Connection, listing: Listing) -> Page:
     return queries.page_of(listing, connection.execute(query, values).fetchall())
 
 
-def timeline(connection: sqlite3.Connection, conversation_id: str, limit: int) -> Timeline | None:
-    """All that is stored about a conversation."""
+def timeline(connection: sqlite3.Connection, conversation_id: str, limit: int, before: Before) -> Timeline | None:
+    """A stretch of a conversation's timeline."""
     row = connection.execute(queries.ONE, (conversation_id,)).fetchone()
     if row is None:
         return None
-    parts = [connection.execute(query, (conversation_id, limit + 1)).fetchall() for query in queries.PARTS]
-    return queries.timeline_of(row, parts, limit)
+    asked = queries.parts_of(conversation_id, limit, before)
+    return queries.timeline_of(row, [connection.execute(*one).fetchall() for one in asked], limit, before)
 
 
 def note(connection: sqlite3.Connection, conversation_id: str, moments: Sequence[Moment]) -> None:
@@ -45,7 +47,7 @@ def note(connection: sqlite3.Connection, conversation_id: str, moments: Sequence
 
 def set_aside_events(connection: sqlite3.Connection, limit: int, before: int | None) -> list[SetAside]:
     """Events that were set aside, the newest first."""
-    rows = connection.execute(queries.SET_ASIDE, (queries.LAST_SEQ if before is None else before, limit))
+    rows = connection.execute(queries.SET_ASIDE, (queries.LAST if before is None else before, limit))
     return [queries.set_aside_of(row) for row in rows]
 
 
@@ -60,9 +62,26 @@ def order(connection: sqlite3.Connection, asked: NewEvent) -> bool:
     return connection.execute(queries.ORDER, queries.order_row(asked)).rowcount == 1
 
 
+def end_session(connection: sqlite3.Connection, session_id: str, until: datetime, now: datetime) -> None:
+    """Remember that a session was signed out, and forget those that have ended by themselves."""
+    connection.execute(queries.FORGET_SESSIONS, (to_micros(now),))
+    connection.execute(queries.END_SESSION, (session_id, to_micros(until)))
+
+
+def is_session_ended(connection: sqlite3.Connection, session_id: str) -> bool:
+    """Tell whether a session was signed out."""
+    return connection.execute(queries.ENDED_SESSION, (session_id,)).fetchone() is not None
+
+
 def audit(connection: sqlite3.Connection, access: Access) -> None:
     """Add to the audit log."""
     connection.execute(queries.AUDIT, queries.access_row(access))
+
+
+def probe(connection: sqlite3.Connection) -> None:
+    """Write a row and remove it again."""
+    (seq,) = connection.execute(queries.PROBE, queries.probe_row()).fetchone()
+    connection.execute(queries.END_PROBE, (seq,))
 
 
 def audit_log(connection: sqlite3.Connection, limit: int, conversation_id: str | None) -> list[Access]:

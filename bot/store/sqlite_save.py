@@ -10,18 +10,14 @@ from datetime import datetime
 from bot.store.codec import dump_data, dump_effect, unicode
 from bot.store.interface import Change, Lease, StoreError
 from bot.store.rows import columns_of, duty_row, has_failed, lost
-from bot.store.sqlite_inbox import ids_as_json, inserting
+from bot.store.sqlite_inbox import erase_if_removed, erase_set_aside, ids_as_json, inserting
 from bot.store.sqlite_operators import note
 from bot.store.times import to_micros
 
 _STORED = "SELECT epoch, run_id, duty_id FROM conversations WHERE id = ?"
 
 # Effects go out in their order, so that the first one counts; clean-ups go by themselves.
-_SAVE = """
-    UPDATE conversations SET
-        holder = :holder, ended_at = :ended_at, released_at = :released_at, gone = :gone, mismatch = :mismatch,
-        duty_id = :duty_id, duty_since = :duty_since, run_id = :run_id, look_at = :look_at,
-        due_at = (
+DUE_AT = """(
             SELECT min(at) FROM (
                 SELECT :look_at AS at
                 UNION ALL SELECT * FROM (
@@ -31,14 +27,21 @@ _SAVE = """
                 UNION ALL SELECT next_attempt FROM outbox
                 WHERE conversation_id = :id AND status = 'open' AND kind = 'clean_up'
             )
-        ),
+        )"""
+"""When a conversation is due: at its next look, or when something of its outbox is."""
+
+_SAVE = f"""
+    UPDATE conversations SET
+        holder = :holder, ended_at = :ended_at, released_at = :released_at, gone = :gone, mismatch = :mismatch,
+        duty_id = :duty_id, duty_since = :duty_since, run_id = :run_id, look_at = :look_at,
+        due_at = {DUE_AT},
         held_since = CASE WHEN :holder = 'bot' THEN coalesce(held_since, :now) END,
         mismatch_at = CASE WHEN :mismatch THEN coalesce(mismatch_at, :now) END,
         failed_at = coalesce(:failed_at, failed_at), updated_at = :now, state = :state, epoch = epoch + :release,
         lease_owner = CASE WHEN :release THEN NULL ELSE lease_owner END,
         lease_until = CASE WHEN :release THEN NULL ELSE lease_until END
     WHERE id = :id AND epoch = :epoch
-"""
+"""  # noqa: S608 - only constants
 
 _HANDLED = """
     UPDATE inbox SET status = 'handled', handled_at = ?
@@ -136,9 +139,10 @@ def save(connection: sqlite3.Connection, lease: Lease, change: Change, now: date
     return False
 
 
-def remember_removal(connection: sqlite3.Connection, user_id: str, now: datetime) -> None:
-    """Remember that a person was removed, by the id alone."""
+def remember_removal(connection: sqlite3.Connection, user_id: str, now: datetime) -> int:
+    """Remember that a person was removed, by the id alone, and return how many events set aside were emptied."""
     connection.execute(_REMEMBER_USER, (unicode(user_id), to_micros(now)))
+    return erase_set_aside(connection, user_id)
 
 
 def _names_removed(connection: sqlite3.Connection, users: Collection[str]) -> bool:
@@ -154,6 +158,7 @@ def _write_events(connection: sqlite3.Connection, change: Change, at: int) -> No
         connection.execute(_HANDLED, (at, ids_as_json(change.handled), change.state.id))
     for event_id, reason in change.set_aside:
         connection.execute(_SET_ASIDE, (unicode(reason), event_id, change.state.id))
+        erase_if_removed(connection, event_id)
 
 
 def _write_outbox(connection: sqlite3.Connection, change: Change, at: int) -> None:

@@ -1,4 +1,4 @@
-"""Which conversations are read again after a pause in which webhooks may have been lost."""
+"""Which conversations are read again after a start or a pause, because webhooks may have been lost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from bot.control.state import Conversation, Who
 from bot.store.codec import StateRow, dump_conversation, load_conversation
+from bot.store.sqlite_save import DUE_AT
 from bot.store.times import micros_or_none, to_micros
 
 NEWEST = "SELECT received_at FROM inbox ORDER BY seq DESC LIMIT 10000"
@@ -18,16 +20,21 @@ LEFT_TO_OTHERS = """
     ORDER BY updated_at DESC LIMIT ?
 """
 
+UNHEARD = """
+    SELECT id FROM conversations
+    WHERE held_since IS NOT NULL AND ended_at IS NULL AND duty_since IS NULL AND NOT gone AND coalesce((
+        SELECT received_at FROM inbox WHERE conversation_id = conversations.id ORDER BY seq DESC LIMIT 1
+    ), 0) < ?
+    ORDER BY held_since LIMIT ?
+"""
+
 _STATE = """
     SELECT id, state, holder, ended_at, released_at, updated_at FROM conversations WHERE id = ? AND lease_until IS NULL
 """
 
-# What a flow wants done after its end has its own time.
-_WATCH = """
-    UPDATE conversations SET state = :state, look_at = :at, due_at = min(:at, coalesce((
-        SELECT min(next_attempt) FROM outbox WHERE conversation_id = :id AND status = 'open' AND kind = 'clean_up'
-    ), :at)) WHERE id = :id
-"""
+_WATCH = f"""
+    UPDATE conversations SET state = :state, look_at = :look_at, due_at = {DUE_AT} WHERE id = :id
+"""  # noqa: S608 - only constants
 
 
 def longest_pause(connection: sqlite3.Connection, now: datetime, lately: datetime) -> timedelta:
@@ -51,18 +58,29 @@ def left_to_others(connection: sqlite3.Connection, since: datetime, limit: int) 
     return [row[0] for row in connection.execute(LEFT_TO_OTHERS, (to_micros(since), limit))]
 
 
-def look_again(connection: sqlite3.Connection, ids: Sequence[str], first: datetime, spacing: timedelta) -> int:
-    """Let each be read at a time of its own, one after the other; those that are at work now are passed over.
+def unheard(connection: sqlite3.Connection, since: datetime, limit: int) -> list[str]:
+    """Ids of conversations that the bot holds and of which no event came in since then, the longest held first."""
+    return [row[0] for row in connection.execute(UNHEARD, (to_micros(since), limit))]
 
-    What was to be read earlier is put off too: after a pause, all of it would be due at once.
+
+def watched(state: Conversation, at: datetime) -> Conversation:
+    """The state, to be read at a time.
+
+    What others hold and was to be read earlier is put off: after a pause, all of it would be due at once.
     """
+    sooner = state.watch_at if state.holder.who is Who.BOT else None
+    return replace(state, watch_at=min(at, sooner or at), watches=0)
+
+
+def look_again(connection: sqlite3.Connection, ids: Sequence[str], first: datetime, spacing: timedelta) -> int:
+    """Let each be read at a time of its own, one after the other; those that are at work now are passed over."""
     at, done = first, 0
     for conversation_id in ids:
         row = connection.execute(_STATE, (conversation_id,)).fetchone()
         if row is None:
             continue
-        state = replace(load_conversation(StateRow(*row)), watch_at=at, watches=0)
-        values = {"state": dump_conversation(state), "at": micros_or_none(state.look_at), "id": conversation_id}
+        state = watched(load_conversation(StateRow(*row)), at)
+        values = {"state": dump_conversation(state), "look_at": micros_or_none(state.look_at), "id": conversation_id}
         connection.execute(_WATCH, values)
         done += 1
         at += spacing

@@ -1,9 +1,13 @@
 """Brings a database's schema up to date, once, however many processes try at the same time.
 
 A new migration is written by hand for both dialects: copy the newest file in `versions`, give it the next number as
-`revision` and the last one as `down_revision`, and set `bot.store.schema.HEAD` to it. It can't look at rows, because
+`revision` and the last one as `down_revision`, set `bot.store.schema.HEAD` to it, and write `sqlite.sql` anew with
+`python -m bot.store.migrations.whole` (a test compares it with the migrations). A migration can't look at rows, because
 PostgreSQL is given its SQL as a script. There is no way down: a bot that could forget a column could forget what it
 owes. Restore a backup instead.
+
+A new SQLite database is made from `sqlite.sql`, the schema that all migrations together make: loading Alembic would
+take longer than the rest of a start.
 """
 
 from __future__ import annotations
@@ -11,20 +15,38 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from contextlib import closing, suppress
 from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot.private_files import make_private
+from bot.store.file_locks import wait_is_told
 from bot.store.interface import SchemaMismatch, StoreError
-from bot.store.schema import HEAD, current_problem, problem_with, sqlite_revision
+from bot.store.schema import (
+    FORMER_VERSION_TABLE,
+    HEAD,
+    VERSION_TABLE,
+    current_problem,
+    problem_with,
+    sqlite_problem,
+    sqlite_revision,
+    sqlite_version_table,
+)
 from bot.store.sqlite_errors import explain
+from bot.store.sqlite_files import close_files
 from bot.store.url import is_postgres, sqlite_path
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-_LOCK_SECONDS = 60.0
+WHOLE = Path(__file__).parent / "sqlite.sql"
+"""The schema of `HEAD`, for SQLite."""
+
+_LOCK_SECONDS = 60.0  # for another process that migrates
+_READ_SECONDS = 5.0  # where nobody has a reason to lock for longer
+_WAL_SECONDS = 10.0
 _ALEMBIC = threading.Lock()  # alembic's `op` and `context` are global to the process
 
 
@@ -34,7 +56,7 @@ def migrate(database_url: str) -> None:
     Blocking: call it before the event loop runs, or in a thread. Processes that race wait for the first one.
 
     Raises:
-        SchemaMismatch: the database is newer than this version of the bot.
+        SchemaMismatch: the database is newer than this version of the bot, or somebody else's.
         Unavailable: it can't be opened, written, or locked within a minute.
     """
     if is_postgres(database_url):
@@ -46,16 +68,22 @@ def migrate(database_url: str) -> None:
     if current_problem(database_url) is None:
         return
     try:
-        connection = sqlite3.connect(path, timeout=_LOCK_SECONDS, isolation_level=None)
-    except sqlite3.Error as error:
+        with closing(_connected(path)) as connection:
+            sqlite_version_table(connection)  # raises before anything is changed in somebody else's file
+            close_files(path)
+            with wait_is_told(path):
+                enable_wal(connection)
+            connection.execute(f"PRAGMA busy_timeout = {round(_LOCK_SECONDS * 1000)}")
+            if not _makes_new(connection, path):
+                run_migrations(connection, path)
+    except (OSError, sqlite3.Error) as error:
         raise explain(error, str(path)) from error
-    try:
-        enable_wal(connection)
-        _upgrade(connection)
-    except sqlite3.Error as error:
-        raise explain(error, str(path)) from error
-    finally:
-        connection.close()
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    with suppress(OSError):  # SQLite's own error says more
+        make_private(path)
+    return sqlite3.connect(path, timeout=_READ_SECONDS, isolation_level=None)
 
 
 def enable_wal(connection: sqlite3.Connection) -> None:
@@ -63,7 +91,10 @@ def enable_wal(connection: sqlite3.Connection) -> None:
 
     SQLite answers "locked" at once, without its busy handler, while another process switches: so try for ten seconds.
     """
+    until = time.monotonic() + _WAL_SECONDS
     for _ in range(200):
+        if time.monotonic() > until:
+            break
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
@@ -78,12 +109,20 @@ def enable_wal(connection: sqlite3.Connection) -> None:
 @lru_cache(maxsize=1)
 def empty_database() -> bytes:
     """A migrated SQLite database without rows, as the bytes of its file: for `:memory:` and for tests."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    try:
-        _upgrade(connection)
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        _make(connection)
         return connection.serialize()
-    finally:
-        connection.close()
+
+
+def _make(connection: sqlite3.Connection) -> None:
+    """Make the schema of `HEAD` in an empty database."""
+    statement = ""
+    for line in WHOLE.read_text(encoding="utf-8").splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""
+    connection.execute(f"INSERT INTO {VERSION_TABLE} VALUES (?)", (HEAD,))  # noqa: S608 - constant
 
 
 def postgresql_script(since: str | None = None, *, in_transaction: bool = False) -> str:
@@ -115,21 +154,39 @@ def configuration() -> Config:
     return config
 
 
-def _upgrade(raw: sqlite3.Connection) -> None:
-    """Run what is missing in one transaction. The lock comes first, so that a second process finds nothing to do."""
+def _makes_new(connection: sqlite3.Connection, path: Path) -> bool:
+    """Make the schema if there is none. The lock comes first, so that a second process finds nothing to do."""
+    with wait_is_told(path):
+        connection.execute("BEGIN EXCLUSIVE")
+    try:
+        if sqlite_version_table(connection) is not None:
+            return False
+        _make(connection)
+        connection.execute("COMMIT")
+        return True
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def run_migrations(raw: sqlite3.Connection, path: Path) -> None:
+    """Run the migrations that are missing, in one transaction under the same lock."""
     from alembic import command
     from sqlalchemy import create_engine
     from sqlalchemy.pool import StaticPool
 
     engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
     with _ALEMBIC, engine.connect() as connection:  # leaving it early rolls back
-        connection.exec_driver_sql("BEGIN EXCLUSIVE")
+        with wait_is_told(path):
+            connection.exec_driver_sql("BEGIN EXCLUSIVE")
+        if sqlite_version_table(raw) == FORMER_VERSION_TABLE:
+            connection.exec_driver_sql(f"ALTER TABLE {FORMER_VERSION_TABLE} RENAME TO {VERSION_TABLE}")
         revision = sqlite_revision(raw)
         if revision is not None and revision > HEAD:
             raise SchemaMismatch(problem_with(revision))
         config = configuration()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")  # sees the transaction, and leaves it to us
-        if (problem := problem_with(sqlite_revision(raw))) is not None:
+        if (problem := sqlite_problem(raw)) is not None:
             raise StoreError(f"the migrations ran, and yet {problem}")
         connection.commit()

@@ -109,7 +109,7 @@ async def everything(store: AnyStore) -> str:
     """Every value of every table, as one text to search in."""
     catalogue = "SELECT name FROM sqlite_master WHERE type = 'table'"
     if isinstance(store, PostgresStore):
-        catalogue = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+        catalogue = "SELECT tablename FROM pg_tables WHERE schemaname = 'switchboard_bot' ORDER BY 1"
     tables = [row[0] for row in await rows(store, catalogue)]
     return "\n".join([repr(row) for table in tables for row in await rows(store, f"SELECT * FROM {table}")])  # noqa: S608
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from drawing import built
 from hypothesis import given
 from hypothesis import strategies as st
 from store_samples import NOW, PROOF, held
@@ -49,17 +50,8 @@ for _type, _strategy in ((datetime, _times), (str, _texts), (float, _scalars)):
 
 _conversations = st.from_type(Conversation)
 _effects = st.one_of(
-    st.builds(Say, effect_id=_texts, run_id=st.integers(0), content=_contents, metadata=_contents),
-    st.builds(
-        CleanUp,
-        effect_id=_texts,
-        run_id=st.integers(0),
-        function=_texts,
-        args=st.lists(_texts),
-        kwargs=_contents,
-        attempts=st.integers(1),
-        timeout=st.floats(0, 300),
-    ),
+    built(Say, content=_contents, metadata=_contents),
+    built(CleanUp, args=st.lists(_json), kwargs=_contents, timeout=_scalars),
     st.from_type(Release),
     st.from_type(Pass),
     st.from_type(Read),

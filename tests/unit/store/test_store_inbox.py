@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 from store_samples import (
     DUTY,
@@ -13,6 +16,7 @@ from store_samples import (
     claimed,
     ended,
     event,
+    everything,
     handled,
     held,
     ids,
@@ -24,7 +28,9 @@ from store_samples import (
 
 from bot.control.state import Conversation
 from bot.store import Counts, StoredEvent
+from bot.store.rows import ERASED
 from webhooks.inbox import NewEvent
+from webhooks.wire import write_json
 
 pytestmark = pytest.mark.usefixtures("engine")  # each test runs on SQLite and on PostgreSQL
 
@@ -43,6 +49,30 @@ class TestReceive:
             assert await store.receive([event("e1"), event("e2"), event("e1")]) == 2
             assert await store.receive([event("e2"), event("e3")]) == 1
             assert [row[0] for row in await rows(store, "SELECT id FROM inbox ORDER BY seq")] == ["e1", "e2", "e3"]
+
+    async def test_one_message_under_two_event_ids(self) -> None:
+        """It is stored once: within a call, in a later one, and not again once it has been handled."""
+        async with opened() as store:
+            first, twin, third = (replace(event(f"e{n}"), said_id="m1") for n in range(3))
+            assert await store.receive([first, twin]) == 1
+            work = await claimed(store)
+            await saved(store, work, handled=handled(work), release=True)
+            assert await store.receive([third, replace(event("e3"), said_id="m2")]) == 1
+            assert [row[0] for row in await rows(store, "SELECT id FROM inbox ORDER BY seq")] == ["e0", "e3"]
+
+    async def test_the_same_id_in_two_conversations(self) -> None:
+        """Ids of messages are compared within a conversation."""
+        async with opened() as store:
+            await store.receive([replace(event("e1", "c1"), said_id="m"), replace(event("e2", "c2"), said_id="m")])
+            assert await rows(store, "SELECT count(*) FROM inbox") == [(2,)]
+
+    async def test_deliveries_of_the_same_messages_do_not_lock_each_other_out(self) -> None:
+        """Whatever order their event ids give them."""
+        async with opened() as store:
+            one = [replace(event(f"a{n}"), said_id=f"m{n}") for n in range(200)]
+            other = [replace(event(f"b{200 - n}"), said_id=f"m{n}") for n in range(200)]
+            stored = await asyncio.gather(*(store.receive(events) for events in (one, other) * 5))
+            assert sum(stored) == 200
 
     async def test_as_posted(self) -> None:
         """An event comes back byte by byte, with its time to the microsecond."""
@@ -119,6 +149,30 @@ class TestSetAside:
             assert await store.next_due(NOW) is None
             assert (await store.counts(NOW)).set_aside == 2
             assert await rows(store, "SELECT DISTINCT reason FROM inbox") == [("what is this?",)]
+
+    @pytest.mark.parametrize("user", ["6a1f0c", 'odd "one"\\', "ü ñ", "x" * 255])
+    async def test_names_a_person_who_is_removed(self, user: str) -> None:
+        """It is emptied, in a conversation or in none, whatever came first, wherever in it the person's id stands."""
+        profile = write_json({"payload": {"odd": [{"users": [{"id": user, "name": "CANARY"}]}]}})
+        other = write_json({"payload": {"user": {"id": f"{user}{user}", "name": "kept"}}})
+        async with opened() as store:
+            await store.receive([event("a1", None, body=profile), event("o1", None, body=other)])
+            await store.receive([event("e1", body=profile), event("o2", body=other)])
+            await store.set_aside("a1", "CANARY")
+            await store.set_aside("o1", "odd")
+            work = await claimed(store)
+            await saved(store, work, set_aside=[("e1", "CANARY"), ("o2", "odd")])
+            assert (await everything(store)).count("CANARY") == 4
+            await store.remember_removal(user, NOW)
+            assert "CANARY" not in await everything(store)
+            await store.receive([event("a2", None, body=profile), event("e2", body=profile)])
+            await store.set_aside("a2", "CANARY")
+            renewed = replace(work, events=await store.fetch(work.lease))
+            await saved(store, renewed, set_aside=[("e2", "CANARY")])
+            assert "CANARY" not in await everything(store)
+            emptied = await rows(store, "SELECT id, reason FROM inbox WHERE length(body) = 0 ORDER BY seq")
+            assert emptied == [(id_, ERASED) for id_ in ("a1", "e1", "a2", "e2")]
+            assert (await everything(store)).count("kept") == 2
 
     async def test_not_what_is_handled(self) -> None:
         """What has taken effect can't be set aside any more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from store_samples import (
@@ -28,7 +29,7 @@ from bot.control.history import Moment, MomentKind
 from bot.control.state import Conversation, Holder, Integration, Key, Opening, OpeningKind, Purpose, Run, RunStatus, Who
 from bot.store import Change, Database, JournalEntry, OutboxItem, SqliteStore, UnsafeState, Work
 from bot.store.operator_queries import list_query
-from bot.store.operators import HISTORY_LIMIT, Access, Listing, Place, Standing
+from bot.store.operators import HISTORY_LIMIT, LARGEST_SHOWN, Access, Listing, Place, Standing
 from webhooks.inbox import NewEvent
 
 OTHER = Conversation("", holder=Holder(Who.OTHER, Integration("sw_1", "zd-agentWorkspace")))
@@ -225,17 +226,52 @@ class TestTimeline:
         assert [(one.duty, one.proof) for one in found.duties] == [(DUTY, PROOF)]
         assert list(found.moments) == [began, proven]
         assert list(found.journal) == entries
-        assert not found.cut
+        assert found.older is None
 
     async def test_cut(self, store: Database) -> None:
         """Of much, the newest is shown, and that there is more."""
         for number in range(5):
-            await put(store, "c1", OTHER, number * SECOND, history=[Moment(NOW, MomentKind.REPORT, str(number))])
+            await put(
+                store,
+                "c1",
+                OTHER,
+                number * SECOND,
+                history=[Moment(NOW + number * SECOND, MomentKind.REPORT, str(number))],
+            )
         found = await store.timeline("c1", 2)
         assert found is not None
-        assert found.cut
+        assert found.older
         assert [one.text for one in found.moments] == ["3", "4"]
         assert [one.id for one in found.events] == ["wake-c1-0:00:03", "wake-c1-0:00:04"]
+
+    async def test_stretch_after_stretch(self, store: Database) -> None:
+        """Each row is in one stretch, and the parts of a stretch reach equally far back, however unlike they are."""
+        for number in range(7):
+            often = [Moment(NOW + number * SECOND, MomentKind.REPORT, f"{number}.{n}") for n in range(3)]
+            await put(store, "c1", OTHER, number * SECOND, history=often)
+        found, stretches = await store.timeline("c1", 4), []
+        while found and found.older:
+            stretches.append(found)
+            found = await store.timeline("c1", 4, found.older)
+        assert found
+        stretches.append(found)
+        moments = [one.text for stretch in reversed(stretches) for one in stretch.moments]
+        assert moments == [f"{number}.{n}" for number in range(7) for n in range(3)]
+        events = [one.id for stretch in reversed(stretches) for one in stretch.events]
+        assert events == [f"wake-c1-0:00:0{number}" for number in range(7)]
+        for newer, older in pairwise(stretches):
+            newest = max([one.received_at for one in older.events] + [one.at for one in older.moments])
+            oldest = min([one.received_at for one in newer.events] + [one.at for one in newer.moments])
+            assert newest <= oldest
+
+    async def test_large_bodies_are_not_read(self, store: Database) -> None:
+        """Of what is larger than any message of the platform, only the size is told."""
+        await put(store, "c1", OTHER)
+        sizes = (LARGEST_SHOWN, LARGEST_SHOWN + 1)
+        await store.receive([event(f"e{size}", "c1", body=b"x" * size) for size in sizes])
+        found = await store.timeline("c1")
+        assert found
+        assert [(len(one.body), one.size) for one in found.events[1:]] == [(sizes[0], sizes[0]), (0, sizes[1])]
 
     async def test_history_is_bounded(self, store: Database) -> None:
         """Of a conversation that never ends, the oldest moments go."""
@@ -256,6 +292,21 @@ class TestTimeline:
         assert found is not None
         assert not found.moments
         assert found.listed.failed_at is None
+
+
+class TestSessions:
+    """Sessions of the console that were signed out."""
+
+    async def test_ended(self, store: Database) -> None:
+        """They are known to all that share the database, until they would have ended by themselves."""
+        assert not await store.is_session_ended("s1")
+        for _ in range(2):
+            await store.end_session("s1", NOW + MINUTE, NOW)
+        assert await store.is_session_ended("s1")
+        assert not await store.is_session_ended("s2")
+        await store.end_session("s2", NOW + 2 * MINUTE, NOW + MINUTE)
+        assert not await store.is_session_ended("s1")
+        assert await store.is_session_ended("s2")
 
 
 class TestSetAside:
@@ -358,6 +409,13 @@ class TestAudit:
 
 class TestTables:
     """What only shows in the tables."""
+
+    async def test_a_probe_leaves_nothing(self) -> None:
+        """It shows whether a row can be written, and is no entry of the log."""
+        async with opened() as store:
+            await store.audit(Access(NOW, "console", "view", "c1"))
+            await store.probe()
+            assert len(await store.audit_log()) == 1
 
     async def test_forgotten(self) -> None:
         """Erasing a conversation takes its history along; the audit log keeps that somebody looked."""

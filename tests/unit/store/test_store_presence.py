@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -105,12 +106,14 @@ async def test_a_web_process_is_nobody(path: Path) -> None:
         assert await store.join(SOON) == 1
 
 
-async def test_two_that_start_at_once_are_not_both_alone(path: Path) -> None:
+async def test_two_that_start_at_once_are_not_both_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever comes second waits until the first has let others in, and is not alone."""
     first, second = Presence(str(path)), Presence(str(path))
     assert first.enter()
+    waits = threading.Event()
+    monkeypatch.setattr("bot.store.sqlite_presence.time.sleep", lambda _: waits.set())
     entering = asyncio.create_task(asyncio.to_thread(second.enter))
-    await asyncio.sleep(0)
+    assert await asyncio.to_thread(waits.wait, 30)
     assert not entering.done()
     await asyncio.to_thread(first.share)
     assert await entering is False

@@ -12,8 +12,9 @@ from typing import cast
 import pytest
 
 from bot.store import SchemaMismatch, SqliteStore, Store, Unavailable, current_problem, migrate, open_store
-from bot.store.migrations import configuration, empty_database, enable_wal, postgresql_script
-from bot.store.schema import HEAD, problem_with
+from bot.store.migrations import WHOLE, configuration, empty_database, enable_wal, postgresql_script, run_migrations
+from bot.store.migrations.whole import whole_schema
+from bot.store.schema import HEAD, TABLES, problem_with
 from bot.store.url import postgres_address, sqlite_path
 
 
@@ -23,7 +24,7 @@ def _url(path: Path) -> str:
 
 def _set_revision(path: Path, revision: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+        connection.execute("UPDATE switchboard_bot_version SET version_num = ?", (revision,))
 
 
 def test_head() -> None:
@@ -33,11 +34,30 @@ def test_head() -> None:
     assert ScriptDirectory.from_config(configuration()).get_heads() == [HEAD]
 
 
-def test_serving_needs_no_alembic() -> None:
-    """Importing the store, opening and checking a SQLite file import neither alembic nor asyncpg nor SQLAlchemy."""
-    program = "import sys, bot.store as s; s.current_problem('sqlite:///none.db'); s.open_store('sqlite:///none.db')"
+def test_serving_needs_no_alembic(tmp_path: Path) -> None:
+    """Making, checking and opening a SQLite file import neither alembic nor asyncpg nor SQLAlchemy."""
+    url = _url(tmp_path / "new.db")
+    program = (
+        f"import sys, bot.store as s; s.migrate({url!r}); assert not s.current_problem({url!r}); s.open_store({url!r})"
+    )
     check = "; assert not {'alembic', 'asyncpg', 'sqlalchemy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program + check], check=True)  # noqa: S603
+
+
+def test_a_new_database_has_what_the_migrations_make() -> None:
+    """The schema of new SQLite databases is written down beside the migrations, and must not fall behind them."""
+    assert WHOLE.read_text(encoding="utf-8") == whole_schema(), "run: python -m bot.store.migrations.whole"
+    with (
+        closing(sqlite3.connect(":memory:", isolation_level=None)) as made,
+        closing(sqlite3.connect(":memory:", isolation_level=None)) as migrated,
+    ):
+        made.deserialize(empty_database())
+        run_migrations(migrated, Path(":memory:"))
+        assert _whole(made) == _whole(migrated)
+
+
+def _whole(connection: sqlite3.Connection) -> list[str]:
+    return [" ".join(line.split()).replace(" ;", ";") for line in connection.iterdump()]
 
 
 def test_migrate(tmp_path: Path) -> None:
@@ -136,7 +156,12 @@ def test_strict() -> None:
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.deserialize(empty_database())
         found = connection.execute("SELECT name, strict FROM pragma_table_list WHERE schema = 'main'").fetchall()
-    assert {name for name, strict in found if not strict} == {"alembic_version", "sqlite_sequence", "sqlite_schema"}
+    assert {name for name, strict in found if strict} == set(TABLES)
+    assert {name for name, strict in found if not strict} == {
+        "switchboard_bot_version",
+        "sqlite_sequence",
+        "sqlite_schema",
+    }
 
 
 class TestUrl:

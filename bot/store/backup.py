@@ -1,0 +1,48 @@
+"""A copy of a SQLite database while the bot runs: whole, checked, and there only once it is complete."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+
+from bot.private_files import make_private
+from bot.store.interface import StoreError
+from bot.store.schema import sqlite_problem, sqlite_uri
+from bot.store.sqlite_errors import explain
+
+
+def back_up(path: Path, target: Path) -> None:
+    """Copy the database of one moment to a new file that only its owner can read.
+
+    Readers and writers go on meanwhile. The copy appears under its name when it is complete, checked and on the disk.
+
+    Raises:
+        FileExistsError: there is a file of that name.
+        StoreError: the database can't be read, or the copy can't be written or is damaged.
+    """
+    if target.exists():
+        raise FileExistsError(target)
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        make_private(unfinished)
+        with closing(sqlite3.connect(sqlite_uri(path), uri=True)) as source:
+            if (problem := sqlite_problem(source)) is not None:
+                raise StoreError(problem)
+            with closing(sqlite3.connect(unfinished)) as copy:
+                source.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")  # one file, and nothing beside it
+                if copy.execute("PRAGMA quick_check").fetchone() != ("ok",):
+                    raise StoreError("the copy is damaged: check the database and the disk")
+        descriptor = os.open(unfinished, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.link(unfinished, target)  # fails where somebody else was first
+    except sqlite3.Error as error:
+        raise explain(error, str(path)) from error
+    finally:
+        with suppress(FileNotFoundError):
+            unfinished.unlink()
