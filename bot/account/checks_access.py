@@ -33,6 +33,9 @@ def access(facts: Facts) -> Iterator[Finding]:
 def _settings(facts: Facts) -> Iterator[Finding]:
     if not facts.problems:
         yield ok("settings", "complete")
+    for line in facts.unknown:
+        what, _, todo = line.rpartition(": ")
+        yield warn("settings", what, f"{todo[:1].upper()}{todo[1:]}.")
     for line in dict.fromkeys(facts.problems.values()):
         what, _, hint = line.partition(". ")
         by_hand = hint or "Mend it in the environment or in .env."
@@ -48,7 +51,7 @@ def _base_url(facts: Facts) -> Iterator[Finding]:
         todo = "Set SUNSHINE_BASE_URL to https://<subdomain>.zendesk.com/sc, and let this machine reach it."
         yield wrong("base_url", f"{url}: {facts.platform.problem}", todo)
     else:
-        yield ok("base_url", f"{url} is the API")
+        yield ok("base_url", f"{url} is the API, reached {facts.platform.way}")
 
 
 def _clock(facts: Facts) -> Iterator[Finding]:
@@ -109,7 +112,9 @@ def _integration_key(facts: Facts) -> Iterator[Finding]:
         return
     if not settings.has_integration_key:
         what = "SUNSHINE_KEY_ID is app-scoped" if settings.sunshine_key_id else "there is none"
-        why = "the platform can't refuse what the bot must not do, and each release needs a read before"
+        why = (
+            "the platform can't refuse a late release, so whoever takes over between a read and a release loses control"
+        )
         yield warn(name, f"{what}: {why}", "Run `switchboard-bot setup`: it makes a key of the integration (int_…).")
         return
     match facts.own:

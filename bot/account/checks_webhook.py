@@ -11,6 +11,8 @@ from bot.account.facts import Facts, Target
 from bot.account.findings import Finding, ok, warn, wrong
 from bot.account.reading import CUSTOM, Account, Webhook
 from bot.account.requirements import INTEGRATIONS, TRIGGERS
+from bot.settings import ControlMode, Settings
+from bot.troubles import MUST_ACT
 
 
 def webhook(facts: Facts) -> Iterator[Finding]:
@@ -35,12 +37,34 @@ def machine(facts: Facts) -> Iterator[Finding]:
         mend = f"Run {todo}" if run else "Mend that, or set DATABASE_URL to another one"
         yield wrong("database", what.removeprefix("DATABASE_URL: "), f"{mend}.")
     elif "database_url" not in facts.problems:
-        yield ok("database", "reachable, and at this version's schema")
+        yield ok("database", "it can be written to, and is at this version's schema")
     if facts.flows:
         yield wrong("flows", facts.flows, "Set FLOWS, OPENING_FLOW and CLOSING_FLOW to what your modules hold.")
     elif "flows" not in facts.problems:
         opening, closing = facts.settings.opening_flow or "none", facts.settings.closing_flow or "none"
+        if not facts.opens:
+            what = f"no flow serves users: every conversation is {_handed_on(facts.settings)} at once, without a word"
+            yield warn("flows", what, "Set OPENING_FLOW to a flow of yours, and FLOWS to its module.")
+            return
         yield ok("flows", f"all of them can be imported; opening: {opening}, closing: {closing}")
+    yield from _running(facts)
+
+
+def _running(facts: Facts) -> Iterator[Finding]:
+    name = "running_bot"
+    if facts.troubles is None:
+        return
+    if not facts.troubles:
+        yield ok(name, "it runs here, and has no trouble that lasts")
+        return
+    what = f"it has trouble with: {', '.join(what.replace('_', ' ') for what in facts.troubles)}"
+    todo = "Look for trouble_began in its log, or at the console: each says what to do."
+    act = set(facts.troubles) & MUST_ACT
+    yield wrong(name, what, todo) if act else warn(name, what, todo)
+
+
+def _handed_on(settings: Settings) -> str:
+    return f"passed to {settings.pass_to}" if settings.control_mode is ControlMode.PASS else "released"
 
 
 def _only_one(facts: Facts, found: Webhook) -> Finding:

@@ -1,10 +1,13 @@
-"""Finds out all that `doctor` judges: asks the platform, the webhook's target and the database. Changes nothing."""
+"""Finds out all that `doctor` judges: asks the platform, the webhook's target and the database.
+
+Changes nothing; in the database it writes a row and removes it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -17,13 +20,17 @@ from bot.account.checks_webhook import is_hidden
 from bot.account.facts import Facts, Platform, Target, member_of, webhook_of
 from bot.account.reading import CUSTOM, Account, Webhook, read_account, read_webhooks
 from bot.clock import Clock
-from bot.flows.catalogue import UnknownFlow, load_catalogue
+from bot.flows.inspection import inspected
 from bot.settings import Settings
 from bot.store import StoreError, open_store
 from bot.store.operators import Listing, Standing
-from bot.sunshine import Credentials, SunshineClient, SunshineError
+from bot.sunshine import AiohttpTransport, Credentials, SunshineClient, SunshineError
+from bot.sunshine.way import way_to
+from bot.troubles import What
 
 T = TypeVar("T")
+
+_ANY_ADDRESS: Final = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound
 
 LATELY: Final = timedelta(days=1)
 PATIENCE: Final = 10.0  # seconds for each answer that is no call of the API
@@ -32,7 +39,9 @@ OWN: Final = "me"
 """How an integration's key names its own integration."""
 
 
-async def examine(settings: Settings, problems: Mapping[str, str], *, webhook_path: str, clock: Clock) -> Facts:
+async def examine(
+    settings: Settings, problems: Mapping[str, str], *, webhook_path: str, clock: Clock, unknown: Sequence[str] = ()
+) -> Facts:
     """Find out all that can be found out with these settings. Raises nothing that a person could mend.
 
     Args:
@@ -40,13 +49,9 @@ async def examine(settings: Settings, problems: Mapping[str, str], *, webhook_pa
         problems: what is wrong with settings, by the name of the setting in small letters.
         webhook_path: the path at which the bot takes deliveries.
         clock: this machine's.
+        unknown: names that are nearly those of settings.
     """
-    platform, account, own = None, None, None
-    if "sunshine_base_url" not in problems:
-        platform = await _ask_platform(settings, clock)
-    if platform and not platform.problem and "sunshine_app_id" not in problems:
-        account = await _account(settings)
-        own = await _own_webhooks(settings, problems, account)
+    platform, account, own = await examine_account(settings, problems, clock)
     found = webhook_of(account, own, member_of(account, settings))
     target = None
     if found and not is_hidden(found.target, settings.sunshine_base_url):
@@ -55,6 +60,7 @@ async def examine(settings: Settings, problems: Mapping[str, str], *, webhook_pa
     mismatched: tuple[datetime, ...] = ()
     if "database_url" not in problems:
         database, mismatched = await _ask_database(settings.database_url, clock.now())
+    flows, opens = ("", True) if "flows" in problems else _look_at_flows(settings)
     return Facts(
         settings,
         webhook_path,
@@ -65,38 +71,55 @@ async def examine(settings: Settings, problems: Mapping[str, str], *, webhook_pa
         target,
         database=database,
         mismatched=mismatched,
-        flows="" if "flows" in problems else _flows_problem(settings),
+        flows=flows,
+        opens=opens,
+        unknown=tuple(unknown),
+        troubles=await ask_running(settings),
     )
 
 
-def client_of(settings: Settings, key_id: str, secret: str) -> SunshineClient:
+async def examine_account(
+    settings: Settings, problems: Mapping[str, str], clock: Clock, attempts: int = READ_ATTEMPTS
+) -> tuple[Platform | None, Account | SunshineError | None, tuple[Webhook, ...] | SunshineError | None]:
+    """Find out what `Facts` calls `platform`, `account` and `own`. `attempts`: how often to try each read."""
+    platform, account, own = None, None, None
+    if "sunshine_base_url" not in problems:
+        platform = await _ask_platform(settings, clock)
+    if platform and not platform.problem and "sunshine_app_id" not in problems:
+        account = await _account(settings, attempts)
+        own = await _own_webhooks(settings, problems, account, attempts)
+    return platform, account, own
+
+
+def client_of(settings: Settings, key_id: str, secret: str, attempts: int = READ_ATTEMPTS) -> SunshineClient:
     """A client that is patient with reads."""
     return SunshineClient(
         settings.sunshine_base_url,
         settings.sunshine_app_id,
         Credentials(key_id, secret),
-        read_attempts=READ_ATTEMPTS,
+        transport=AiohttpTransport(),
+        read_attempts=attempts,
     )
 
 
-async def _account(settings: Settings) -> Account | SunshineError | None:
+async def _account(settings: Settings, attempts: int) -> Account | SunshineError | None:
     key = (settings.sunshine_app_key_id, settings.sunshine_app_key_secret.get_secret_value())
     if not settings.has_app_key:
         return None
     if not key[0]:
         key = (settings.sunshine_key_id, settings.sunshine_key_secret.get_secret_value())
-    async with client_of(settings, *key) as client:
+    async with client_of(settings, *key, attempts) as client:
         return await _or_error(read_account(client))
 
 
 async def _own_webhooks(
-    settings: Settings, problems: Mapping[str, str], account: Account | SunshineError | None
+    settings: Settings, problems: Mapping[str, str], account: Account | SunshineError | None, attempts: int
 ) -> tuple[Webhook, ...] | SunshineError | None:
     if not settings.has_integration_key or {"sunshine_key_id", "sunshine_key_secret"} & problems.keys():
         return None
     me = member_of(account, settings)
     secret = settings.sunshine_key_secret.get_secret_value()
-    async with client_of(settings, settings.sunshine_key_id, secret) as client:
+    async with client_of(settings, settings.sunshine_key_id, secret, attempts) as client:
         return await _or_error(read_webhooks(client, me.integration_id if me and me.type == CUSTOM else OWN))
 
 
@@ -109,19 +132,20 @@ async def _or_error(call: Awaitable[T]) -> T | SunshineError:
 
 async def _ask_platform(settings: Settings, clock: Clock) -> Platform:
     """Ask for the app without a key: an API refuses that in its own words, and tells the time."""
+    way = way_to(settings.sunshine_base_url)
     async with _http() as http:
         asked = clock.now()
         try:
             answer = await http.get(f"{settings.sunshine_base_url}/v2/apps/{settings.sunshine_app_id}")
         except (httpx2.HTTPError, OSError) as error:
-            return Platform(problem=f"no answer ({_why(error)})")
+            return Platform(problem=f"no answer ({_why(error)}), {way}", way=way)
     middle = asked + (clock.now() - asked) / 2
     ahead = None
     with suppress(TypeError, ValueError, IndexError, OverflowError):
         ahead = _ahead(parsedate_to_datetime(answer.headers.get("date", "")), middle)
     if answer.status_code != 401 and not _is_refusal(answer.content):
-        return Platform(f"it answers {answer.status_code}, and not as the Conversations API does", ahead)
-    return Platform("", ahead)
+        return Platform(f"it answers {answer.status_code}, and not as the Conversations API does", ahead, way)
+    return Platform("", ahead, way)
 
 
 def _ahead(platform: datetime, ours: datetime) -> timedelta:
@@ -164,7 +188,7 @@ def _is_private_way(target: str) -> bool:
 
 
 def _http() -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(timeout=PATIENCE, follow_redirects=False, trust_env=False)
+    return httpx2.AsyncClient(transport=AiohttpTransport(), timeout=PATIENCE, follow_redirects=False, trust_env=False)
 
 
 def _why(error: Exception) -> str:
@@ -180,6 +204,7 @@ async def _ask_database(database_url: str, now: datetime) -> tuple[str, tuple[da
             try:
                 await store.ping()
                 page = await store.conversations(Listing(Standing.MISMATCH, now))
+                await store.probe()  # reads work on a full disk, too
             finally:
                 await store.stop()
     except (StoreError, ValueError) as error:
@@ -189,9 +214,25 @@ async def _ask_database(database_url: str, now: datetime) -> tuple[str, tuple[da
     return "", tuple(one.since for one in page.conversations if now - one.since < LATELY)
 
 
-def _flows_problem(settings: Settings) -> str:
-    try:
-        load_catalogue(settings.flows, settings.opening_flow, settings.closing_flow)
-    except UnknownFlow as error:
-        return str(error)
-    return ""
+async def ask_running(settings: Settings) -> tuple[What, ...] | None:
+    """What lasts in the bot that runs on this machine, by its metrics; None where they are off, or it does not run."""
+    token = settings.metrics_token.get_secret_value()
+    port = settings.metrics_port or (settings.port if token else 0)
+    if not port:
+        return None
+    host = "127.0.0.1" if settings.host in _ANY_ADDRESS else settings.host
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with _http() as http:
+        try:
+            answer = await http.get(f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics", headers=headers)
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError):
+            return None
+    if answer.status_code != 200:
+        return None
+    return tuple(what for what in What if f'switchboard_trouble{{what="{what}"}} 1.0\n' in answer.text)
+
+
+def _look_at_flows(settings: Settings) -> tuple[str, bool]:
+    """What is wrong with the flows, and whether one may serve users."""
+    catalogue, problems = inspected(*settings.named_flows)
+    return "; ".join(problems), catalogue.opens and not problems

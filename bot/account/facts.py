@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from bot.account.reading import Account, Member, Webhook
 from bot.settings import Settings
 from bot.sunshine import SunshineError
+from bot.troubles import What
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +19,12 @@ class Platform:
     Attributes:
         problem: why it is not the API, in words; empty if it is.
         clock_ahead: how much this machine's clock is ahead of the platform's; None where it told no time.
+        way: how it is reached, in words.
     """
 
     problem: str = ""
     clock_ahead: timedelta | None = None
+    way: str = "directly"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,9 @@ class Facts:
         database: what is wrong with the database; empty if nothing is.
         mismatched: when the platform acted as in the other control mode, in each conversation where it lately did.
         flows: what is wrong with the flows; empty if nothing is.
+        troubles: what lasts in the bot that runs on this machine; None where it could not be asked.
+        unknown: names that are nearly those of settings, one line each.
+        opens: may a flow serve users: is there an opening flow, or a router?
     """
 
     settings: Settings
@@ -68,6 +74,9 @@ class Facts:
     database: str = ""
     mismatched: tuple[datetime, ...] = ()
     flows: str = ""
+    troubles: tuple[What, ...] | None = None
+    opens: bool = True
+    unknown: tuple[str, ...] = ()
 
     @property
     def me(self) -> Member | None:

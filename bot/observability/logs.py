@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 import structlog
 
+from bot.rarely import Told, worth_telling
 from bot.signals import Level, Observe, Signal
+from bot.terminal import printable
 
 T = TypeVar("T")
 
@@ -20,23 +22,23 @@ T = TypeVar("T")
 def configure_logs(log_format: str, level: str) -> None:
     """Set up structured logs on standard error, JSON or coloured text; other libraries' warnings come along."""
     number = logging.getLevelNamesMapping()[level]
-    renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
+    render: list[structlog.types.Processor] = [structlog.processors.JSONRenderer()]
     if log_format == "console":
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        render = [_harmless, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=[*shared, *render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     foreign = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(), _without_words],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(foreign)
@@ -52,6 +54,11 @@ def _without_words(_: object, __: str, event: structlog.types.EventDict) -> stru
         frames = traceback.extract_tb(error.__traceback__)
         event["at"] = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
     return event
+
+
+def _harmless(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Keep values from steering the terminal and from forging lines; JSON escapes them by itself."""
+    return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def log_signal(signal: Signal) -> None:
@@ -72,18 +79,21 @@ def log_from(level: str) -> Observe:
 def tell_loop_errors(observe: Observe) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
     """An exception handler for the event loop, which hears of what nobody awaits: what a flow has left behind, mostly.
 
-    Only type and place are told: what an exception says, and what a callback was called with, may quote the user.
+    Only type and place are told: what an exception says, and what a callback was called with, may quote the user. The
+    same problem is told the 1st, 2nd, 4th, 8th, … time.
     """
+    told = Told()
 
     def handle(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         frames = traceback.extract_tb(error.__traceback__) if error else []
-        fields = {
+        fields: dict[str, object] = {
             "problem": str(context.get("message")).partition("(")[0],
             "error": type(error).__name__ if error else "",
             "place": f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "",
         }
-        observe(Signal("task_failed", Level.ERROR, fields=fields))
+        if times := worth_telling(told, tuple(fields.values())):
+            observe(Signal("task_failed", Level.ERROR, fields={**fields, "times": times}))
 
     return handle
 

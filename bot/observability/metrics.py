@@ -6,16 +6,19 @@ import math
 import platform
 from collections import Counter as Tally
 from collections.abc import Awaitable, Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
 from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
+from bot.listening import Cut
 from bot.observability.names import EVENTS
 from bot.signals import Signal
 from bot.store.interface import Counts
 from bot.sunshine import Call
+from bot.troubles import Troubles, What
+from bot.version import installed_version
 from webhooks.events import EVENT_TYPES
 from webhooks.inbox import NewEvent
 from webhooks.intake import Receipt
@@ -40,7 +43,7 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         Info("switchboard_build", "The version that runs.", registry=registry).info(
-            {"version": _version(), "python": platform.python_version()}
+            {"version": installed_version(), "python": platform.python_version()}
         )
 
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -50,6 +53,9 @@ class Metrics:
             return Histogram(f"switchboard_{name}", text, labels, buckets=buckets, registry=registry)
 
         self._deliveries = counter("webhook_deliveries_total", "Webhook deliveries by answer.", "code")
+        self._cuts = counter("connections_cut_total", "Connections closed before their client was done.", "reason")
+        for cut in Cut:
+            self._cuts.labels(cut.value)
         self._acknowledged = histogram("webhook_seconds", "Time to the answer of a webhook delivery.", LATENCIES)
         self._events = counter("events_received_total", "Events in stored deliveries, by type.", "type")
         for name in (*sorted(EVENT_TYPES), OTHER):
@@ -68,7 +74,9 @@ class Metrics:
             "duty_seconds", "From owing a control action to its proof.", RELEASE_SECONDS, "action"
         )
         self._release_seconds = histogram(
-            "end_to_release_seconds", "From the user's end to the proof that nobody is active.", RELEASE_SECONDS
+            "end_to_release_seconds",
+            "How long a conversation stayed open after its end: until the proof that nobody is active.",
+            RELEASE_SECONDS,
         )
         self._up = Gauge("switchboard_database_up", "1 if the database answers.", registry=registry)
         gauges = {
@@ -81,9 +89,19 @@ class Metrics:
             "inbox": ("inbox_events", "Stored events that have not taken effect yet."),
             "outbox": ("outbox_effects", "Effects not yet done."),
         }
+        self._trouble = Gauge(
+            "switchboard_trouble", "1 while this kind of trouble lasts (see the log).", ["what"], registry=registry
+        )
+        for what in What:
+            self._trouble.labels(what.value)
         self._gauges = {
             name: Gauge(f"switchboard_{metric}", text, registry=registry) for name, (metric, text) in gauges.items()
         }
+
+    def show_troubles(self, troubles: Troubles) -> None:
+        """Show from now on what lasts of these."""
+        for what in What:
+            self._trouble.labels(what.value).set_function(partial(troubles.lasts, what))
 
     def on_signal(self, signal: Signal) -> None:
         """Count a signal."""
@@ -105,6 +123,10 @@ class Metrics:
         """Count a webhook delivery."""
         self._deliveries.labels(str(int(receipt.status))).inc()
         self._acknowledged.observe(receipt.seconds)
+
+    def on_cut(self, cut: Cut) -> None:
+        """Count a connection that was cut off."""
+        self._cuts.labels(cut.value).inc()
 
     def on_stored(self, events: Sequence[NewEvent]) -> None:
         """Count events that were stored, or were known already."""
@@ -136,10 +158,3 @@ class Metrics:
         for name, gauge in self._gauges.items():
             gauge.set(math.nan if counts is None else getattr(counts, name))
         return generate_latest(self.registry)
-
-
-def _version() -> str:
-    try:
-        return version("switchboard-bot")
-    except PackageNotFoundError:
-        return "unknown"

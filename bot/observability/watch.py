@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from bot.clock import Clock
+from bot.listening import Cut
+from bot.observability.api_troubles import Key, note_call
 from bot.observability.logs import both
 from bot.observability.metrics import Metrics
+from bot.rarely import Told, worth_telling
 from bot.settings import SettingsProblem
-from bot.signals import Observe
+from bot.signals import Level, Observe, Signal
+from bot.store.interface import Unavailable
 from bot.sunshine import Call
+from bot.troubles import Troubles, What, database_failed
 from webhooks.inbox import NewEvent
+from webhooks.intake import ForeignDelivery, Receipt
 
 if TYPE_CHECKING:
     from bot.observability.traces import Traces
@@ -30,6 +36,8 @@ class Watch:
 
     Attributes:
         on_signal, on_call, on_stored: to be called with signals, API calls, and events that were stored.
+        on_receipt, on_cut: to be called with the receipts of deliveries, and the reasons why connections are cut off.
+        troubles: what lasts, of all that has failed in this process.
     """
 
     def __init__(self, metrics: Metrics, traces: Traces | None = None, hooks: Sequence[Observe] = ()) -> None:
@@ -39,6 +47,45 @@ class Watch:
         self.on_stored: Callable[[Sequence[NewEvent]], None] = both(
             metrics.on_stored, *([traces.on_stored] if traces else [])
         )
+        self.on_receipt: Callable[[Receipt], None] = both(metrics.on_receipt, self._tell_foreign)
+        self.on_cut: Callable[[Cut], None] = both(metrics.on_cut, self._tell_full)
+        self._told = Told()
+        self.troubles = Troubles(self.on_signal)
+        metrics.show_troubles(self.troubles)
+
+    def calls_with(self, key: Key) -> Callable[[Call], None]:
+        """A hook for the API calls that are made with one key."""
+
+        def note(call: Call) -> None:
+            note_call(self.troubles, call, key)
+
+        return both(self.on_call, note)
+
+    def stored(
+        self, store: Callable[[Sequence[NewEvent]], Awaitable[int]]
+    ) -> Callable[[Sequence[NewEvent]], Awaitable[int]]:
+        """The same way to store events, measured and watched."""
+        timed = self.metrics.timed(store)
+
+        async def watched(events: Sequence[NewEvent]) -> int:
+            try:
+                new = await timed(events)
+            except (Unavailable, OSError) as error:
+                database_failed(self.troubles, error)
+                raise
+            self.troubles.works(What.DATABASE)
+            return new
+
+        return watched
+
+    def _tell_foreign(self, receipt: Receipt) -> None:
+        if receipt.status == ForeignDelivery.status and (times := worth_telling(self._told, ForeignDelivery)):
+            fields = {"detail": receipt.reason, "times": times}
+            self.on_signal(Signal("foreign_delivery", Level.WARNING, fields=fields))
+
+    def _tell_full(self, cut: Cut) -> None:
+        if cut is Cut.FULL and (times := worth_telling(self._told, cut)):
+            self.on_signal(Signal("connections_full", Level.WARNING, fields={"times": times}))
 
 
 def traces_if_wanted(clock: Clock) -> Traces | None:

@@ -1,6 +1,6 @@
 """The client of the Sunshine Conversations API v2, and its errors."""
 
-from bot.sunshine.addresses import check_base_url
+from bot.sunshine.addresses import check_account_url, check_base_url
 from bot.sunshine.calls import Call, Observer, Timeouts
 from bot.sunshine.client import SunshineClient
 from bot.sunshine.configuration import Resource
@@ -46,6 +46,7 @@ __all__ = [
     "Timeouts",
     "Unauthorized",
     "Unclear",
+    "check_account_url",
     "check_base_url",
     "to_answer",
 ]

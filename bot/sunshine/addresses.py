@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 from urllib.parse import quote
 
 import httpx2
+
+from bot.loopback import is_loopback
+
+_EXPECTED = "https://SUBDOMAIN.zendesk.com/sc"
+_PLACEHOLDERS = frozenset({"subdomain", "your-subdomain", "your_subdomain", "yoursubdomain", "mysubdomain"})
+_RESERVED = (".example", ".example.com", ".example.net", ".example.org", ".invalid", ".test")  # RFC 2606
 
 
 def check_base_url(base_url: str) -> str:
@@ -25,12 +30,28 @@ def check_base_url(base_url: str) -> str:
         raise ValueError(
             f"the base URL {base_url!r} has no usable scheme, host or port; expected https://SUBDOMAIN.zendesk.com/sc"
         )
-    if url.scheme != "https" and not _is_loopback(url.host):
+    if url.scheme != "https" and not is_loopback(url.host):
         raise ValueError(
             f"the base URL {base_url!r} must begin with https://; plain http would show the API key "
             "to everybody on the way (it is allowed for this machine only: localhost, 127.0.0.1, ::1)"
         )
     return str(url).rstrip("/")
+
+
+def check_account_url(base_url: str) -> str:
+    """Return the base URL of an account, as `check_base_url` does.
+
+    Raises:
+        ValueError: the same, or it can't be one: a placeholder, or Zendesk's without the API's path.
+    """
+    checked = check_base_url(base_url)
+    url = httpx2.URL(checked)
+    label, _, domain = url.host.lower().partition(".")
+    if label in _PLACEHOLDERS or url.host.endswith(_RESERVED) or f".{url.host}" in _RESERVED:
+        raise ValueError(f"the base URL {base_url!r} is a placeholder; put your own subdomain into {_EXPECTED}")
+    if (domain == "zendesk.com" or domain.endswith(".zendesk.com")) and url.path.rstrip("/") != "/sc":
+        raise ValueError(f"the base URL {base_url!r} has another path than the API's, /sc; expected {_EXPECTED}")
+    return checked
 
 
 def segment(part: str) -> str:
@@ -46,10 +67,3 @@ def segment(part: str) -> str:
 
 def _is_port(port: int | None) -> bool:
     return port is None or 0 < port < 65536
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -51,12 +51,16 @@ class Call:
         outcome: how it went; a call that was cancelled is unclear.
         status: the HTTP status; None where there was no answer.
         seconds: how long it took.
+        code: the API's error code; empty where there is none.
+        problem: the error in words without secrets and texts; empty if there was none, or the call was cancelled.
     """
 
     action: str
     outcome: Answer
     status: int | None
     seconds: float
+    code: str = ""
+    problem: str = ""
 
 
 Observer = Callable[[Call], None]
@@ -102,7 +106,7 @@ class Caller:
             timeout=httpx2.Timeout(
                 connect=timeouts.connect, read=timeouts.read, write=timeouts.write, pool=timeouts.pool
             ),
-            headers={"User-Agent": "switchboard-bot", "Accept": "application/json"},
+            headers={"User-Agent": "switchboard-bot", "Accept": "application/json", "Accept-Encoding": "gzip, deflate"},
             follow_redirects=False,
             trust_env=False,
         )
@@ -146,7 +150,7 @@ class Caller:
         loop = asyncio.get_running_loop()
         began = loop.time()
         status: int | None = None
-        outcome = Answer.UNCLEAR
+        outcome, code, problem = Answer.UNCLEAR, "", ""
         try:
             started = self._clock.now()
             response = await self._send(action, request)
@@ -154,11 +158,11 @@ class Caller:
             reply = read_reply(action, response, started)
             outcome = Answer.ACCEPTED
         except SunshineError as error:
-            outcome = to_answer(error)
+            outcome, code, problem = to_answer(error), error.code, str(error)
             raise
         finally:
             if self._observe:
-                self._observe(Call(action, outcome, status, loop.time() - began))
+                self._observe(Call(action, outcome, status, loop.time() - began, code, problem))
         return reply
 
     async def _send(self, action: str, request: httpx2.Request) -> httpx2.Response:

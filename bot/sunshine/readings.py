@@ -6,6 +6,7 @@ An answer of an unexpected shape is an error and never "nobody is active": that 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -55,7 +56,7 @@ def to_snapshot(action: str, reply: Reply) -> ConversationSnapshot:
     return ConversationSnapshot(
         id=text(action, conversation, "id"),
         active=_integration(action, conversation.get("activeSwitchboardIntegration")),
-        pending=_integration(action, conversation.get("pendingSwitchboardIntegration")),
+        pending=_pending(action, conversation.get("pendingSwitchboardIntegration")),
         at=reply.at,
     )
 
@@ -101,11 +102,24 @@ def _integration(action: str, value: object) -> Integration | None:
     match value:
         case None:
             return None
-        case {"id": str(known) as id_, **others} if known:
-            name, type_ = others.get("name"), others.get("integrationType")
-            return Integration(id_, name if isinstance(name, str) else None, type_ if isinstance(type_, str) else None)
+        case {**told}:
+            id_, name, type_ = (_text_or_none(told.get(key)) for key in ("id", "name", "integrationType"))
+            if known := id_ or name:
+                return Integration(known, name, type_)
+            raise _unexpected(action, "switchboard integration")
         case _:
             raise _unexpected(action, "switchboard integration")
+
+
+def _pending(action: str, value: object) -> Integration | None:
+    """The pending integration decides nothing: one that can't be read is no reason to know nothing."""
+    with suppress(NoAnswer):
+        return _integration(action, value)
+    return None
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _unexpected(action: str, name: str) -> NoAnswer:

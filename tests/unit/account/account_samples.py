@@ -22,7 +22,7 @@ from bot.account.requirements import TRIGGERS
 from bot.settings import ControlMode, Settings, load_settings
 
 TARGET = "https://bot.example.com/webhooks/sunshine"
-SECRET = "hook-secret"
+SECRET = "secret-of-the-webhook"
 
 HOOK = Webhook("hook", TARGET, frozenset(TRIGGERS), SECRET)
 MINE = CustomIntegration("mine", "switchboard-bot", (HOOK,))

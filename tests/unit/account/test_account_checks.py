@@ -15,6 +15,7 @@ from bot.account.facts import Facts, Platform, Target
 from bot.account.findings import Finding, Level
 from bot.account.reading import Channel
 from bot.sunshine import Gone, NoAnswer, NotOurs, Unauthorized
+from bot.troubles import What
 
 
 def found(known: Facts) -> list[Finding]:
@@ -49,7 +50,13 @@ def test_all_is_well() -> None:
         ({"account": NoAnswer("get_app")}, [("wrong", "app_key")]),
         ({"own": NoAnswer("list_webhooks")}, [("wrong", "integration_key")]),
         ({"own": Gone("list_webhooks")}, []),  # `me` may mean nothing to the platform
-        ({"account": WELL, "settings": settings(sunshine_webhook_secret="old,hook-secret")}, []),
+        (
+            {
+                "account": WELL,
+                "settings": settings(sunshine_webhook_secret="the-secret-before-it,secret-of-the-webhook"),
+            },
+            [],
+        ),
         ({"target": Target(problem="refused")}, [("wrong", "webhook_target")]),
         ({"target": Target("", 404, 404, None)}, [("wrong", "webhook_target")]),
         ({"target": Target("", 200, 401, 503)}, [("wrong", "webhook_target")]),
@@ -62,7 +69,12 @@ def test_all_is_well() -> None:
             [("warn", "webhook_secret")],
         ),
         ({"database": "the database is at schema 1: run `x`"}, [("wrong", "database")]),
+        ({"troubles": ()}, []),
+        ({"troubles": (What.API, What.RATE_LIMIT)}, [("warn", "running_bot")]),
+        ({"troubles": (What.API, What.KEY)}, [("wrong", "running_bot")]),
         ({"flows": "FLOWS: no"}, [("wrong", "flows")]),
+        ({"opens": False}, [("warn", "flows")]),
+        ({"flows": "FLOWS: no", "opens": False}, [("wrong", "flows")]),
         ({"account": replace(WELL, board=None), "target": None}, [("wrong", "switchboard")]),
         ({"account": replace(WELL, customs=(OTHER,)), "target": None}, [("wrong", "switchboard_integration")]),
         (
@@ -94,6 +106,16 @@ def test_all_is_well() -> None:
 def test_each_fact_has_its_finding(changes: dict[str, Any], expected: list[tuple[str, str]]) -> None:
     """And no other."""
     assert not_ok(facts(**changes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("mode", "what"), [("release", "released at once"), ("pass", "passed to zd-agentWorkspace at once")]
+)
+def test_without_an_opening_flow_it_is_said_what_happens(mode: str, what: str) -> None:
+    """In one line."""
+    (finding,) = [one for one in found(facts(settings=settings(control_mode=mode), opens=False)) if one.name == "flows"]
+    assert what in finding.what
+    assert "OPENING_FLOW" in finding.todo
 
 
 def test_what_is_not_ok_says_what_to_do() -> None:

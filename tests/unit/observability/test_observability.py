@@ -74,7 +74,7 @@ def test_a_query_asks_for_known_values(query: str) -> None:
     known = {
         "event": set(EVENTS),
         "outcome": {answer.value for answer in Answer},
-        "code": {"200", "400", "401", "413", "503"},
+        "code": {"200", "400", "401", "403", "413", "415", "503"},
     }
     for label, values in known.items():
         for pattern in re.findall(rf'\b{label}[!=]=?~?"([^"]*)"', query):
@@ -198,7 +198,7 @@ def told_names() -> Iterator[str]:
                 called = ast.unparse(node.func)
                 owner, _, method = called.rpartition(".")
                 is_log = owner.split(".")[-1] in ("_log", "_logger") and method in LEVELS
-                if called == "Signal" or is_log or (method == "report" and "draft" in owner):
+                if called in ("Signal", "chat.log") or is_log or (method == "report" and "draft" in owner):
                     yield str(node.args[0].value)
 
 

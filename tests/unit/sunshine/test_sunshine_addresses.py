@@ -12,6 +12,7 @@ from sunshine_samples import APP, BASE, CONVERSATION, KEY, SECRET, client_with, 
 from bot.sunshine import (
     Refused,
     SunshineClient,
+    check_account_url,
     check_base_url,
 )
 
@@ -72,6 +73,37 @@ class TestBaseUrl:
     def test_what_is_no_address_is_refused(self, given: str) -> None:
         with pytest.raises(ValueError, match="base URL"):
             SunshineClient(given, APP, KEY)
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            "https://subdomain.zendesk.com/sc",
+            "https://Your-Subdomain.zendesk.com/sc",
+            "https://acme.example/sc",
+            "https://example.com/sc",
+            "https://api.example.com/sc",
+            "https://acme.zendesk.com",
+            "https://acme.zendesk.com/",
+            "https://acme.zendesk.com/api/v2",
+            "https://acme.zendesk.com/sc/v2",
+            "http://10.0.0.1/sc",
+        ],
+    )
+    def test_what_can_be_no_accounts_address_is_refused(self, given: str) -> None:
+        with pytest.raises(ValueError, match="base URL"):
+            check_account_url(given)
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            "https://acme.zendesk.com/sc",
+            "https://acme.zendesk.com/sc/",
+            "https://api.smooch.io",
+            "http://127.0.0.1:8090",
+        ],
+    )
+    def test_what_can_be_an_accounts_address_is_taken(self, given: str) -> None:
+        assert check_account_url(given) == given.rstrip("/")
 
     def test_a_key_in_the_address_is_refused_and_not_repeated(self) -> None:
         with pytest.raises(ValueError, match="base URL") as refusal:

@@ -238,7 +238,9 @@ class TestObservation:
 
         with suppress(SunshineError):
             in_virtual_time(run())
-        assert calls == [Call("get_conversation", outcome, status, 0.0)]
+        (call,) = calls
+        assert (call.action, call.outcome, call.status, call.seconds) == ("get_conversation", outcome, status, 0.0)
+        assert bool(call.problem) == (outcome is not Answer.ACCEPTED)
 
     def test_every_try_is_told_with_its_time(self) -> None:
         async def slow(_: httpx2.Request) -> httpx2.Response:
