@@ -1,45 +1,47 @@
-"""How often somebody may try to sign in: so and so often from one address, and so often from all together."""
+"""Slows down whoever keeps giving wrong tokens, by network address. Nobody is ever locked out."""
 
 from __future__ import annotations
 
-from collections import deque
+import ipaddress
+from collections import OrderedDict
 from datetime import datetime, timedelta
 
 WINDOW = timedelta(minutes=5)
-MOST_OF_ONE = 10
-MOST_OF_ALL = 50
-_MOST_ADDRESSES = 1_000
+FREE = 3  # wrong tokens that are answered at once
+SLOWEST = 10.0  # seconds
+_MOST_NETWORKS = 1_000
 
 
 class Attempts:
-    """Counts failed attempts, in memory: another process counts for itself."""
+    """Counts wrong tokens, in memory: another process counts for itself."""
 
     def __init__(self) -> None:
-        self._all: deque[datetime] = deque()
-        self._by_address: dict[str, deque[datetime]] = {}
+        self._networks: OrderedDict[str, tuple[int, datetime]] = OrderedDict()
 
-    def wait(self, address: str, now: datetime) -> timedelta | None:
-        """How long this address has to wait before it may try again; None if it may now."""
-        waits = [
-            tried[-most] + WINDOW - now
-            for tried, most in ((self._of(address, now), MOST_OF_ONE), (_recent(self._all, now), MOST_OF_ALL))
-            if len(tried) >= most
-        ]
-        return max(waits, default=None)
-
-    def failed(self, address: str, now: datetime) -> None:
-        """Somebody gave a wrong token."""
-        self._all.append(now)
-        if address not in self._by_address and len(self._by_address) >= _MOST_ADDRESSES:
-            self._by_address = {known: tried for known, tried in self._by_address.items() if _recent(tried, now)}
-        if len(self._by_address) < _MOST_ADDRESSES or address in self._by_address:
-            self._by_address.setdefault(address, deque()).append(now)
-
-    def _of(self, address: str, now: datetime) -> deque[datetime]:
-        return _recent(self._by_address.get(address, deque()), now)
+    def failed(self, address: str, now: datetime) -> int:
+        """Count a wrong token, and return how many came from there without a pause of `WINDOW`."""
+        network = network_of(address)
+        count, last = self._networks.pop(network, (0, now))
+        count = 1 if now - last >= WINDOW else count + 1
+        self._networks[network] = count, now
+        if len(self._networks) > _MOST_NETWORKS:
+            self._networks.popitem(last=False)
+        return count
 
 
-def _recent(tried: deque[datetime], now: datetime) -> deque[datetime]:
-    while tried and tried[0] + WINDOW <= now:
-        tried.popleft()
-    return tried
+def pause(failures: int) -> float:
+    """Return how many seconds the answer to the latest of so many wrong tokens is held back."""
+    return 0.0 if failures <= FREE else min(SLOWEST, 2.0 ** min(failures - FREE - 1, 10))
+
+
+def network_of(address: str) -> str:
+    """Return what one person has of addresses: an IPv4 address, or an IPv6 network of 64 bits."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found, 64), strict=False))

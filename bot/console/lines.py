@@ -114,7 +114,8 @@ def _of_event(past: PastEvent, own: set[str]) -> Iterator[Line]:
         yield Line(at, Actor.OPERATOR, "asked for a release by hand", note=_fate(past), mark=_mark(past))
         return
     if not past.body:
-        yield Line(at, Actor.PLATFORM, past.type, note="its content has been erased")
+        large = f"too large to show ({past.size / 1_000_000:.1f} MB); `switchboard-bot tape export` writes it to a file"
+        yield Line(at, Actor.PLATFORM, past.type, note=large if past.size else "its content has been erased")
         return
     try:
         event = parse_event(past.body)

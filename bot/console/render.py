@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from importlib.resources import files
 from itertools import groupby
 from typing import Any
@@ -17,10 +18,14 @@ from bot.console.lines import Line, lines_of
 from bot.control.modes import Mode
 from bot.control.state import Who
 from bot.store.interface import Counts
-from bot.store.operators import Listed, Page, Place, Standing, Timeline
+from bot.store.operators import Before, Listed, Page, Place, Standing, Timeline
 from bot.store.times import from_micros, to_micros
+from bot.troubles import Trouble
 
 HOME = "/console"
+
+LONGEST_NUMBER = 19  # digits
+LONGEST_TEXT = 4096  # characters of one text on a page; a message of the platform has no more
 
 STATIC = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
@@ -52,6 +57,7 @@ class Overview:
 
     Attributes:
         mismatches: conversations in which the platform has lately acted as in the other mode, the newest first.
+        troubles: what fails in this process, and has not worked since.
         query: the query of this list, without the place in it.
     """
 
@@ -60,43 +66,52 @@ class Overview:
     mode: Mode
     mismatches: Page
     page: Page
+    troubles: Sequence[Trouble] = ()
     query: str = ""
 
     @property
     def mark(self) -> str:
         """The same for as long as nothing has changed but the time."""
         known = replace(self.counts, oldest_owed_seconds=0.0, inbox=0, outbox=0)
-        return repr((known, self.mismatches, self.page))
+        failing = [(trouble.what, trouble.where, trouble.problem) for trouble in self.troubles]
+        return repr((known, self.mismatches, self.page, failing))
 
 
 class Templates:
     """Renders pages. Everything that is put into them is escaped."""
 
     def __init__(self) -> None:
-        self._environment = Environment(
-            loader=PackageLoader("bot.console"),
-            autoescape=select_autoescape(default=True, default_for_string=True),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._environment.filters |= {"age": words.age, "moment": words.moment, "owes": words.owes}
-        self._environment.globals |= {
-            "STANDINGS": STANDINGS,
-            "AGES": AGES,
-            "MODES": MODES,
-            "badges": words.badges,
-            "holder_name": holder_name,
-            "address": address,
-            "place": place,
-        }
-
-        for name in self._environment.list_templates(extensions=["html"]):
-            self._environment.get_template(name)  # compiled now, and not while webhooks wait
+        self._environment = _environment()
 
     def render(self, name: str, **values: Any) -> str:
         """A page, or a part of one whose name begins with an underscore."""
         return self._environment.get_template(name).render(**values)
+
+
+@cache
+def _environment() -> Environment:
+    """All templates, compiled: a tenth of a second, once, and not while webhooks wait."""
+    made = Environment(
+        loader=PackageLoader("bot.console"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"age": words.age, "moment": words.moment, "owes": words.owes}
+    made.globals |= {
+        "STANDINGS": STANDINGS,
+        "AGES": AGES,
+        "MODES": MODES,
+        "badges": words.badges,
+        "holder_name": holder_name,
+        "address": address,
+        "place": place,
+        "older": older,
+    }
+    for name in made.list_templates(extensions=["html"]):
+        made.get_template(name)
+    return made
 
 
 def static(name: str) -> bytes:
@@ -123,12 +138,21 @@ class Stretch:
 
 def stretches(timeline: Timeline) -> list[Stretch]:
     """The timeline, cut where another becomes active."""
+    untold = "an older page tells who was active" if timeline.older else "nothing told yet who is active"
     found = []
     for (who, name), grouped in groupby(lines_of(timeline), key=lambda line: (line.holder, line.holder_name)):
         lines = list(grouped)
-        how = lines[0].what.partition(", ")[2] if lines[0].turns else "nothing told yet who is active"
-        found.append(Stretch(who, name, how, [line for line in lines if not line.turns]))
+        how = lines[0].what.partition(", ")[2] if lines[0].turns else untold
+        shown = [replace(line, text=_clipped(line.text)) for line in lines if not line.turns]
+        found.append(Stretch(who, name, how, shown))
     return found
+
+
+def _clipped(text: str) -> str:
+    """Cut off what no message of the platform has, so that a page stays small."""
+    return (
+        text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text) - LONGEST_TEXT:,} more characters)"
+    )
 
 
 def address(conversation_id: str) -> str:
@@ -139,6 +163,24 @@ def address(conversation_id: str) -> str:
 def place(after: Place) -> str:
     """A place in a listing, as it stands in an address."""
     return f"{'' if after.since is None else to_micros(after.since)}~{after.id}"
+
+
+def older(before: Before) -> str:
+    """A place in a timeline, as it stands in an address."""
+    return f"{before.event}.{before.effect}.{before.duty}.{before.moment}"
+
+
+def read_older(text: str) -> Before:
+    """The place that `older` wrote. Raises `ValueError`."""
+    event, effect, duty, moment = map(read_number, text.split("."))
+    return Before(event, effect, duty, moment)
+
+
+def read_number(text: str) -> int:
+    """A whole number of at most 63 bits. Raises `ValueError`."""
+    if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER) or int(text) >= 2**63:
+        raise ValueError("no such number")
+    return int(text)
 
 
 def read_place(text: str) -> Place:

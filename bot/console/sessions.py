@@ -1,60 +1,100 @@
-"""Who is signed in: cookies that any process of the bot can check, and tokens that tell our own forms from others'.
+"""Sessions: cookies that any process of the bot can check, and tokens that tell our own forms from others'.
 
-Nothing is kept: a session is its end, signed with a key made from CONSOLE_TOKEN. Another token ends all of them.
+A session is its end, whose it is and an id, signed with a key derived from that operator's token; a new token ends
+them. Only the ids of those that were signed out are stored (`OperatorStore.end_session`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 LASTS = timedelta(hours=12)
-_VERSION = "1"
+_VERSION = "2"
+_PARTS = 4
+
+
+NAMED = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9_-]{0,31}):(?P<token>.*)", re.DOTALL)
+
+
+def operators_of(setting: str) -> dict[str, str]:
+    """The operators' tokens by name, from CONSOLE_TOKEN: `ada:token,grace:token`, or one token for somebody unnamed."""
+    named = [NAMED.fullmatch(part.strip()) for part in setting.split(",")]
+    found = {one["name"]: one["token"] for one in named if one}
+    return found if len(found) == len(named) else {"": setting}
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session whose cookie is genuine. It may have been signed out since.
+
+    Attributes:
+        id: tells it from others; no secret, since it is worth nothing without its signature.
+        end: when it ends by itself.
+        operator: whose; empty where tokens have no names.
+    """
+
+    id: str
+    end: datetime
+    operator: str = ""
 
 
 class Sessions:
     """Signs sessions and forms.
 
     Args:
-        token: CONSOLE_TOKEN.
+        setting: CONSOLE_TOKEN.
     """
 
-    def __init__(self, token: str) -> None:
-        self._token = hashlib.sha256(token.encode()).digest()
-        self._key = hmac.digest(token.encode(), b"switchboard-bot console", "sha256")
+    def __init__(self, setting: str) -> None:
+        operators = operators_of(setting)
+        self._tokens = {name: hashlib.sha256(token.encode()).digest() for name, token in operators.items()}
+        self._keys = {name: _key(token, "sessions") for name, token in operators.items()}
+        self._form_key = _key(setting, "forms")
 
-    def is_token(self, given: str) -> bool:
-        """Is it CONSOLE_TOKEN? Takes the same time whatever is given."""
-        return hmac.compare_digest(hashlib.sha256(given.encode("utf-8", "replace")).digest(), self._token)
+    def operator_of(self, given: str) -> str | None:
+        """Whose token is it? None: nobody's. Takes the same time whatever is given."""
+        hashed = hashlib.sha256(given.encode("utf-8", "replace")).digest()
+        found = [name for name, token in self._tokens.items() if hmac.compare_digest(hashed, token)]
+        return found[0] if found else None
 
-    def begin(self, now: datetime) -> str:
+    def begin(self, now: datetime, operator: str = "") -> str:
         """A new session, as a cookie's value."""
         end = int((now + LASTS).timestamp())
-        body = f"{_VERSION}.{end}.{secrets.token_urlsafe(12)}"
-        return f"{body}.{self._sign('session', body)}"
+        body = f"{_VERSION}.{end}.{operator}.{secrets.token_urlsafe(12)}"
+        return f"{body}.{_signature(self._keys[operator], body)}"
 
-    def end_of(self, cookie: str, now: datetime) -> datetime | None:
-        """When the session of a cookie ends; None if there is none, or not any more."""
+    def find(self, cookie: str, now: datetime) -> Session | None:
+        """Return the session of a cookie; None for a forged one, after its end, and once that token has changed."""
         body, _, signature = cookie.rpartition(".")
-        if not self._is_signed("session", body, signature):
+        parts = body.split(".")
+        key = self._keys.get(parts[2]) if len(parts) == _PARTS else None
+        if key is None or not _is_signed(key, body, signature):
             return None
-        version, end, _ = body.split(".")
+        version, end, operator, id_ = parts
         until = datetime.fromtimestamp(int(end), UTC)
-        return until if version == _VERSION and now < until else None
+        return Session(id_, until, operator) if version == _VERSION and now < until else None
 
     def form_token(self, cookie: str) -> str:
         """What a form of this session (or of the sign-in page with this cookie) carries along."""
-        return self._sign("form", cookie)
+        return _signature(self._form_key, cookie)
 
     def is_form_token(self, given: str, cookie: str) -> bool:
         """Did a form come from a page that was given out with this cookie?"""
-        return bool(cookie) and self._is_signed("form", cookie, given)
+        return bool(cookie) and _is_signed(self._form_key, cookie, given)
 
-    def _is_signed(self, purpose: str, text: str, signature: str) -> bool:
-        expected = self._sign(purpose, text)
-        return hmac.compare_digest(signature.encode("utf-8", "replace"), expected.encode())
 
-    def _sign(self, purpose: str, text: str) -> str:
-        return hmac.new(self._key, f"{purpose}:{text}".encode("utf-8", "replace"), "sha256").hexdigest()
+def _key(secret: str, purpose: str) -> bytes:
+    return hmac.digest(secret.encode(), f"switchboard-bot console {purpose}".encode(), "sha256")
+
+
+def _is_signed(key: bytes, text: str, signature: str) -> bool:
+    return hmac.compare_digest(signature.encode("utf-8", "replace"), _signature(key, text).encode())
+
+
+def _signature(key: bytes, text: str) -> str:
+    return hmac.new(key, text.encode("utf-8", "replace"), "sha256").hexdigest()

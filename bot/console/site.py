@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -18,22 +18,40 @@ from aiohttp_sse import EventSourceResponse
 from pydantic import TypeAdapter
 
 from bot.clock import Clock
-from bot.console.doors import HEADERS, SESSION_END, WHO, Doors
+from bot.console.doors import HEADERS, SIGNED_IN, Doors, Sleep, who
+from bot.console.forms import read_form
 from bot.console.live import Crowded, Live, Shown
-from bot.console.render import AGES, HOME, STATIC, Overview, Templates, address, read_place, static, stretches
+from bot.console.render import (
+    AGES,
+    HOME,
+    STATIC,
+    Overview,
+    Templates,
+    address,
+    read_number,
+    read_older,
+    read_place,
+    static,
+    stretches,
+)
+from bot.console.sessions import Session
 from bot.control.by_hand import Outcome, prospect
 from bot.control.policy import Policy
 from bot.engine.orders import release_order
 from bot.settings import Duration
 from bot.signals import Level, Observe, Signal
-from bot.store import Database
-from bot.store.operators import Access, Listing, Page, Standing, Timeline
+from bot.store import Database, StoreError
+from bot.store.operators import NEWEST, Access, Before, Listing, Page, Standing, Timeline
+from bot.troubles import Trouble
 
 LONGEST_STREAM = timedelta(hours=1)
 LONGEST_ID = 255
 LATELY = timedelta(days=1)
 MOST_MISMATCHES = 20
-NEWEST = 200  # of a conversation's events, effects and moments; the command line shows more
+STRETCH = 100  # events, effects, duties, and moments of a conversation on one page
+CHECK_EVERY = 5.0  # seconds until an open page notices that its session was signed out
+
+T = TypeVar("T")
 
 _DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
 
@@ -60,6 +78,8 @@ class Console:
 
     Args:
         wake: lets the workers of this process know of conversations in which something waits.
+        troubles: what lasts, of all that has failed in this process.
+        sleep: holds back the answer to a wrong token for so many seconds.
     """
 
     def __init__(
@@ -71,14 +91,17 @@ class Console:
         *,
         observe: Observe,
         wake: Callable[[Iterable[str | None]], None] = lambda _: None,
+        troubles: Callable[[], Sequence[Trouble]] = tuple,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._store = store
         self._policy = policy
         self._clock = clock
         self._wake = wake
+        self._troubles = troubles
         self._observe = observe
         self._templates = Templates()
-        self._doors = Doors(token, store, clock, self._templates, observe)
+        self._doors = Doors(token, store, clock, self._templates, observe, sleep)
         self._live: Live[View] = Live(self._look, failed=self._doors.tell_failed)
 
     def application(self) -> web.Application:
@@ -95,9 +118,9 @@ class Console:
         router.add_get("/set-aside", self._set_aside)
         router.add_post("/set-aside", self._retry)
         router.add_get("/audit", self._audit)
-        router.add_get("/conversations/{id}", self._conversation)
-        router.add_get("/conversations/{id}/release", self._ask_release)
-        router.add_post("/conversations/{id}/release", self._release)
+        router.add_get("/conversations/{id:[^/]+}", self._conversation)
+        router.add_get("/conversations/{id:[^/]+}/release", self._ask_release)
+        router.add_post("/conversations/{id:[^/]+}/release", self._release)
 
         async def close(_: web.Application) -> None:
             self._live.close()
@@ -113,14 +136,15 @@ class Console:
         return await self._page(request, "overview.html", view=view, live=view.query, overview=over)
 
     async def _conversation(self, request: web.Request) -> web.Response:
-        found = await self._timeline(request)
-        await self._note("view", found.listed.state.id)
+        before = _read(request, "before", read_older)
+        found = await self._timeline(request, STRETCH, before or NEWEST)
+        await self._note(request, "view", found.listed.state.id)
         live, asked = urlencode({"conversation": found.listed.state.id}), "asked" in request.query
-        return await self._page(request, "conversation.html", told=found, live=live, asked=asked, **self._about(found))
+        values: dict[str, Any] = {"live": "" if before else live, "asked": asked, "is_newest": before is None}
+        return await self._page(request, "conversation.html", told=found, **values, **self._about(found))
 
     async def _set_aside(self, request: web.Request) -> web.Response:
-        before = request.query.get("before", "")
-        events = await self._store.set_aside_events(51, int(before) if before.isascii() and before.isdigit() else None)
+        events = await self._store.set_aside_events(51, _read(request, "before", read_number))
         return await self._page(request, "set_aside.html", events=events[:50], more=len(events) > 50)
 
     async def _audit(self, request: web.Request) -> web.Response:
@@ -138,8 +162,8 @@ class Console:
         """Server-sent events: the changing part of a page, as JSON text, whenever something in it has changed."""
         view = _view_of(request)
         if view.conversation_id:
-            await self._note("watch", view.conversation_id)
-        lasts = min(request[SESSION_END] - self._clock.now(), LONGEST_STREAM)
+            await self._note(request, "watch", view.conversation_id)
+        lasts = min(request[SIGNED_IN].end - self._clock.now(), LONGEST_STREAM)
         try:
             with self._live.following(view) as changes:
                 return await self._stream(request, changes, lasts.total_seconds())
@@ -151,24 +175,38 @@ class Console:
         if request.transport is None:  # the page is gone
             return response
         with suppress(ConnectionError, TimeoutError):
-            async with asyncio.timeout(seconds):
-                await response.prepare(request)
-                async with response:
-                    async for html in changes:
-                        if not response.is_connected():
-                            break
-                        await response.send(json.dumps(html))
+            async with asyncio.timeout(seconds) as limit:
+                watch = asyncio.create_task(self._end_with_session(request[SIGNED_IN], limit))
+                try:
+                    await response.prepare(request)
+                    async with response:
+                        async for html in changes:
+                            if not response.is_connected():
+                                break
+                            await response.send(json.dumps(html))
+                finally:
+                    watch.cancel()
         return response
+
+    async def _end_with_session(self, session: Session, limit: asyncio.Timeout) -> None:
+        """End a stream once somebody has signed out, in whatever process."""
+        while True:
+            await asyncio.sleep(CHECK_EVERY)
+            with suppress(StoreError):  # then nothing new is shown either
+                if await self._doors.is_over(session):
+                    limit.reschedule(asyncio.get_running_loop().time())
+                    return
 
     async def _look(self, view: View) -> Shown:
         if not view.conversation_id:
             over = await self._look_over(view)
             return Shown(over.mark, partial(self._templates.render, "_overview.html", overview=over, view=view))
-        found = await self._store.timeline(view.conversation_id, NEWEST)
+        found = await self._store.timeline(view.conversation_id, STRETCH)
         if found is None:
             return Shown("removed", partial(self._templates.render, "_removed.html"))
-        values = self._about(found)
-        return Shown(hash(repr(found)), lambda: self._templates.render("_conversation.html", **values, **_told(found)))
+        values = self._about(found) | {"is_newest": True}
+        mark = await asyncio.to_thread(lambda: hash(repr(found)))
+        return Shown(mark, lambda: self._templates.render("_conversation.html", **values, **_told(found)))
 
     async def _look_over(self, view: View) -> Overview:
         now = self._clock.now()
@@ -178,7 +216,8 @@ class Console:
         mismatches = await self._mismatches(now)
         page = await self._store.conversations(listing)
         counts = await self._store.counts(now)
-        return Overview(now, counts, self._policy.mode, mismatches, page, replace(view, after="").query)
+        query = replace(view, after="").query
+        return Overview(now, counts, self._policy.mode, mismatches, page, self._troubles(), query)
 
     async def _mismatches(self, now: datetime) -> Page:
         """Conversations in which the platform has lately acted as in the other control mode, the newest first."""
@@ -200,10 +239,10 @@ class Console:
 
     async def _release(self, request: web.Request) -> web.Response:
         """The operator has confirmed what the page foretold. If that is not what would happen now, it asks anew."""
-        form, found = await request.post(), await self._timeline(request, 1)
+        form, found = await read_form(request), await self._timeline(request, 1)
         state = found.listed.state
         foreseen = prospect(state, self._policy)
-        confirmed, against = form.get("outcome") == foreseen.outcome, str(form.get("against", "")) or None
+        confirmed, against = form.get("outcome") == foreseen.outcome, form.get("against", "") or None
         taking = foreseen.outcome is Outcome.TAKE
         problem = ""
         if foreseen.outcome is Outcome.NOTHING or not confirmed or (taking and against != foreseen.against):
@@ -213,33 +252,37 @@ class Console:
         if problem:
             about, again = self._about(found), secrets.token_hex(8)
             return await self._page(request, "release.html", 409, order_id=again, problem=problem, **about)
-        order_id, now = str(form.get("order", ""))[:64] or secrets.token_hex(8), self._clock.now()
-        order = release_order(state.id, by=WHO, now=now, order_id=order_id, against=foreseen.against)
-        await self._note("release", state.id, foreseen.outcome.value)
+        order_id, now = form.get("order", "")[:64] or secrets.token_hex(8), self._clock.now()
+        order = release_order(
+            state.id, by=who(request[SIGNED_IN].operator), now=now, order_id=order_id, against=foreseen.against
+        )
+        await self._note(request, "release", state.id, foreseen.outcome.value)
         await self._store.order(order)
         self._observe(Signal("release_by_hand", Level.WARNING, state.id, {"outcome": foreseen.outcome.value}))
         self._wake([state.id])
         raise web.HTTPSeeOther(f"{address(state.id)}?asked=1")
 
     async def _retry(self, request: web.Request) -> web.Response:
-        event_id = str((await request.post()).get("event", ""))
+        event_id = (await read_form(request)).get("event", "")
         event = await self._store.retry(event_id)
         if event is None:
             raise web.HTTPNotFound(text="This event is not set aside any more.")
-        await self._note("retry", event.conversation_id, event.id)
+        await self._note(request, "retry", event.conversation_id, event.id)
         self._wake([event.conversation_id])
         raise web.HTTPSeeOther(f"{HOME}/set-aside")
 
     # -- what they share ---------------------------------------------------------------------------------------------
 
-    async def _timeline(self, request: web.Request, limit: int = NEWEST) -> Timeline:
-        found = await self._store.timeline(request.match_info["id"], limit)
+    async def _timeline(self, request: web.Request, limit: int, before: Before = NEWEST) -> Timeline:
+        found = await self._store.timeline(request.match_info["id"], limit, before)
         if found is None:
             raise web.HTTPNotFound(text="Nothing is known of this conversation. It may have been removed or purged.")
         return found
 
-    async def _note(self, action: str, conversation_id: str | None, detail: str = "") -> None:
-        await self._store.audit(Access(self._clock.now(), WHO, action, conversation_id, detail))
+    async def _note(self, request: web.Request, action: str, conversation_id: str | None, detail: str = "") -> None:
+        await self._store.audit(
+            Access(self._clock.now(), who(request[SIGNED_IN].operator), action, conversation_id, detail)
+        )
 
     async def _page(
         self, request: web.Request, name: str, status: int = 200, *, told: Timeline | None = None, **values: Any
@@ -273,6 +316,15 @@ def closed_console() -> web.Application:
 def _told(found: Timeline) -> dict[str, Any]:
     """The timeline itself, for a template."""
     return {"found": found, "stretches": stretches(found)}
+
+
+def _read(request: web.Request, name: str, read: Callable[[str], T]) -> T | None:
+    """Read a place in a list from the address; None where there is none. Raises `HTTPBadRequest` for an odd one."""
+    given = request.query.get(name)
+    try:
+        return read(given) if given else None
+    except ValueError:
+        raise web.HTTPBadRequest(text="There is no such place in this list.") from None
 
 
 def _view_of(request: web.Request) -> View:

@@ -13,6 +13,8 @@ from bot.sandbox.payloads import conversation_in_event
 from bot.sandbox.records import (
     CUSTOM,
     WEB,
+    Attachment,
+    Client,
     Conversation,
     Delivery,
     IdSource,
@@ -46,6 +48,9 @@ class Account:
         on_outgoing: called when an event waits to be sent.
         typing: ids of the conversations in which the business is shown as typing. No event and no history tells it.
         on_typing: called when that changes.
+        clients: the users' links to channels other than the widget.
+        attachments: uploaded files, by their path.
+        widget_seen: when each user was last seen at the widget, by user id.
     """
 
     def __init__(
@@ -84,6 +89,9 @@ class Account:
         self.users: dict[str, User] = {}
         self.conversations: dict[str, Conversation] = {}
         self.tickets: list[Ticket] = []
+        self.clients: dict[str, Client] = {}
+        self.attachments: dict[str, Attachment] = {}
+        self.widget_seen: dict[str, datetime] = {}
         self.settings: Json = {
             "multiConvoEnabled": True,
             "endSessionEnabled": True,

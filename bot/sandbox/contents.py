@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from bot.sandbox.errors import bad_request
+from bot.sandbox.errors import bad_request, items
 from bot.sandbox.records import Json
 
 MAX_TEXT = 4096
@@ -31,6 +31,7 @@ _REQUIRED: Mapping[str, tuple[str, ...]] = {
     "location": ("coordinates",),
     "template": ("template",),
 }
+_FROM_USERS = ("text", "image", "file", "location")
 _SHORTHAND = re.compile(r"%\(\(switchboard:passControl(?::([^()%\s]+))?\)\)%")
 
 
@@ -40,7 +41,7 @@ def check_metadata(metadata: Any) -> None:
         return
     if not isinstance(metadata, dict) or not all(isinstance(v, str | int | float | bool) for v in metadata.values()):
         raise bad_request("Metadata has to be a flat object of strings, numbers and booleans.")
-    if len(json.dumps(metadata).encode()) > MAX_METADATA_BYTES:
+    if len(json.dumps(metadata, ensure_ascii=False).encode("utf-8", "replace")) > MAX_METADATA_BYTES:
         raise bad_request(f"Metadata is limited to {MAX_METADATA_BYTES} bytes.")
 
 
@@ -62,9 +63,22 @@ def check_content(content: Any) -> Json:
             raise bad_request(f"{key} is limited to {MAX_TEXT} characters.")
     if kind == "text" and not any(content.get(key) for key in (*_TEXT_KEYS, "actions")):
         raise bad_request("Content of the type text needs text or actions.")
-    for action in content.get("actions") or ():
+    for action in items(content, "actions"):
         _check_action(action)
     return content
+
+
+def check_user_content(content: Any) -> Json:
+    """Return the content of a user's message, or raise 400 and say why."""
+    if isinstance(content, dict) and content.get("type") == "formResponse":
+        if not isinstance(content.get("fields"), list) or not content["fields"]:
+            raise bad_request("Content of the type formResponse needs fields.")
+        fallback = "\n".join(str(field.get("label", "")) for field in content["fields"] if isinstance(field, dict))
+        return {"textFallback": fallback, **content}
+    checked = check_content(content)
+    if checked["type"] not in _FROM_USERS:
+        raise bad_request(f"A user's message can't have content of the type {checked['type']!r}.")
+    return checked
 
 
 def take_shorthand(content: Json) -> tuple[Json, str | None]:

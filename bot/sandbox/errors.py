@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class ApiError(Exception):
     """A request that the API refuses.
@@ -36,3 +39,19 @@ def forbidden(title: str) -> ApiError:
 def not_found(what: str) -> ApiError:
     """A 404 for a kind of thing: `conversation`, `integration`, `switchboard`, …"""
     return ApiError(404, f"{what.replace(' ', '_')}_not_found", f"There is no such {what}.")
+
+
+def items(body: Mapping[str, Any], name: str) -> list[Any]:
+    """A list of a request; none where it is left out, 400 where it is no list."""
+    found = body.get(name)
+    if not isinstance(found, list | None):
+        raise bad_request(f"{name} has to be a list.")
+    return found or []
+
+
+def maybe_text(body: Mapping[str, Any], name: str, known: str | None = None) -> str | None:
+    """A text of a request, or null; `known` where it is left out, 400 where it is something else."""
+    found = body.get(name, known)
+    if not isinstance(found, str | None):
+        raise bad_request(f"{name} has to be a text.")
+    return found

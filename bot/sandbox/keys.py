@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,6 +14,9 @@ from jwt.types import Options
 
 from bot.sandbox.errors import ApiError, bad_request
 from bot.sandbox.records import CUSTOM, Caller, IdSource, Json
+
+MAX_KEYS = 10
+"""Keys of an integration, at most."""
 
 _BY_OUR_CLOCK: Options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False}
 
@@ -53,6 +56,14 @@ class Keys:
         """Make a key of the app (scope `app`)."""
         return self._add(Caller(f"app_{self._ids()}", "app"))
 
+    def all(self) -> list[Key]:
+        """All keys, the oldest first."""
+        return list(self._by_id.values())
+
+    def put_back(self, keys: Iterable[Key]) -> None:
+        """Have these keys, and no others."""
+        self._by_id = {key.id: key for key in keys}
+
     def of_integration(self, integration_id: str) -> list[Key]:
         """The keys of an integration, the oldest first."""
         return [key for key in self._by_id.values() if key.caller.integration_id == integration_id]
@@ -63,6 +74,8 @@ class Keys:
         name = body.get("displayName")
         if not isinstance(name, str) or not name:
             raise bad_request("displayName is required.")
+        if len(self.of_integration(integration["id"])) >= MAX_KEYS:
+            raise bad_request(f"An integration has at most {MAX_KEYS} keys.")
         return {"key": _key_json(self.for_integration(integration["id"], name), secret=True)}
 
     def list_keys(self, integration: Json) -> Json:
@@ -70,6 +83,19 @@ class Keys:
         _custom_only(integration)
         keys = self.of_integration(integration["id"])
         return {"keys": [_key_json(key, secret=self.secrets_listed) for key in keys]}
+
+    def get_key(self, integration: Json, key_id: str) -> Json:
+        """`GET …/integrations/{id}/keys/{key}`."""
+        return {"key": _key_json(self._own(integration, key_id), secret=self.secrets_listed)}
+
+    def delete_key(self, integration: Json, key_id: str) -> None:
+        """`DELETE …/integrations/{id}/keys/{key}`: it is no good any more."""
+        self.revoke(self._own(integration, key_id).id)
+
+    def revoke_all(self, integration_id: str) -> None:
+        """The integration is gone, and its keys with it."""
+        for key in self.of_integration(integration_id):
+            self.revoke(key.id)
 
     def revoke(self, key_id: str) -> None:
         """The key is no good any more."""
@@ -114,6 +140,13 @@ class Keys:
         if "exp" in claims and now.timestamp() >= claims["exp"]:
             raise _unauthorized("The token has expired.")
         return key.caller
+
+    def _own(self, integration: Json, key_id: str) -> Key:
+        _custom_only(integration)
+        key = self._by_id.get(key_id)
+        if key is None or key.caller.integration_id != integration["id"]:
+            raise ApiError(404, "not_found", "There is no such key.")
+        return key
 
     def _add(self, caller: Caller, display_name: str = "") -> Key:
         key = Key(caller, f"secret-of-{caller.key_id}-{self._ids()}", display_name)

@@ -31,11 +31,10 @@ class Messages(Control):
         conversation = self._find(conversation_id)
         author, metadata = body.get("author"), body.get("metadata")
         if not isinstance(author, dict) or author.get("type") != "business":
-            raise bad_request("The sandbox takes messages with the author type business.")
+            raise bad_request("The author's type has to be user or business.")
         check_metadata(metadata)
         content, target = take_shorthand(check_content(body.get("content")))
-        if len(conversation.messages) >= self.message_limit:
-            raise ApiError(423, "locked", f"The conversation is full: {self.message_limit} messages.")
+        self._check_room(conversation)
         message = Message(
             id=self._ids(),
             received=now,
@@ -111,11 +110,15 @@ class Messages(Control):
             detail=detail,
         )
         if webhook:
-            user = self.users.get(conversation.user_id)
+            user = self.users.get(message.author.get("userId", conversation.user_id))
             shown = message_in_event(message, user, show_activity=self.switches.end_message != "subtype_only")
             payload = {"conversation": snapshot, "message": shown}
             self._emit("conversation:message", payload, now, conversation)
         return message
+
+    def _check_room(self, conversation: Conversation) -> None:
+        if len(conversation.messages) >= self.message_limit:
+            raise ApiError(423, "locked", f"Message limit of {self.message_limit} per conversation reached.")
 
     def _show_typing(self, conversation_id: str, *, types: bool) -> None:
         if types == (conversation_id in self.typing):

@@ -21,7 +21,7 @@ def member_json(member: SwitchboardIntegration) -> Json:
 
 def conversation_in_event(conversation: Conversation, members: Members, *, extra_keys: bool) -> Json:
     """A conversation as webhooks show it; `extra_keys` adds what real payloads carry beyond the published schema."""
-    shown: Json = {"id": conversation.id, "type": "personal"}
+    shown: Json = {"id": conversation.id, "type": conversation.type}
     if conversation.active is not None:
         shown["activeSwitchboardIntegration"] = member_json(members[conversation.active])
     if conversation.pending is not None:
@@ -39,7 +39,9 @@ def conversation_in_api(conversation: Conversation, members: Members) -> Json:
     shown["isDefault"] = conversation.is_default
     shown["createdAt"] = iso(conversation.created_at)
     shown["lastUpdatedAt"] = iso(conversation.last_updated_at or conversation.created_at)
-    return shown
+    if conversation.business_last_read is not None:
+        shown["businessLastRead"] = iso(conversation.business_last_read)
+    return {**shown, **conversation.details}
 
 
 def user_in_event(user: User) -> Json:
@@ -52,7 +54,13 @@ def user_in_event(user: User) -> Json:
 
 def user_in_api(user: User) -> Json:
     """A user as `GET …/users/{id}` shows it."""
-    return {**user_in_event(user), "profile": {"givenName": user.name}, "metadata": {}, "identities": []}
+    name = {"givenName": user.name} if user.name else {}
+    shown = {**user_in_event(user), "profile": {**name, **user.profile}, "metadata": user.metadata, "identities": []}
+    if user.signed_up_at is not None:
+        shown["signedUpAt"] = user.signed_up_at
+    if user.to_be_retained is not None:
+        shown["toBeRetained"] = user.to_be_retained
+    return shown
 
 
 def message_in_api(message: Message) -> Json:

@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any, Literal
+
+from pydantic import Base64Bytes
 
 Json = dict[str, Any]
 """A JSON object as the API speaks it."""
@@ -25,16 +28,25 @@ class Ids:
 
     Args:
         salt: told apart by it, two runs never share an id (a database may outlive a sandbox).
+
+    Attributes:
+        salt: may be changed between two ids.
+        made: how many there are so far.
     """
 
     def __init__(self, salt: int = 0) -> None:
-        self._salt = salt & 0xFFFFFFFF
-        self._made = 0
+        self.salt = salt
+        self.made = 0
 
     def __call__(self) -> str:
         """The next id."""
-        self._made += 1
-        return f"{self._salt:08x}{self._made:016x}"
+        self.made += 1
+        return f"{self.salt & 0xFFFFFFFF:08x}{self.made:016x}"
+
+
+def related_id(*of: str) -> str:
+    """An id that follows from others, for what is not kept but has to be called the same each time."""
+    return sha256(":".join(of).encode()).hexdigest()[:24]
 
 
 def iso(moment: datetime) -> str:
@@ -57,12 +69,17 @@ class SwitchboardIntegration:
 
 @dataclass(frozen=True, slots=True)
 class Integration:
-    """An integration of the app: a channel (`web`), a first-party one (`zd:…`) or a custom one."""
+    """An integration of the app: a channel (`web`, `twilio`, …), a first-party one (`zd:…`) or a custom one.
+
+    Attributes:
+        properties: what a channel was configured with, without its secrets.
+    """
 
     id: str
     type: str
     display_name: str | None = None
     default_responder_id: str | None = None
+    properties: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +97,51 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An end user."""
+    """An end user.
+
+    Attributes:
+        name: the given name; empty where nobody has told it.
+        profile: the rest of the profile, as the API names it.
+    """
 
     id: str
     name: str
     external_id: str | None = None
+    profile: Json = field(default_factory=dict)
+    metadata: Json = field(default_factory=dict)
+    signed_up_at: str | None = None
+    to_be_retained: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A user's link to a channel: how messages reach them there."""
+
+    id: str
+    user_id: str
+    type: str
+    status: Literal["active", "pending"]
+    integration_id: str | None = None
+    external_id: str | None = None
+    linked_at: datetime | None = None
+    last_seen: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """An uploaded file.
+
+    Attributes:
+        path: where it is fetched, below the API's address.
+        conversation_id: the conversation with which it goes away; empty for none.
+        for_message: does it go away with the message that shows it?
+    """
+
+    path: str
+    media_type: str
+    content: Base64Bytes
+    conversation_id: str = ""
+    for_message: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +165,14 @@ class Message:
 
 @dataclass(slots=True)
 class Conversation:
-    """A conversation. `active` and `pending` are ids of switchboard integrations."""
+    """A conversation. `active` and `pending` are ids of switchboard integrations.
+
+    Attributes:
+        user_id: whose it is; empty for a group's (`sdkGroup`).
+        group: ids of a group's participants.
+        details: `displayName`, `description` and `iconUrl`, where they were given.
+        last_read: when each participant last read it, by user id.
+    """
 
     id: str
     user_id: str
@@ -121,6 +185,16 @@ class Conversation:
     last_updated_at: datetime | None = None
     metadata: Json = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
+    type: Literal["personal", "sdkGroup"] = "personal"
+    group: list[str] = field(default_factory=list)
+    details: Json = field(default_factory=dict)
+    last_read: dict[str, datetime] = field(default_factory=dict)
+    business_last_read: datetime | None = None
+
+    @property
+    def participants(self) -> tuple[str, ...]:
+        """Ids of the users who take part."""
+        return (self.user_id,) if self.type == "personal" else tuple(self.group)
 
 
 class TicketStatus(StrEnum):

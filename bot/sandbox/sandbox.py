@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from bot.clock import Clock, SystemClock
+from bot.sandbox import users
 from bot.sandbox.api import Api
 from bot.sandbox.deliveries import TRIGGERS, Post, Sender
 from bot.sandbox.faults import Faults
@@ -15,7 +16,7 @@ from bot.sandbox.history import Entry
 from bot.sandbox.keys import Keys
 from bot.sandbox.records import Caller, Ids, IdSource
 from bot.sandbox.server import Server
-from bot.sandbox.switchboard import BOT, WORKSPACE, Switchboard, standard_switchboard
+from bot.sandbox.switchboard import ANSWERS, BOT, WORKSPACE, Switchboard, standard_switchboard
 from bot.sandbox.switches import Switches
 from bot.sandbox.users import Agent, Visitor
 
@@ -66,6 +67,7 @@ class Sandbox:
     ) -> None:
         self.clock: Clock = clock or SystemClock()
         self.secret = secret
+        self.host = host
         made = ids or Ids(int(self.clock.now().timestamp()))
         self.switchboard = standard_switchboard(switches or Switches(), made, untouched=untouched, model=model)
         self.keys = Keys(made)
@@ -107,6 +109,14 @@ class Sandbox:
                 return
         self.switchboard.create_webhook(integration_id, body, caller, secret=self.secret)
 
+    def forget_bot(self) -> None:
+        """Remove the bot from an untouched account; answerBot answers first then."""
+        board, bot = self.switchboard, self.switchboard.member(BOT)
+        board.default_id = board.member(ANSWERS).id
+        board.delete_switchboard_integration(str(board.switchboard_id), bot.id, self.clock.now())
+        board.delete_integration(bot.integration_id)
+        self.keys.revoke_all(bot.integration_id)
+
     def settings_for_bot(self) -> dict[str, str]:
         """The environment of a bot that talks to this sandbox."""
         return {
@@ -130,14 +140,15 @@ class Sandbox:
         """An agent in the agent workspace."""
         return Agent(self, name)
 
-    async def until(self, look: Callable[[], T | None], timeout: float, what: str) -> T:
+    async def until(self, look: Callable[[], T | None], timeout: float | None, what: str) -> T:
         """Wait until `look` finds something; it looks again after each entry of the history.
 
         Args:
             look: returns what it found, or None.
-            timeout: seconds.
+            timeout: seconds; None: `users.PATIENCE`.
             what: what is waited for, for the error.
         """
+        timeout = users.PATIENCE if timeout is None else timeout
         try:
             async with asyncio.timeout(timeout):
                 while (found := look()) is None:

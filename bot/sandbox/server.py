@@ -5,7 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from bot.clock import Clock
-from bot.sandbox.api import MAX_BODY, Api, ApiRequest
+from bot.listening import Listener
+from bot.sandbox.api import Api, ApiRequest
+from bot.sandbox.attachments import MAX_UPLOAD
 from bot.sandbox.faults import BrokenConnectionError, Faults, exchange
 
 
@@ -30,7 +32,7 @@ class Server:
         self._clock = clock
         self._host = host
         self._port = port
-        self._runner: web.AppRunner | None = None
+        self._listener: Listener | None = None
 
     @property
     def url(self) -> str:
@@ -39,24 +41,23 @@ class Server:
 
     async def start(self) -> None:
         """Listen."""
-        app = web.Application(client_max_size=2 * MAX_BODY)
+        app = web.Application(client_max_size=2 * MAX_UPLOAD)
         app.router.add_route("*", "/{path:.*}", self._serve)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
-        self._port = int(self._runner.addresses[0][1])
+        self._listener = Listener(app, self._host, self._port, lenient=True, patience=1.0)
+        await self._listener.start()
+        self._port = self._listener.port
 
     async def stop(self) -> None:
         """Close the door. Requests that are under way get a second to finish."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        if self._listener is not None:
+            await self._listener.stop()
+            self._listener = None
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            body = b"x" * (MAX_BODY + 1)
+            body = b"x" * (MAX_UPLOAD + 1)
         except ConnectionError:  # whoever asked is gone, and nobody hears the answer
             return web.Response(status=400)
         asked = ApiRequest(

@@ -44,19 +44,25 @@ class Sessions(Workspace):
             raise ValueError(f"{creation_reason!r} is no creation reason; known are {', '.join(CREATION_REASONS)}")
         is_default = all(c.user_id != user_id for c in self.conversations.values())
         conversation = Conversation(self._ids(), user_id, self.channel_id, now, is_default)
+        self.widget_seen[user_id] = now
+        self._begin(conversation, creation_reason, self._source(conversation), f"user:{user_id}", now)
+        return conversation
+
+    def _begin(self, conversation: Conversation, creation_reason: str, source: Json, actor: str, now: datetime) -> None:
+        """Take a new conversation up, give it to the default responder, and tell it."""
         self.conversations[conversation.id] = conversation
-        self._record(Kind.CREATED, now, conversation, f"user:{user_id}", text=creation_reason)
+        self._record(Kind.CREATED, now, conversation, actor, text=creation_reason)
         responder = self._default_responder(conversation)
         if responder is not None:
             self._move(conversation, responder, now, PLATFORM, Cause.CREATED, webhook=False)
-        payload = {
+        payload: Json = {
             "conversation": self._snapshot(conversation),
             "creationReason": creation_reason,
-            "source": self._source(conversation),
-            "user": user_in_event(self.users[user_id]),
+            "source": source,
         }
+        if conversation.participants:
+            payload["user"] = user_in_event(self.users[conversation.participants[0]])
         self._emit("conversation:create", payload, now, conversation)
-        return conversation
 
     def can_write(self, conversation_id: str) -> bool:
         """Does the widget let the user write?"""
@@ -72,9 +78,11 @@ class Sessions(Workspace):
             content["payload"] = payload
         return self._user_sends(conversation_id, content, now)
 
-    def user_sends(self, conversation_id: str, content: Json, *, now: datetime) -> Message:
-        """The user sends something that is no text: a picture, a file, a location, as the API shows its content."""
-        return self._user_sends(conversation_id, content, now)
+    def user_sends(
+        self, conversation_id: str, content: Json, metadata: Json | None = None, *, now: datetime
+    ) -> Message:
+        """The user sends something: a picture, a file, a location, as the API shows its content."""
+        return self._user_sends(conversation_id, content, now, metadata)
 
     def user_submits(self, conversation_id: str, form_id: str, values: Mapping[str, str], *, now: datetime) -> Message:
         """The user fills in the form of the message `form_id`: a value for each field's name."""
@@ -102,12 +110,14 @@ class Sessions(Workspace):
         postback: Json = {"payload": payload} | ({"metadata": metadata} if metadata else {})
         self._emit("conversation:postback", self._by_user(conversation, snapshot, postback=postback), now, conversation)
 
-    def user_is_referred(self, conversation_id: str, code: str, *, now: datetime) -> None:
-        """The user comes back to the conversation by a link."""
+    def user_is_referred(self, conversation_id: str, code: str, details: Json | None = None, *, now: datetime) -> None:
+        """The user comes back to the conversation by a link, or by an ad, of which the details tell."""
         conversation = self._writable(conversation_id, now)
         snapshot = self._touch(conversation, now)
         self._record(Kind.REFERRAL, now, conversation, f"user:{conversation.user_id}", text=code)
-        payload = self._by_user(conversation, snapshot, referral={"code": code})
+        payload = self._by_user(
+            conversation, snapshot, referral={"code": code} | ({"details": details} if details else {})
+        )
         self._emit("conversation:referral", payload, now, conversation)
 
     def user_types(self, conversation_id: str, *, now: datetime, activity: str = "typing:start") -> None:
@@ -222,9 +232,10 @@ class Sessions(Workspace):
         reason = self.switches.end_reason
         self._give_up(conversation, now, Cause.USER_ENDED, passes=passes, reason=reason, webhook=webhook)
 
-    def _user_sends(self, conversation_id: str, content: Json, now: datetime) -> Message:
+    def _user_sends(self, conversation_id: str, content: Json, now: datetime, metadata: Json | None = None) -> Message:
         conversation = self._writable(conversation_id, now)
         user = self.users[conversation.user_id]
+        self.widget_seen[user.id] = now
         message = Message(
             id=self._ids(),
             received=now,
@@ -232,6 +243,7 @@ class Sessions(Workspace):
             content=content,
             source=self._source(conversation),
             actor=f"user:{user.id}",
+            metadata=metadata,
         )
         self._say(conversation, message, now, assigns=True)
         self._user_wrote(conversation, now)

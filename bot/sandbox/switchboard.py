@@ -7,7 +7,9 @@ Its layers, from the bottom, each in a file of its own and each knowing only the
     Messages        what is said, and the API to say and read it
     Workspace       tickets and agents
     Sessions        the end users: create, say, tap, end, remove, merge
-    Configuration   (beside Control…Sessions) settings, integrations, webhooks, switchboards
+    UserCalls, ConversationCalls, ParticipantCalls, ClientCalls, Attachments, UserMessages
+                    the rest of the API that a client of the platform sees, one resource a layer
+    Configuration   (beside Control…UserMessages) settings, integrations, webhooks, switchboards
 """
 
 from __future__ import annotations
@@ -23,15 +25,15 @@ from bot.sandbox.records import (
     IdSource,
     SwitchboardIntegration,
 )
-from bot.sandbox.sessions import Sessions
 from bot.sandbox.switches import Switches
+from bot.sandbox.user_messages import UserMessages
 
 BOT = "switchboard-bot"
 WORKSPACE = "zd-agentWorkspace"
 ANSWERS = "zd-answerBot"
 
 
-class Switchboard(Sessions, Configuration):
+class Switchboard(UserMessages, Configuration):
     """One app of the platform.
 
     Operations return what the caller sees. What integrations hear of it waits in `drain()`; what is true about it is in
@@ -41,8 +43,10 @@ class Switchboard(Sessions, Configuration):
     def set_mode(self, mode: Literal["release", "pass"]) -> None:
         """Somebody changes *Conversation control* in Admin Center, and the agent workspace's `next` with it."""
         self.switches = replace(self.switches, mode=mode)
-        bot, workspace, answers = (self.member(name) for name in (BOT, WORKSPACE, ANSWERS))
-        self.members[workspace.id] = replace(workspace, next_id=bot.id if mode == "pass" else answers.id)
+        ids = {member.name: member.id for member in self.members.values()}
+        workspace, after = ids.get(WORKSPACE), ids.get(BOT if mode == "pass" else ANSWERS)
+        if workspace and after:
+            self.members[workspace] = replace(self.members[workspace], next_id=after)
 
 
 def standard_switchboard(

@@ -11,6 +11,9 @@ from bot.sandbox.records import Json, Message, Ticket, TicketStatus
 if TYPE_CHECKING:
     from bot.sandbox.sandbox import Sandbox
 
+PATIENCE = 10.0
+"""Seconds that people wait, where nothing else is said."""
+
 Wanted = str | Callable[[Message], bool]
 """A part of the text, or a question about the message."""
 
@@ -73,17 +76,17 @@ class Visitor:
                 return
         raise NotPossibleError(f"No message offers the choice {choice!r}.")
 
-    async def sends(self, content: Json) -> Message:
-        """Send something that is no text, such as `{"type": "image", "mediaUrl": …}`."""
+    async def sends(self, content: Json, metadata: Json | None = None) -> Message:
+        """Send something, such as `{"type": "image", "mediaUrl": …}`, with metadata of the channel or the widget."""
         if self._conversation_id is None:
             await self.opens("message")
-        return self._switchboard.user_sends(self.conversation_id, content, now=self._sandbox.clock.now())
+        return self._switchboard.user_sends(self.conversation_id, content, metadata, now=self._sandbox.clock.now())
 
-    async def is_referred(self, code: str) -> None:
-        """Come by a link."""
+    async def is_referred(self, code: str, details: Json | None = None) -> None:
+        """Come by a link, or by an ad, of which the details tell."""
         if self._conversation_id is None:
             await self.opens("linkRequest")
-        self._switchboard.user_is_referred(self.conversation_id, code, now=self._sandbox.clock.now())
+        self._switchboard.user_is_referred(self.conversation_id, code, details, now=self._sandbox.clock.now())
 
     async def fills_in(self, values: Mapping[str, str]) -> Message:
         """Fill in the newest form: a value for each field's name."""
@@ -93,12 +96,12 @@ class Visitor:
                 return self._switchboard.user_submits(self.conversation_id, message.id, values, now=now)
         raise NotPossibleError("No message is a form.")
 
-    async def waits_for(self, wanted: Wanted, timeout: float = 10.0) -> Message:
+    async def waits_for(self, wanted: Wanted, timeout: float | None = None) -> Message:
         """Wait for a message from the business, after the last one that was waited for.
 
         Args:
             wanted: a part of its text, or a question about it.
-            timeout: seconds; `TimeoutError` after that.
+            timeout: seconds; `TimeoutError` after that. None: `PATIENCE`.
         """
 
         def look() -> Message | None:
@@ -111,7 +114,7 @@ class Visitor:
         shown = repr(wanted) if isinstance(wanted, str) else "a message"
         return await self._sandbox.until(look, timeout, f"{self.user.name} waits for {shown}")
 
-    async def waits_until_closed(self, timeout: float = 10.0) -> None:
+    async def waits_until_closed(self, timeout: float | None = None) -> None:
         """Wait until nobody is active in the conversation."""
 
         def look() -> bool | None:
@@ -145,12 +148,12 @@ class Agent:
             raise NotPossibleError(f"{self.name} has no ticket yet.")
         return self._ticket
 
-    async def waits_for_ticket(self, visitor: Visitor | str | None = None, timeout: float = 10.0) -> Ticket:
+    async def waits_for_ticket(self, visitor: Visitor | str | None = None, timeout: float | None = None) -> Ticket:
         """Wait for an open ticket, and take it.
 
         Args:
             visitor: whose (or in which conversation); None: any that is newer than the one at hand.
-            timeout: seconds; `TimeoutError` after that.
+            timeout: seconds; `TimeoutError` after that. None: `PATIENCE`.
         """
 
         def look() -> Ticket | None:
@@ -165,7 +168,7 @@ class Agent:
         self._ticket = await self._sandbox.until(look, timeout, f"{self.name} waits for a ticket")
         return self._ticket
 
-    async def waits_for(self, wanted: Wanted, timeout: float = 10.0) -> Message:
+    async def waits_for(self, wanted: Wanted, timeout: float | None = None) -> Message:
         """Wait until the user has written something like that in the ticket's conversation."""
 
         def look() -> Message | None:

@@ -9,13 +9,13 @@ import asyncio
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import pytest
 
 from bot.app import WEBHOOK_PATH, running
-from bot.console.attempts import MOST_OF_ONE
+from bot.sandbox.faults import Fault, Moment
 from bot.sandbox.sandbox import Sandbox
 from bot.sandbox.switches import Switches
 from bot.sandbox.users import Visitor
@@ -27,7 +27,7 @@ TOKEN = "a long token of the console"
 SCRIPT = "<script>document.title = 'broken'</script>"
 PATIENCE = 20.0
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 class Place:
@@ -67,6 +67,15 @@ class Place:
         """They end their conversation."""
         self._do(visitor.ends())
 
+    @contextmanager
+    def no_release(self) -> Iterator[None]:
+        """Let the platform answer 503 to releases, so that what has ended stays open for as long as a test looks."""
+        self.sandbox.server.faults = lambda request, moment: (
+            Fault(status=503) if request.operation == "ReleaseControl" and moment is Moment.BEFORE else None
+        )
+        yield
+        self.sandbox.server.faults = None
+
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(2 * PATIENCE)
 
@@ -92,7 +101,9 @@ class Place:
                     console_token=TOKEN,
                     release_grace="2s",
                     closing_timeout="8s",
-                    closing_flow="survey",
+                    flows="bot.flows.triage,bot.sandbox.tour_flows",
+                    opening_flow="triage",
+                    closing_flow="farewell",
                 )
                 async with running(settings, hooks=()) as bot:
                     self.sandbox.connect(f"http://127.0.0.1:{bot.port}{WEBHOOK_PATH}")
@@ -133,9 +144,10 @@ def test_held_ended_released(place: Place, new_page: Callable[..., Any]) -> None
     row.locator(".badge.held").wait_for()
     assert "Hello" not in page.content()
     page.evaluate("window.sameDocument = true")
-    place.ends(visitor)
-    if place.mode == "pass":  # in the other mode the platform releases at once
-        row.locator(".badge.ended").wait_for()
+    with place.no_release():
+        place.ends(visitor)
+        if place.mode == "pass":  # in the other mode the platform releases at once
+            row.locator(".badge.ended").wait_for()
     row.locator(".badge.released").wait_for(timeout=60_000)
     assert page.evaluate("window.sameDocument"), "it was not loaded anew"
     page.click(f"#c-{visitor.conversation_id}")
@@ -144,15 +156,14 @@ def test_held_ended_released(place: Place, new_page: Callable[..., Any]) -> None
     assert page.locator(".stretch.nobody h3").last.inner_text().startswith("nobody")
 
 
-def test_refused_and_rate_limited(one_place: Place, new_page: Callable[..., Any]) -> None:
-    """A wrong token is refused, and after some of them the right one has to wait as well."""
+def test_refused(one_place: Place, new_page: Callable[..., Any]) -> None:
+    """A wrong token is refused; the right one passes afterwards."""
     page = new_page()
-    for _ in range(MOST_OF_ONE):
+    for _ in range(4):
         _sign_in(page, one_place, "a wrong token")
         assert page.locator("[role=alert]").inner_text() == "That is not the token."
     _sign_in(page, one_place)
-    assert page.locator("[role=alert]").inner_text().startswith("Too many attempts. Try again in ")
-    assert page.locator(".numbers").count() == 0
+    assert page.locator(".numbers").count() == 1
 
 
 def test_forged_form(one_place: Place, new_page: Callable[..., Any]) -> None:
@@ -240,6 +251,7 @@ def test_screenshot(one_place: Place, new_page: Callable[..., Any], screenshot: 
             page.get_by_role("button", name="Release", exact=True).click()
     page.goto(one_place.url)
     page.locator(".badge.released").nth(1).wait_for(timeout=60_000)
-    one_place.ends(visitors[2])
-    page.locator(".badge.ended").wait_for()
-    screenshot(page, "console")
+    with one_place.no_release():
+        one_place.ends(visitors[2])
+        page.locator(".badge.ended").wait_for()
+        screenshot(page, "console")

@@ -5,118 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
+from console_site import DESK, HELD, MINUTE, SCRIPT, START, TOKEN, WITH_AGENT, Site, site
+from tiers import some
 from yarl import URL
 
-from bot.console.attempts import MOST_OF_ONE
-from bot.console.doors import SESSION
-from bot.console.render import HOME
+from bot.console.attempts import FREE, SLOWEST, pause
+from bot.console.doors import MOST_WAITING, SESSION
+from bot.console.render import HOME, LONGEST_TEXT
 from bot.console.sessions import LASTS, Sessions
-from bot.console.site import Console, closed_console
+from bot.console.site import STRETCH, closed_console
 from bot.control.history import Moment, MomentKind
-from bot.control.policy import Policy
-from bot.control.state import Conversation, Ended, Holder, Integration, Who
-from bot.signals import Signal
-from bot.store import Change, SqliteStore, Unavailable
+from bot.control.state import Conversation, Ended
+from bot.store import Change, Unavailable
+from bot.troubles import What
 from webhooks.inbox import NewEvent
 
-TOKEN = "a long token of the console"
-START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
-DESK = Integration("sw_desk", "zd-agentWorkspace", "zd:agentWorkspace")
-SCRIPT = "<script>alert(1)</script>"
-HELD = Conversation("c1", holder=Holder(Who.BOT, how="an event"), idle_at=START + MINUTE)
-WITH_AGENT = Conversation("c2", holder=Holder(Who.OTHER, DESK, how="a read"), mismatch_reported=True)
-
-
-@dataclass
-class Tick:
-    """A clock that a test moves."""
-
-    time: datetime = START
-
-    def now(self) -> datetime:
-        """The time."""
-        return self.time
-
-
-@dataclass
-class Site:
-    """The console, its store, and a browser of sorts."""
-
-    client: TestClient[web.Request, web.Application]
-    store: SqliteStore
-    clock: Tick
-    signals: list[Signal] = field(default_factory=list)
-    woken: list[str | None] = field(default_factory=list)
-
-    async def get(self, path: str = "", **more: Any) -> ClientResponse:
-        """A page."""
-        return await self.client.get(f"{HOME}{path}", allow_redirects=False, **more)
-
-    async def text(self, path: str = "") -> str:
-        """A page that there is."""
-        response = await self.get(path)
-        assert response.status == 200
-        return await response.text()
-
-    async def post(self, path: str, **form: str) -> ClientResponse:
-        """A form as it is."""
-        return await self.client.post(f"{HOME}{path}", data=form, allow_redirects=False)
-
-    async def submit(self, path: str, to: str | None = None, **form: str) -> ClientResponse:
-        """The hidden fields of a page, and more, posted."""
-        hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', await (await self.get(path)).text()))
-        return await self.post(to or path, **(hidden | form))
-
-    async def sign_in(self, token: str = TOKEN) -> ClientResponse:
-        """Through the door."""
-        return await self.submit("/sign-in", token=token)
-
-    async def put(self, state: Conversation, *events: NewEvent, moments: Iterable[Moment] = ()) -> None:
-        """A conversation in a state."""
-        wake = NewEvent(f"wake {state.id}", state.id, "conversation:read", b"{}", START)
-        await self.store.receive([wake, *events])
-        works = await self.store.claim(owner="w", now=self.clock.now(), lease=MINUTE, limit=9)
-        (work,) = [work for work in works if work.lease.conversation_id == state.id]
-        change = Change(state, handled=[event.id for event in work.events], history=list(moments), release=True)
-        await self.store.save(work.lease, change, self.clock.now())
-
-
-@pytest.fixture
-async def site() -> AsyncIterator[Site]:
-    """Nobody is signed in; the bot holds one conversation, in which a user with an odd name has written."""
-    store = SqliteStore(":memory:", inline=True)
-    await store.start()
-    clock = Tick()
-    signals: list[Signal] = []
-    woken: list[str | None] = []
-    console = Console(TOKEN, store, Policy("bot", app_key=True), clock, observe=signals.append, wake=woken.extend)
-    app = web.Application()
-    app.add_subapp(HOME, console.application())
-    async with TestClient(TestServer(app)) as client:
-        made = Site(client, store, clock, signals, woken)
-        message = {
-            "id": "m",
-            "author": {"type": "user", "displayName": f"Ada {SCRIPT}"},
-            "content": {"type": "text", "text": f"personal words {SCRIPT}"},
-        }
-        event = {
-            "id": "e1",
-            "type": "conversation:message",
-            "payload": {"conversation": {"id": "c1"}, "message": message},
-        }
-        said = NewEvent("e1", "c1", "conversation:message", json.dumps(event).encode(), START)
-        await made.put(HELD, said, moments=[Moment(START, MomentKind.FAILED, "flow failed: ValueError")])
-        yield made
-    await store.stop()
+__all__ = ["site"]
 
 
 class TestDoor:
@@ -144,10 +55,36 @@ class TestDoor:
         assert [signal.event for signal in site.signals] == ["console_sign_in"]
         assert [entry.action for entry in await site.store.audit_log()] == ["sign in"]
 
-    async def test_secure_cookie(self, site: Site) -> None:
-        """Behind a proxy that speaks https, the cookie goes over https only."""
-        response = await site.get("/sign-in", headers={"X-Forwarded-Proto": "https"})
-        assert "Secure" in response.headers["Set-Cookie"]
+    @pytest.mark.parametrize(
+        ("headers", "secure"),
+        [
+            ({}, False),
+            ({"Host": "localhost:8080"}, False),
+            ({"Host": "[::1]:8080"}, False),
+            ({"Host": "bot.example.com"}, True),
+            ({"Host": "10.0.0.7:8080"}, True),
+            ({"Host": "127.0.0.1.example.com"}, True),
+            ({"Host": "[::1"}, True),
+            ({"Host": "[::1].example.com"}, True),
+            ({"X-Forwarded-Proto": "https"}, True),
+            ({"X-Forwarded-For": "192.0.2.1"}, True),
+            ({"Forwarded": "for=192.0.2.1"}, True),
+        ],
+    )
+    async def test_secure_cookie(self, site: Site, headers: dict[str, str], secure: bool) -> None:
+        """Cookies go over https only, unless the browser runs on the bot's own machine."""
+        response = await site.get("/sign-in", headers=headers)
+        assert ("Secure" in response.headers["Set-Cookie"]) is secure
+
+    @pytest.mark.parametrize("site", ["ada:token-of-ada-42,grace:token-of-grace"], indirect=True)
+    async def test_operators_with_names(self, site: Site) -> None:
+        """Each has a token; the log and the audit log say who did what, and an order by whom it was given."""
+        assert (await site.sign_in("token-of-grace")).status == 303
+        await site.get("/conversations/c1")
+        assert [signal.fields["operator"] for signal in site.signals] == ["grace"]
+        entries = [(entry.who, entry.action) for entry in await site.store.audit_log()]
+        assert entries == [("console (grace)", "view"), ("console (grace)", "sign in")]
+        assert "console (grace)" in await site.text("/audit")
 
     async def test_refused(self, site: Site) -> None:
         """A wrong token; it is neither shown nor logged."""
@@ -157,24 +94,35 @@ class TestDoor:
         assert "a wrong token" not in repr(site.signals) + await response.text()
         assert (await site.get()).status == 303
 
-    async def test_rate_limited(self, site: Site) -> None:
-        """After some wrong tokens even the right one has to wait."""
-        for _ in range(MOST_OF_ONE):
+    async def test_the_right_token_always_passes(self, site: Site) -> None:
+        """However many wrong ones came before, from the same address, too; those wait ever longer."""
+        for _ in range(60):
             assert (await site.sign_in("wrong")).status == 401
-        response = await site.sign_in()
-        assert (response.status, response.headers["Retry-After"]) == (429, "300")
-        site.clock.time += 5 * MINUTE
+        assert site.pauses == [pause(failures) for failures in range(FREE + 1, 61)]
         assert (await site.sign_in()).status == 303
+        assert len(site.pauses) == 60 - FREE
+        tries = [one.fields["tries"] for one in site.signals if one.event == "console_sign_in_refused"]
+        assert tries == [1, 2, 4, 8, 16, 32]
 
     async def test_many_at_once(self, site: Site) -> None:
-        """Attempts that are under way together are counted one after the other."""
+        """Only so many answers are held back at the same time; the right token passes meanwhile."""
+        site.go_on.clear()
         page = await (await site.get("/sign-in")).text()
         (csrf,) = re.findall(r'name="csrf" value="(\w+)"', page)
-        answers = await asyncio.gather(
-            *(site.post("/sign-in", csrf=csrf, token=f"guess {n}") for n in range(3 * MOST_OF_ONE))
-        )
-        statuses = [answer.status for answer in answers]
-        assert (statuses.count(401), statuses.count(429)) == (MOST_OF_ONE, 2 * MOST_OF_ONE)
+        held = [
+            asyncio.create_task(site.post("/sign-in", csrf=csrf, token=f"guess {n}"))
+            for n in range(FREE + MOST_WAITING + 10)
+        ]
+        done, waiting = await asyncio.wait(held, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+        while len(done) < FREE + 10:
+            more, waiting = await asyncio.wait(waiting, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+            done |= more
+        answers = [task.result() for task in done]
+        assert sorted(answer.status for answer in answers) == [401] * FREE + [429] * 10
+        assert {answer.headers["Retry-After"] for answer in answers if answer.status == 429} == {f"{SLOWEST:g}"}
+        assert (await site.post("/sign-in", csrf=csrf, token=TOKEN)).status == 303
+        site.go_on.set()
+        assert {answer.status for answer in await asyncio.gather(*waiting)} == {401}
 
     async def test_sign_in_from_elsewhere(self, site: Site) -> None:
         """A sign-in form that another site has made is refused."""
@@ -183,11 +131,25 @@ class TestDoor:
         assert (await site.post("/sign-in", token=TOKEN, csrf="guessed")).status == 403
 
     async def test_sign_out(self, site: Site) -> None:
-        """And out again."""
+        """The session ends here: a copy of its cookie opens nothing; another session goes on."""
         await site.sign_in()
+        copied = await site.cookie()
+        other = Sessions(TOKEN).begin(START)
         response = await site.submit("", "/sign-out")
         assert response.status == 303
         assert (await site.get()).status == 303
+        for cookie, status in ((copied, 303), (other, 200)):
+            site.client.session.cookie_jar.update_cookies({SESSION: cookie})
+            assert (await site.get()).status == status
+
+    async def test_sign_out_in_another_process(self, site: Site) -> None:
+        """Each process that shares the database knows of it."""
+        await site.sign_in()
+        session = Sessions(TOKEN).find(await site.cookie(), START)
+        assert session
+        await site.store.end_session(session.id, session.end, START)
+        assert (await site.get()).status == 303
+        assert (await site.post("/sign-out", csrf="any")).status == 401
 
     async def test_session_ends(self, site: Site) -> None:
         """After its time, and with another token."""
@@ -210,6 +172,80 @@ class TestDoor:
         """What is far too large is not read."""
         await site.sign_in()
         assert (await site.post("/sign-out", csrf="x" * 100_000)).status == 413
+
+    ODD_TYPES = (
+        "",
+        "text/plain",
+        "application/json",
+        "multipart/form-data",
+        "multipart/form-data; boundary=x",
+        "multipart/form-data; boundary=",
+        'multipart/mixed; boundary="',
+        "application/octet-stream",
+        "x",
+        "/",
+        ";;;=",
+        "text/plain; charset=nope",
+    )
+
+    @pytest.mark.parametrize("content_type", ODD_TYPES)
+    @pytest.mark.parametrize("path", some(["/sign-in", "/sign-out", "/set-aside", "/conversations/c1/release"]))
+    async def test_odd_content_types(self, site: Site, path: str, content_type: str) -> None:
+        """They are the sender's mistake, and no error of the bot's."""
+        await site.sign_in()
+        headers = {"Content-Type": content_type}
+        for body in (b"", b"csrf=x", b"\xff\x00", b"--x\r\n\r\n", b"{}"):
+            response = await site.client.post(f"{HOME}{path}", data=body, headers=headers, allow_redirects=False)
+            assert 400 <= response.status < 500
+        assert "console_failed" not in {signal.event for signal in site.signals}
+
+    @pytest.mark.parametrize(
+        ("body", "status"),
+        [
+            (b"\xff\xfe", 400),
+            (b"csrf=%00", 400),
+            (b"csrf=%ff", 403),
+            (b"csrf=%ed%a0%bd", 403),
+            (b"csrf", 403),
+            (b"&&&===", 403),
+            (b"csrf=a&csrf=b", 403),
+            (b"&".join(b"a=1" for _ in range(21)), 400),
+            (b"csrf=" + b"x" * 17_000, 413),
+        ],
+    )
+    async def test_odd_forms(self, site: Site, body: bytes, status: int) -> None:
+        """Whatever is in a form, or how it is sent."""
+        await site.sign_in()
+
+        async def in_pieces() -> AsyncIterator[bytes]:
+            yield body[:1]
+            yield body[1:]
+
+        headers = {"Content-Type": "application/x-www-form-urlencoded; charset=nope"}
+        for path in ("/sign-in", "/sign-out", "/set-aside", "/conversations/c1/release"):
+            for data in (body, in_pieces()):
+                response = await site.client.post(f"{HOME}{path}", data=data, headers=headers)
+                assert response.status == status
+        assert "console_failed" not in {signal.event for signal in site.signals}
+
+    ODD_VALUES = (
+        "%00", "%ff", "%ed%a0%80", "%0a", "%1b[31m", "%e2%80%ae", "-1", "0", "1e9", "0x10", "9" * 18, "9" * 19,
+        "%d9%a1", "1.2.3", "1.2.3.4", "1.2.3.4.5", "9.9.9." + "9" * 19, "...", "~", "1~", "~%00", "-1~c1",
+        "9" * 30 + "~c1", "%27%22%3b--", "%25", "a" * 5000, "9" * 5000, "[]", "{}",
+    )  # fmt: skip
+    PLACES = ("?filter=", "?q=", "?older=", "?after=", "?filter=held&after=", "?q=c&after=", "/set-aside?before=",
+              "/conversations/c1?before=", "/conversations/c1?", "/conversations/", "/live?conversation=",
+              "/live?filter=", "/live?after=", "/static/", "/")  # fmt: skip
+
+    @pytest.mark.parametrize("place", PLACES)
+    async def test_odd_parameters(self, site: Site, place: str) -> None:
+        """Neither a value nor its place makes a page fail."""
+        await site.sign_in()
+        for value in self.ODD_VALUES:
+            path = URL(f"{HOME}{place}{value}", encoded=True)
+            async with site.client.get(path, allow_redirects=False) as response:
+                assert response.status < 500, (place, value)
+        assert "console_failed" not in {signal.event for signal in site.signals}
 
 
 class TestHeaders:
@@ -262,6 +298,19 @@ class TestPages:
         site.clock.time += timedelta(days=1)
         await site.sign_in()
         assert "behaves accordingly" in await site.text()
+
+    async def test_troubles(self, site: Site) -> None:
+        """What fails stands at the top, with what to do, until it works again."""
+        await site.sign_in()
+        site.troubles.failed(What.RATE_LIMIT, f"too many {SCRIPT}", "Wait.", where="there")
+        page = await (await site.get()).text()
+        assert "<strong>rate limit</strong> (there)" in page
+        assert "Wait." in page
+        assert SCRIPT not in page
+        site.troubles.works(What.RATE_LIMIT, "there")
+        site.troubles.seconds = lambda: float("inf")
+        site.troubles.look()
+        assert "Wait." not in await (await site.get()).text()
 
     async def test_filters(self, site: Site) -> None:
         """By standing, by age, by the beginning of the id; page after page."""
@@ -357,6 +406,65 @@ class TestPages:
         assert response.status == 500
         assert "personal words" not in await response.text() + repr(site.signals)
         assert (site.signals[-1].event, site.signals[-1].fields) == ("console_failed", {"error": "KeyError"})
+
+
+class TestLongTimelines:
+    """A conversation in which much has happened is shown in stretches."""
+
+    async def _say(self, site: Site, count: int, text: str = "") -> None:
+        """Messages of a user, and a moment between each two."""
+        for number in range(count):
+            content = {"type": "text", "text": f"words {number:04} {text}"}
+            message = {"id": f"m{number}", "author": {"type": "user"}, "content": content}
+            payload = {"conversation": {"id": "c1"}, "message": message}
+            body = json.dumps({"id": f"s{number}", "type": "conversation:message", "payload": payload}).encode()
+            site.clock.time += timedelta(seconds=1)
+            event = NewEvent(f"s{number}", "c1", "conversation:message", body, site.clock.time)
+            await site.store.receive([event])
+            if number % 2:
+                moment = Moment(site.clock.time, MomentKind.REPORT, f"moment {number:04}")
+                (work,) = await site.store.claim(owner="w", now=site.clock.time, lease=MINUTE, limit=1)
+                change = Change(HELD, handled=[one.id for one in work.events], history=[moment], release=True)
+                await site.store.save(work.lease, change, site.clock.time)
+
+    async def _pages(self, site: Site) -> list[str]:
+        pages = [await site.text("/conversations/c1")]
+        while more := re.findall(r'id="older" href="/console([^"]+)"', pages[-1]):
+            pages.append(await site.text(more[0].replace("&amp;", "&")))
+            assert len(pages) < 50
+        return pages
+
+    async def test_each_line_once(self, site: Site) -> None:
+        """Page after page, each thing that happened is on one of them, and in its order."""
+        await self._say(site, 3 * STRETCH + 10)
+        await site.sign_in()
+        pages = await self._pages(site)
+        told = [re.findall(r"words (\d{4})|moment (\d{4})", page) for page in pages]
+        numbers = [int(a or b) for page in reversed(told) for a, b in page]
+        assert numbers == sorted(numbers)
+        assert [number for number in numbers if not number % 2] == [*range(0, 3 * STRETCH + 10, 2)]
+        odd = [number for number in numbers if number % 2]
+        assert odd == sorted(2 * [*range(1, 3 * STRETCH + 10, 2)])
+        assert len(pages) == 4
+        assert ["an older page tells who was active" in page for page in pages] == [True, True, True, False]
+        assert "data-live" in pages[0]
+        assert all("data-live" not in page and "To the newest" in page for page in pages[1:])
+
+    async def test_large_messages(self, site: Site) -> None:
+        """150 messages of 0.8 MB don't make a page of 100 MB: what no platform sends is told by its size."""
+        await self._say(site, 20, "x" * 800_000)
+        await site.sign_in()
+        html = await site.text("/conversations/c1")
+        assert len(html) < 100_000
+        assert html.count("too large to show (0.8 MB)") == 20
+
+    async def test_long_texts_are_cut(self, site: Site) -> None:
+        """A page of long texts stays small, too."""
+        await self._say(site, STRETCH, "<" * 30_000)
+        await site.sign_in()
+        html = await site.text("/conversations/c1")
+        assert len(html) < STRETCH * 4 * LONGEST_TEXT + 200_000
+        assert html.count("more characters)") == STRETCH
 
 
 class TestActs:
@@ -465,7 +573,7 @@ class TestLive:
     """What open pages are told."""
 
     async def _told(self, response: ClientResponse) -> str:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for line in response.content:
                 if line.startswith(b"data: "):
                     text = json.loads(line.removeprefix(b"data: "))
@@ -499,6 +607,18 @@ class TestLive:
         async with await site.client.get(f"{HOME}/live?conversation=none") as stream:
             assert "has been removed" in await self._told(stream)
 
+    async def test_sign_out(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A stream ends soon after somebody has signed out, in whatever process."""
+        monkeypatch.setattr("bot.console.site.CHECK_EVERY", 0.01)
+        await site.sign_in()
+        async with await site.client.get(f"{HOME}/live") as stream:
+            await self._told(stream)
+            session = Sessions(TOKEN).find(await site.cookie(), START)
+            assert session
+            await site.store.end_session(session.id, session.end, START)
+            async with asyncio.timeout(60):
+                await stream.read()
+
     async def test_crowded(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         """One too many is told so, and its page works without."""
         await site.sign_in()
@@ -510,7 +630,7 @@ class TestLive:
         await site.sign_in()
         site.clock.time += LASTS - timedelta(seconds=0.5)
         async with await site.client.get(f"{HOME}/live") as stream:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 assert b'id=\\"c-c1\\"' in await stream.read()
 
 

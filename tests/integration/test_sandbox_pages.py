@@ -326,6 +326,69 @@ async def test_no_other_site_gets_in(site: Site) -> None:
         assert answer.status == 404
 
 
+STRANGE_HOSTS = (
+    *(
+        "evil.example",
+        "evil.example:8090",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "evil.localhost.example",
+    ),
+    *(
+        "127.0.0.1.nip.io",
+        "xn--lcalhost-5wa",
+        "localhost.",
+        "127.1",
+        "0x7f.0.0.1",
+        "2130706433",
+        "127.0.0.1@evil.example",
+    ),
+    *("evil.example#localhost", "evil.example/localhost", "[::1", "::1", "[::1].evil.example", "a b"),
+)
+STRANGE_ORIGINS = (
+    *(
+        "null",
+        "",
+        "http://",
+        "https://",
+        "://",
+        "evil.example",
+        "http://evil.example",
+        "https://evil.example",
+        "file://",
+    ),
+    *("http://localhost", "http://127.0.0.1", "http://127.0.0.1:1", "https://{host}", "ftp://{host}", "http://{host}/"),
+    *("http://{host}.evil.example", "http://{host}@evil.example", "http://evil.example@{host}", "http://{host}#"),
+    *("http://evil.example#{host}", "http://evil.example?{host}", "http://evil.example/{host}", "HTTP://{host}/x"),
+    *("http://{host}, http://evil.example", "http://evil.example, http://{host}", "http://{host} http://evil.example"),
+    *("http://user@{host}", "http://{host}:80", "http://[::1]", "http://localhost:{port}", "http://127.1:{port}"),
+    *("chrome-extension://abc", "moz-extension://abc", "data:text/html,x", "javascript:x"),
+)
+
+
+async def test_strange_hosts(site: Site) -> None:
+    """No name that another site can point here opens a page, or changes anything; a malformed one is a 4xx."""
+    assert len(STRANGE_HOSTS) == 18
+    for host in STRANGE_HOSTS:
+        for path in ("", "api/state"):
+            async with site.http.get(f"{site.url}/{path}", headers={"Host": host}) as answer:
+                assert 400 <= answer.status < 500, host
+        async with site.http.post(f"{site.url}/api/bot", json={"running": False}, headers={"Host": host}) as answer:
+            assert 400 <= answer.status < 500, host
+    assert site.bot.is_running
+
+
+async def test_strange_origins(site: Site) -> None:
+    """No page of another site changes anything through the visitor's browser."""
+    assert len(STRANGE_ORIGINS) == 35
+    host = f"127.0.0.1:{site.pages.port}"
+    for origin in STRANGE_ORIGINS:
+        given = origin.format(host=host, port=site.pages.port)
+        await site.post("bot", {"running": False}, status=403, Origin=given)
+    assert site.bot.is_running
+    await site.post("bot", {"running": True}, status=200, Origin=site.url)
+
+
 async def test_the_way_to_the_console(site: Site) -> None:
     """On the host by which one came; without a sign-in where others may reach the pages, with one otherwise."""
     async with site.http.get(f"{site.url}/console", allow_redirects=False) as answer:
@@ -369,7 +432,7 @@ async def test_open_pages_are_told_of_changes(site: Site) -> None:
 
 
 async def _next_number(stream: aiohttp.ClientResponse) -> int:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while True:
             line = await stream.content.readline()
             if line.startswith(b"data:"):

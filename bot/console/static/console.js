@@ -3,7 +3,7 @@
 (() => {
   const live = document.getElementById("live");
   const spoken = document.getElementById("spoken");
-  if (!live) return;
+  if (!live || !live.dataset.live) return;
 
   const age = (seconds) => {
     for (const [unit, name, smaller, smallerName] of [[86400, "d", 3600, "h"], [3600, "h", 60, "min"]]) {

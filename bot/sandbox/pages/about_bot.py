@@ -27,11 +27,13 @@ class BotView:
         owes: the control action that it owes, in words; empty for none.
         proof: how it knows that an ended conversation is closed; None where it does not.
         notes: what it told, oldest first.
+        can_tell: is it asked at all? A bot that runs elsewhere is not.
     """
 
     owes: str = ""
     proof: Note | None = None
     notes: Sequence[Note] = ()
+    can_tell: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,20 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from bot.sandbox.errors import NotPossibleError
+from bot.sandbox.keys import Key
 from bot.sandbox.pages import words
 from bot.sandbox.pages.about_bot import BotView
-from bot.sandbox.records import AGENT_WORKSPACE, Conversation, Json, Message, Ticket, TicketStatus, iso
+from bot.sandbox.records import (
+    AGENT_WORKSPACE,
+    Conversation,
+    Json,
+    Message,
+    SwitchboardIntegration,
+    Ticket,
+    TicketStatus,
+    iso,
+)
+from bot.sandbox.switchboard import BOT
 
 if TYPE_CHECKING:
     from bot.sandbox.sandbox import Sandbox
@@ -51,8 +62,9 @@ def conversation(sandbox: Sandbox, conversation_id: str, bot: BotView, reader: s
     found = board.conversations.get(conversation_id)
     if found is None:
         raise NotPossibleError("This conversation does not exist (any more).")
-    name = board.users[found.user_id].name
-    actors = words.Actors("You" if reader == "user" else name, sandbox.integration_key.id, sandbox.app_key.id)
+    name = _named(sandbox, found)
+    keys = {key.id for member in board.members.values() if member.name == BOT for key in _keys(sandbox, member)}
+    actors = words.Actors("You" if reader == "user" else name, keys, sandbox.app_key.id)
     entries = board.history.of(conversation_id)
     state, sentence = words.standing(entries, actors, bot)
     return {
@@ -74,12 +86,22 @@ def conversation(sandbox: Sandbox, conversation_id: str, bot: BotView, reader: s
     }
 
 
+def _named(sandbox: Sandbox, conversation: Conversation) -> str:
+    """Who talks: the names of the participants, or what else they are known by."""
+    users = [sandbox.switchboard.users[user_id] for user_id in conversation.participants]
+    return ", ".join(user.name or user.external_id or user.id for user in users) or "Nobody"
+
+
+def _keys(sandbox: Sandbox, member: SwitchboardIntegration) -> list[Key]:
+    return sandbox.keys.of_integration(member.integration_id)
+
+
 def _listed(sandbox: Sandbox, conversations: Iterable[Conversation]) -> list[Json]:
     board = sandbox.switchboard
     return [
         {
             "id": one.id,
-            "user": board.users[one.user_id].name,
+            "user": _named(sandbox, one),
             "title": next((m.text for m in one.messages if m.author["type"] == "user" and m.text), "New conversation"),
             "at": iso(one.last_updated_at or one.created_at),
             "holder": words.short(board.holder(one.id)),

@@ -14,9 +14,11 @@ from urllib.parse import quote
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
 
+from bot.console.forms import host_name
+from bot.listening import Listener
 from bot.sandbox.errors import ApiError, NotPossibleError
 from bot.sandbox.pages import acts, screens
-from bot.sandbox.pages.about_bot import BotPart
+from bot.sandbox.pages.about_bot import BotPart, BotView
 from bot.sandbox.records import Json
 
 if TYPE_CHECKING:
@@ -47,19 +49,21 @@ class Pages:
 
     Args:
         sandbox: what the pages act on.
-        bot: the bot beside it.
+        bot: the bot beside it; None where it runs elsewhere.
         host: where to listen.
         port: 0 for any free one.
         first_user: the name of the person that there is from the start.
     """
 
-    def __init__(self, sandbox: Sandbox, bot: BotPart, host: str, port: int, first_user: str = "Sam") -> None:
+    def __init__(self, sandbox: Sandbox, bot: BotPart | None, host: str, port: int, first_user: str = "Sam") -> None:
         self._sandbox = sandbox
         self._bot = bot
         self._host = host
         self._port = port
-        self._first_user = sandbox.switchboard.create_user(first_user)
-        self._runner: web.AppRunner | None = None
+        board = sandbox.switchboard
+        known = next((user for user in board.users.values() if user.name == first_user), None)
+        self._first_user = known or board.create_user(first_user)
+        self._listener: Listener | None = None
         self._version = 0
         self._change = asyncio.Event()
         sandbox.observers.append(lambda _: self.changed())
@@ -93,22 +97,21 @@ class Pages:
         app.router.add_get("/api/desk", self._desk)
         app.router.add_get("/api/conversations/{id}", self._conversation)
         app.router.add_post("/api/conversations/{id}/{who}/{act}", self._act)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
-        self._port = int(self._runner.addresses[0][1])
+        self._listener = Listener(app, self._host, self._port, patience=0.1)
+        await self._listener.start()
+        self._port = self._listener.port
 
     async def stop(self) -> None:
         """Close the door, also on the streams that are open."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        if self._listener is not None:
+            await self._listener.stop()
+            self._listener = None
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """No other site reaches the pages through the visitor's browser; what goes wrong is told as JSON."""
         try:
-            if not _is_known_host(request.url.host or "") or not _is_from_here(request):
+            if not _is_known_host(host_name(request)) or not _is_from_here(request):
                 return _problem(403, "This page is open to the machine that it runs on, and to no other site.")
             response = await handler(request)
         except acts.BadRequestError as error:
@@ -137,7 +140,7 @@ class Pages:
 
     async def _to_console(self, request: web.Request) -> web.Response:
         """To the operator's page, or to `?conversation=` there; the browser takes a cookie along that signs in."""
-        console = self._bot.console()
+        console = self._here().console()
         conversation_id = request.query.get("conversation")
         below = f"/conversations/{quote(conversation_id, safe='')}" if conversation_id else ""
         to = request.url.with_port(console.port).with_path(console.path + below, encoded=True)
@@ -151,8 +154,8 @@ class Pages:
         return web.json_response(
             {
                 "account": self._sandbox.switches.mode,
-                "bot": self._bot.mode,
-                "running": self._bot.is_running,
+                "bot": self._bot.mode if self._bot else None,
+                "running": self._bot.is_running if self._bot else None,
                 "firstUser": self._first_user.id,
             }
         )
@@ -179,12 +182,13 @@ class Pages:
     async def _set_mode(self, request: web.Request) -> web.Response:
         """`{"account"?: mode, "bot"?: mode}`: Conversation control, and the bot's CONTROL_MODE."""
         body = await _body(request)
-        account, bot = body.get("account", self._sandbox.switches.mode), body.get("bot", self._bot.mode)
+        account = body.get("account", self._sandbox.switches.mode)
+        bot = body.get("bot", self._bot.mode if self._bot else account)
         if account not in ("release", "pass") or bot not in ("release", "pass"):
             raise acts.BadRequestError("A control mode is release or pass.")
         self._sandbox.switchboard.set_mode(account)
         self.changed()
-        if bot != self._bot.mode:
+        if self._bot and bot != self._bot.mode:
             await self._bot.set_mode(bot)
         self.changed()
         return web.json_response({})
@@ -194,9 +198,15 @@ class Pages:
         running = (await _body(request)).get("running")
         if not isinstance(running, bool):
             raise acts.BadRequestError("running is true or false.")
-        await (self._bot.start() if running else self._bot.stop())
+        bot = self._here()
+        await (bot.start() if running else bot.stop())
         self.changed()
         return web.json_response({})
+
+    def _here(self) -> BotPart:
+        if self._bot is None:
+            raise NotPossibleError("The bot runs elsewhere, and is started, stopped and asked there.")
+        return self._bot
 
     async def _new_user(self, request: web.Request) -> web.Response:
         return web.json_response(acts.new_user(self._sandbox, await _body(request)), status=201)
@@ -214,7 +224,7 @@ class Pages:
     async def _conversation(self, request: web.Request) -> web.Response:
         conversation_id = request.match_info["id"]
         reader = "agent" if request.query.get("as") == "agent" else "user"
-        known = await self._bot.view(conversation_id)
+        known = await self._bot.view(conversation_id) if self._bot else BotView(can_tell=False)
         return web.json_response(screens.conversation(self._sandbox, conversation_id, known, reader))
 
     async def _act(self, request: web.Request) -> web.Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -42,7 +42,7 @@ class Actors:
     """Who is who: the keys of the bot, and what the reader calls the end user ("You", or a name)."""
 
     user: str
-    integration_key: str
+    integration_keys: Collection[str]
     app_key: str
 
     def named(self, actor: str) -> str:
@@ -53,7 +53,7 @@ class Actors:
                 return self.user
             case "agent":
                 return f"The agent {name}"
-            case self.integration_key:
+            case key if key in self.integration_keys:
                 return "The bot"
             case self.app_key:
                 return "The bot (with its app key)"
@@ -102,6 +102,8 @@ def standing(entries: Sequence[Entry], actors: Actors, bot: BotView) -> tuple[st
         return "open", f"Open: {active} is active."
     if last.holder is not None:
         return "stuck", f"{actors.user} ended it, but it is still open: {active} has control, and has to release it."
+    if not bot.can_tell:
+        return "closed", "Closed: it was ended, and nobody is active."
     if bot.proof is None:
         return "unproven", "Ended, and nobody is active. The bot has no proof of it yet."
     return "closed", "Closed: nobody is active, and the bot has the proof."

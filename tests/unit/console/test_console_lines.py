@@ -20,7 +20,7 @@ from bot.store.operators import Listed, PastDuty, PastEffect, PastEvent, Place, 
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-EMPTY = Timeline(Listed(Conversation("c1"), NOW, NOW, NOW), [], [], [], [], [], cut=False)
+EMPTY = Timeline(Listed(Conversation("c1"), NOW, NOW, NOW), [], [], [], [], [])
 DUTY = Duty(1, Action.RELEASE, "flow complete", NOW, NOW, Stage.ACT, attempts=1, last_answer="release: accepted")
 
 

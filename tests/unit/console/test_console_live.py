@@ -37,7 +37,7 @@ def shelf() -> Shelf:
 
 
 async def _next(changes: AsyncIterator[str]) -> str:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return await anext(changes)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.console.sessions import LASTS, Sessions
+from bot.console.sessions import LASTS, Sessions, operators_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -20,39 +20,79 @@ def sessions() -> Sessions:
 
 def test_token(sessions: Sessions) -> None:
     """The very token, and nothing like it."""
-    assert sessions.is_token("a tökén for the console")
+    assert sessions.operator_of("a tökén for the console") == ""
     for wrong in ("", "a token for the console", "a tökén for the console ", "\ud83d"):
-        assert not sessions.is_token(wrong)
+        assert sessions.operator_of(wrong) is None
+
+
+class TestOperators:
+    """Several tokens, each with a name."""
+
+    SETTING = "ada:token-of-ada-42, grace:token:with:colons"
+
+    def test_names(self) -> None:
+        """The token alone signs in; what is said before the colon is whose it is."""
+        sessions = Sessions(self.SETTING)
+        found = [sessions.operator_of(token) for token in ("token-of-ada-42", "token:with:colons")]
+        assert found == ["ada", "grace"]
+        for wrong in ("ada:token-of-ada-42", "ada", "", self.SETTING):
+            assert sessions.operator_of(wrong) is None
+
+    def test_session(self) -> None:
+        """It tells whose it is, and nobody can make it another's."""
+        sessions = Sessions(self.SETTING)
+        cookie = sessions.begin(NOW, "ada")
+        found = sessions.find(cookie, NOW)
+        assert found
+        assert found.operator == "ada"
+        assert sessions.find(cookie.replace(".ada.", ".grace."), NOW) is None
+
+    def test_a_token_that_has_changed(self) -> None:
+        """It ends the sessions of that operator, and of nobody else."""
+        ada, grace = (Sessions(self.SETTING).begin(NOW, name) for name in ("ada", "grace"))
+        later = Sessions(self.SETTING.replace("ada:token-of-ada-42", "ada:another-token-of-ada"))
+        assert later.find(ada, NOW) is None
+        assert later.find(grace, NOW)
+        assert Sessions("grace:token:with:colons").find(ada, NOW) is None
+
+    @pytest.mark.parametrize(
+        "single", ["one-token-for-all", "with,comma-and-more", "7:begins-with-a-digit", "ada:x,more"]
+    )
+    def test_a_single_token(self, single: str) -> None:
+        """As before, whatever it is made of."""
+        assert operators_of(single) == {"": single}
 
 
 def test_lasts(sessions: Sessions) -> None:
     """Until its end, and no longer."""
     cookie = sessions.begin(NOW)
-    assert sessions.end_of(cookie, NOW) == NOW + LASTS
-    assert sessions.end_of(cookie, NOW + LASTS - SECOND) == NOW + LASTS
-    assert sessions.end_of(cookie, NOW + LASTS) is None
+    session = sessions.find(cookie, NOW)
+    assert session
+    assert session.end == NOW + LASTS
+    assert sessions.find(cookie, NOW + LASTS - SECOND) == session
+    assert sessions.find(cookie, NOW + LASTS) is None
 
 
 def test_other_processes(sessions: Sessions) -> None:
     """Another process with the same token knows the session; one with another token does not."""
     cookie = sessions.begin(NOW)
-    assert Sessions("a tökén for the console").end_of(cookie, NOW)
-    assert Sessions("a new token of the console").end_of(cookie, NOW) is None
+    assert Sessions("a tökén for the console").find(cookie, NOW)
+    assert Sessions("a new token of the console").find(cookie, NOW) is None
     assert sessions.begin(NOW) != cookie
 
 
 @pytest.mark.parametrize("forge", ["", ".", "1.99999999999.x.", "x" * 5000, "\ud83d.1", "1.2.3.4"])
 def test_forged(sessions: Sessions, forge: str) -> None:
     """A cookie that was not made here is none."""
-    assert sessions.end_of(forge, NOW) is None
+    assert sessions.find(forge, NOW) is None
 
 
 def test_stretched(sessions: Sessions) -> None:
     """A later end is another text than the one that was signed; a form's token is no session's signature."""
     version, end, rest = sessions.begin(NOW).split(".", 2)
-    assert sessions.end_of(f"{version}.{int(end) + 1}.{rest}", NOW) is None
+    assert sessions.find(f"{version}.{int(end) + 1}.{rest}", NOW) is None
     body = f"{version}.{int(end) + 1}.nonce"
-    assert sessions.end_of(f"{body}.{sessions.form_token(body)}", NOW) is None
+    assert sessions.find(f"{body}.{sessions.form_token(body)}", NOW) is None
 
 
 def test_forms(sessions: Sessions) -> None:

@@ -193,9 +193,11 @@ class TestRoutes:
         assert desk.ask("GET", "users/sam-1")[1]["errors"][0]["code"] == "user_not_found"
 
     def test_removed_conversation(self, desk: Desk) -> None:
-        """A deleted conversation is 404 from then on."""
-        assert desk.ask("DELETE", desk.conversation_path)[0] == 200
-        assert desk.ask("GET", desk.conversation_path)[1]["errors"][0]["code"] == "conversation_not_found"
+        """A deleted conversation is 404 from then on; a user's first one can't be deleted (400)."""
+        path = f"conversations/{desk.board.create_conversation(desk.user, now=NOW).id}"
+        assert desk.ask("DELETE", desk.conversation_path)[0] == 400
+        assert desk.ask("DELETE", path)[0] == 200
+        assert desk.ask("GET", path)[1]["errors"][0]["code"] == "conversation_not_found"
 
     def test_another_app(self, desk: Desk) -> None:
         """Another app's id is 404."""

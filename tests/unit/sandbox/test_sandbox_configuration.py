@@ -92,7 +92,7 @@ class TestWebhooks:
     def test_channels_have_none(self, world: Any) -> None:
         """A channel can't have a webhook."""
         with pytest.raises(ApiError, match="400"):
-            world.board.create_webhook(world.board.channel_id, {"target": "x", "triggers": []}, world.app_key)
+            world.board.create_webhook(world.board.channel_id, {"target": "https://x", "triggers": []}, world.app_key)
 
     def test_unknown(self, world: Any) -> None:
         """An unknown webhook or integration is 404."""
@@ -177,6 +177,7 @@ class TestSwitchboard:
     def test_removal_empties_conversations(self, world: Any) -> None:
         """Where a removed integration was active, nobody is; the default one can't be removed."""
         conversation = world.conversation(WORKSPACE)
+        _let_nobody_come_before(world, world.desk.id)
 
         world.board.delete_switchboard_integration(world.board.switchboard_id, world.desk.id, world.now)
 
@@ -184,6 +185,24 @@ class TestSwitchboard:
         assert world.board.history[-1].cause is Cause.CONFIGURATION
         with pytest.raises(ApiError, match="403"):
             world.board.delete_switchboard_integration(world.board.switchboard_id, world.bot.id, world.now)
+
+    def test_next_is_kept(self, world: Any) -> None:
+        """A switchboard integration that comes next after another one can't be removed (403)."""
+        with pytest.raises(ApiError, match="403"):
+            world.board.delete_switchboard_integration(world.board.switchboard_id, world.desk.id, world.now)
+
+        assert world.desk.id in world.board.members
+
+    def test_deleted_with_its_members(self, world: Any) -> None:
+        """A deleted switchboard takes its members along; their integrations stay, and hear everything."""
+        conversation = world.conversation(WORKSPACE)
+
+        world.board.delete_switchboard(world.board.switchboard_id, world.now)
+
+        assert world.board.list_switchboards() == {"switchboards": []}
+        assert (world.board.members, world.board.is_open(conversation.id)) == ({}, False)
+        world.board.user_says(conversation.id, "still there?", now=world.now)
+        assert world.types() == ["conversation:message"]
 
     def test_disabled_switchboard_assigns_nobody(self, world: Any) -> None:
         """Without an enabled switchboard nobody becomes active."""
@@ -228,6 +247,41 @@ class TestIntegrations:
         with pytest.raises(ApiError, match="400"):
             world.board.create_integration({"type": "carrier pigeon"})
 
+    def test_no_half_made_one(self, world: Any) -> None:
+        """An integration whose webhook is refused is not made at all."""
+        before = dict(world.board.integrations)
+        for webhook in ({}, {"target": "x", "triggers": []}, {"target": "https://x", "triggers": "all"}):
+            with pytest.raises(ApiError, match="400"):
+                world.board.create_integration({"type": "custom", "webhooks": [webhook]})
+
+        assert world.board.integrations == before
+
+    def test_secrets_of_channels(self, world: Any) -> None:
+        """What a channel was set up with comes back, but for its secrets."""
+        given = {"type": "twilio", "accountSid": "AC1", "authToken": "hush", "phoneNumberSid": "PN1"}
+        made = world.board.create_integration(given)["integration"]
+
+        assert (made["accountSid"], made["phoneNumberSid"]) == ("AC1", "PN1")
+        assert "hush" not in str(made)
+
+    def test_pages(self, world: Any) -> None:
+        """Integrations come in pages of 25, with a cursor to the next one."""
+        for number in range(30):
+            world.board.create_integration({"type": "web", "displayName": f"Shop {number}"})
+
+        first = world.board.list_integrations(query={"page[size]": "20"})
+        second = world.board.list_integrations(query={"page[after]": first["meta"]["afterCursor"]})
+
+        assert (len(first["integrations"]), first["meta"]["hasMore"]) == (20, True)
+        assert (second["meta"]["hasMore"], "afterCursor" in second["meta"]) == (False, False)
+        names = [
+            one["displayName"] for one in (*first["integrations"], *second["integrations"]) if one["type"] == "web"
+        ]
+        assert names == ["Web widget", *(f"Shop {number}" for number in range(30))]
+        for bad in ({"page[size]": "0"}, {"page[size]": "x"}, {"page[after]": "none"}):
+            with pytest.raises(ApiError, match="400"):
+                world.board.list_integrations(query=bad)
+
     def test_settings_are_an_object(self, world: Any) -> None:
         """Settings that are no object are 400."""
         with pytest.raises(ApiError, match="400"):
@@ -249,6 +303,7 @@ class TestIntegrations:
         """A removed integration is pending nowhere."""
         conversation = world.conversation()
         world.board.offer_control(conversation.id, world.bot_key, WORKSPACE, world.now)
+        _let_nobody_come_before(world, world.desk.id)
 
         world.board.delete_switchboard_integration(world.board.switchboard_id, world.desk.id, world.now)
 
@@ -258,7 +313,7 @@ class TestIntegrations:
 
     def test_deleted(self, world: Any) -> None:
         """A custom integration goes with its webhook; a linked one and a web widget can't be deleted."""
-        made = world.board.create_integration({"type": "custom", "webhooks": [{"target": "x", "triggers": []}]})
+        made = world.board.create_integration({"type": "custom", "webhooks": [{"target": "https://x", "triggers": []}]})
         world.board.delete_integration(made["integration"]["id"])
         assert made["integration"]["id"] not in world.board.integrations
         assert world.board.webhooks == {}
@@ -266,3 +321,11 @@ class TestIntegrations:
         for kept in (world.bot.integration_id, world.board.channel_id):
             with pytest.raises(ApiError, match="400"):
                 world.board.delete_integration(kept)
+
+
+def _let_nobody_come_before(world: Any, member_id: str) -> None:
+    """Take a switchboard integration out of the others' `next`: one that is named there can't be removed."""
+    for member in list(world.board.members.values()):
+        if member.next_id == member_id:
+            changes = {"nextSwitchboardIntegrationId": None}
+            world.board.update_switchboard_integration(world.board.switchboard_id, member.id, changes)

@@ -44,7 +44,8 @@ def test_standby_may_post(world: Any) -> None:
     "body",
     [
         {},
-        {"author": {"type": "user", "userId": "u"}, "content": {"type": "text", "text": "x"}},
+        {"author": {"type": "user"}, "content": {"type": "text", "text": "x"}},
+        {"author": {"type": "somebody"}, "content": {"type": "text", "text": "x"}},
         {"author": {"type": "business"}},
         {"author": {"type": "business"}, "content": {"type": "text"}},
         {"author": {"type": "business"}, "content": {"type": "text", "text": 5}},

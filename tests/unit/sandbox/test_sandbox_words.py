@@ -14,7 +14,7 @@ from bot.sandbox.errors import NotPossibleError
 from bot.sandbox.pages import words
 from bot.sandbox.pages.about_bot import BotView, Note
 
-ACTORS = words.Actors("You", "int_bot", "app_key")
+ACTORS = words.Actors("You", {"int_bot"}, "app_key")
 NOTHING = BotView()
 
 

@@ -107,7 +107,7 @@ export function showHeader(page) {
     el("div", { class: "brand" }, el("img", { src: "/static/icon.svg", alt: "", width: "28", height: "28" }),
       el("p", {}, el("strong", {}, "switchboard-bot"), " sandbox")),
     el("nav", { "aria-label": "Pages", class: "pages" }, link("/", "End user", page === "chat"), link("/agent", "Agent", page === "agent"),
-      el("a", { href: "/console", target: "_blank", rel: "noopener" }, "Console")),
+      el("a", { href: "/console", id: "console", target: "_blank", rel: "noopener" }, "Console")),
     el("fieldset", { class: "modes", id: "modes" }, el("legend", {}, "Conversation control"),
       mode("release", "Release"), mode("pass", "Pass")),
     el("button", { type: "button", id: "bot-switch", class: "plain", onclick: switchBot }, "Stop the bot"),
@@ -125,10 +125,12 @@ async function showState() {
   state = await api("state");
   for (const radio of document.querySelectorAll("input[name=mode]")) radio.checked = radio.value === state.account;
   byId("about-mode").textContent = MODES[state.account];
+  const elsewhere = state.running === null;
+  for (const id of ["console", "bot-switch", "apart"]) byId(id).hidden = elsewhere;
   byId("bot-switch").textContent = state.running ? "Stop the bot" : "Start the bot";
   const wrong = state.account !== state.bot;
   byId("apart").textContent = wrong ? "Let the bot follow" : "Change only the account";
-  byId("mismatch").hidden = !wrong && state.running;
+  byId("mismatch").hidden = elsewhere || (!wrong && state.running);
   byId("mismatch").textContent = state.running
     ? `The bot believes in the other mode: its CONTROL_MODE is ${state.bot}.`
     : "The bot is stopped. What happens meanwhile it learns when it is started again.";
