@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bot.control.state import Purpose
-    from bot.flows.answer import Answer, Attachment, Location
+    from bot.flows.answer import Answer
     from bot.flows.authoring import (
         Began,
         CallFailed,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         flow,
         router,
     )
-    from bot.flows.chat import Chat
+    from bot.flows.chat import Chat, CleanUpHandle
     from bot.flows.content import (
         Button,
         Card,
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
         Text,
         TextField,
     )
+    from bot.flows.defuse import Markup, markup
+    from bot.flows.message import Attachment, Location
+    from bot.flows.outcome import Outcome
 
 __all__ = [
     "Answer",
@@ -51,6 +54,7 @@ __all__ = [
     "Carousel",
     "Chat",
     "Choice",
+    "CleanUpHandle",
     "Content",
     "EmailField",
     "File",
@@ -64,7 +68,9 @@ __all__ = [
     "Link",
     "Location",
     "LocationRequest",
+    "Markup",
     "NoAnswer",
+    "Outcome",
     "Purpose",
     "Router",
     "SelectField",
@@ -72,10 +78,20 @@ __all__ = [
     "TextField",
     "User",
     "flow",
+    "markup",
     "router",
 ]
 
-_HOMES = ("bot.flows.authoring", "bot.flows.content", "bot.flows.answer", "bot.flows.chat", "bot.control.state")
+_HOMES = (
+    "bot.flows.authoring",
+    "bot.flows.content",
+    "bot.flows.answer",
+    "bot.flows.chat",
+    "bot.flows.defuse",
+    "bot.flows.message",
+    "bot.flows.outcome",
+    "bot.control.state",
+)
 
 
 def __getattr__(name: str) -> object:

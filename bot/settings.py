@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+from collections.abc import Iterable
 from datetime import timedelta
+from difflib import get_close_matches
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
+from dotenv import dotenv_values
 from pydantic import (
     BeforeValidator,
     Field,
@@ -21,14 +27,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.control.modes import DEFAULT_PASS_TO, Mode, mode_named
 from bot.control.policy import Policy
-from bot.sunshine import Credentials, check_base_url
+from bot.sunshine import Credentials, check_account_url
 from bot.sunshine.addresses import segment
 
 _DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>ms|s|m|h|d)?")
 _KEY_PROBLEM = "api_key"
 _INTEGRATION = "int_"  # what the id of an integration's key begins with (platform.md, section 6)
 LONGEST = timedelta(days=365)  # added to the time of day, much more would have no date
-SHORTEST_CONSOLE_TOKEN = 12
+SHORTEST_TOKEN = 12
+SHORTEST_WEBHOOK_SECRET = 16
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
 
 
@@ -41,12 +48,14 @@ class SettingsProblem(Exception):
 
 
 def _duration(value: Any) -> Any:
-    """`15m`, `90s`, `1h`, `500ms` or plain seconds."""
+    """`15m`, `90s`, `1h`, `500ms`, or `0`."""
     if not isinstance(value, str):
         return value
     found = _DURATION.fullmatch(value.strip())
     if found is None:
         raise ValueError("give a duration like 90s, 15m or 1h")
+    if found["unit"] is None and float(found["number"]):
+        raise ValueError(f"a duration needs a unit: write {found['number']}s or {found['number']}m")
     seconds = float(found["number"]) * _SECONDS[found["unit"]]
     if seconds > LONGEST.total_seconds():
         raise ValueError(f"give a duration of at most {LONGEST.days}d")
@@ -55,7 +64,16 @@ def _duration(value: Any) -> Any:
 
 def _names(value: Any) -> Any:
     """A comma-separated list."""
-    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return [name for part in value.split(",") if (name := tidy(part))]
+
+
+def tidy(value: str) -> str:
+    """A value without what copying adds: spaces and line ends around it, and quotation marks."""
+    value = value.strip()
+    quoted = len(value) > 1 and value[0] in "\"'`" and value[0] == value[-1]
+    return value[1:-1].strip() if quoted else value
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
@@ -87,6 +105,26 @@ class LogLevel(StrEnum):
     ERROR = "ERROR"
 
 
+def _names_a_service(value: str) -> bool:
+    """Kubernetes sets METRICS_PORT=tcp://… where there is a service called `metrics`."""
+    return value.startswith(("tcp://", "udp://"))
+
+
+_FOREIGN = {
+    "host": lambda value: value == socket.gethostname(),  # as some shells set it
+    "port": _names_a_service,
+    "metrics_port": _names_a_service,
+}
+"""Settings whose names others use too, and how their values are told from ours: they count as not set."""
+
+
+class LogErrors(StrEnum):
+    """What is logged of an error that a flow raises: where it was, or all of it, with what it says."""
+
+    PLACES = "places"
+    FULL = "full"
+
+
 class Settings(BaseSettings):
     """The bot's settings; each field is the environment variable of the same name in capitals."""
 
@@ -108,12 +146,13 @@ class Settings(BaseSettings):
     host: str = "0.0.0.0"  # noqa: S104 - the platform posts to it from outside
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    metrics_token: SecretStr = SecretStr("")
     flows: Annotated[list[str], NoDecode, BeforeValidator(_names)] = [
         "bot.flows.triage",
         "bot.flows.survey",
         "bot.flows.assistant",
     ]
-    opening_flow: str = "triage"
+    opening_flow: str = ""
     closing_flow: str = ""
     flow_idle_timeout: Duration = timedelta(minutes=15)
     closing_timeout: Duration = timedelta(minutes=10)
@@ -123,13 +162,28 @@ class Settings(BaseSettings):
     console_token: SecretStr = SecretStr("")
     log_format: LogFormat = LogFormat.JSON
     log_level: LogLevel = LogLevel.INFO
+    log_errors: LogErrors = LogErrors.PLACES
     record_tape: str = ""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_meant(cls, value: Any, info: ValidationInfo) -> Any:
+        """As it was meant: copying adds to a value, and some have only one sensible case."""
+        if not isinstance(value, str):
+            return value
+        value, name = tidy(value), str(info.field_name)
+        if name in ("control_mode", "log_format", "log_errors"):
+            return value.lower()
+        if name == "log_level":
+            return value.upper()
+        is_foreign = name in _FOREIGN and _FOREIGN[name](value)
+        return cls.model_fields[name].default if is_foreign else value
 
     @field_validator("sunshine_base_url")
     @classmethod
     def _https(cls, value: str) -> str:
         try:
-            return check_base_url(value)
+            return check_account_url(value)
         except ValueError as error:
             raise ValueError(str(error).replace(f" {value!r}", "")) from None  # it may be a key in the wrong place
 
@@ -149,14 +203,26 @@ class Settings(BaseSettings):
     def _some_secret(cls, value: list[SecretStr]) -> list[SecretStr]:
         if not value:
             raise ValueError("give the webhook's secret")
+        if any(len(secret.get_secret_value()) < SHORTEST_WEBHOOK_SECRET for secret in value):
+            raise ValueError(
+                f"a secret of fewer than {SHORTEST_WEBHOOK_SECRET} characters can be guessed. Delete the webhook and "
+                "run `switchboard-bot setup`, which makes one with a long secret; to choose one: openssl rand -hex 32"
+            )
         return value
 
-    @field_validator("console_token")
+    @field_validator("console_token", "metrics_token")
     @classmethod
     def _long(cls, value: SecretStr) -> SecretStr:
         token = value.get_secret_value().strip()
-        if token and len(token) < SHORTEST_CONSOLE_TOKEN:
-            raise ValueError(f"give at least {SHORTEST_CONSOLE_TOKEN} random characters")
+        if token and len(token) < SHORTEST_TOKEN:
+            raise ValueError(f"give at least {SHORTEST_TOKEN} random characters")
+        named = [part.strip().partition(":") for part in token.split(",")] if ":" in token else []
+        if len({name for name, _, _ in named}) < len(named):
+            raise ValueError("each operator's name stands there once: ada:token,grace:token")
+        if named and any(len(own) < SHORTEST_TOKEN for _, colon, own in named if colon):
+            raise ValueError(
+                f"each operator's token has at least {SHORTEST_TOKEN} random characters: ada:token,grace:token"
+            )
         return SecretStr(token)
 
     @field_validator("flow_idle_timeout", "closing_timeout")
@@ -201,6 +267,11 @@ class Settings(BaseSettings):
         return self.sunshine_app_key_id != "" or (self.sunshine_key_id != "" and not self.has_integration_key)
 
     @property
+    def named_flows(self) -> tuple[list[str], str, str, frozenset[str]]:
+        """FLOWS, OPENING_FLOW, CLOSING_FLOW and the names of all that are set, for `bot.flows.inspection.inspected`."""
+        return self.flows, self.opening_flow, self.closing_flow, frozenset(self.model_fields_set)
+
+    @property
     def mode(self) -> Mode:
         """The control mode with its target."""
         return mode_named(self.control_mode.value, self.pass_to)
@@ -228,9 +299,9 @@ def load_settings(**overrides: Any) -> Settings:
         SettingsProblem: one line a problem, without values.
     """
     try:
-        return Settings(**overrides)
+        return Settings(**{"_env_file": EnvFile.path, **overrides})
     except ValidationError as error:
-        raise SettingsProblem([_line(dict(problem)) for problem in error.errors(include_input=False)]) from None
+        raise SettingsProblem([*(_line(dict(problem)) for problem in error.errors()), *unknown_names()]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsProblem([_unreadable(error)]) from None
 
@@ -243,12 +314,12 @@ def usable_settings(**overrides: Any) -> tuple[Settings, dict[str, str]]:
         name in small letters (`env_file` for the whole file), one line each, as `load_settings` tells it.
     """
     problems: dict[str, str] = {}
-    given = dict(overrides)
+    given = {"_env_file": EnvFile.path, **overrides}
     while True:
         try:
             return Settings(**given), problems
         except ValidationError as error:
-            for problem in map(dict, error.errors(include_input=False)):
+            for problem in map(dict, error.errors()):
                 line = _line(problem)
                 for name in _concerned(problem, line):
                     problems[name] = line
@@ -256,6 +327,36 @@ def usable_settings(**overrides: Any) -> tuple[Settings, dict[str, str]]:
         except (OSError, UnicodeDecodeError) as error:
             problems["env_file"] = _unreadable(error)
             given["_env_file"] = None
+
+
+class EnvFile:
+    """The file of settings that is read beside the environment; `--env-file` names another one."""
+
+    path = Path(".env")
+
+
+def unknown_names(env_file: Path | None = None) -> list[str]:
+    """A line for each name that looks like one of the settings and is none, in the environment and in `.env`.
+
+    Args:
+        env_file: in place of `.env`.
+    """
+    try:
+        in_file = {name.upper() for name in dotenv_values(env_file or EnvFile.path, encoding="utf-8")}
+    except (OSError, UnicodeDecodeError):
+        in_file = set()
+    return [*_unknown(sorted(in_file | {name.upper() for name in os.environ}))]
+
+
+def _unknown(names: Iterable[str]) -> Iterable[str]:
+    known = [name.upper() for name in Settings.model_fields]
+    for name in names:
+        if name in known:
+            continue
+        if near := get_close_matches(name, known, 1, 0.9):
+            yield f"{name} is no setting: write {near[0]}"
+        elif name.startswith("SUNSHINE_"):
+            yield f"{name} is no setting: leave it out, or look for its name in the README"
 
 
 def _unreadable(error: OSError | UnicodeDecodeError) -> str:
@@ -277,7 +378,7 @@ _STAND_INS: dict[str, Any] = {
     "sunshine_key_id": "int_unknown",
     "sunshine_key_secret": "unknown",
     "sunshine_switchboard_integration": "unknown",
-    "sunshine_webhook_secret": ["unknown"],
+    "sunshine_webhook_secret": ["unknown webhook secret"],
     "control_mode": "release",
 }
 
@@ -288,7 +389,27 @@ def _line(problem: dict[str, Any]) -> str:
         return f"{where}: is not set. {_HINTS.get(where, 'Set it in the environment or in .env.')}"
     if problem["type"] == _KEY_PROBLEM:
         return str(problem["msg"])
+    if where.lower() in _CHOICES:
+        return f"{where}: {_shown(problem.get('input'))}write {_CHOICES[where.lower()]}"
     return f"{where}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+_CHOICES = {
+    "control_mode": " or ".join(ControlMode),
+    "log_format": " or ".join(LogFormat),
+    "log_level": "one of " + ", ".join(LogLevel),
+    "log_errors": " or ".join(LogErrors),
+    "port": "a whole number from 0 to 65535",
+    "metrics_port": "a whole number from 0 to 65535",
+    "worker_concurrency": "a whole number from 1 to 10000",
+    "retention_days": "a whole number, and at least 1",
+}
+"""What may be written, of settings that have no other kind of problem."""
+
+
+def _shown(value: Any) -> str:
+    """A wrong value for people, unless it may be a key in the wrong place."""
+    return f"{value} is not understood; " if re.fullmatch(r"[A-Za-z0-9_.+-]{1,12}", str(value)) else ""
 
 
 def _key_problem(line: str) -> PydanticCustomError:

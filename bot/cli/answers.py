@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-import typer
-
+from bot import terminal
 from bot.account.checks_webhook import is_hidden
 from bot.account.requirements import APP_KEYS, CONVERSATION_CONTROL
 from bot.account.values import Access
@@ -32,7 +30,7 @@ class Answers:
     @staticmethod
     def can_ask() -> bool:
         """Is there a person at a terminal?"""
-        return sys.stdin.isatty() and sys.stdout.isatty()
+        return terminal.can_ask()
 
     @property
     def me(self) -> str:
@@ -53,13 +51,13 @@ class Answers:
             refuse([f"{name}: is not set. {asked[name][1]}" for name in lacking])
         for name, value in found.items():
             if not value:
-                found[name] = typer.prompt(asked[name][1], hide_input=name.endswith("SECRET")).strip()
+                found[name] = terminal.ask(asked[name][1], hidden=name.endswith("SECRET"))
         return _checked(found)
 
     def target(self, public_url: str, path: str, base_url: str) -> str:
         """The webhook's URL; "" to leave it where it is. Ends the command where it can't be one."""
         if not public_url and not self.me and self.can_ask():
-            public_url = typer.prompt("Where the platform reaches the bot, such as https://bot.example.com").strip()
+            public_url = terminal.ask("Where the platform reaches the bot, such as https://bot.example.com")
         if not public_url:
             return ""
         target = public_url.rstrip("/").removesuffix(path) + path

@@ -4,43 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import json
 import secrets
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, NoReturn, TypeVar
 
 import typer
-from pydantic import TypeAdapter, ValidationError
-from rich.console import Console
 
+from bot import terminal
 from bot.cli.given import Given
 from bot.cli.listing import head_of, plain, row_of, set_aside_of, table_of, timeline_of
-from bot.cli.problems import refuse, refuse_database, settings_or_refuse
+from bot.cli.problems import duration_or_refuse, refuse, refuse_database, settings_or_refuse
 from bot.clock import SystemClock
 from bot.console.lines import lines_of
 from bot.control.by_hand import Outcome, Prospect, prospect
 from bot.engine.orders import release_order
-from bot.settings import Duration
 from bot.store import Database, StoreError, open_store
 from bot.store.operators import Access, Listing, Standing, Timeline
 
 T = TypeVar("T")
 
-app = typer.Typer(help="What the bot holds and owes, one conversation's timeline, release by hand.")
+app = typer.Typer(
+    help="What the bot holds and owes, one conversation's timeline, release by hand.", add_completion=False
+)
 
+NOT_DONE = 3
 _WAIT_STEP = 0.25  # seconds
 _AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 _Id = Annotated[str, typer.Argument(metavar="ID", help="The conversation's id.")]
 
 
 @app.callback(invoke_without_command=True)
-def conversations(context: typer.Context) -> None:
+def conversations(context: typer.Context, as_json: _AsJson = False) -> None:
     """What the bot holds and owes, one conversation's timeline, release by hand."""
     if context.invoked_subcommand is None:
-        list_conversations()
+        list_conversations(as_json=as_json)
 
 
 @app.command("list")
@@ -53,18 +52,18 @@ def list_conversations(
 ) -> None:
     """List conversations: those that lasted longest first, or the newest first (all, ended, failed)."""
     now = SystemClock().now()
-    until = now - _duration("--older-than", older_than) if older_than else None
+    until = now - duration_or_refuse("--older-than", older_than) if older_than else None
     listing = Listing(standing, now, until=until, search=search, limit=limit)
     page = _with_database(lambda store: store.conversations(listing))
     if as_json:
-        typer.echo(json.dumps([row_of(listed, now) for listed in page.conversations], indent=2))
+        terminal.say_json([row_of(listed, now) for listed in page.conversations])
         return
     if not page.conversations:
-        typer.echo("No conversation is like that.")
+        terminal.say("No conversation is like that.")
         return
-    Console(highlight=False).print(table_of(page.conversations, standing, now))
+    table_of(page.conversations, standing, now).show()
     if page.next:
-        typer.echo(f"There are more: --limit {limit * 10} shows them.")
+        terminal.say(f"There are more: --limit {limit * 10} shows them.")
 
 
 @app.command("show")
@@ -82,13 +81,12 @@ def show(conversation_id: _Id, as_json: _AsJson = False) -> None:
     lines = lines_of(found)
     if as_json:
         shown = {**row_of(found.listed, now), "timeline": [plain(asdict(line)) for line in lines]}
-        typer.echo(json.dumps(shown, indent=2))
+        terminal.say_json(shown)
         return
-    console = Console(highlight=False)
-    console.print(head_of(found.listed, now))
-    if found.cut:
-        console.print("[dim]Only the newest is shown.[/dim]")
-    console.print(timeline_of(lines))
+    terminal.say(head_of(found.listed, now))
+    if found.older:
+        terminal.say(("Only the newest is shown.", "dim"))
+    timeline_of(lines).show()
 
 
 @app.command("release")
@@ -100,16 +98,16 @@ def release(
     ] = "",
     wait: Annotated[str, typer.Option(help="How long to wait for the proof.")] = "15s",
 ) -> None:
-    """Release control by hand: says what will happen, asks, and has the bot do it."""
-    patience = _duration("--wait", wait)
+    """Release control by hand: says what will happen, asks, and has the bot do it. Exit 3: not done in that time."""
+    patience = duration_or_refuse("--wait", wait)
     settings = settings_or_refuse()
     clock = SystemClock()
 
-    async def ask(store: Database) -> str:
+    async def ask(store: Database) -> tuple[str, bool]:
         found = await store.timeline(conversation_id, 1)
         state = found.listed.state if found else _not_known(conversation_id)
         foreseen = prospect(state, settings.policy)
-        typer.echo(foreseen.words)
+        terminal.say(foreseen.words)
         _confirm(foreseen, str(state.holder), yes=yes, take_from=take_from)
         order = release_order(
             conversation_id, by=_who(), now=clock.now(), order_id=secrets.token_hex(8), against=foreseen.against
@@ -119,7 +117,10 @@ def release(
             _not_known(conversation_id)
         return await _outcome(store, conversation_id, order.id, clock.now() + patience)
 
-    typer.echo(_with_database(ask, settings.database_url))
+    words, is_done = _with_database(ask, settings.database_url)
+    terminal.say(words)
+    if not is_done:
+        raise typer.Exit(NOT_DONE)
 
 
 @app.command("retry")
@@ -145,18 +146,18 @@ def retry(
     told = _with_database(again)
     if told is None:
         refuse([f"EVENT: no event {event_id!r} is set aside; `switchboard-bot conversations retry` lists them"])
-    typer.echo(told)
+    terminal.say(told)
 
 
 def _list_set_aside(*, as_json: bool) -> None:
     events = _with_database(lambda store: store.set_aside_events())
     if as_json:
-        typer.echo(json.dumps([plain(asdict(event)) for event in events], indent=2))
+        terminal.say_json([plain(asdict(event)) for event in events])
         return
     if not events:
-        typer.echo("No event is set aside.")
+        terminal.say("No event is set aside.")
         return
-    Console(highlight=False).print(set_aside_of(events))
+    set_aside_of(events).show()
 
 
 def _confirm(foreseen: Prospect, holder: str, *, yes: bool, take_from: str) -> None:
@@ -164,7 +165,7 @@ def _confirm(foreseen: Prospect, holder: str, *, yes: bool, take_from: str) -> N
     if foreseen.outcome is Outcome.NOTHING:
         raise typer.Exit(1)
     if foreseen.outcome is Outcome.TAKE:
-        named = take_from or (typer.prompt("To confirm, type who holds it") if _can_ask() else "")
+        named = take_from or (terminal.ask("To confirm, type who holds it") if _can_ask() else "")
         if named != holder:
             refuse([f"--take-from: not confirmed; it is {holder} from whom control would be taken"])
         return
@@ -172,28 +173,30 @@ def _confirm(foreseen: Prospect, holder: str, *, yes: bool, take_from: str) -> N
         return
     if not _can_ask():
         refuse(["--yes: nobody is there to be asked; give it if you are sure"])
-    typer.confirm("Go on?", abort=True)
+    if not terminal.agreed("Go on?"):
+        raise typer.Abort
 
 
-async def _outcome(store: Database, conversation_id: str, order_id: str, until: datetime) -> str:
-    """What has come of the order by then."""
+async def _outcome(store: Database, conversation_id: str, order_id: str, until: datetime) -> tuple[str, bool]:
+    """What has come of the order by then, and whether it is done."""
     clock = SystemClock()
     while True:
         found = await store.timeline(conversation_id)
         if found is None:
-            return "The conversation has been removed."
+            return "The conversation has been removed.", True
         order = next((event for event in found.events if event.id == order_id), None)
         taken_up = order is not None and order.status == "handled"
         state = found.listed.state
         if taken_up and state.duty is None and state.pending is None and state.read_at is None:
             since = order.received_at if order else until
             proofs = [past.proof.how for past in found.duties if past.proof and past.proof.at >= since]
-            return f"Done: {proofs[-1]}." if proofs else f"Done: active is {state.holder}, by {state.holder.how}."
+            how = proofs[-1] if proofs else f"active is {state.holder}, by {state.holder.how}"
+            return f"Done: {how}.", True
         if clock.now() >= until:
             where = f"`switchboard-bot conversations show {conversation_id}` shows how it goes."
             if not taken_up:
-                return f"The order is stored; no worker has taken it up yet. Is the bot running? {where}"
-            return f"The bot is at it; it goes on until there is proof. {where}"
+                return f"The order is stored; no worker has taken it up yet. Is the bot running? {where}", False
+            return f"The bot is at it; it goes on until there is proof. {where}", False
         await asyncio.sleep(_WAIT_STEP)
 
 
@@ -219,16 +222,6 @@ def _not_known(conversation_id: str) -> NoReturn:
     refuse([f"ID: nothing is known of a conversation {conversation_id!r}; {found}"])
 
 
-def _duration(option: str, value: str) -> timedelta:
-    try:
-        return _DURATION.validate_python(value)
-    except ValidationError:
-        refuse([f"{option}: give a duration like 90s, 15m or 1h"])
-
-
-_DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
-
-
 def _who() -> str:
     try:
         return f"command line ({getpass.getuser()})"
@@ -237,4 +230,4 @@ def _who() -> str:
 
 
 def _can_ask() -> bool:
-    return sys.stdin.isatty()
+    return terminal.can_ask(at_a_screen=False)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from bot import terminal
 from bot.app import WEBHOOK_PATH, running
 from bot.observability import configure_logs
 from bot.sandbox.history import Cause, Entry, Kind
@@ -28,6 +25,7 @@ from bot.store import Store, migrate
 
 PATIENCE = 20.0  # seconds for each story, and again for its proof
 MODES = ("release", "pass")
+Tell = Callable[..., None]  # `terminal.say`, or nothing
 LANES = ("cyan", "magenta", "yellow", "green", "blue", "bright_red", "bright_cyan", "bright_magenta")
 
 
@@ -36,7 +34,7 @@ class Closed:
     """One row of the closing table.
 
     Attributes:
-        seconds: from the user's end to nobody being active; None while somebody is.
+        seconds: how long it stayed open: from the user's end to nobody being active. None while somebody is.
         proof: how the bot knows it; empty without proof.
     """
 
@@ -60,25 +58,30 @@ def demo(
 ) -> None:
     """Play sixteen conversations against the bot on this machine, and show that each ended one is closed."""
     configure_logs("console", "ERROR")
-    rows = asyncio.run(_play_all(Console(quiet=as_json, highlight=False)))
+    rows = asyncio.run(_play_all(_nothing if as_json else terminal.say))
     if as_json:
-        typer.echo(json.dumps([asdict(row) | {"ok": row.ok} for row in rows], indent=2))
+        terminal.say_json([asdict(row) | {"ok": row.ok} for row in rows])
     else:
-        _show(rows, Console(highlight=False))
+        _show(rows)
     if not all(row.ok for row in rows):
         raise typer.Exit(1)
 
 
-async def _play_all(console: Console) -> list[Closed]:
-    console.print("[bold]switchboard-bot demo[/bold]: sandbox and bot on loopback, both control modes at once\n")
+def _nothing(*_: terminal.Styled) -> None:
+    """Tell nobody."""
+
+
+async def _play_all(tell: Tell) -> list[Closed]:
+    tell(("switchboard-bot demo", "bold"), ": sandbox and bot on loopback, both control modes at once")
+    tell()
     with tempfile.TemporaryDirectory() as folder:
         urls = {mode: f"sqlite:///{folder}/{mode}.db" for mode in MODES}
-        both = await asyncio.gather(*(play_mode(mode, urls[mode], console) for mode in MODES))
+        both = await asyncio.gather(*(play_mode(mode, urls[mode], tell) for mode in MODES))
     return [row for rows in both for row in rows]
 
 
-async def play_mode(mode: str, database_url: str, console: Console) -> list[Closed]:
-    """Play all stories in one control mode, on a database that may be empty."""
+async def play_mode(mode: str, database_url: str, tell: Tell) -> list[Closed]:
+    """Play all stories in one control mode, on a database that may be empty, and tell each step."""
     switches = Switches(mode="pass" if mode == "pass" else "release")
     async with Sandbox(switches=switches, time_scale=0.05) as sandbox:
         migrate(database_url)
@@ -93,12 +96,11 @@ async def play_mode(mode: str, database_url: str, console: Console) -> list[Clos
             opening_flow="demo",
             closing_flow="survey",
             flow_idle_timeout="3s",
-            closing_timeout="2s",
             release_grace="1s",
         )
         async with running(settings, hooks=()) as bot:
             sandbox.connect(f"http://127.0.0.1:{bot.port}{WEBHOOK_PATH}")
-            timeline = _Timeline(sandbox, mode, console)
+            timeline = _Timeline(sandbox, mode, tell)
             return list(
                 await asyncio.gather(
                     *(_play(story, sandbox, bot.store, mode, timeline, number) for number, story in enumerate(STORIES))
@@ -161,8 +163,8 @@ def _actor(entry: Entry, sandbox: Sandbox) -> str:
 class _Timeline:
     """Prints what happens on the platform, a line each, as it happens."""
 
-    def __init__(self, sandbox: Sandbox, mode: str, console: Console) -> None:
-        self._console = console
+    def __init__(self, sandbox: Sandbox, mode: str, tell: Tell) -> None:
+        self._tell = tell
         self._mode = mode
         self._sandbox = sandbox
         self._began = sandbox.clock.now()
@@ -179,25 +181,23 @@ class _Timeline:
         if lane is None or said is None:
             return
         name, colour = lane
-        self._console.print(
-            Text.assemble((f"{_since(self._began, entry.at):6.2f}s ", "dim"), (f"{name:<10}", colour), said)
-        )
+        self._tell((f"{_since(self._began, entry.at):6.2f}s ", "dim"), (f"{name:<10}", colour), said)
 
 
 def _since(began: datetime, at: datetime) -> float:
     return (at - began).total_seconds()
 
 
-def _in_words(entry: Entry, sandbox: Sandbox) -> Text | None:
+def _in_words(entry: Entry, sandbox: Sandbox) -> terminal.Styled | None:
     match entry.kind:
         case Kind.MESSAGE if entry.text:
-            return Text(f"{_SPEAKERS.get(entry.actor.partition(':')[0], 'bot')}: {entry.text}")
+            return f"{_SPEAKERS.get(entry.actor.partition(':')[0], 'bot')}: {entry.text}"
         case Kind.HOLDER:
             now = _short(entry.holder)
             how = f"{_actor(entry, sandbox)}, {entry.cause}" if entry.cause in _BY_API else str(entry.cause)
-            return Text(f"→ {now} is active ({how})", style="bold green" if entry.holder is None else "bold")
+            return f"→ {now} is active ({how})", "bold green" if entry.holder is None else "bold"
         case Kind.ENDED:
-            return Text("■ the user ends the conversation", style="bold red")
+            return "■ the user ends the conversation", "bold red"
         case _:
             return None
 
@@ -206,15 +206,13 @@ _SPEAKERS = {"user": "user", "agent": "agent", "platform": "platform"}
 _BY_API = (Cause.PASS, Cause.RELEASE)
 
 
-def _show(rows: list[Closed], console: Console) -> None:
-    table = Table(
-        title="\nEvery ended conversation, and how it closed", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
-    )
-    for heading in ("", "mode", "conversation", "held by", "released", "after", "proof"):
-        table.add_column(heading, justify="right" if heading == "after" else "left")
+def _show(rows: list[Closed]) -> None:
+    terminal.say()
+    terminal.say("Every ended conversation, and how it closed")
+    table = terminal.Table("", "mode", "conversation", "held by", "released", "open for", "proof", right=("open for",))
     for row in rows:
-        table.add_row(
-            "[green]closed[/green]" if row.ok else "[red]OPEN[/red]",
+        table.row(
+            terminal.line(("closed", "green") if row.ok else ("OPEN", "red")),
             row.mode,
             row.story,
             row.ended_with,
@@ -222,10 +220,10 @@ def _show(rows: list[Closed], console: Console) -> None:
             "" if row.seconds is None else f"{row.seconds:.1f} s",
             row.proof.rpartition("shown by a ")[2].removesuffix(" event"),
         )
-    console.print(table)
+    table.show()
     for row in rows:
         if not row.ok:
             why = row.problem or ("somebody is still active" if row.seconds is None else "there is no proof")
-            console.print(f"[red]stays open[/red]: {row.conversation} ({row.mode}, {row.story}): {why}")
+            terminal.say(("stays open", "red"), f": {row.conversation} ({row.mode}, {row.story}): {why}")
     if all(row.ok for row in rows):
-        console.print(f"[green]All {len(rows)} ended conversations are closed, each with proof.[/green]")
+        terminal.say((f"All {len(rows)} ended conversations are closed, each with proof.", "green"))

@@ -3,72 +3,69 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from bot import terminal
 from bot.account.checks import check
 from bot.account.examination import examine
 from bot.account.findings import Finding, Level
 from bot.app import WEBHOOK_PATH
 from bot.clock import SystemClock
 from bot.observability import configure_logs
-from bot.settings import usable_settings
+from bot.settings import EnvFile, unknown_names, usable_settings
 
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON, and nothing else.")] = False,
-    env_file: Annotated[Path, typer.Option(help="Where the settings are kept.")] = Path(".env"),
+    env_file: Annotated[Path | None, typer.Option(help="Where the settings are kept.", show_default=".env")] = None,
 ) -> None:
-    """Check settings, account, webhook and database. Changes nothing. Exit 1: something is wrong."""
+    """Check settings, account, webhook and database (a row is written and removed). Exit 1: something is wrong."""
     configure_logs("console", "ERROR")  # what is tried again is no line of its own
+    env_file = env_file or EnvFile.path
     settings, problems = usable_settings(_env_file=env_file)
-    facts = asyncio.run(examine(settings, problems, webhook_path=WEBHOOK_PATH, clock=SystemClock()))
+    unknown = unknown_names(env_file)
+    work = examine(settings, problems, webhook_path=WEBHOOK_PATH, clock=SystemClock(), unknown=unknown)
+    facts = asyncio.run(work)
     sections = check(facts)
     findings = [finding for section in sections.values() for finding in section]
     is_well = all(finding.level is not Level.WRONG for finding in findings)
     if as_json:
-        typer.echo(json.dumps({"ok": is_well, "findings": [asdict(one) for one in findings]}, indent=2))
+        terminal.say_json({"ok": is_well, "findings": [asdict(one) for one in findings]})
     else:
-        console = Console(highlight=False)
-        show(sections, console)
-        _sum_up(findings, console)
+        _show(sections)
+        _sum_up(findings)
     if not is_well:
         raise typer.Exit(1)
 
 
-def show(sections: Mapping[str, Sequence[Finding]], console: Console) -> None:
-    """A line for each finding, and below it what to do."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+def _show(sections: Mapping[str, Sequence[Finding]]) -> None:
+    """Show each finding as a line, and below it what to do."""
+    table = terminal.Table()
     for title, findings in sections.items():
         if findings:
-            table.add_row()
-            table.add_row("", f"[bold]{title}[/bold]")
+            table.row("", "", "")
+            table.row("", terminal.line((title, "bold")), "")
         for finding in findings:
-            colour = _COLOURS[finding.level]
-            todo = f"\n[bold]→ {escape(finding.todo)}[/bold]" if finding.todo else ""
-            name = finding.name.replace("_", " ")
-            table.add_row(f"[{colour}]{finding.level.value}[/{colour}]", name, f"{escape(finding.what)}{todo}")
-    console.print(table)
+            level = terminal.line((finding.level.value, _COLOURS[finding.level]))
+            table.row(level, finding.name.replace("_", " "), finding.what)
+            if finding.todo:
+                table.row("", "", terminal.line((f"→ {finding.todo}", "bold")))
+    table.show()
 
 
-def _sum_up(findings: Sequence[Finding], console: Console) -> None:
+def _sum_up(findings: Sequence[Finding]) -> None:
     count = {level: sum(finding.level is level for finding in findings) for level in Level}
     know = f", {count[Level.WARN]} to know" if count[Level.WARN] else ""
+    terminal.say()
     if count[Level.WRONG]:
-        console.print(f"\n[bold red]{count[Level.WRONG]} wrong[/bold red]{know}, {count[Level.OK]} ok.")
+        terminal.say((f"{count[Level.WRONG]} wrong", "bold red"), f"{know}, {count[Level.OK]} ok.")
     else:
-        console.print(f"\n[bold green]Nothing is wrong[/bold green]{know}.")
+        terminal.say(("Nothing is wrong", "bold green"), f"{know}.")
 
 
 _COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.WRONG: "bold red"}

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from pydantic import field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bot.settings import Settings
+from bot.settings import EnvFile, Settings, tidy
 
 
 class Given(BaseSettings):
     """Some of the settings, none of them required, and none of them checked."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore")
+    model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore")
 
     sunshine_app_id: str = ""
     sunshine_switchboard_integration: str = ""
     sunshine_webhook_secret: str = ""
+    scrub_secret: str = ""
     control_mode: str = ""
     database_url: str = str(Settings.model_fields["database_url"].default)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _tidy(cls, value: Any) -> Any:
+        return tidy(value) if isinstance(value, str) else value
+
+    def __init__(self) -> None:
+        super().__init__(_env_file=EnvFile.path)
 
     @property
     def webhook_secrets(self) -> list[str]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import typer
+from bot import store, terminal
+from bot.cli.problems import refuse, refuse_database
+from bot.observability import configure_logs
+from bot.settings import usable_settings
 
-from bot import store
-from bot.cli.problems import refuse_database, settings_or_refuse
+_NEEDED = ("env_file", "database_url", "log_format", "log_level")
 
 
 def migrate() -> None:
     """Bring the database to this version's schema. Safe to run at every start, and by several processes at once."""
-    settings = settings_or_refuse()
+    settings, problems = usable_settings()
+    if wrong := [problems[name] for name in _NEEDED if name in problems]:
+        refuse(wrong)
+    configure_logs(settings.log_format.value, settings.log_level.value)
     try:
         store.migrate(settings.database_url)
     except (store.StoreError, ValueError) as error:
         refuse_database(error)
-    typer.echo("The database is up to date.")
+    terminal.say("The database is up to date.")

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
 from dataclasses import replace
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import Progress
-from rich.table import Table
 
+from bot import terminal
 from bot.cli.given import Given
-from bot.cli.problems import refuse
+from bot.cli.problems import duration_or_refuse, refuse
 from bot.flows.catalogue import UnknownFlow, load_catalogue, load_flows
+from bot.private_files import open_private
 from bot.replay import against as live
 from bot.replay.diff import BaselineError, differences, read_baseline
 from bot.replay.faults import FAULTS
@@ -58,15 +55,21 @@ def replay_tapes(
     until_quiet: Annotated[
         bool, typer.Option("--until-quiet", help="Play on until the bot has nothing left to do anywhere.")
     ] = False,
+    within: Annotated[
+        str, typer.Option(help="How long a conversation may stay open after its end (30s); longer is a failure.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page that shows each conversation.")] = None,
     baseline: Annotated[
         Path | None, typer.Option(help="The --json of an earlier run: show what the bot does differently.")
     ] = None,
     processes: Annotated[int, typer.Option(help="How many to use; 0: one a core.", min=0)] = 0,
-    against: Annotated[str, typer.Option(help="Post the tapes to a running service instead: its base URL.")] = "",
-    webhook_secret: Annotated[
-        str, typer.Option(help="The webhook's secret, for --against (else SUNSHINE_WEBHOOK_SECRET).")
+    against: Annotated[
+        str,
+        typer.Option(
+            help="Post the tapes to a running service instead: its base URL. "
+            "Its secret is read from SUNSHINE_WEBHOOK_SECRET."
+        ),
     ] = "",
     speed: Annotated[float, typer.Option(help="For --against: 2 is twice as fast; 0 waits for nothing.", min=0)] = 1.0,
     yes_really: Annotated[
@@ -78,18 +81,20 @@ def replay_tapes(
     try:
         paths = find_tapes(tapes)
         if against:
-            secret = webhook_secret or next(iter(Given().webhook_secrets), "")
-            _post(paths, against, secret, speed, yes_really=yes_really)
+            _post(paths, against, speed, yes_really=yes_really)
             return
         if html and (html.is_dir() or not html.parent.is_dir()):
             refuse([f"--html: {html} can't be written: name a file in a folder that is there"])
         setup = _setup(flows, opening, closing, me, fault, seed)
-        setup = replace(setup, until_quiet=until_quiet, detail=as_json or html is not None or baseline is not None)
+        limit = duration_or_refuse("--within", within) if within else None
+        detail = as_json or html is not None or baseline is not None
+        setup = replace(setup, until_quiet=until_quiet, detail=detail, within=limit)
         old = read_baseline(baseline) if baseline else None
         modes = {Modes.TAPE: (), Modes.BOTH: ("release", "pass")}.get(mode, (mode.value,))
         results = _with_progress(paths, setup, modes, processes or os.cpu_count() or 1)
         if html:
-            html.write_text(report(results), encoding="utf-8")
+            with open_private(html) as file:
+                file.write(report(results).encode())
     except (TapeError, UnknownFlow, BaselineError, live.AgainstError) as error:
         refuse([str(error)])
     except SettingsProblem as error:
@@ -98,12 +103,13 @@ def replay_tapes(
         refuse([f"{error.filename}: it can't be written: {error.strerror}"])
     shown = to_json(results)
     if as_json:
-        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        terminal.say_json(shown)
     else:
-        _show(results, _console(), time.monotonic() - began)
+        _show(results, time.monotonic() - began)
     if old is not None:
         lines = differences(old, shown)
-        typer.echo("\n".join(lines) if lines else "The bot does the same as in the baseline.", err=as_json)
+        for line in lines or ["The bot does the same as in the baseline."]:
+            terminal.say(line, err=as_json)
     if not all(result.closed for result in results):
         raise typer.Exit(1)
 
@@ -146,71 +152,65 @@ def _settings() -> Settings:
         "sunshine_app_key_id": "app_tape",
         "sunshine_app_key_secret": "tape",
         "sunshine_switchboard_integration": BOT,
-        "sunshine_webhook_secret": "tape",
+        "sunshine_webhook_secret": "secret of the tape",
         "control_mode": "release",
     }
     return load_settings(**unused)
 
 
 def _with_progress(paths: list[Path], setup: Setup, modes: tuple[str, ...], processes: int) -> list[Result]:
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("events", total=None)
-        return replay(
-            paths,
-            setup,
-            modes,
-            processes=processes,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
+    with terminal.progress("events") as progress:
+        return replay(paths, setup, modes, processes=processes, progress=progress)
 
 
-def _post(paths: list[Path], url: str, secret: str, speed: float, *, yes_really: bool) -> None:
-    posted = asyncio.run(live.post_tapes(paths, url, secret, speed, yes_really=yes_really))
-    typer.echo(f"{posted.deliveries} deliveries posted to {url}; answers: {posted.in_words}")
+def _post(paths: list[Path], url: str, speed: float, *, yes_really: bool) -> None:
+    given = Given()
+    secret, app_id = next(iter(given.webhook_secrets), ""), given.sunshine_app_id
+    posted = asyncio.run(live.post_tapes(paths, url, secret, speed, yes_really=yes_really, app_id=app_id))
+    terminal.say(f"{posted.deliveries} deliveries posted to {url}; answers: {posted.in_words}")
     if posted.refused:
         raise typer.Exit(1)
 
 
-def _console() -> Console:
-    """A file or a pipe has no width of its own."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=160)
-
-
-def _show(results: list[Result], console: Console, seconds: float) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("", "tape", "mode", "events", "conversations", "ended", "open", "diverged"):
-        table.add_column(heading, justify="left" if heading in ("", "tape", "mode") else "right", overflow="fold")
+def _show(results: list[Result], seconds: float) -> None:
+    counts = ("events", "conversations", "ended", "open", "open for", "diverged")
+    table = terminal.Table("", "tape", "mode", *counts, right=counts)
     for result in results:
         ended = [lane for lane in result.lanes if lane.ended_at is not None]
-        table.add_row(
-            "[green]closed[/green]" if result.closed else "[red]OPEN[/red]",
-            escape(result.tape),
+        table.row(
+            terminal.line(("closed", "green") if result.closed else ("OPEN", "red")),
+            result.tape,
             result.mode,
             str(result.events),
             str(len(result.lanes)),
             str(len(ended)),
             str(sum(not lane.ok for lane in result.lanes)),
+            _longest_open(result),
             str(len(result.diverged)),
         )
-    console.print(table)
+    table.show()
     diverged = [f"{r.tape} ({r.mode}): {key}: {one.what}" for r in results for key, one in r.diverged]
-    _show_lines(console, "diverged", diverged)
+    _show_lines("diverged", diverged)
     aside = [f"{r.tape} ({r.mode}): {key}" for r in results for key in r.set_aside]
-    _show_lines(console, "set aside, since it can't be understood", aside)
+    _show_lines("set aside, since it can't be understood", aside)
     wrong = [f"{r.tape} ({r.mode}): {lane.why_not}" for r in results for lane in r.lanes if not lane.ok]
     wrong += [f"{r.tape} ({r.mode}): {problem}" for r in results for problem in r.problems]
-    _show_lines(console, "[red]not as it should be[/red]", wrong)
+    _show_lines("not as it should be", wrong, "red")
     lanes = [lane for result in results for lane in result.lanes]
     over, events = sum(lane.ended_at is not None for lane in lanes), sum(result.events for result in results)
     verdict = f"{len(wrong)} not as it should be" if wrong else "all closed, with proof" if over else "none to close"
     rate = f"{events} events in {seconds:.1f} s, {events / max(seconds, 0.001):.0f} a second"
-    console.print(f"conversations: {len(lanes)}, ended: {over}, {verdict} ({rate})", soft_wrap=True)
+    terminal.say(f"conversations: {len(lanes)}, ended: {over}, {verdict} ({rate})")
 
 
-def _show_lines(console: Console, title: str, lines: list[str]) -> None:
+def _longest_open(result: Result) -> str:
+    """The longest time for which an ended conversation stayed open; empty if none has ended, or one is still open."""
+    ended = any(lane.ended_at is not None for lane in result.lanes)
+    return f"{result.open_for.total_seconds():.1f} s" if ended and result.open_for < timedelta.max else ""
+
+
+def _show_lines(title: str, lines: list[str], style: str = "") -> None:
     for line in lines[:ROWS]:
-        console.print(f"{title}: {escape(line)}", soft_wrap=True)
+        terminal.say((title, style), f": {line}")
     if len(lines) > ROWS:
-        console.print(f"{title}: {len(lines) - ROWS} more; --json has them all")
+        terminal.say((title, style), f": {len(lines) - ROWS} more; --json has them all")

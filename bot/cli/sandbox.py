@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import secrets
 import signal
-import sys
 import tempfile
 import webbrowser
 from contextlib import suppress
@@ -16,11 +14,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from bot.cli.problems import refuse, refuse_database
+from bot import terminal
+from bot.cli.problems import refuse, refuse_database, refuse_password
+from bot.cli.sandbox_account import WantedAccount, run_account
 from bot.cli.sandbox_bot import SandboxBot, address, settings_beside
 from bot.clock import SystemClock
+from bot.loopback import is_loopback
 from bot.observability import configure_logs
 from bot.sandbox.pages import Pages
 from bot.sandbox.sandbox import Sandbox
@@ -61,10 +61,31 @@ def sandbox(
     opening_flow: Annotated[str, typer.Option(help="Name of the flow that serves users.")] = "",
     closing_flow: Annotated[str, typer.Option(help="Name of the flow that closes; none without it.")] = "",
     open_: Annotated[bool, typer.Option("--open", help="Open the chat page in the browser.")] = False,
+    account: Annotated[
+        bool,
+        typer.Option("--account", help="Only the platform, as an account for setup, doctor, serve: prints a .env."),
+    ] = False,
+    untouched: Annotated[
+        bool, typer.Option("--untouched", help="With --account: one that has never seen the bot.")
+    ] = False,
+    state: Annotated[Path | None, typer.Option(help="With --account: the file that keeps it.")] = None,
 ) -> None:
-    """Be the end user and the agent of a bot on this machine, and watch who has control. Until Ctrl-C."""
-    if not anyone and not _is_loopback(host):
+    """Be the end user and the agent of a bot on this machine, and watch who has control. Until Ctrl-C.
+
+    With --account, the API listens on --port and the pages on the next one; the keys are the same at each start.
+    """
+    if not anyone and not is_loopback(host):
         refuse([f"--host: {host} can be reached from other machines; add --anyone if that is what you want"])
+    refuse_password("--database", database, "PGPASSWORD")
+    if account:
+        names = ("--database", "--flows", "--opening-flow", "--closing-flow", "--open")
+        values = (database, flows, opening_flow, closing_flow, open_)
+        if given := [name for name, value in zip(names, values, strict=True) if value]:
+            refuse([f"{', '.join(given)}: --account runs no bot that could use it"])
+        run_account(WantedAccount(mode, host, port, untouched, state))
+        return
+    if untouched or state:
+        refuse(["--untouched, --state: they belong to --account, which is not given"])
     configure_logs("console", "WARNING")
     if not flows:
         flows, opening_flow, closing_flow = TOUR, opening_flow or "tour", closing_flow or "farewell"
@@ -88,8 +109,7 @@ async def _until_told(wanted: Wanted) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         await _run(wanted, Path(folder), told)
     with suppress(OSError):
-        sys.stdout.flush()
-        sys.stderr.flush()
+        terminal.flush()
     os._exit(0)  # as in `serve`: a flow that catches its cancellation would never end
 
 
@@ -112,7 +132,7 @@ async def _run(wanted: Wanted, folder: Path, told: asyncio.Event) -> None:
         closing_timeout="2m",
     )
     migrate(settings.database_url)
-    bot = SandboxBot(platform, settings, clock, lambda: pages.changed(), signs_in=_is_loopback(wanted.host))
+    bot = SandboxBot(platform, settings, clock, lambda: pages.changed(), signs_in=is_loopback(wanted.host))
     pages = Pages(platform, bot, wanted.host, wanted.port)
     await pages.start()
     await bot.start()
@@ -129,25 +149,19 @@ async def _run(wanted: Wanted, folder: Path, told: asyncio.Event) -> None:
 
 
 def _tell(url: str, console_url: str, token: str) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    console.print("[bold]switchboard-bot sandbox[/bold]: the platform's stand-in and the bot, on this machine\n")
-    console.print(f"  be the end user   {url}")
-    console.print(f"  be the agent      {url}agent")
-    console.print(f"  be the operator   {console_url}   [dim]token: {token}[/dim]")
-    console.print("\nEnd it with Ctrl-C.")
+    terminal.say(("switchboard-bot sandbox", "bold"), ": the platform's stand-in and the bot, on this machine")
+    terminal.say()
+    terminal.say(f"  be the end user   {url}")
+    terminal.say(f"  be the agent      {url}agent")
+    terminal.say(f"  be the operator   {console_url}   ", (f"token: {token}", "dim"))
+    terminal.say()
+    terminal.say("End it with Ctrl-C.")
 
 
 def _database_url(given: str, folder: Path) -> str:
     if not given:
         return f"sqlite:///{folder}/sandbox.db"
     return given if "://" in given else f"sqlite:///{given}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _as_option(problem: str) -> str:

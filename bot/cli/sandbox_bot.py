@@ -126,7 +126,7 @@ class SandboxBot:
 def settings_beside(sandbox: Sandbox, **more: Any) -> Settings:
     """The settings of a bot that talks to this sandbox. Raises `SettingsProblem`."""
     told = {name.lower(): value for name, value in sandbox.settings_for_bot().items()}
-    return load_settings(_env_file=None, **{**told, **more})
+    return load_settings(_env_file=None, **{"log_errors": "full", **told, **more})
 
 
 def address(host: str) -> str:

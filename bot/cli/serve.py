@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import os
 import signal
-import sys
 from contextlib import suppress
 
+import structlog
+
+from bot import terminal
 from bot.app import Parts, running
 from bot.cli.problems import refuse, refuse_database, settings_or_refuse
 from bot.observability import configure_logs, log_from
-from bot.settings import Settings, SettingsProblem
+from bot.settings import Settings, SettingsProblem, unknown_names
 from bot.store import StoreError, migrate
 
-_GARBAGE = (50_000, 20, 100)  # new objects before each look for garbage, and looks before those at older objects
+# New objects before each look for garbage, and looks before those at older objects. The event loop stands still
+# meanwhile: about 8 ms to free 5,000 objects, 100 ms for 50,000.
+_GARBAGE = (5_000, 5, 20)
+
+_log = structlog.get_logger(__name__)
+
+_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
+_LARGE = 128 * 1024  # bytes; what glibc begins with
 
 
 def serve() -> None:
@@ -36,6 +46,8 @@ def worker() -> None:
 def _run(parts: Parts) -> None:
     settings = settings_or_refuse()
     configure_logs(settings.log_format.value, settings.log_level.value)
+    for problem in unknown_names():
+        _log.warning("setting_unknown", problem=problem)
     try:
         if settings.database_url.startswith("sqlite"):
             migrate(settings.database_url)
@@ -53,12 +65,13 @@ async def _until_told(settings: Settings, parts: Parts) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, told.set)
-    async with running(settings, parts, hooks=(log_from(settings.log_level.value),)):
+    hooks = (log_from(settings.log_level.value),)
+    async with running(settings, parts, hooks=hooks, checks_account=True):
         _look_for_garbage_rarely()
+        _give_large_blocks_back()
         await told.wait()
     with suppress(OSError):
-        sys.stdout.flush()
-        sys.stderr.flush()
+        terminal.flush()
     os._exit(0)  # all of the bot has ended in good order; a flow that catches its cancellation would never end
 
 
@@ -67,3 +80,13 @@ def _look_for_garbage_rarely() -> None:
     gc.collect()
     gc.freeze()  # modules and classes: they stay
     gc.set_threshold(*_GARBAGE)
+
+
+def _give_large_blocks_back() -> None:
+    """Have glibc map each large block by itself, and unmap it when it is freed.
+
+    By default, glibc raises the bound to the largest block that was freed. Bodies of half a megabyte then come from the
+    heap and leave holes in it: 8 MB within 15 minutes of a soak. Other C libraries have no such bound.
+    """
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE)

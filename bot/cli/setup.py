@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
+from bot import terminal
 from bot.account import own_key
 from bot.account.application import NotApplied, apply
 from bot.account.env_file import EnvFileError, only_one, read_env, write_env
@@ -25,8 +25,8 @@ from bot.cli.answers import Answers
 from bot.cli.problems import refuse
 from bot.cli.setup_view import OWN_KEY, SetupView
 from bot.observability import configure_logs
-from bot.settings import ControlMode
-from bot.sunshine import Credentials, Gone, NotOurs, SunshineClient, SunshineError, Unauthorized
+from bot.settings import ControlMode, EnvFile
+from bot.sunshine import AiohttpTransport, Credentials, Gone, NotOurs, SunshineClient, SunshineError, Unauthorized
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def setup(
     keep_app_key: Annotated[
         bool, typer.Option(help="Write the app-scoped key into the file as well, for what others hold after an end.")
     ] = True,
-    env_file: Annotated[Path, typer.Option(help="Where the settings are kept.")] = Path(".env"),
+    env_file: Annotated[Path | None, typer.Option(help="Where the settings are kept.", show_default=".env")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to changes of what others have made.")] = False,
 ) -> None:
@@ -72,6 +72,7 @@ def setup(
     The app-scoped key comes from SUNSHINE_APP_KEY_ID and SUNSHINE_APP_KEY_SECRET, or it asks for it.
     """
     configure_logs("console", "ERROR")  # what is tried again is no line of its own
+    env_file = env_file or EnvFile.path
     try:
         with only_one(env_file):
             answers = Answers(read_env(env_file), os.environ)
@@ -79,7 +80,7 @@ def setup(
             target = answers.target(public_url, WEBHOOK_PATH, access.base_url)
             wishes = Wishes(access.mode, target, answers.me, name, default_responder)
             order = Order(env_file, wishes, access, keep_app_key, integration_key, dry_run, yes)
-            asyncio.run(_Setup(order, SetupView(Console(highlight=False), env_file)).run())
+            asyncio.run(_Setup(order, SetupView(env_file)).run())
     except EnvFileError as error:
         refuse([str(error)])
     except ValueError as error:
@@ -116,7 +117,9 @@ class _Setup:
         self._tell_what_is_left(account)
 
     def _client(self, key: Credentials) -> SunshineClient:
-        return SunshineClient(self._order.access.base_url, self._order.access.app_id, key, read_attempts=READ_ATTEMPTS)
+        access = self._order.access
+        network = AiohttpTransport()
+        return SunshineClient(access.base_url, access.app_id, key, transport=network, read_attempts=READ_ATTEMPTS)
 
     async def _read(self, client: SunshineClient) -> Account:
         key = "SUNSHINE_APP_KEY_ID, SUNSHINE_APP_KEY_SECRET"
@@ -160,8 +163,8 @@ class _Setup:
             return
         if not Answers.can_ask():
             refuse([f"--yes: agree to what others have made or chosen being changed: {'; '.join(theirs)}"])
-        if not typer.confirm("Change what somebody else has made or chosen?"):
-            typer.echo("Nothing was changed.")
+        if not terminal.agreed("Change what somebody else has made or chosen?"):
+            terminal.say("Nothing was changed.")
             raise typer.Exit(1)
 
     async def _apply(self, client: SunshineClient, account: Account, changes: tuple[Change, ...]) -> Account:
@@ -205,6 +208,6 @@ class _Setup:
         self._view.end(was_dry=self._order.dry_run)
 
     def _fail(self, why: str) -> NoReturn:
-        typer.echo(f"{why[:1].upper()}{why[1:]}", err=True)
-        typer.echo("What is done stays. Run `switchboard-bot setup` again: it goes on from there.", err=True)
+        terminal.say(f"{why[:1].upper()}{why[1:]}", err=True)
+        terminal.say("What is done stays. Run `switchboard-bot setup` again: it goes on from there.", err=True)
         raise typer.Exit(1)

@@ -12,8 +12,9 @@ from typing import Annotated, get_args
 
 import typer
 
+from bot import terminal
 from bot.cli.given import Given
-from bot.cli.problems import refuse, refuse_database
+from bot.cli.problems import refuse, refuse_database, refuse_password
 from bot.replay.export import deliveries_of
 from bot.replay.listener import listen
 from bot.replay.scrub import Scrubber
@@ -22,7 +23,7 @@ from bot.store import StoreError
 from bot.store.export import Selection, State, stored_events
 from webhooks.fields import moment
 
-app = typer.Typer(help="Make tapes: recordings of webhook deliveries.", no_args_is_help=True)
+app = typer.Typer(help="Make tapes: recordings of webhook deliveries.", no_args_is_help=True, add_completion=False)
 
 
 class Status(StrEnum):
@@ -39,16 +40,16 @@ def record(
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Where to listen.", min=0, max=65535)] = 8081,
     forward: Annotated[str, typer.Option(help="Pass deliveries on to this URL, and record what it takes.")] = "",
-    webhook_secret: Annotated[
-        str, typer.Option(help="Take only deliveries with this X-API-Key (else SUNSHINE_WEBHOOK_SECRET, if set).")
-    ] = "",
 ) -> None:
-    """Listen for deliveries and record them. Without --forward, each is answered 200. Ends with Ctrl-C or SIGTERM."""
-    secrets = [webhook_secret] if webhook_secret else Given().webhook_secrets
+    """Listen for deliveries and record them. Without --forward, each is answered 200. Ends with Ctrl-C or SIGTERM.
+
+    If SUNSHINE_WEBHOOK_SECRET is set, only deliveries with that secret are taken.
+    """
+    secrets = Given().webhook_secrets
 
     async def run() -> None:
         async with listen(tape, host, port, forward=forward, secrets=secrets) as found:
-            typer.echo(f"recording what is posted to http://{host}:{found} on {tape}", err=True)
+            terminal.say(f"recording what is posted to http://{host}:{found} on {tape}", err=True)
             stopped = asyncio.Event()
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
             await stopped.wait()
@@ -72,6 +73,7 @@ def export(
     state: Annotated[Status | None, typer.Option(help="Only events in this state.")] = None,
 ) -> None:
     """Write a tape from the inbox of a database, beside a running bot."""
+    refuse_password("--database-url", database_url, "DATABASE_URL")
     given = Given()
     wanted = next((name for name in get_args(State) if state and name == state.value), None)
     selection = Selection(conversation or (), _time("--since", since), _time("--until", until), wanted)
@@ -82,25 +84,32 @@ def export(
         refuse_database(error)
     except OSError as error:
         refuse([f"{tape}: it can't be written: {error.strerror}"])
-    typer.echo(f"{count} deliveries on {tape}")
+    terminal.say(f"{count} deliveries on {tape}")
 
 
 @app.command("scrub")
 def scrub(
     tape: Annotated[Path, typer.Argument(help="The tape to read.")],
     to: Annotated[Path, typer.Argument(help="The tape to write.")],
-    secret: Annotated[str, typer.Option(help="Gives the same stand-ins on other tapes; drawn anew otherwise.")] = "",
 ) -> None:
-    """Write a tape without personal data: the same happens at the same times, to nobody in particular."""
+    """Write a tape without personal data: the same happens at the same times, to nobody in particular.
+
+    Kept are times, types, reasons, and who is active: switchboard integrations by the names that every account has,
+    and by SUNSHINE_SWITCHBOARD_INTEGRATION. Everything else becomes a stand-in, keys that aren't known included. Set
+    SCRUB_SECRET to get the same stand-ins on several tapes; without it, they are drawn anew.
+    """
+    given = Given()
+    role = given.sunshine_switchboard_integration
     if to.exists() and to.samefile(tape):
         refuse([f"{to}: it is the tape itself: name another file"])
     try:
-        count = write_tape(to, Scrubber(secret.encode() or None).scrub(read_tape(tape)))
+        scrubber = Scrubber(given.scrub_secret.encode() or None, [role] if role else ())
+        count = write_tape(to, scrubber.scrub(read_tape(tape)))
     except TapeError as error:
         refuse([str(error)])
     except OSError as error:
         refuse([f"{to}: it can't be written: {error.strerror}"])
-    typer.echo(f"{count} deliveries on {to}")
+    terminal.say(f"{count} deliveries on {to}")
 
 
 def _time(option: str, value: str) -> datetime | None:

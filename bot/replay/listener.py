@@ -11,9 +11,11 @@ from pathlib import Path
 import httpx2
 from aiohttp import web
 
+from bot.listening import Listener
 from bot.replay.recording import Recorder
-from webhooks.intake import MAX_BYTES, InvalidDelivery, read_delivery
+from webhooks.intake import InvalidDelivery, read_delivery
 from webhooks.security import API_KEY_HEADER, Secrets
+from webhooks.web import MAX_BYTES
 
 _ANSWER_WITHIN = 20.0
 _PASSED_ON = (API_KEY_HEADER, "Content-Type")
@@ -43,13 +45,13 @@ async def listen(
         accepted = Secrets(list(secrets)) if secrets else None
 
         async def receive(request: web.Request) -> web.Response:
-            came, body = datetime.now(UTC), await request.read()
             if accepted and not accepted.accepts(request.headers.get(API_KEY_HEADER)):
                 return web.Response(status=401, text="wrong or missing key")
+            came, body = datetime.now(UTC), await request.read()
             try:
                 read_delivery(body, came)
             except InvalidDelivery as error:
-                return web.Response(status=400, text=str(error))
+                return web.Response(status=error.status, text=str(error))
             answer = await _pass_on(client, forward, request, body) if forward else web.Response(text="recorded")
             if 200 <= answer.status < 300:
                 recorder.take(came, body)
@@ -57,11 +59,10 @@ async def listen(
 
         server = web.Application(client_max_size=MAX_BYTES)
         server.router.add_post("/{path:.*}", receive)
-        runner = web.AppRunner(server, access_log=None, shutdown_timeout=1)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, host, port).start()
-        yield int(runner.addresses[0][1])
+        listener = Listener(server, host, port, lenient=True, patience=1)
+        await listener.start()
+        stack.push_async_callback(listener.stop)
+        yield listener.port
 
 
 async def _pass_on(client: httpx2.AsyncClient, url: str, request: web.Request, body: bytes) -> web.Response:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import logging
-import os
 import queue
 import threading
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from bot.private_files import open_private
 from bot.replay.tape import TapedDelivery, TapeError, tape_line
 from webhooks import wire
 from webhooks.inbox import Inbox
@@ -77,14 +77,11 @@ class Recorder:
                 self._lose(1, f"{type(error).__name__}: {error}")
 
     def _append(self, line: bytes) -> None:
-        """One write of one whole line: several processes may append to the same tape."""
+        """Append a whole line in one write: several processes may append to the same tape."""
         data = gzip.compress(line) if line and self._path.suffix == ".gz" else line
-        file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
+        with open_private(self._path, append=True) as file:
             while data:
-                data = data[os.write(file, data) :]
-        finally:
-            os.close(file)
+                data = data[file.write(data) :]
 
     def _lose(self, count: int, why: str) -> None:
         self.lost += count
@@ -103,8 +100,9 @@ class RecordingIntake(Intake):
         now: Callable[[], datetime],
         observe: Callable[[Receipt], None] | None,
         recorder: Recorder,
+        app_id: str | None = None,
     ) -> None:
-        super().__init__(inbox, secrets, now, observe)
+        super().__init__(inbox, secrets, now, observe, app_id)
         self._clock = now
         self._recorder = recorder
 

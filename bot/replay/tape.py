@@ -12,14 +12,15 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from bot.private_files import open_private
 from webhooks import wire
-from webhooks.fields import moment
+from webhooks.fields import PLAUSIBLE_YEARS, iso_time, moment
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".tape", ".tape.gz", ".ndjson", ".ndjson.gz")
 """What names of tapes in a folder end in."""
@@ -111,11 +112,12 @@ def write_tape(path: Path, deliveries: Iterable[TapedDelivery]) -> int:
     """Write a tape (compressed where the name ends in `.gz`), and return how many deliveries it has.
 
     It is there once it is whole: what `deliveries` raises leaves nothing behind, and a tape that was there untouched.
+    Only its owner can read it.
     """
     count = 0
     part = path.with_name(f"{path.name}.part")
     try:
-        with gzip.open(part, "wb") if path.suffix == ".gz" else part.open("wb") as file:
+        with open_private(part) as raw, gzip.open(raw, "wb") if path.suffix == ".gz" else nullcontext(raw) as file:
             for delivery in deliveries:
                 file.write(tape_line(delivery))
                 count += 1
@@ -194,13 +196,22 @@ def _delivery(path: Path, number: int, line: bytes, *, first: bool) -> TapedDeli
         wrong = "note is not a text" if first else "only the first line may have a note"
         raise TapeError(path, number, wrong)
     if (at := moment(value.get("at"))) is None:
-        raise TapeError(path, number, "at is missing or no time like 2026-01-05T09:00:00Z")
+        raise TapeError(path, number, "at is missing or no time like 2026-01-05T09:00:00Z, in the years 2000 to 2099")
     body = value.get("body")
     if not isinstance(body, dict):
         raise TapeError(path, number, "body is missing or no object")
-    if problem := _wrong_with(body):
+    if problem := _wrong_with(body) or _too_old(body["events"]):
         raise TapeError(path, number, problem)
     return TapedDelivery(at, body, value.get("note", ""))
+
+
+def _too_old(events: list[Any]) -> str | None:
+    """Name an event that is older than the platform. One that lies ahead is played: a user's clock may be wrong."""
+    for place, event in enumerate(events, 1):
+        made = iso_time(event.get("createdAt")) if isinstance(event, Mapping) else None
+        if made and made.year < PLAUSIBLE_YEARS.start:
+            return f"event {place}: createdAt is {iso(made)}, before the year {PLAUSIBLE_YEARS.start}"
+    return None
 
 
 def _wrong_with(body: Mapping[str, Any]) -> str | None:

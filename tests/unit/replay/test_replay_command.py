@@ -29,8 +29,8 @@ TAPE = TAPES / "ended_mid_flow.jsonl"
         ([str(TAPE), "--fault", "gremlins"], "--fault: there is no fault 'gremlins'"),
         ([str(TAPE), "--flows", "no.such.module"], "FLOWS: module 'no.such.module' can't be imported"),
         ([str(TAPE), "--opening", "none-such"], "OPENING_FLOW: there is no flow 'none-such'"),
-        ([str(TAPE), "--against", "https://bot.example.com", "--webhook-secret", "x"], "add --yes-really"),
-        ([str(TAPE), "--against", "http://127.0.0.1:1"], "--webhook-secret: give the secret"),
+        ([str(TAPE), "--against", "https://bot.example.com"], "add --yes-really"),
+        ([str(TAPE), "--against", "http://127.0.0.1:1"], "SUNSHINE_WEBHOOK_SECRET: is not set"),
         ([str(TAPE), "--html", "/no/such/folder/a.html"], "--html: /no/such/folder/a.html can't be written"),
     ],
 )

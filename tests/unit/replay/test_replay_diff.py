@@ -15,7 +15,8 @@ TAPE = str(Path(__file__).parent.parent.parent / "tapes" / "flow_complete_releas
 
 
 def run(*arguments: str) -> str:
-    return CliRunner().invoke(app, ["replay", TAPE, "--mode", "release", *arguments]).stdout
+    opening = [] if "--opening" in arguments else ["--opening", "triage"]
+    return CliRunner().invoke(app, ["replay", TAPE, "--mode", "release", *opening, *arguments]).stdout
 
 
 def test_the_same_run_has_no_difference(tmp_path: Path) -> None:
@@ -28,7 +29,7 @@ def test_the_same_run_has_no_difference(tmp_path: Path) -> None:
 def test_another_flow_shows_as_a_difference(tmp_path: Path) -> None:
     """What was said then, and what is said now."""
     (tmp_path / "old.json").write_text(run("--json"))
-    shown = run("--baseline", str(tmp_path / "old.json"), "--flows", "bot.flows.survey")
+    shown = run("--baseline", str(tmp_path / "old.json"), "--opening", "survey")
 
     assert "- PostMessage Hello! I am the assistant." in shown
     assert "+ PostMessage How did we do?" in shown

@@ -34,6 +34,7 @@ def copies(*names: str, times: int) -> list[TapedDelivery]:
     return made
 
 
+@pytest.mark.long
 def test_parts_are_whole_conversations_and_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Played at once, in parts, or in parts by several processes: the same."""
     tape = tmp_path / "many.jsonl"

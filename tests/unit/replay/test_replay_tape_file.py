@@ -17,6 +17,11 @@ GOOD = json.dumps({"at": "2026-01-05T09:00:00Z", "body": BODY})
 AT = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
 
+def made_at(time: str) -> str:
+    """A line whose second event claims to be of this time."""
+    return GOOD.replace("[", "[7, ", 1).replace('"id"', f'"createdAt": "{time}", "id"')
+
+
 def tape(folder: Path, *lines: str) -> Path:
     path = folder / "a.jsonl"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -59,6 +64,11 @@ def test_a_tape_can_be_written_by_hand(tmp_path: Path) -> None:
         ('{"at": "2026-01-05T09:00:00Z", "body": {"events": []}}', 'body.webhook.version is not "v2"'),
         ('{"at": "2026-01-05T09:00:00Z", "body": {"webhook": {"version": "v2"}}}', "body.events is missing"),
         (GOOD[:-1] + ', "headers": {}}', 'there is a key "headers"'),
+        (GOOD.replace("2026-", "0001-"), "at is missing or no time like"),
+        (GOOD.replace("2026-", "2500-"), "at is missing or no time like"),
+        (GOOD.replace("2026-", "9999-"), "at is missing or no time like"),
+        (made_at("0001-01-01T00:00:00Z"), "event 2: createdAt is 0001-01-01T00:00:00.000000Z, before the year 2000"),
+        (made_at("1970-01-01T00:00:00"), "event 2: createdAt is 1970-01-01T00:00:00.000000Z, before the year 2000"),
         (GOOD[:-1] + ', "note": "x"}', "only the first line may have a note"),
     ],
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 def _snippets(language: str) -> list[str]:
@@ -21,7 +21,7 @@ def _snippets(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", found[1], re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_the_commands_do_what_they_say(tmp_path: Path) -> None:
     """In a folder with the tapes: a report, no conversation open, a difference, a scrubbed tape."""
