@@ -6,11 +6,15 @@ is in `browser/browsing.py`.
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import drawing  # noqa: F401 - the examples of every test are drawn as it says
 import pytest
+import structlog
 from postgres_server import CHOSEN, NoServer, PostgresServer
 
 from bot.sandbox import (
@@ -23,6 +27,7 @@ from bot.sandbox import (
     Switchboard,
     Switches,
     standard_switchboard,
+    users,
 )
 from bot.testing import plugin
 
@@ -34,7 +39,39 @@ pytest_plugins = ["browsing"]
 def pytest_configure(config: pytest.Config) -> None:
     """Register the plugin, unless its entry point has: the package may not be installed here."""
     if not config.pluginmanager.is_registered(plugin):
-        config.pluginmanager.register(plugin, "switchboard_bot")
+        config.pluginmanager.register(plugin)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`: half as many processes again as there are cores, for a third of the time is waiting."""
+    return (os.cpu_count() or 1) * 3 // 2
+
+
+@pytest.fixture(autouse=True)
+def _same_logging() -> Iterator[None]:
+    """Undo what a test does to logging: commands that run in this process configure it for good."""
+    root, configured, config = logging.root, structlog.is_configured(), structlog.get_config()
+    level, handlers, disabled = root.level, root.handlers[:], root.manager.disable
+    yield
+    if (root.level, root.handlers) != (level, handlers):
+        root.setLevel(level)
+        root.handlers[:] = handlers
+    if root.manager.disable != disabled:
+        logging.disable(disabled)
+    if configured:
+        structlog.configure(**config)
+    elif structlog.is_configured():
+        structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def _patient_people(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let visitors and agents wait for longer in real time: the machine may be busy."""
+    before = users.PATIENCE
+    if "integration" in request.path.parts:
+        users.PATIENCE = 60.0
+    yield
+    users.PATIENCE = before
 
 
 class World:
@@ -103,10 +140,22 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     postgres.drop_database(url)
 
 
+@pytest.fixture(scope="session")
+def _shared_database(postgres: PostgresServer) -> str:
+    return postgres.new_database()
+
+
+@pytest.fixture
+def emptied_database(postgres: PostgresServer, _shared_database: str) -> Iterator[str]:
+    """The URL of a migrated database that is this test's own while it runs. It must leave the schema as it is."""
+    yield _shared_database
+    postgres.empty(_shared_database)
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def engine(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Makes a test run on both engines: `CHOSEN` has the URL of a PostgreSQL database of its own, or None."""
-    CHOSEN.url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
+    """Makes a test run on both engines: `CHOSEN` has the URL of an empty PostgreSQL database, or None."""
+    CHOSEN.url = request.getfixturevalue("emptied_database") if request.param == "postgres" else None
     yield str(request.param)
     CHOSEN.url = None
 

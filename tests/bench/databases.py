@@ -46,7 +46,7 @@ def _from_sqlite(url: str, question: str) -> int:
 async def _from_pg(url: str, question: str) -> int:
     import asyncpg
 
-    connection = await asyncpg.connect(url)
+    connection = await asyncpg.connect(url, server_settings={"search_path": "switchboard_bot"})
     try:
         return int(await connection.fetchval(question))
     finally:

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_the_quick_run_measures_everything(tmp_path: Path) -> None:
     """Every benchmark that SQLite alone can have gives figures."""

@@ -63,7 +63,7 @@ def _of_others(text: str, number: int) -> str:
     return json.dumps(body)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_a_long_tape_is_played_fast_and_in_little_memory(tmp_path: Path) -> None:
     """Three times the events take little more memory."""

@@ -187,6 +187,7 @@ class Battle:
             self._under_way[id(request)] = (called, now + timedelta(days=1), caller)
         else:
             called = self._under_way[id(request)][0]
+            called.place, called.answered = len(self.sandbox.switchboard.history), now + timedelta(seconds=delay)
             self._under_way[id(request)] = (called, now + timedelta(seconds=delay), caller)
         return Fault(delay=delay)
 

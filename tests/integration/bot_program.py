@@ -24,7 +24,7 @@ class Program:
 
     Attributes:
         url: where it listens.
-        errors: what it wrote to standard error, once it has ended.
+        errors: what it wrote to standard error, once it has ended; empty unless that is a pipe.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
@@ -32,13 +32,14 @@ class Program:
         self.url = f"http://127.0.0.1:{port}"
         self.errors = b""
 
-    async def ended(self, within: float = 10.0) -> int:
+    async def ended(self, within: float = 60.0) -> int:
         """Wait for its end, and return its exit code."""
         async with asyncio.timeout(within):
-            _, self.errors = await self.process.communicate()
+            _, errors = await self.process.communicate()
+        self.errors = errors or b""  # None: it went to a file
         return int(self.process.returncode or 0)
 
-    async def told_to_stop(self, within: float = 10.0) -> int:
+    async def told_to_stop(self, within: float = 60.0) -> int:
         """SIGTERM, and its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return await self.ended(within)
@@ -55,7 +56,7 @@ class Program:
                 self.process.kill()
             await self.process.communicate()
 
-    async def until_ready(self, within: float = 10.0) -> None:
+    async def until_ready(self, within: float = 60.0) -> None:
         """Wait until `/readyz` answers 200."""
         async with aiohttp.ClientSession() as http:
             for _ in range(round(within / 0.05)):
@@ -64,8 +65,8 @@ class Program:
                         if answer.status == 200:
                             return
                 if self.process.returncode is not None:
-                    await self.ended()
-                    pytest.fail(f"it ended: {self.errors.decode()}")
+                    code = await self.ended()
+                    pytest.fail(f"it ended with {code}: {self.errors.decode() or 'see its standard error'}")
                 await asyncio.sleep(0.05)
         pytest.fail("it never got ready")
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from bot.app import running
 from bot.cli import app
-from bot.sandbox import ANSWERS, BOT, Sandbox, Switches
+from bot.sandbox import Sandbox, Switches
 from bot.settings import load_settings
 from bot.store import migrate
 
@@ -65,8 +65,9 @@ class Place:
         return await self.run(*command, **{**self.account, **environment})
 
     async def doctor(self) -> Result:
-        """`doctor --json`, with nothing but the file."""
-        result = await self.run("doctor", "--json")
+        """`doctor --json`, with nothing but the file, and a flow where the file names none."""
+        named = "OPENING_FLOW=" in self.file.read_text()
+        result = await self.run("doctor", "--json", OPENING_FLOW=None if named else "triage")
         shown = json.loads(result.stdout)
         self.findings = [(one["level"], one["name"]) for one in shown["findings"] if one["level"] != "ok"]
         return result
@@ -115,13 +116,7 @@ def migrated() -> bytes:
 async def fresh(folder: Path, mode: str) -> AsyncIterator[Place]:
     """An account without the bot, in which answerBot answers first; and an almost empty settings file."""
     async with Sandbox(switches=Switches(mode="pass" if mode == "pass" else "release"), untouched=True) as sandbox:
-        board, switchboard_id = sandbox.switchboard, sandbox.switchboard.switchboard_id
-        assert switchboard_id
-        bot = board.member(BOT)
-        board.update_switchboard(switchboard_id, {"defaultSwitchboardIntegrationId": board.member(ANSWERS).id})
-        board.delete_switchboard_integration(switchboard_id, bot.id, sandbox.clock.now())
-        board.delete_integration(bot.integration_id)
-        sandbox.keys.revoke(sandbox.integration_key.id)
+        sandbox.forget_bot()
         port = free_port()
         file = folder / ".env"
         file.write_text(

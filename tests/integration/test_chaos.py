@@ -1,12 +1,12 @@
 """Several processes under fire, on PostgreSQL: G1 to G5 hold, by the platform's history and the database.
 
-Two `web` and four `worker` processes serve people who talk. Meanwhile any of the processes is killed (`kill -9`) and
-started again, connections to the database are cut, a worker is paused past its lease and woken again, and in the middle
-PostgreSQL itself is restarted, as after a crash.
+Two `web` and four `worker` processes (in the short form, one and two) serve people who talk. Meanwhile any of the
+processes is killed (`kill -9`) and started again, connections to the database are cut, a worker is paused past its
+lease and woken again, and in the middle PostgreSQL itself is restarted, as after a crash.
 
     CHAOS_SECONDS=600 pytest tests/integration/test_chaos.py --log-cli-level=INFO
 
-does it for ten minutes in each control mode, and tells the figures; SEED chooses other moments.
+does it for ten minutes in each control mode, and logs the figures; SEED chooses other moments.
 """
 
 from __future__ import annotations
@@ -25,13 +25,19 @@ import pytest
 from battle import MODES, Battle
 from bot_program import Program, free_port, launched
 from postgres_server import NoServer, PostgresServer
+from tiers import combined
 
 from bot.store import open_store
 
-SECONDS = float(os.environ.get("CHAOS_SECONDS", "10"))
+GIVEN = os.environ.get("CHAOS_SECONDS")
+FLEET = (2, 4)  # processes that are `web`, and that are `worker`
+FORMS = (
+    [(mode, float(GIVEN), FLEET) for mode in MODES]
+    if GIVEN
+    else combined(("pass", 4.0, (1, 2)), ("pass", 10.0, FLEET), ("release", 10.0, FLEET))
+)  # control mode, seconds under fire, and the fleet
 SEED = int(os.environ.get("SEED", "1"))
-WEBS, WORKERS = 2, 4
-LEASE = 6.0  # seconds, instead of thirty: a pause has to outlast it
+LEASE = 6.0  # seconds, even shorter than in production: a pause has to outlast it
 PAUSE = LEASE + 1.0
 AWAY = 40.0  # seconds for which no web is there, at most, on a slow machine
 
@@ -76,15 +82,17 @@ def server() -> Iterator[PostgresServer]:
     server.remove()
 
 
-@pytest.mark.timeout(180 + 5 * SECONDS)
-@pytest.mark.parametrize("mode", MODES)
-async def test_several_processes_under_fire(mode: str, tmp_path: Path, server: PostgresServer) -> None:
+@pytest.mark.timeout(300 + 5 * float(GIVEN or 0))
+@pytest.mark.parametrize(("mode", "seconds", "fleet"), FORMS)
+async def test_several_processes_under_fire(
+    mode: str, seconds: float, fleet: tuple[int, int], tmp_path: Path, server: PostgresServer
+) -> None:
     """Every ended conversation closes with proof, nothing is lost, said twice, out of order, or taken from others."""
     rng = random.Random(f"{SEED} {mode}")  # noqa: S311 - repeatable is what it must be
-    chaos = Chaos(mode, tmp_path, rng, server)
-    await chaos.fought(SECONDS)
+    chaos = Chaos(mode, tmp_path, rng, server, fleet)
+    await chaos.fought(seconds)
     _log.info("%s: %s", mode, chaos.figures)
-    chaos.judge(least=round(SECONDS / 4))
+    chaos.judge(least=round(seconds / 4))
     assert chaos.figures["restarts of PostgreSQL"] == 1
     assert chaos.figures["pauses past the lease"] >= 1
     assert chaos.figures["kill -9"] >= 2
@@ -93,16 +101,18 @@ async def test_several_processes_under_fire(mode: str, tmp_path: Path, server: P
 class Chaos(Battle):
     """A fleet of processes on one database, and what happens to it."""
 
-    def __init__(self, mode: str, folder: Path, rng: random.Random, server: PostgresServer) -> None:
+    def __init__(
+        self, mode: str, folder: Path, rng: random.Random, server: PostgresServer, fleet: tuple[int, int]
+    ) -> None:
         super().__init__(mode, folder, rng, outage=AWAY, pace=0.6)
         self._server = server
         self._database = server.new_database()
         self._programs: dict[str, Program] = {}
         self._done: Counter[str] = Counter()
         self._paused: dict[str, asyncio.Task[None]] = {}
-        self._webs = [f"web-{number}" for number in range(WEBS)]
-        self._workers = [f"worker-{number}" for number in range(WORKERS)]
-        self._ports = {name: str(free_port()) for name in self._webs}
+        self._webs = [f"web-{number}" for number in range(fleet[0])]
+        self._workers = [f"worker-{number}" for number in range(fleet[1])]
+        self._ports = {name: str(free_port()) for name in (*self._webs, *self._workers)}
         self._posted = 0
 
     async def fought(self, seconds: float) -> None:
@@ -119,8 +129,10 @@ class Chaos(Battle):
                         await self._fire(seconds / 2)
                         await asyncio.gather(*self._paused.values())
                     await self._at_rest()
+                # One that has just begun does not know SIGTERM yet.
+                await asyncio.gather(*(program.until_ready() for program in self._programs.values()))
                 codes = await asyncio.gather(*(program.told_to_stop(30) for program in self._programs.values()))
-                assert codes == [0] * (WEBS + WORKERS)
+                assert codes == [0] * len(self._programs)
             finally:
                 for program in self._programs.values():
                     await program.swept()
@@ -208,10 +220,12 @@ class Chaos(Battle):
             "NAME": name,
             "LEASE": str(LEASE),
             "LOG_LEVEL": "WARNING",
-            "PORT": self._ports.get(name, "0"),
+            "PORT" if name in self._webs else "METRICS_PORT": self._ports[name],
         }
         command = name.partition("-")[0]
-        self._programs[name] = await launched(command, self._folder, settings, self._stderr, program=("-c", _PROGRAM))
+        program = await launched(command, self._folder, settings, self._stderr, program=("-c", _PROGRAM))
+        program.url = f"http://127.0.0.1:{self._ports[name]}"
+        self._programs[name] = program
 
     async def _at_rest(self) -> None:
         store = open_store(self._database)
@@ -229,5 +243,5 @@ class Chaos(Battle):
         """One web after the other, and the next one if nobody is at home, as load balancers do."""
         self._posted += 1
         ports = [self._ports[name] for name in self._webs]
-        first = self._posted % WEBS
+        first = self._posted % len(ports)
         return [f"http://127.0.0.1:{port}/webhooks/sunshine" for port in (*ports[first:], *ports[:first])]

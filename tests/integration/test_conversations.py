@@ -82,7 +82,7 @@ async def served(
     monkeypatch.chdir(folder)
     async with Sandbox(switches=Switches(), time_scale=0.05) as sandbox:
         url = url or f"sqlite:///{folder}/bot.db"
-        environment = sandbox.settings_for_bot() | {"DATABASE_URL": url, "PORT": "0"}
+        environment = sandbox.settings_for_bot() | {"DATABASE_URL": url, "PORT": "0", "OPENING_FLOW": "triage"}
         if not app_key:
             environment = {name: value for name, value in environment.items() if "APP_KEY" not in name}
         migrate(environment["DATABASE_URL"])
@@ -172,11 +172,11 @@ async def test_release_what_others_hold(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 async def test_no_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a running bot the order waits, and that is told."""
+    """Without a running bot the order waits, and that is told, to people and to scripts."""
     async with served(tmp_path, monkeypatch) as place:
         pass
     told = await place.run("release", place.id, "--yes", "--wait", "0s")
-    assert told.exit_code == 0, told.output
+    assert told.exit_code == 3, told.output
     assert "no worker has taken it up yet" in told.stdout
 
 

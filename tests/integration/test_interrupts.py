@@ -13,6 +13,8 @@ from statistics import median
 from types import ModuleType
 
 import pytest
+from loop_clock import LoopClock
+from tiers import some
 
 from bot import Chat, flow
 from bot.app import running
@@ -25,21 +27,22 @@ from bot.sandbox.switches import Switches
 from bot.sandbox.users import Visitor
 from bot.settings import load_settings
 
-LIMIT = 0.1  # seconds; the median of some conversations, since the machine may have other things to do
+LIMIT = 0.1  # seconds of the loop; the median of some conversations, since a commit may take long
 ROUNDS = 5
 MODULE = "flows_of_interrupts"
 
 cut_off: dict[str, float] = {}
 began: dict[str, float] = {}
 freed = threading.Event()
+clock = LoopClock()
 
 
 async def _waits(conversation_id: str) -> None:
-    began[conversation_id] = time.monotonic()
+    began[conversation_id] = clock.now
     try:
         await asyncio.get_running_loop().create_future()
     finally:
-        cut_off[conversation_id] = time.monotonic()
+        cut_off[conversation_id] = clock.now
 
 
 @flow("waits")
@@ -81,7 +84,7 @@ async def _bot(sandbox: Sandbox, folder: Path, opening: str, **changes: str) -> 
     given |= {"DATABASE_URL": f"sqlite:///{folder / 'bot.db'}", "RELEASE_GRACE": "1s", **changes}
     settings = load_settings(**{name.lower(): value for name, value in given.items()})
     _migrate(folder)
-    async with running(settings, hooks=()) as bot:
+    async with clock.running(), running(settings, hooks=()) as bot:
         sandbox.connect(f"http://127.0.0.1:{bot.port}/webhooks/sunshine")
         yield
     del sys.modules[MODULE]
@@ -96,7 +99,7 @@ def _migrate(folder: Path) -> None:
 async def _interrupt(sandbox: Sandbox, visitor: Visitor, how: str) -> float:
     """Do it, and say when."""
     board, now = sandbox.switchboard, sandbox.clock.now
-    at = time.monotonic()
+    at = clock.now
     match how:
         case "end":
             await visitor.ends()
@@ -111,16 +114,16 @@ async def _interrupt(sandbox: Sandbox, visitor: Visitor, how: str) -> float:
 
 async def _noted(times: dict[str, float], conversation_id: str) -> float:
     """When it was, as soon as it has been."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while conversation_id not in times:  # noqa: ASYNC110 - noted by a flow, which knows nothing of this test
             await asyncio.sleep(0.001)
     return times[conversation_id]
 
 
-@pytest.mark.parametrize("mode", ["release", "pass"])
+@pytest.mark.parametrize("mode", some(["pass", "release"]))
 @pytest.mark.parametrize("how", ["end", "loss", "agent", "deadline"])
 async def test_a_turn_is_cut_off_within_a_tenth_of_a_second(how: str, mode: str, tmp_path: Path) -> None:
-    """In the middle of a call that would never end."""
+    """In the middle of a call that would never end. The machine may be busy: only time in which the loop ran counts."""
     seconds = []
     idle = "1s" if how == "deadline" else "1m"
     sandbox = Sandbox(switches=Switches(mode=mode))  # type: ignore[arg-type]
@@ -142,7 +145,7 @@ async def test_a_release_waits_for_no_function_that_blocks(opening: str, tmp_pat
 
     def note(request: ApiRequest, moment: Moment) -> None:
         if moment is Moment.BEFORE:
-            requests.append((request.operation, time.monotonic()))
+            requests.append((request.operation, clock.now))
 
     freed.clear()
     async with Sandbox(switches=Switches(mode="pass")) as sandbox:
@@ -152,10 +155,10 @@ async def test_a_release_waits_for_no_function_that_blocks(opening: str, tmp_pat
             await visitor.says("hi")
             await visitor.waits_for("One moment.")
             await visitor.ends()
-            at = time.monotonic()
-            await visitor.waits_until_closed(10)
+            at = clock.now
+            await visitor.waits_until_closed(60)
             (released,) = [when for operation, when in requests if operation == "ReleaseControl"]
-            assert released - at < (1.0 if opening == "blocks_thread" else 3.0)
+            assert released - at < 1.0
             freed.set()
             await asyncio.sleep(0.2)
             assert "too late" not in [message.text for message in visitor.messages]

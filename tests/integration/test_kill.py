@@ -17,10 +17,16 @@ from pathlib import Path
 import pytest
 from battle import MODES, Battle
 from bot_program import free_port, launched
+from tiers import combined
 
 from bot.store import SqliteStore
 
-KILLS = int(os.environ.get("KILLS", "8"))
+GIVEN = os.environ.get("KILLS")
+FORMS = (
+    [(mode, max(1, int(GIVEN) // len(MODES))) for mode in MODES]
+    if GIVEN
+    else combined(("pass", 2), ("pass", 4), ("release", 4))
+)  # control mode, and how many kills
 SEED = int(os.environ.get("SEED", "1"))
 A_KILL = 5.0  # seconds from one start to the next, on a slow machine
 CALLER = "switchboard-bot"
@@ -28,11 +34,10 @@ CALLER = "switchboard-bot"
 _log = logging.getLogger(__name__)
 
 
-@pytest.mark.timeout(120 + 15 * KILLS)
-@pytest.mark.parametrize("mode", MODES)
-async def test_kill_9_at_random_moments(mode: str, tmp_path: Path) -> None:
+@pytest.mark.timeout(180 + 15 * int(GIVEN or 0))
+@pytest.mark.parametrize(("mode", "kills"), FORMS)
+async def test_kill_9_at_random_moments(mode: str, kills: int, tmp_path: Path) -> None:
     """Every ended conversation closes with proof, nothing is lost, said twice, out of order, or taken from others."""
-    kills = max(1, KILLS // len(MODES))
     rng = random.Random(f"{SEED} {mode}")  # noqa: S311 - repeatable is what it must be
     killing = Killing(mode, tmp_path, rng, kills)
     await killing.fought()

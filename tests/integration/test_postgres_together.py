@@ -14,6 +14,7 @@ import pytest
 from bot.store import Change, LeaseLost, Unavailable, Work
 from bot.store import postgres_save as saving
 from bot.store.postgres import PostgresStore
+from bot.store.postgres_schema import SCHEMA
 from webhooks.inbox import NewEvent
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -123,7 +124,7 @@ async def test_removal_beside_a_save(store: PostgresStore, postgres_url: str) ->
 @pytest.mark.parametrize("mode", ["ACCESS SHARE", "ROW EXCLUSIVE"])
 async def test_removal_beside_a_stranger(store: PostgresStore, postgres_url: str, mode: str) -> None:
     """Neither a backup nor a shell that was left open keeps a removal, and all work with it, waiting."""
-    async with _locked(postgres_url, f"LOCK TABLE participants, removed_users IN {mode} MODE"):
+    async with _locked(postgres_url, f"LOCK TABLE {SCHEMA}.participants, {SCHEMA}.removed_users IN {mode} MODE"):
         async with asyncio.timeout(8):
             await store.remember_removal("u1", NOW)
         (work,) = await _claimed(store, 1)
@@ -139,7 +140,7 @@ async def test_time_out_ends_the_statement(postgres_url: str, store: PostgresSto
         await hasty._pool.fetch("SELECT pg_sleep(30), 'given up'")
     await hasty.stop()
     running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%''given up''' AND state = 'active'"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await store._pool.fetch(running))[0][0]:  # noqa: ASYNC110 - the database tells nobody
             await asyncio.sleep(0.05)
 

@@ -37,7 +37,7 @@ async def web(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Program]:
 def a_delivery(number: int) -> bytes:
     """A delivery of events that nobody has seen yet."""
     events = [{"id": f"{number}-{n}", "type": "x:y", "payload": {}} for n in range(A_DELIVERY)]
-    return json.dumps({"app": {"id": "a"}, "webhook": {"id": "w", "version": "v2"}, "events": events}).encode()
+    return json.dumps({"webhook": {"id": "w", "version": "v2"}, "events": events}).encode()
 
 
 async def posted(http: aiohttp.ClientSession, web: Program, sandbox: Sandbox, number: int) -> int:
@@ -81,13 +81,13 @@ async def test_an_intake_that_does_not_keep_up(web: Program, sandbox: Sandbox, t
 async def test_a_database_that_is_not_migrated(web: Program, tmp_path: Path) -> None:
     """Somebody has put an older database in its place: no traffic, until it is mended."""
     with sqlite3.connect(tmp_path / "bot.db") as connection:
-        (head,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        connection.execute("UPDATE alembic_version SET version_num = '0000'")
+        (head,) = connection.execute("SELECT version_num FROM switchboard_bot_version").fetchone()
+        connection.execute("UPDATE switchboard_bot_version SET version_num = '0000'")
     async with aiohttp.ClientSession() as http:
         status, text = await readiness(http, web)
         assert status == 503
-        assert "run `switchboard-bot migrate`" in text
-        connection.execute("UPDATE alembic_version SET version_num = ?", (head,))
+        assert text == "not ready: the database can't be used\n"
+        connection.execute("UPDATE switchboard_bot_version SET version_num = ?", (head,))
         connection.commit()
         assert (await readiness(http, web))[0] == 200
     connection.close()

@@ -92,7 +92,7 @@ def the_same_faults(stories: dict[str, str]) -> Faults:
     return fail
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["release", "pass"])
 def test_a_replay_makes_the_calls_of_the_live_run(mode: str, tmp_path: Path) -> None:
     """For every conversation of the demo, in the same order, with the same texts and targets."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fresh_account import ALL_OF_IT, Place, fresh, set_up
+from tiers import some
 
 from bot.account.requirements import TRIGGERS
 from bot.sandbox import ANSWERS, BOT, WORKSPACE
@@ -21,7 +22,7 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-@pytest.fixture(params=["release", "pass"])
+@pytest.fixture(params=some(["release", "pass"]))
 def mode(request: pytest.FixtureRequest) -> str:
     """Both modes."""
     return str(request.param)

@@ -113,25 +113,6 @@ def test_kill(tmp_path: Path) -> None:
     assert {status[id_] for what, id_ in acknowledged if what == "handled"} == {"handled"}
 
 
-def test_race_to_migrate(tmp_path: Path) -> None:
-    """Several processes migrate at the same time: all succeed, and it is done once."""
-    url = f"sqlite:///{tmp_path / 'bot.db'}"
-    program = "import sys; from bot.store import migrate, current_problem; sys.stdin.readline(); migrate(sys.argv[1]);"
-    program += " assert current_problem(sys.argv[1]) is None"
-    racers = [
-        subprocess.Popen(  # noqa: S603
-            [sys.executable, "-c", program, url], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for _ in range(4)
-    ]
-    for racer in racers:
-        assert racer.stdin is not None
-        racer.stdin.write("go\n")
-        racer.stdin.flush()
-    errors = [racer.communicate()[1] for racer in racers]
-    assert [racer.returncode for racer in racers] == [0, 0, 0, 0], errors
-
-
 async def test_one_bad_among_many(store: SqliteStore) -> None:
     """Of a thousand saves that share transactions, the ones that must fail do, each in its way, and no other."""
     await store.receive([_event(f"e{n}", f"c{n}") for n in range(1000)])
@@ -276,7 +257,7 @@ async def test_no_query_reads_everything(path: Path) -> None:
     }
     await store.stop()
     scans = {(query, plan) for query, plan in plans if plan.startswith(tuple(f"SCAN {table}" for table in tables))}
-    partial = ("inbox_pending", "inbox_pending_of_conversation", "inbox_set_aside", "outbox_open")
+    partial = ("inbox_removals", "inbox_pending", "inbox_pending_of_conversation", "inbox_set_aside", "outbox_open")
     assert {query for query, plan in scans if not plan.endswith(partial)} == set()
     assert len(plans) > 40
     assert any("conversations_due" in plan for _, plan in plans)

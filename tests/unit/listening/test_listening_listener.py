@@ -1,0 +1,152 @@
+"""What a listener lets through, and what it does not."""
+
+from __future__ import annotations
+
+import gc
+import gzip
+import logging
+import resource
+
+import pytest
+from aiohttp import web
+from listening_samples import GET, listening
+
+from bot.listening import Limits, limits, raise_descriptor_limit
+
+BOMB = gzip.compress(b"x" * 5_000_000)
+
+
+def _post(path: str, body: bytes, *headers: str) -> bytes:
+    lines = (f"POST {path} HTTP/1.1", "Host: bot", f"Content-Length: {len(body)}", "Connection: close", *headers)
+    return "\r\n".join((*lines, "", "")).encode() + body
+
+
+@pytest.mark.parametrize("path", ["/", "/read", "/refuse", "/nowhere", "/inflates/", "//inflates"])
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "GZIP", "gzip, gzip", "x"])
+async def test_a_compressed_body_is_refused(path: str, encoding: str) -> None:
+    """Before the handler sees it, and without a look into it."""
+    async with listening() as place:
+        answer = await place.asked(_post(path, BOMB, f"Content-Encoding: {encoding}"))
+        assert answer.startswith(b"HTTP/1.1 415")
+        assert place.bodies == []
+
+
+@pytest.mark.parametrize("headers", [(), ("Content-Encoding: identity",)])
+async def test_a_plain_body_is_not(headers: tuple[str, ...]) -> None:
+    """As ever."""
+    async with listening() as place:
+        assert (await place.asked(_post("/read", b"plain", *headers))).startswith(b"HTTP/1.1 200")
+        assert place.bodies == [b"plain"]
+
+
+async def test_a_handler_that_inflates_gets_the_body_as_it_came() -> None:
+    """It knows when to inflate it."""
+    async with listening() as place:
+        assert (await place.asked(_post("/inflates", BOMB, "Content-Encoding: gzip"))).startswith(b"HTTP/1.1 200")
+        assert place.bodies == [BOMB]
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=a", "multipart/mixed", "MultiPart/x"])
+async def test_a_body_of_parts_is_refused(kind: str) -> None:
+    """aiohttp would inflate a part that says it is compressed."""
+    async with listening() as place:
+        answer = await place.asked(_post("/read", b"--a--", f"Content-Type: {kind}"))
+        assert answer.startswith(b"HTTP/1.1 415")
+
+
+@pytest.mark.parametrize(("path", "status"), [("/read", 411), ("/", 411), ("/nowhere", 411), ("/inflates", 200)])
+async def test_a_body_in_chunks_is_refused(path: str, status: int) -> None:
+    """Strangers' chunks of a byte each would keep the parser busy; deliveries may come in chunks."""
+    lines = (
+        f"POST {path} HTTP/1.1",
+        "Host: bot",
+        "Connection: close",
+        "Transfer-Encoding: chunked",
+        "",
+        "1",
+        "x",
+        "0",
+        "",
+        "",
+    )
+    async with listening() as place:
+        answer = await place.asked("\r\n".join(lines).encode())
+        assert answer.startswith(b"HTTP/1.1 %d" % status)
+
+
+@pytest.mark.parametrize(
+    "junk", [b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"HELLO\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"A" * 10_000]
+)
+async def test_what_is_no_http_is_not_logged(junk: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Else whoever can reach the port could fill the disk."""
+    async with listening() as place:
+        assert (await place.asked(junk)).startswith(b"HTTP/1.")
+    assert caplog.records == []
+
+
+async def test_a_bug_is_told_ever_more_rarely(caplog: pytest.LogCaptureFixture) -> None:
+    """The 1st, 2nd, 4th, 8th, … time."""
+    async with listening() as place:
+        for _ in range(9):
+            answer = await place.asked(GET.replace(b"/ ", b"/broken ", 1))
+            assert answer.startswith(b"HTTP/1.1 500")
+            assert b"words" not in answer
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 4
+
+
+async def test_pipelined_requests_are_answered_in_turn() -> None:
+    """A connection that sends many at once gets them one by one, and another does not have to wait for all."""
+    async with listening(head=3600, idle=3600) as place:
+        greedy, _ = await place.connect(GET * 500)
+        other, _ = await place.connect(GET)
+        await other.readuntil(b"hello")
+        for _ in range(500):
+            await greedy.readuntil(b"hello")
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/moved"])
+async def test_an_answer_that_was_raised_leaves_no_garbage(path: str) -> None:
+    """Else strangers make so much of it that its collection holds up valid webhooks."""
+    request = GET.replace(b"/ ", path.encode() + b" ", 1).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    async with listening() as place:
+        await place.asked(request)
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(50):
+                await place.asked(request)
+            kept = [each for each in gc.get_objects() if isinstance(each, web.Request)]
+        finally:
+            gc.enable()
+    assert len(kept) <= 3
+
+
+async def test_an_answer_that_was_raised_is_sent_whole() -> None:
+    """Status, headers, cookies and text."""
+    async with listening(head=3600, idle=3600) as place:
+        answer = await place.asked(GET.replace(b"/ ", b"/moved ", 1))
+    assert answer.startswith(b"HTTP/1.1 303 See Other\r\n")
+    assert b"\r\nLocation: /elsewhere\r\n" in answer
+    assert b"\r\nSet-Cookie: session=gone;" in answer
+    assert b"\r\nConnection: close\r\n" in answer
+    assert answer.endswith(b"\r\n\r\ngo there")
+
+
+def test_the_descriptor_limit_is_raised() -> None:
+    """As far as the system lets us, and the cap on connections stays below it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        assert raise_descriptor_limit() > 256
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 256
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize(("descriptors", "connections"), [(20, 16), (256, 64), (1024, 256), (65_536, 2_000)])
+def test_a_listener_takes_a_share_of_the_descriptors(
+    descriptors: int, connections: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest is for the database, the API and other listeners."""
+    monkeypatch.setattr(limits, "raise_descriptor_limit", lambda: descriptors)
+    assert Limits().connections == connections
