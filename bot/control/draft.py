@@ -233,7 +233,8 @@ class Draft:
     def pend(self, what: What) -> str:
         """Note that an effect is on its way, and return its new id."""
         new = self.next_effect_id()
-        self.set(pending=Pending(new, what, self.known_until, self.state.spoke_at))
+        heard = self.state.inputs[-1].event_id if self.state.inputs else None
+        self.set(pending=Pending(new, what, self.known_until, self.state.spoke_at, heard))
         return new
 
 

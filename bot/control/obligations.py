@@ -102,8 +102,10 @@ def _while_another_holds(draft: Draft) -> None:
 
 
 def _while_nobody_holds(draft: Draft) -> None:
-    draft.stop_run()
     draft.set(idle_at=None)
+    if draft.state.in_doubt:
+        return  # as above
+    draft.stop_run()
     holder, certain = draft.state.holder, draft.state.is_certain
     if certain:
         draft.close_duty(_shown(draft, "nobody is active"))

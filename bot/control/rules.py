@@ -44,6 +44,7 @@ from bot.control.facts import (
 )
 from bot.control.policy import (
     CLOCKS_DIFFER,
+    FRESH,
     FRESH_CAP,
     HEARD_LIMIT,
     INPUT_LIMIT,
@@ -75,11 +76,11 @@ from bot.control.state import (
 )
 from webhooks.events import Reason
 
-# What only happens in a conversation that is there, whatever a 404 said: that may be a key that can't see it, or come
-# from a copy that lags behind.
 A_READ = "a read"
 """How a holder is known that a read has shown."""
 
+# What only happens in a conversation that is there, whatever a 404 said: that may be a key that can't see it, or come
+# from a copy that lags behind.
 _SIGNS_OF_LIFE = (
     HolderSeen
     | ControlMoved
@@ -168,8 +169,12 @@ def _holder_seen(draft: Draft, fact: HolderSeen) -> None:
     contradicts = state.holder.since is not None and draft.contradicts(fact.active)
     at_work = state.is_certain and state.holder.who is Who.BOT and bool(state.run or state.duty)
     learned = draft.learn(fact.active, fact.at, "an event", certain=False)
-    may_be_wrong = fact.late or (at_work and draft.state.holder.who is Who.OTHER)  # late, or by a wrong clock
-    if (contradicts and may_be_wrong) or (learned and draft.holder_is_vague):
+    if not learned and state.holder.since and state.holder.since - fact.at <= CLOCKS_DIFFER:
+        # It may have happened since, by a clock that is behind, and have made the bot active.
+        may_be_wrong = contradicts or state.holder.who is Who.NOBODY
+    else:
+        may_be_wrong = contradicts and (fact.late or (at_work and draft.state.holder.who is Who.OTHER))
+    if may_be_wrong or (learned and draft.holder_is_vague):
         draft.doubt()
 
 
@@ -177,6 +182,9 @@ def _control_moved(draft: Draft, fact: ControlMoved) -> None:
     state = draft.state
     if fact.late and state.holder.how == A_READ and draft.contradicts(fact.active):
         # It may have happened before the read: events are dated by the platform's clock, and reads by ours.
+        _control_undated(draft, ControlUndated(fact.active, fact.reason))
+        return
+    if _may_precede_pass(draft, fact):
         _control_undated(draft, ControlUndated(fact.active, fact.reason))
         return
     before = _taken_from(state) if not (state.run or state.duty) else None
@@ -191,6 +199,14 @@ def _control_moved(draft: Draft, fact: ControlMoved) -> None:
         _control_undated(draft, ControlUndated(fact.active, fact.reason))
     elif draft.who(fact.active) is Who.BOT:
         _explain(draft, fact)
+
+
+def _may_precede_pass(draft: Draft, fact: ControlMoved) -> bool:
+    """Is a pass on its way, and may the event tell of the time before it, or of control that came back already?"""
+    pending = draft.state.pending
+    if pending is None or pending.what is not What.PASS or draft.who(fact.active) is not Who.BOT or fact.reason:
+        return False
+    return pending.known_until is not None and fact.at <= pending.known_until + FRESH
 
 
 def _control_undated(draft: Draft, fact: ControlUndated) -> None:
@@ -424,7 +440,7 @@ def _user_ended(draft: Draft, fact: UserEnded) -> None:
         # Told late, and the user has written again since; or a clock is wrong. The order of the messages tells.
         draft.doubt()
         return
-    if fact.late:
+    if fact.late or fact.at == spoke_at:
         draft.doubt()  # somebody may be active since, and a clock be behind: nothing is proven yet
     _take_in_end(draft, fact)
 
@@ -435,6 +451,7 @@ def _take_in_end(draft: Draft, fact: UserEnded) -> None:
     handed_back = run is not None and run.purpose is Purpose.CLOSING and run.began + draft.policy.grace >= fact.at
     if run and not handed_back:
         draft.stop_run()
+        _keep_unheard(draft, run)
     elif run and run.status is RunStatus.WAITING and run.wants_input:
         # Nobody can answer any more: the question is taken back, and the flow goes on without an answer.
         draft.commands.append(DropUnsent())
@@ -450,9 +467,18 @@ def _take_in_end(draft: Draft, fact: UserEnded) -> None:
     )
 
 
+def _keep_unheard(draft: Draft, run: Run) -> None:
+    """A run is stopped before its first turn: what began it may have been said after the end, as a read tells."""
+    opening, untouched = run.opening, run.until is None and run.since == draft.now
+    if draft.state.in_doubt and untouched and opening.event_id:
+        draft.set(inputs=(Input(opening.event_id, run.began, opening.kind),))
+
+
 def _agent_wrote(draft: Draft, at: datetime, source: str) -> None:
     """An agent writes while the bot holds control: the agent is to have it."""
     state = draft.state
+    if state.holder.who is Who.NOBODY and state.holder.since and at <= state.holder.since:
+        draft.doubt()  # told late, or dated by a clock that is behind: it may have made the bot active
     if state.ended or state.holder.who is not Who.BOT or (state.holder.since and at < state.holder.since):
         return
     if state.duty is None:
@@ -584,9 +610,8 @@ def _conversation_read(draft: Draft, fact: ConversationRead) -> None:
         end = fact.ended if fact.ended.at <= at + CLOCKS_DIFFER else replace(fact.ended, at=at)
         at = max(at, end.at)
         _end_found(draft, pending, fact, end)
-        if draft.state.ended and draft.state.ended.message_id == end.message_id and pending.spoke_at:
-            heard_since = (word for word in draft.state.inputs if word.at > pending.spoke_at)
-            draft.set(inputs=tuple(heard_since))
+        if draft.state.ended and draft.state.ended.message_id == end.message_id:
+            _forget_said_before_end(draft, pending)
     else:
         _user_spoke_unheard(draft, fact, at)
     if not draft.learn(fact.active, at, A_READ, certain=True, is_newest=is_newest):
@@ -605,6 +630,19 @@ def _conversation_read(draft: Draft, fact: ConversationRead) -> None:
         duties.checked(draft)
     elif pending.what is What.READ_FOR_END:
         _end_checked(draft)
+
+
+def _forget_said_before_end(draft: Draft, pending: Pending) -> None:
+    """What was heard before a read stands before the end that the read shows. (Taps are never listed: times decide.)"""
+    inputs = draft.state.inputs
+    heard = max((place for place, given in enumerate(inputs) if given.event_id == pending.heard), default=-1)
+    kept = (
+        given
+        for place, given in enumerate(inputs)
+        if (place > heard or given.kind is not OpeningKind.MESSAGE)
+        and not (pending.spoke_at and given.at <= pending.spoke_at)
+    )
+    draft.set(inputs=tuple(kept))
 
 
 def _forget_said_to_others(draft: Draft) -> None:

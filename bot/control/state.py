@@ -307,12 +307,14 @@ class Pending:
     Attributes:
         known_until: platform time up to which the bot knew things when it began: what a read shows is newer.
         spoke_at: the conversation's `spoke_at` when it began.
+        heard: event id of the last of its `inputs` when it began.
     """
 
     effect_id: str
     what: What
     known_until: datetime | None = None
     spoke_at: datetime | None = None
+    heard: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

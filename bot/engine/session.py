@@ -16,9 +16,18 @@ from typing import TypeVar
 
 from bot.control.commands import CloseDuty, Command, DropUnsent, Forget, Pass, Read, Release, Report
 from bot.control.draft import Draft
-from bot.control.facts import Answer, Answered, Fact, FlowFailed, NotUnderstood, OperatorReleased, TimePassed
+from bot.control.facts import (
+    Answer,
+    Answered,
+    Fact,
+    FlowFailed,
+    HolderSeen,
+    NotUnderstood,
+    OperatorReleased,
+    TimePassed,
+)
 from bot.control.history import MomentKind, moments
-from bot.control.policy import PROOF_WAIT, backoff
+from bot.control.policy import CLOCKS_DIFFER, PROOF_WAIT, backoff
 from bot.control.reading import believable_time
 from bot.control.rules import step
 from bot.control.state import RunStatus
@@ -198,7 +207,16 @@ class Session:
                 self._change.handled.append(stored.id)
                 AT_WORK.set(AtWork(self._state.id, stored.id))
                 self._change.users |= set() if isinstance(event, OperatorReleased) else event_user_ids(event)
+        self._look_again(readable)
         self._new_events = []
+
+    def _look_again(self, received: Iterable[tuple[datetime, StoredEvent, Event | OperatorReleased]]) -> None:
+        """What came after something newer may be newer itself, by a clock that is behind."""
+        newest: datetime | None = None
+        for at, stored, event in received:
+            if newest and newest - CLOCKS_DIFFER <= at < newest and not isinstance(event, OperatorReleased):
+                self._try(fact for fact in _facts_of(event, stored) if isinstance(fact, HolderSeen))
+            newest = max(newest or at, at)
 
     def _try(self, facts: Iterable[Fact]) -> Exception | None:
         """Let facts take effect, all or none: a poisonous event must not hold up its conversation."""

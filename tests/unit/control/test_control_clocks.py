@@ -10,6 +10,7 @@ import pytest
 from control_samples import BOT, BOTH_MODES, DESK, HOUR, MINUTE, NOON, SECOND, Story, owing, served, with_agent
 
 from bot.control.facts import (
+    AgentWrote,
     ControlMoved,
     ControlUndated,
     ConversationRead,
@@ -358,3 +359,71 @@ class TestSightings:
         story.tell(UserSpoke(Input("since", story.platform, said_id="m10"), BOT))
         story.tell(ConversationRead(story.pending, story.platform, BOT, end, story.platform - SECOND))
         assert [word.event_id for word in story.state.inputs] == ["since"]
+
+    def test_what_was_said_without_a_time_before_an_end(self) -> None:
+        """No time tells which came first: what was heard before the read began stands before the end that it shows."""
+        story = owing()
+        end = UserEnded(story.platform, "m9")
+        story.tell(UserSpoke(Input("before", story.platform + SECOND, said_id="m8"), BOT)).tell(end)
+        story.tell(UserSpoke(Input("tap", story.platform + SECOND, OpeningKind.POSTBACK), BOT)).tell(NotUnderstood())
+        story.tell(UserSpoke(Input("since", story.platform + SECOND, said_id="m10"), BOT))
+        story.tell(ConversationRead(story.pending, story.platform, BOT, end))
+        assert [word.event_id for word in story.state.inputs] == ["tap", "since"]
+
+    @pytest.mark.parametrize("active", [BOT, None, DESK])
+    @pytest.mark.parametrize("before", [SECOND / 2, SECOND])
+    def test_just_before_a_release(self, before: timedelta, active: Integration | None) -> None:
+        """By a clock that is behind it may have come after that, and have made the bot active: a read tells."""
+        story = owing().later().moves(None)
+        assert story.proofs
+        story.tell(HolderSeen(story.platform - before, active))
+        assert (story.state.holder.who, story.state.in_doubt) == (Who.NOBODY, True)
+        story.later()
+        assert story.last_call == "Read"
+        assert story.shows(BOT).state.idle_at is not None
+
+    @pytest.mark.parametrize("before", [SECOND, HOUR])
+    def test_an_agents_clock_that_is_behind(self, before: timedelta) -> None:
+        """What an agent writes while nobody is active may make the bot active, whatever its time: a read tells."""
+        story = owing().later().moves(None).tell(AgentWrote(NOON - before, "zd:agentWorkspace"))
+        assert (story.state.holder.who, story.state.in_doubt) == (Who.NOBODY, True)
+
+    def test_long_before_a_release(self) -> None:
+        """No read is spent on it."""
+        story = owing().later(3 * SECOND).moves(None).tell(HolderSeen(NOON, BOT))
+        assert (story.state.holder.who, story.state.in_doubt) == (Who.NOBODY, False)
+
+
+class TestSameInstant:
+    """The user ends and writes at once, as far as the times tell: the order of the messages decides."""
+
+    def test_said_after_the_end(self) -> None:
+        """What the user said then is answered, although its run was stopped before its first turn."""
+        story = self.ended_and_spoke()
+        story.tell(
+            ConversationRead(story.pending, story.platform + SECOND, BOT, spoke_at=story.platform, void_end="m9")
+        )
+        assert (story.state.ended, story.run.opening.event_id) == (None, "e1")
+
+    def test_said_before_the_end(self) -> None:
+        """It is over, and what the user said before begins nothing."""
+        story = self.ended_and_spoke()
+        end = UserEnded(story.platform, "m9")
+        story.tell(ConversationRead(story.pending, story.platform + SECOND, BOT, end, story.platform)).later()
+        assert (story.state.run, story.ended.message_id) == (None, "m9")
+        while story.state.in_doubt or story.state.pending:
+            story.tell(ConversationRead(story.pending, story.platform + SECOND, BOT, end, story.platform)).later()
+        assert (story.state.run, story.state.inputs) == (None, ())
+
+    def test_a_run_that_has_begun(self) -> None:
+        """What began it is not heard again."""
+        story = served().flow_waits(HOUR, wants_input=False).later(HOUR)
+        story.user_says().tell(UserEnded(story.platform, "m9"))
+        assert (story.state.in_doubt, [word.event_id for word in story.state.inputs]) == (True, [])
+
+    @staticmethod
+    def ended_and_spoke() -> Story:
+        """One batch tells a word and the end, with one time."""
+        story = Story().user_says().tell(UserEnded(NOON, "m9"))
+        assert (story.ended.at, story.state.run, story.state.in_doubt) == (NOON, None, True)
+        return story

@@ -250,9 +250,26 @@ class TestHandedAround:
         story.tell(FlowHandedOver(story.run.id, ANSWERBOT.name)).shows(BOT)
         if answer:
             story.answers(answer)
-        story.later().moves(BOT)
+        story.later(3 * SECOND).moves(BOT)
         assert (story.flow, story.run.opening.kind) == (Purpose.OPENING, OpeningKind.HANDBACK)
         assert (story.state.duty, story.actions) == (None, ["pass to zd-answerBot"])
+
+    @in_both_modes
+    @pytest.mark.parametrize("active", [BOT, DESK])
+    def test_told_just_when_a_pass_goes_out(self, mode: str, active: Integration) -> None:
+        """The event may tell of the time before that pass, where control has not come back: a read tells."""
+        story = served(mode)
+        story.tell(FlowHandedOver(story.run.id, DESK.name)).shows(BOT).later(SECOND / 2).moves(BOT)
+        assert (story.duty.action, story.flow, story.state.in_doubt) == (Action.PASS, None, True)
+        story.shows(active)
+        assert story.state.duty is None or active is BOT
+        assert story.flow is None
+
+    def test_closed_just_when_a_pass_goes_out(self) -> None:
+        """A reason tells that another had control: it has come back."""
+        story = served("pass")
+        story.tell(FlowHandedOver(story.run.id, DESK.name)).shows(BOT).moves(BOT, "ticketClosed")
+        assert (story.state.duty, story.flow) == (None, Purpose.CLOSING)
 
     def test_passed_to_the_bot_before_it_passes_on(self) -> None:
         """A pass to the bot that comes before the bot's own has nothing to do with it."""

@@ -26,14 +26,23 @@ from bot.control.rules import UnsafeStateError, step
 from bot.control.state import Conversation, Holder, Input, Integration, OpeningKind, Purpose, RunStatus, What, Who
 
 
-@pytest.mark.parametrize("fact", [HolderSeen(NOON - SECOND, DESK), ControlMoved(NOON - SECOND, DESK, "ticketClosed")])
-def test_late(fact: HolderSeen | ControlMoved) -> None:
-    """An older fact never moves the holder. A control event that contradicts what is known asks for a read."""
+@pytest.mark.parametrize(
+    ("fact", "doubt"),
+    [
+        (ControlMoved(NOON - SECOND, DESK, "ticketClosed"), True),
+        (ControlMoved(NOON - HOUR, DESK), True),
+        (HolderSeen(NOON - 2 * SECOND, DESK), False),
+        (HolderSeen(NOON - SECOND, BOT), False),
+        (HolderSeen(NOON - SECOND, DESK), True),
+    ],
+)
+def test_late(fact: HolderSeen | ControlMoved, doubt: bool) -> None:
+    """An older fact never moves the holder. What contradicts it, and may be newer by its own clock, asks for a read."""
     story = served()
     before = story.state
     after = story.tell(fact).state
     assert (after.holder, after.run, after.inputs) == (before.holder, before.run, before.inputs)
-    assert after.in_doubt is isinstance(fact, ControlMoved)
+    assert after.in_doubt is doubt
 
 
 @pytest.mark.parametrize(
