@@ -12,6 +12,7 @@ LONGEST_NUMBER = 4300
 """Digits of the longest whole number that Python reads."""
 
 _TOKENS_AT_ONCE = 1024
+_TURN = 0.0002  # seconds; 0 would not let another thread have the interpreter
 _REPLACEMENT = r"\ufffd"
 _ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair of surrogates: one character
@@ -42,7 +43,7 @@ def pruned(text: str) -> str:
     depth = done = 0
     for number, token in enumerate(_TOKEN.finditer(text), start=1):
         if number % _TOKENS_AT_ONCE == 0:
-            time.sleep(0)  # a large body is read in a thread: let the event loop have its turn
+            time.sleep(_TURN)  # a large body is read in a thread: the event loop has its turn meanwhile
         match text[token.start()]:
             case "[" | "{":
                 depth += 1

@@ -233,8 +233,17 @@ class Draft:
     def pend(self, what: What) -> str:
         """Note that an effect is on its way, and return its new id."""
         new = self.next_effect_id()
-        heard = self.state.inputs[-1].event_id if self.state.inputs else None
-        self.set(pending=Pending(new, what, self.known_until, self.state.spoke_at, heard))
+        ended, inputs = self.state.ended, self.state.inputs
+        self.set(
+            pending=Pending(
+                new,
+                what,
+                self.known_until,
+                self.state.spoke_at,
+                heard=inputs[-1].event_id if inputs else None,
+                end=ended.message_id if ended else None,
+            )
+        )
         return new
 
 

@@ -415,7 +415,7 @@ def _make_live(draft: Draft) -> None:
     draft.set(ended=None, closing_run=None)
 
 
-def _user_spoke_unheard(draft: Draft, fact: ConversationRead, at: datetime) -> None:
+def _user_spoke_unheard(draft: Draft, pending: Pending, fact: ConversationRead, at: datetime) -> None:
     """A read shows when the user said the newest thing. After the end, that makes the conversation live again.
 
     Not so once the closing flow has begun: what is said then may be the answer to it. Unless another is active since.
@@ -428,7 +428,9 @@ def _user_spoke_unheard(draft: Draft, fact: ConversationRead, at: datetime) -> N
         _forget_handback(draft, spoke_at)
     if ended is None or (draft.state.closing_run is not None and draft.who(fact.active) is not Who.OTHER):
         return
-    if (spoke_at and spoke_at > ended.at) or (fact.void_end and fact.void_end == ended.message_id):
+    # Where the last end is void, so is every end before it: whichever was known when the read began.
+    listed = ended.message_id is not None and ended.message_id in (fact.void_end, pending.end)
+    if (spoke_at and spoke_at > ended.at) or (fact.void_end and listed):
         _make_live(draft)
 
 
@@ -613,7 +615,7 @@ def _conversation_read(draft: Draft, fact: ConversationRead) -> None:
         if draft.state.ended and draft.state.ended.message_id == end.message_id:
             _forget_said_before_end(draft, pending)
     else:
-        _user_spoke_unheard(draft, fact, at)
+        _user_spoke_unheard(draft, pending, fact, at)
     if not draft.learn(fact.active, at, A_READ, certain=True, is_newest=is_newest):
         if pending.what is What.READ_FOR_DUTY:
             draft.set_duty(next_attempt=draft.now + backoff(1, draft.state.id))

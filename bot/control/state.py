@@ -308,6 +308,7 @@ class Pending:
         known_until: platform time up to which the bot knew things when it began: what a read shows is newer.
         spoke_at: the conversation's `spoke_at` when it began.
         heard: event id of the last of its `inputs` when it began.
+        end: message id of the end that was known when it began.
     """
 
     effect_id: str
@@ -315,6 +316,7 @@ class Pending:
     known_until: datetime | None = None
     spoke_at: datetime | None = None
     heard: str | None = None
+    end: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -415,6 +415,16 @@ class TestSameInstant:
             story.tell(ConversationRead(story.pending, story.platform + SECOND, BOT, end, story.platform)).later()
         assert (story.state.run, story.state.inputs) == (None, ())
 
+    @pytest.mark.parametrize("known", [True, False])
+    def test_said_after_another_end(self, known: bool) -> None:
+        """An end that was known when the read began is void with the last one. A newer one is not."""
+        story = owing() if not known else owing().tell(UserEnded(NOON + HOUR, "m9"))
+        story.tell(NotUnderstood())
+        if not known:
+            story.tell(UserEnded(NOON + HOUR, "m9"))
+        story.tell(ConversationRead(story.pending, story.platform, BOT, spoke_at=NOON, void_end="m10"))
+        assert (story.state.ended is None) is known
+
     def test_a_run_that_has_begun(self) -> None:
         """What began it is not heard again."""
         story = served().flow_waits(HOUR, wants_input=False).later(HOUR)
