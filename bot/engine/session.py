@@ -207,7 +207,8 @@ class Session:
                 self._change.handled.append(stored.id)
                 AT_WORK.set(AtWork(self._state.id, stored.id))
                 self._change.users |= set() if isinstance(event, OperatorReleased) else event_user_ids(event)
-        self._look_again(readable)
+        if not self._change.forget:
+            self._look_again(readable)
         self._new_events = []
 
     def _look_again(self, received: Iterable[tuple[datetime, StoredEvent, Event | OperatorReleased]]) -> None:

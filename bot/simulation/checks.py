@@ -205,8 +205,11 @@ class Checker:
         change = max(changes, key=lambda e: e.number)
         acted = next(i for i, c in enumerate(self._calls) if c.place is not None and c.place > robbery.number)
         act, before = self._calls[acted], self._calls[:acted]
-        shown = [(c, c.answered) for c in before if c.shows_holder and c.answered and c.answered <= act.at]
-        told = self._heard_since if change.kind is Kind.REOPENED else self._knew_since
+        reopened = change.kind is Kind.REOPENED  # that the messages tell, which are read before the holder
+        shows = [c.shows_messages if reopened else c.shows_holder for c in before]
+        shown = [(c, c.answered) for c, tells in zip(before, shows, strict=True) if tells and c.answered]
+        shown = [(c, answered) for c, answered in shown if answered <= act.at]
+        told = self._heard_since if reopened else self._knew_since
         if not shown or told(change.at, act.at):
             return False
         read, answered = shown[-1]

@@ -44,8 +44,16 @@ class Called:
     @property
     def shows_holder(self) -> bool:
         """Did it tell the bot who was active?"""
-        by_conversation = self.method == "GET" and not self.path.endswith("/messages")
-        return by_conversation and self.told and self.place is not None
+        return self._tells and not self.path.endswith("/messages")
+
+    @property
+    def shows_messages(self) -> bool:
+        """Did it tell the bot what was said?"""
+        return self._tells and self.path.endswith("/messages")
+
+    @property
+    def _tells(self) -> bool:
+        return self.method == "GET" and self.told and self.place is not None
 
 
 @dataclass(frozen=True, slots=True)
