@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 
 T = TypeVar("T")
 
-_MORE = 10  # times as many examples when they are new
+_MORE = 10
 _NO_TIMING = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much]}
 
 settings.register_profile("same", derandomize=True, **_NO_TIMING)  # type: ignore[arg-type]
@@ -24,9 +24,9 @@ settings.register_profile("new", max_examples=1000, print_blob=True, **_NO_TIMIN
 settings.load_profile("same")
 
 
-def examples(count: int) -> int:
-    """Return how many examples to draw: `count` of them, and more when they are new ones."""
-    return count * _MORE if settings.get_current_profile_name() == "new" else count
+def examples(count: int, new: int | None = None) -> int:
+    """Return how many examples to draw: `count` of them; when they are new ones, `new`, or ten times as many."""
+    return (new or count * _MORE) if settings.get_current_profile_name() == "new" else count
 
 
 def built(kind: type[T], /, **narrowed: st.SearchStrategy[Any]) -> st.SearchStrategy[T]:

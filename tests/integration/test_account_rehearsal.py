@@ -185,6 +185,7 @@ async def test_the_account_outlives_a_kill(desk: Desk) -> None:
     assert (await desk.page(f"conversations/{first}"))["messages"][0]["text"] == "hello"
 
 
+@pytest.mark.long
 async def test_an_account_that_knows_the_bot(desk: Desk) -> None:
     """Without --untouched nothing has to be set up: the `.env` is whole, and the same at each start."""
     account, printed = await desk.account("--mode", "release")
@@ -214,7 +215,7 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("options", "told"), combined(*REFUSALS))
+@pytest.mark.parametrize(("options", "told"), combined(*REFUSALS, count=0))
 async def test_what_it_refuses(desk: Desk, options: str, told: str) -> None:
     """One line each, and code 2: options of the other form, a state that is none, a port that is taken."""
     (desk.folder / "other.json").write_text("{}", encoding="utf-8")

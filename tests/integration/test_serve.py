@@ -291,6 +291,7 @@ async def test_web_and_worker_are_two_processes_on_one_database(sandbox: Sandbox
     said_once(visitor)
 
 
+@pytest.mark.long
 async def test_a_port_that_is_taken_is_one_line(start: Start) -> None:
     """Exit code 2, and no traceback."""
     with socket.socket() as taken:
@@ -325,6 +326,7 @@ async def test_a_database_that_cant_be_used_is_one_line(start: Start, tmp_path: 
     assert "secret" not in line
 
 
+@pytest.mark.long
 async def test_a_flow_that_is_not_there_is_one_line(start: Start) -> None:
     """Exit code 2, and the names that there are."""
     program = await start(ready=False, FLOWS="team_flows", OPENING_FLOW="nope")
@@ -336,7 +338,9 @@ async def test_a_flow_that_is_not_there_is_one_line(start: Start) -> None:
 
 @pytest.mark.parametrize(
     "request_",
-    some([b"\x16\x03\x01\r\n\r\n", b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /none HTTP/1.0\r\n\r\n"]),
+    some(
+        [b"\x16\x03\x01\r\n\r\n", b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /none HTTP/1.0\r\n\r\n"], count=0
+    ),
 )
 async def test_no_answer_names_versions(start: Start, request_: bytes) -> None:
     """Neither of aiohttp nor of Python; not even the answer to what is no HTTP."""
@@ -351,6 +355,7 @@ async def test_no_answer_names_versions(start: Start, request_: bytes) -> None:
     assert b"Python" not in head
 
 
+@pytest.mark.long
 async def test_metrics_on_a_port_of_their_own(start: Start) -> None:
     """METRICS_PORT shows them apart from what the platform reaches; without that and a token they are off."""
     port = free_port()

@@ -72,7 +72,7 @@ def _run(folder: Path, *options: str) -> str:
             ("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"),
             ("-o", "asyncio_mode=strict", "-o", "asyncio_default_fixture_loop_scope=function"),
             ("-p", "no:asyncio", "-p", "no:aiohttp"),
-        ]
+        ],
     ),
     ids=["auto", "strict", "without"],
 )
@@ -83,6 +83,7 @@ def test_coroutine_tests_run_whichever_plugin_there_is(options: tuple[str, ...],
     assert "did not say 'Goodbye'" in shown
 
 
+@pytest.mark.long
 def test_a_coroutine_test_without_the_fixture_is_left_to_others(tmp_path: Path) -> None:
     """The plugin is in every test run, and meddles with nothing."""
     (tmp_path / "test_other.py").write_text("async def test_other():\n    pass\n")
@@ -113,7 +114,7 @@ async def test_of_a_tape(replay):
 
 @pytest.mark.skipif(not entry_points(group="pytest11", name="switchboard_bot"), reason="the package is not installed")
 @pytest.mark.parametrize(
-    "file", some(["bot.py", "bot/__init__.py", "bot/notes.txt", "webhooks/__init__.py", "webhooks.py"], every=3)
+    "file", some(["bot.py", "bot/__init__.py", "bot/notes.txt", "webhooks/__init__.py", "webhooks.py"])
 )
 def test_a_folder_that_hides_the_package_is_told(tmp_path: Path, file: str) -> None:
     """In one line, and all other tests of that folder run as ever."""

@@ -242,5 +242,5 @@ class Conversations(RuleBasedStateMachine):
             assert not self.state.closed
 
 
-Conversations.TestCase.settings = settings(max_examples=examples(30), stateful_step_count=30)
+Conversations.TestCase.settings = settings(max_examples=examples(15, new=300), stateful_step_count=30)
 TestConversations = Conversations.TestCase

@@ -141,7 +141,7 @@ def aimed(fact: Fact, state: Conversation) -> Fact:
             return fact
 
 
-@settings(max_examples=examples(400))
+@settings(max_examples=examples(200, new=4000))
 @given(policies(), st.lists(st.tuples(pauses, facts), max_size=25))
 def test_every_step(policy: Policy, story: list[tuple[timedelta, Fact]]) -> None:
     """Every step leaves a state that is safe, consistent and at rest, and takes nothing from anybody."""

@@ -805,6 +805,7 @@ def _asked_oftener(played: Play, than: int) -> bool | None:
     return played.bots.count("more?") > than or None
 
 
+@pytest.mark.long
 def test_the_messages_of_a_run_are_limited_over_all_its_turns() -> None:
     """Five hundred, however many of them a step says; the release comes when those are said."""
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from sunshine_samples import APP, CONVERSATION, KEY
+from tiers import some
 
 from bot.sunshine import (
     AiohttpTransport,
@@ -270,8 +271,8 @@ def _large(encoding: str | None) -> bytes:
             return plain
 
 
-@pytest.mark.parametrize("encoding", [None, "gzip", "deflate"])
-@pytest.mark.parametrize("status", [200, 201, 403, 404, 429, 500, 302])
+@pytest.mark.parametrize("encoding", some([None, "gzip", "deflate"]))
+@pytest.mark.parametrize("status", some([200, 404, 429, 201, 403, 500, 302], count=3))
 async def test_an_answer_has_a_bound(status: int, encoding: str | None) -> None:
     """A success that can't be read is unclear; an error means what its status says, whatever it brings along."""
     error = {403: NotOurs, 404: Gone, 429: RateLimited, 500: ServerError}.get(status, NoAnswer)
