@@ -162,8 +162,16 @@ class Message(Part):
     @property
     def is_from_agent(self) -> bool:
         """A person wrote it in the agent workspace; not a trigger, an away message or a survey."""
-        from_workspace = self.source is not None and self.source.type.startswith(_AGENT_WORKSPACE)
-        return self.author.is_business and from_workspace and not self.is_activity and not self._is_automated
+        return self.author.is_business and self._is_from_workspace and not self.is_activity and not self._is_automated
+
+    @property
+    def is_of_people(self) -> bool:
+        """It comes from a user or an agent workspace, or tells what a user did: their clocks may have dated it."""
+        return self.author.is_user or self.is_activity or self._is_from_workspace
+
+    @property
+    def _is_from_workspace(self) -> bool:
+        return self.source is not None and self.source.type.startswith(_AGENT_WORKSPACE)
 
     @property
     def _is_automated(self) -> bool:

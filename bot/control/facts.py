@@ -15,11 +15,13 @@ class HolderSeen:
 
     Attributes:
         late: it came long after its time: told late, or dated by a clock that is behind.
+        apart: dated by another clock than control events are: a user's, or an agent's.
     """
 
     at: datetime
     active: Integration | None
     late: bool = False
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)

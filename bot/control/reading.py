@@ -83,13 +83,14 @@ def facts_of(event: Event, received_at: datetime) -> tuple[Fact, ...]:
             return (*_holder_seen(event, dated, late), ControlFailed(at, event.payload.error.code))
         case ConversationMessage():
             spoken = Input(event.id, at, said_id=event.said_id)
-            return (*_holder_seen(event, dated, late), *_message(spoken, event, late))
+            apart = event.payload.message.is_of_people
+            return (*_holder_seen(event, dated, late, apart=apart), *_message(spoken, event, late))
         case ConversationPostback():
             spoken = Input(event.id, at, OpeningKind.POSTBACK, event.said_id)
-            return (*_holder_seen(event, dated, late), UserSpoke(spoken, _active_in(event), late))
+            return (*_holder_seen(event, dated, late, apart=True), UserSpoke(spoken, _active_in(event), late))
         case ConversationReferral():
             spoken = Input(event.id, at, OpeningKind.REFERRAL, event.said_id)
-            return (*_holder_seen(event, dated, late), UserSpoke(spoken, _active_in(event), late))
+            return (*_holder_seen(event, dated, late, apart=True), UserSpoke(spoken, _active_in(event), late))
         case ConversationCreate() if event.widget_opened and dated:
             return (*_holder_seen(event, dated, late), WidgetOpened(Input(event.id, dated, OpeningKind.CREATED)))
         case UnknownEvent() if event.may_move_control:
@@ -110,7 +111,7 @@ def _control_moved(
     return ControlMoved(dated, integration_of(active), event.payload.reason, late)
 
 
-def _holder_seen(event: Event, dated: datetime | None, late: bool) -> tuple[Fact, ...]:
+def _holder_seen(event: Event, dated: datetime | None, late: bool, *, apart: bool = False) -> tuple[Fact, ...]:
     payload = event.payload
     if not isinstance(payload, InConversation):
         return ()
@@ -119,7 +120,7 @@ def _holder_seen(event: Event, dated: datetime | None, late: bool) -> tuple[Fact
     active = payload.conversation.active_switchboard_integration
     if active and not active.is_known:
         return (NotUnderstood(),)
-    return (HolderSeen(dated, integration_of(active), late),)
+    return (HolderSeen(dated, integration_of(active), late, apart),)
 
 
 def _active_in(event: ConversationMessage | ConversationPostback | ConversationReferral) -> Integration | None:

@@ -169,7 +169,8 @@ def _holder_seen(draft: Draft, fact: HolderSeen) -> None:
     contradicts = state.holder.since is not None and draft.contradicts(fact.active)
     at_work = state.is_certain and state.holder.who is Who.BOT and bool(state.run or state.duty)
     learned = draft.learn(fact.active, fact.at, "an event", certain=False)
-    if not learned and state.holder.since and state.holder.since - fact.at <= CLOCKS_DIFFER:
+    near = fact.apart and state.holder.since and state.holder.since - fact.at <= CLOCKS_DIFFER
+    if not learned and near and state.holder.who is not Who.BOT:
         # It may have happened since, by a clock that is behind, and have made the bot active.
         may_be_wrong = contradicts or state.holder.who is Who.NOBODY
     else:

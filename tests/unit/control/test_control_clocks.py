@@ -376,7 +376,7 @@ class TestSightings:
         """By a clock that is behind it may have come after that, and have made the bot active: a read tells."""
         story = owing().later().moves(None)
         assert story.proofs
-        story.tell(HolderSeen(story.platform - before, active))
+        story.tell(HolderSeen(story.platform - before, active, apart=True))
         assert (story.state.holder.who, story.state.in_doubt) == (Who.NOBODY, True)
         story.later()
         assert story.last_call == "Read"
@@ -388,9 +388,35 @@ class TestSightings:
         story = owing().later().moves(None).tell(AgentWrote(NOON - before, "zd:agentWorkspace"))
         assert (story.state.holder.who, story.state.in_doubt) == (Who.NOBODY, True)
 
+    @pytest.mark.parametrize(("active", "reads"), [(BOT, True), (DESK, False), (None, True)])
+    def test_just_before_another_was_given_control(self, active: Integration | None, reads: bool) -> None:
+        """The same; what shows that other one contradicts nothing."""
+        story = served().later().moves(DESK)
+        story.tell(HolderSeen(story.platform - SECOND / 2, active, apart=True))
+        assert (story.state.holder.who, story.state.in_doubt) == (Who.OTHER, reads)
+
+    def test_the_bots_own_words_told_after_a_release(self) -> None:
+        """One clock dates both: no read is spent on it."""
+        story = owing().later().moves(None).tell(HolderSeen(NOON, BOT))
+        assert (story.state.holder.who, story.state.in_doubt) == (Who.NOBODY, False)
+
+    @pytest.mark.parametrize(
+        ("posted", "apart"),
+        [
+            ({"author": {"type": "user"}}, True),
+            ({"author": {"type": "business"}, "source": {"type": "zd:agentWorkspace"}}, True),
+            ({"author": {"type": "business"}, "activity": {"type": "conversation:endedByUser"}}, True),
+            ({"author": {"type": "business"}, "source": {"type": "api:conversations"}}, False),
+        ],
+    )
+    def test_whose_clock(self, posted: dict[str, Any], apart: bool) -> None:
+        """A user's or an agent's may be another than the one that dates control events."""
+        seen, *_ = facts(word(**posted), NOON)
+        assert seen == HolderSeen(NOON, Integration("sw-bot", "bot"), apart=apart)
+
     def test_long_before_a_release(self) -> None:
         """No read is spent on it."""
-        story = owing().later(3 * SECOND).moves(None).tell(HolderSeen(NOON, BOT))
+        story = owing().later(3 * SECOND).moves(None).tell(HolderSeen(NOON, BOT, apart=True))
         assert (story.state.holder.who, story.state.in_doubt) == (Who.NOBODY, False)
 
 

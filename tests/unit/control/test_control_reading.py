@@ -37,6 +37,7 @@ AGENT: dict[str, Any] = {"author": {"type": "business"}, "source": {"type": "zd:
 ENDING: dict[str, Any] = {"activity": {"type": "conversation:endedByUser"}}
 UNTOLD: dict[str, Any] = {"author": {"type": "business", "subtypes": ["activity"]}}
 SEEN = HolderSeen(NOON, BOT)
+SEEN_BY_PEOPLE = HolderSeen(NOON, BOT, apart=True)
 SPOKE = UserSpoke(Input("e1", NOON, said_id="m1"), BOT)
 
 
@@ -85,30 +86,34 @@ POSTBACK_ID, REFERRAL_ID = tap_id("conversation:postback"), tap_id("conversation
         ("conversation:join", inside(), (SEEN,)),
         ("conversation:leave", inside(), (SEEN,)),
         ("conversation:remove", inside(), (Removed(),)),
-        ("conversation:message", message(**USER), (SEEN, SPOKE)),
+        ("conversation:message", message(**USER), (SEEN_BY_PEOPLE, SPOKE)),
         (
             "conversation:message",
             message(None, **USER),
-            (HolderSeen(NOON, None), UserSpoke(Input("e1", NOON, said_id="m1"))),
+            (HolderSeen(NOON, None, apart=True), UserSpoke(Input("e1", NOON, said_id="m1"))),
         ),
-        ("conversation:message", message(received=SAID, **USER), (SEEN, SPOKE)),
-        ("conversation:message", message(**AGENT), (SEEN, AgentWrote(NOON, "zd:agentWorkspace"))),
+        ("conversation:message", message(received=SAID, **USER), (SEEN_BY_PEOPLE, SPOKE)),
+        ("conversation:message", message(**AGENT), (SEEN_BY_PEOPLE, AgentWrote(NOON, "zd:agentWorkspace"))),
         ("conversation:message", message(author={"type": "business"}), (SEEN,)),
-        ("conversation:message", message(author={"type": "user"}, **ENDING), (SEEN, UserEnded(NOON, "m1"))),
-        ("conversation:message", message(author={"type": "business"}, **ENDING), (SEEN, UserEnded(NOON, "m1"))),
-        ("conversation:message", message(**(AGENT | ENDING)), (SEEN, UserEnded(NOON, "m1"))),
-        ("conversation:message", message(**UNTOLD), (SEEN, EndSuspected(NOON))),
-        ("conversation:message", message(**UNTOLD, activity={"type": "ticket:closed"}), (SEEN,)),
-        ("conversation:message", message(**UNTOLD, activity={}), (SEEN, EndSuspected(NOON))),
+        ("conversation:message", message(author={"type": "user"}, **ENDING), (SEEN_BY_PEOPLE, UserEnded(NOON, "m1"))),
+        (
+            "conversation:message",
+            message(author={"type": "business"}, **ENDING),
+            (SEEN_BY_PEOPLE, UserEnded(NOON, "m1")),
+        ),
+        ("conversation:message", message(**(AGENT | ENDING)), (SEEN_BY_PEOPLE, UserEnded(NOON, "m1"))),
+        ("conversation:message", message(**UNTOLD), (SEEN_BY_PEOPLE, EndSuspected(NOON))),
+        ("conversation:message", message(**UNTOLD, activity={"type": "ticket:closed"}), (SEEN_BY_PEOPLE,)),
+        ("conversation:message", message(**UNTOLD, activity={}), (SEEN_BY_PEOPLE, EndSuspected(NOON))),
         (
             "conversation:postback",
             inside(),
-            (SEEN, UserSpoke(Input("e1", NOON, OpeningKind.POSTBACK, POSTBACK_ID), BOT)),
+            (SEEN_BY_PEOPLE, UserSpoke(Input("e1", NOON, OpeningKind.POSTBACK, POSTBACK_ID), BOT)),
         ),
         (
             "conversation:referral",
             inside(),
-            (SEEN, UserSpoke(Input("e1", NOON, OpeningKind.REFERRAL, REFERRAL_ID), BOT)),
+            (SEEN_BY_PEOPLE, UserSpoke(Input("e1", NOON, OpeningKind.REFERRAL, REFERRAL_ID), BOT)),
         ),
         ("conversation:read", inside(), (SEEN,)),
         ("conversation:typing", inside(), (SEEN,)),
@@ -142,7 +147,7 @@ def test_dated(type_: str, payload: dict[str, Any], expected: tuple[Fact, ...]) 
 
 
 UNDATED = ControlUndated()
-LATE_SEEN = HolderSeen(SAID, BOT, late=True)
+LATE_SEEN = HolderSeen(SAID, BOT, late=True, apart=True)
 
 
 @pytest.mark.parametrize(
