@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.control.policy import FRESH, PASS_ATTEMPTS
-from bot.engine.delivery import EFFECT_KEY
+from bot.engine.delivery import EFFECT_KEY, SETTLING
 from bot.engine.orders import CONFIRMED_FOR
 from bot.sandbox.history import Cause, Entry, Kind
 from bot.sandbox.switchboard import BOT
@@ -385,7 +385,7 @@ class Checker:
 
     def _doubled(self) -> Iterator[str]:
         """What the user said is heard, no message is said twice, and those of one run come in their order."""
-        spoken = list(self._spoken())
+        spoken = [entry for entry in self._spoken() if not self._came_too_late(entry)]
         yield from (f"G4: the flow did not hear the user: {entry.text!r}" for entry in spoken if DEAF in entry.text)
         for text, times in Counter(entry.text for entry in spoken).items():
             if times > 1:
@@ -402,6 +402,21 @@ class Checker:
             if place < places.get(run, 0):
                 yield f"G5: said out of order: {entry.text!r}"
             places[run] = place
+
+    def _came_too_late(self, entry: Entry) -> bool:
+        """Did the platform take longer to post a message than the bot has to wait, and had the bot looked for it?
+
+        The sender was taken for dead meanwhile. Whoever looks, does not find the message, and says it again.
+        """
+        effect = entry.metadata.get(EFFECT_KEY)
+        calls = [(c, c.place) for c in self._calls if _effect_of(c) == effect and c.place is not None]
+        sent = min(((place, c.at) for c, place in calls if place > entry.number), default=None)
+        looked = [
+            c.at
+            for c in self._calls
+            if sent and c.shows_messages and c.at >= sent[1] + SETTLING and (c.place or 0) <= entry.number
+        ]
+        return bool(looked) and any(c.at >= max(looked) for c, _ in calls)
 
     def _spoken(self) -> list[Entry]:
         """What the bot's flows said."""
