@@ -56,6 +56,22 @@ class Workspace(Messages):
         )
         return self._say(conversation, message, now, assigns=self.switches.business_message_assigns)
 
+    def trigger_says(self, conversation_id: str, text: str, now: datetime) -> Message:
+        """A business rule of the workspace writes: no person did, and control stays where it is."""
+        conversation = self._see(conversation_id)
+        if conversation.ended_at is not None:
+            raise NotPossibleError("The user has ended the conversation.")
+        message = Message(
+            id=self._ids(),
+            received=now,
+            author={"type": "business", "displayName": "Support"},
+            content={"type": "text", "text": text},
+            source={"type": AGENT_WORKSPACE},
+            metadata={"__zendesk_msg.agent.id": "__trigger"},
+            actor="trigger",
+        )
+        return self._say(conversation, message, now, assigns=self.switches.business_message_assigns)
+
     def agent_solves(self, conversation_id: str, now: datetime, agent: str = "Ada") -> Ticket:
         """An agent solves the ticket. Control stays where it is until the ticket is closed."""
         ticket = self._ticket(conversation_id)

@@ -16,7 +16,7 @@ from bot.engine.delivery import EFFECT_KEY, SETTLING
 from bot.engine.orders import CONFIRMED_FOR
 from bot.sandbox.history import Cause, Entry, Kind
 from bot.sandbox.switchboard import BOT
-from bot.simulation.flows import DEAF, OPENED_BY
+from bot.simulation.flows import DEAF, OPENED_BY, SAYS_AND_ENDS
 from bot.simulation.record import Acknowledged, Called, Ordered, Record
 from webhooks import wire
 
@@ -94,6 +94,8 @@ class Checker:
         yield from self._unanswered()
         yield from self._handed_around()
         yield from self._passed_in_vain()
+        yield from self._unsaid()
+        yield from self._gave_way_to_a_trigger()
         yield from self._doubled()
         yield from self._repeated_blindly()
         yield from self._closed_twice()
@@ -213,7 +215,7 @@ class Checker:
         if not shown or told(change.at, act.at):
             return False
         read, answered = shown[-1]
-        bound = 2 * (FRESH + answered - read.at) + self._record.paused_between(read.at, act.at)
+        bound = 2 * (FRESH + answered - read.at)
         return (read.place or 0) <= change.number and act.at - read.at <= bound
 
     def _order_for(self, release: Entry, orders: list[Ordered]) -> Ordered | None:
@@ -377,6 +379,31 @@ class Checker:
         for (target, _), times in tries.items():
             if times > MOST_PASSES:
                 yield f"G1: passed to {target} {times} times, in vain"
+
+    def _unsaid(self) -> Iterator[str]:
+        """What a flow says before it returns or raises is said, where nothing goes wrong and nobody comes between."""
+        if not self._record.is_faultless:
+            return
+        said = [entry for entry in self._entries if entry.kind is Kind.MESSAGE]
+        if not said or said[0].holder != BOT or said[0].text not in SAYS_AND_ENDS:
+            return
+        later = [entry for entry in self._entries if entry.number > said[0].number and entry.kind is not Kind.TICKET]
+        disturbed = any(entry.at < said[0].at + LATELY for entry in later if not self._is_bots(entry))
+        if not disturbed and not any("[open" in entry.text for entry in later):
+            yield f"G4: nothing is said to {said[0].text!r}"
+
+    def _gave_way_to_a_trigger(self) -> Iterator[str]:
+        """A flow that waits for the user goes on waiting when a business rule has written."""
+        for place, entry in enumerate(self._entries):
+            if entry.actor != "trigger" or entry.holder != BOT:
+                continue
+            after = next((e for e in self._entries[place + 1 :] if e.kind in (Kind.HOLDER, Kind.MESSAGE)), None)
+            soon = after and self._is_bots(after) and after.at < entry.at + timedelta(seconds=5)
+            if after and soon and after.cause is Cause.PASS:
+                yield f"G5: control was passed to {after.holder} for what a trigger wrote"
+
+    def _is_bots(self, entry: Entry) -> bool:
+        return entry.actor in (self._record.key, self._record.app_key)
 
     def _user_entries(self) -> list[Entry]:
         return [e for e in self._entries if e.kind is Kind.MESSAGE and e.actor.startswith("user:")]

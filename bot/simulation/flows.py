@@ -20,6 +20,10 @@ OPENED_BY = "openedBy"
 """Metadata of what a flow says: the words that began it."""
 
 
+SAYS_AND_ENDS = ("finish", "raise", "release", "handover")
+"""Words to which a flow says one thing, and is over."""
+
+
 QUICK = ("one", "three")
 """Words to which the echo asks again at once; with all others it takes its time first."""
 

@@ -31,6 +31,7 @@ class Outside:
         users, agents: the same for what users and agents do, by comparison with the platform.
         half_told: of the active integration only the "name" is told, or "nothing" but that there is one.
         twice: events come under a second id too.
+        platform_dates_ends: the platform's clock dates an end, and not the user's.
     """
 
     platform: float = 0.0
@@ -38,6 +39,7 @@ class Outside:
     agents: float = 0.0
     half_told: str = ""
     twice: bool = False
+    platform_dates_ends: bool = False
 
     @staticmethod
     def draw(seed: int) -> Outside:
@@ -47,7 +49,8 @@ class Outside:
             return Outside()
         platform, users, agents = (rng.choice(_OFFSETS) * rng.choice((1, -1)) for _ in range(3))
         half_told = rng.choice(("", "", "", "", "name", "nothing"))
-        return Outside(platform, users, agents, half_told, twice=rng.random() < 0.2)
+        twice, platform_dates_ends = rng.random() < 0.2, rng.random() < 0.5
+        return Outside(platform, users, agents, half_told, twice, platform_dates_ends)
 
     def smaller(self) -> Iterator[Outside]:
         """The same with one thing less that is wrong."""
@@ -104,5 +107,6 @@ class Outside:
     def _ahead_of_platform(self, message: dict[str, Any]) -> float:
         if (message.get("source") or {}).get("type") == _AGENT_WORKSPACE:
             return self.agents
-        by_user = (message.get("author") or {}).get("type") == "user" or message.get("activity")
-        return self.users if by_user else 0.0
+        is_end = message.get("activity") and not self.platform_dates_ends
+        by_user = (message.get("author") or {}).get("type") == "user"
+        return self.users if by_user or is_end else 0.0

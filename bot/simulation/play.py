@@ -26,6 +26,7 @@ from bot.sandbox.switchboard import ANSWERS, BOT, WORKSPACE
 from bot.sandbox.users import Visitor
 from bot.signals import Signal
 from bot.simulation import flows
+from bot.simulation.outside import Outside
 from bot.simulation.record import Acknowledged, Called, Ordered, Record
 from bot.simulation.scenario import Act, Incident, Scenario
 from bot.store.interface import Unavailable
@@ -42,7 +43,11 @@ WRITES = frozenset({"receive", "claim", "save", "renew", "spread", "set_aside"})
 
 def play(scenario: Scenario) -> Record:
     """Play a scenario to its end, in virtual time."""
-    record = Record(closes_for_others=scenario.app_key, tells_holders=scenario.outside.half_told != "nothing")
+    record = Record(
+        closes_for_others=scenario.app_key,
+        tells_holders=scenario.outside.half_told != "nothing",
+        is_faultless=not scenario.incidents and scenario.outside == Outside(),
+    )
     try:
         run_virtual(lambda loop: _Run(scenario, record, loop).play())
     except Stuck as error:
@@ -56,7 +61,7 @@ class _Run:
         self._record = record
         self._loop = loop
         self._hand_backs: Counter[str] = Counter()
-        self._counts = {"delivery": 0, "api": 0, "store": 0}
+        self._counts: Counter[str] = Counter()
         self._faults_on = True
         self._luck = random.Random(f"jitter {scenario.seed}")  # noqa: S311 - repeatable is what it must be
         self._api_down_until = 0.0
@@ -144,6 +149,9 @@ class _Run:
                 await self._user_acts(act, visitor)
             case "agent":
                 self._agent_acts(act, visitor.conversation_id)
+            case "trigger":
+                now = self._stage.clock.now()
+                self._stage.sandbox.switchboard.trigger_says(visitor.conversation_id, "We are busy.", now)
             case "operator":
                 await self._operator_acts(act, visitor.conversation_id)
             case _:
@@ -281,7 +289,8 @@ class _Run:
         self._record.log.append(f"{self._loop.time():.6f} api {request.method} {request.path}")
         fault = Fault(status=503) if self._loop.time() < self._api_down_until else None
         called.unclear = fault is not None
-        for incident in self._incidents("api"):
+        control = self._incidents("control") if request.path.endswith("Control") else []
+        for incident in (*self._incidents("api"), *control):
             kind, _, when = incident.kind.partition("_")
             if fault or (kind == "ignored" and not request.path.endswith("Control")):
                 continue

@@ -73,6 +73,7 @@ class Record:
     Attributes:
         closes_for_others: may the bot release what others hold after an end (has it an app key)?
         tells_holders: do events tell the bot by id or name who was active?
+        is_faultless: does nothing go wrong on the way, in either direction?
         rests: did the bot come to rest within the time it was given?
         history: the platform's truth.
         states, inbox: what the bot has stored: conversations by id, and the status of each event by id.
@@ -85,6 +86,7 @@ class Record:
 
     closes_for_others: bool = True
     tells_holders: bool = True
+    is_faultless: bool = False
     rests: bool = False
     history: list[Entry] = field(default_factory=list)
     holders: dict[str, str | None] = field(default_factory=dict)

@@ -31,6 +31,7 @@ API_FAULTS = (
     "slow_after",
 )
 STORE_FAULTS = ("unavailable", "kill_before", "kill_after", "kill_inside", "pause")
+CONTROL_FAULTS = ("ignored", "ignored", "403_before", "403_before", "503_after", "slow_before")
 WORLD_FAULTS = ("jump", "restart", "second_process", "store_outage", "api_outage")
 
 
@@ -49,7 +50,8 @@ class Incident:
     """Something goes wrong.
 
     Attributes:
-        where: "delivery", "api", "store" (then `nth` counts attempts, calls, operations) or "world" (then seconds).
+        where: "delivery", "api", "control", "store" (then `nth` counts attempts, calls, those that move control,
+            operations) or "world" (then seconds).
         kind: what.
         seconds: how long a delay, an outage or a jump is; with jitter, the longest delay.
     """
@@ -109,7 +111,7 @@ class Scenario:
 def draw(seed: int) -> Scenario:
     """The scenario of a seed; always the same one."""
     scenario = plain(seed)
-    for enriched in (_with_return, _with_late_words, _with_other_bot):
+    for enriched in (_with_return, _with_late_words, _with_other_bot, _with_trigger, _with_faulty_control):
         scenario = enriched(scenario)
     return replace(scenario, outside=Outside.draw(seed))
 
@@ -218,6 +220,33 @@ def _with_other_bot(scenario: Scenario) -> Scenario:
     first, *others = scenario.talks[-1]
     says = Act(first.at, "user", "says", rng.choice(("around", "around", "nowhere")))
     return replace(scenario, other_bot=True, talks=(*scenario.talks[:-1], (says, *others)))
+
+
+def _with_trigger(scenario: Scenario) -> Scenario:
+    """In every twelfth run a business rule of the agent workspace writes while a flow waits for the user."""
+    rng = random.Random(f"trigger {scenario.seed}")  # noqa: S311 - repeatable is what it must be
+    if rng.random() > 1 / 12:
+        return scenario
+    wrote = round(rng.uniform(1, 40), 3)
+    talk = (
+        Act(0.0, "user", "says", rng.choice(("echo", "mute"))),
+        Act(wrote, "trigger", "says"),
+        Act(round(wrote + rng.choice((0.01, 5.0, 60.0)), 3), "user", "says", "one"),
+    )
+    ends = (Act(round(wrote + 80, 3), "user", "ends"),) if rng.random() < 0.5 else ()
+    return replace(scenario, talks=(*scenario.talks[:-1], talk + ends))
+
+
+def _with_faulty_control(scenario: Scenario) -> Scenario:
+    """In every tenth run the first attempts to give control up go wrong."""
+    rng = random.Random(f"control {scenario.seed}")  # noqa: S311 - repeatable is what it must be
+    if rng.random() > 0.1:
+        return scenario
+    faults = [
+        Incident("control", rng.choice(CONTROL_FAULTS), nth, rng.choice((0.2, 1.5, 8.0)))
+        for nth in range(1, rng.randint(1, 2) + 1)
+    ]
+    return replace(scenario, incidents=(*scenario.incidents, *faults))
 
 
 def _act(rng: random.Random, at: float) -> Act:

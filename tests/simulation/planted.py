@@ -191,8 +191,8 @@ def _older_moves() -> None:
     def learn(learn: Any, self: Draft, active: Any, at: Any, *args: Any, **more: Any) -> Any:
         holder = self.state.holder
         if holder.since and at < holder.since:
-            self.set(holder=replace(holder, since=at))
-        return learn(self, active, at, *args, **more)
+            at = holder.since
+        return learn(self, active, at, *args, **more | {"is_newest": True})
 
 
 @bug("take what a message shows for proof")
