@@ -228,7 +228,7 @@ class Rotation:
         if self.yes:
             return
         if not terminal.can_ask():
-            refuse([f"--yes: agree to this: {question}"])
+            refuse([f"Not a terminal: pass --yes to confirm. {question}"])
         if not terminal.agreed(question):
             self._stop("Nothing was changed in this step.")
 
