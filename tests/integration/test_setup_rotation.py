@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typer.testing import Result
 
 from bot.account import application, env_file
 from bot.cli import setup_rotate as command
-from bot.sandbox import BOT, Fault
+from bot.sandbox import BOT, Fault, deliveries
 from bot.settings import Settings, load_settings
 from bot.sunshine import SunshineClient
 
@@ -160,6 +160,46 @@ class TestWebhook:
         assert not [secret for secret in (old, *secrets(place)) if secret in text]
         await place.doctor()
         assert place.findings == []
+
+    async def test_nothing_happens_twice(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the platform numbers events anew for each webhook: users are answered once, and ends are proven."""
+        numbered = deliveries.envelope
+
+        def anew(app_id: str, webhook_id: str, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+            own = [{**event, "id": f"{event['id']}-{webhook_id}"} for event in events]
+            return numbered(app_id, webhook_id, own)
+
+        monkeypatch.setattr(deliveries, "envelope", anew)
+        place.set(OPENING_FLOW="triage")
+        await place.restart()
+        await rotate(place, "webhook")
+        await place.restart()
+        visitors = [place.sandbox.visitor() for _ in range(3)]
+        for visitor in visitors:
+            await visitor.says("hello")
+            await visitor.waits_for("What can I do for you?")
+        await rotate(place, "webhook")
+        await visitors[0].ends()
+        await visitors[1].says("Track my order")
+        await visitors[1].waits_for("What is your order number?")
+        await place.restart()
+        for visitor in visitors[1:]:
+            await visitor.ends()
+        for visitor in visitors:
+            await visitor.waits_until_closed()
+        await place.sandbox.sender.settled()
+        assert [len([one for one in visitor.messages if one.actor.startswith("int_")]) for visitor in visitors] == [
+            1,
+            2,
+            1,
+        ]
+        with closing(sqlite3.connect(place.file.parent / "bot.db")) as database:
+            twice = "SELECT count(*) FROM inbox GROUP BY type, substr(id, 1, 24) HAVING count(*) > 1"
+            assert database.execute(twice).fetchall()  # or this test would show nothing
+            proven = "SELECT count(*) FROM conversations WHERE ended_at IS NOT NULL AND released_at IS NOT NULL"
+            async with asyncio.timeout(60):
+                while database.execute(proven).fetchone() != (len(visitors),):  # noqa: ASYNC110 - nobody tells it
+                    await asyncio.sleep(0.1)
 
     async def test_it_dies_everywhere_once(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         """One rotation that dies before and after each of its calls; the bot is restarted when a run asks for it."""
