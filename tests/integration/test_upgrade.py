@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
@@ -26,7 +27,7 @@ from bot.sandbox.records import Ids
 from bot.sandbox.state_file import StateFile
 from bot.settings import EnvFile, Settings, load_settings
 from bot.signals import Signal
-from bot.store import migrate
+from bot.store import current_problem, migrate
 from bot.store.postgres_schema import SCHEMA
 
 UPGRADES = Path(__file__).with_name("upgrades")
@@ -35,6 +36,7 @@ LATER = timedelta(seconds=100)
 """After the dump: the nap is over then, and no other time has run out."""
 
 PATIENCE = 60.0  # seconds, of the machine
+OLD_TABLES = ("conversations", "inbox", "outbox", "journal", "duties")
 WELCOME = "What would you like?"
 
 
@@ -305,6 +307,37 @@ class TestTheWayBack:
             old.ends("asked")
             await old.until("closed", lambda: old.holder("asked") is None)
             await old.until("proven", lambda: old.unproven() == [])
+
+
+@pytest.mark.parametrize("schema", [[], [f"--schema={SCHEMA}"]], ids=["of then", "of today"])
+def test_the_way_back_on_postgres(postgres: PostgresServer, tmp_path: Path, schema: list[str]) -> None:
+    """As in docs/operations.md: the schema is dropped before pg_restore; then a new try to upgrade succeeds."""
+    url, query = old_postgres(postgres)
+    if schema:
+        migrate(url)
+
+    def rows() -> list[list[tuple[Any, ...]]]:
+        return [query(f"SELECT * FROM {table} ORDER BY 1, 2") for table in OLD_TABLES]  # noqa: S608
+
+    before = rows()
+    assert all(before)
+    dump = str(tmp_path / "bot.dump")
+    run(postgres, "pg_dump", "--format=custom", *schema, f"--file={dump}", url)
+    migrate(url)
+    query("DELETE FROM conversations")
+    query(f"DROP SCHEMA {SCHEMA} CASCADE")
+    run(postgres, "pg_restore", "--no-owner", f"--dbname={url}", dump)
+    assert rows() == before
+    migrate(url)
+    assert current_problem(url) is None
+
+
+def run(postgres: PostgresServer, program: str, *arguments: str) -> None:
+    """Run one of PostgreSQL's programs, of the server's own version."""
+    path = postgres._binaries / program
+    if not path.exists():
+        pytest.skip(f"{program} is not beside the server")
+    subprocess.run([path, *arguments], check=True, capture_output=True)  # noqa: S603
 
 
 def test_the_schema_of_then(postgres: PostgresServer) -> None:
