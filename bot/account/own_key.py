@@ -65,11 +65,11 @@ async def find_or_make(client: SunshineClient, integration_id: str) -> OwnKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyRotation:
-    """How far the rotation of a key has come.
+    """The state of a key's rotation.
 
     Attributes:
-        old: the id of the key that the set one was made in place of, and that still works; "" if there is none.
-        unused: the ids of keys that were made in place of the set one, each with its secret, "" where it isn't shown.
+        old: id of the key that the current one replaces, if it still exists; else "".
+        unused: ids of keys made to replace the current one, each with its secret ("" if the platform hides it).
     """
 
     old: str = ""
@@ -77,16 +77,16 @@ class KeyRotation:
 
 
 def name_in_place_of(key_id: str) -> str:
-    """What a key is called that is made in place of another one."""
+    """Return the display name of a key that replaces another one."""
     return f"{_IN_PLACE_OF}{key_id}"
 
 
 def standing(keys: Sequence[Resource], mine: str) -> KeyRotation:
-    """Tell how far the rotation of a key has come.
+    """Read the state of a key's rotation from the keys' names.
 
     Args:
         keys: of the integration, as the API lists them.
-        mine: the id of the key that is set.
+        mine: id of the key in the settings.
     """
     names = {str(key.get("id")): str(key.get("displayName") or "") for key in keys}
     secrets = {str(key.get("id")): str(key.get("secret") or "") for key in keys}

@@ -1,17 +1,17 @@
 """Rotating the webhook's secret without a lost delivery: from an account and the known secrets to the next step. Pure.
 
-The platform makes a webhook's secret when it makes the webhook, and an integration has one webhook. So the webhook has
-to be deleted and made anew, and two things must not happen: an event in between that no webhook delivers, and a
-delivery with a secret that the bot does not know yet. Both are prevented by a *relief*: another integration on the
-switchboard, which stands by, hears every event as well and posts it to the same target. (A message that comes twice is
-stored once.) The order:
+The platform generates the secret together with the webhook, and an integration has one webhook. So the webhook has to
+be deleted and created anew, and two gaps have to be covered: events in between that no webhook delivers, and
+deliveries with a secret that the bot does not know yet. A *relief* covers both: a second integration on the
+switchboard, which stands by, hears every event as well and posts it to the same target. (A message that arrives twice
+is stored once.) The order:
 
-1. Make the relief, and write its secret into the settings beside the old one. The bot is restarted.
-2. Delete the webhook, make it anew, and write the new secret into the settings. The bot is restarted.
-3. Delete the relief, and leave the new secret alone in the settings.
+1. Create the relief, and write its secret into the settings beside the old one. The bot is restarted.
+2. Delete the webhook, create it anew, and write the new secret into the settings. The bot is restarted.
+3. Delete the relief, and keep only the new secret in the settings.
 
-Each step shows in the account, so that the run after a crash goes on from there: the relief's name holds a mark of the
-webhook that is to go.
+Each step can be read from the account, so a run after a crash continues where the last one stopped: the relief's name
+holds a hash of the id of the webhook to be replaced.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ class Remember:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Go on only where the running bot accepts this webhook's secret; `then` is what comes next."""
+    """Go on with `then`, but only if the running bot accepts this webhook's secret."""
 
     webhook: Webhook
     then: Change | Remember
 
 
 def next_step(account: Account, ours: Ours, known: Sequence[str]) -> Change | Remember | Ask:
-    """What is to be done next, to begin a rotation or to go on with one.
+    """Return the next step of a rotation, or its first one where none has begun.
 
     Args:
         account: as it was read just now.
@@ -64,8 +64,8 @@ def next_step(account: Account, ours: Ours, known: Sequence[str]) -> Change | Re
         known: the webhook secrets in the settings.
 
     Returns:
-        A change of the account, secrets to write, or a question to the running bot. To write the webhook's secret
-        alone is the last step: afterwards, the next rotation would begin.
+        A change of the account, secrets to write, or a question to the running bot. The last step writes the webhook's
+        secret alone; after it, a new rotation would begin.
 
     Raises:
         NoPlan: a person has to do something first.
@@ -84,7 +84,7 @@ def next_step(account: Account, ours: Ours, known: Sequence[str]) -> Change | Re
 
 
 def relief_of(account: Account, ours: Ours) -> CustomIntegration | None:
-    """The integration that stands in while the webhook is changed; None while nothing is rotated.
+    """Return the integration that stands in while the webhook is replaced; None if no rotation has begun.
 
     Raises:
         NoPlan: there are several.
@@ -97,7 +97,7 @@ def relief_of(account: Account, ours: Ours) -> CustomIntegration | None:
 
 
 def reliefs(account: Account, member: Member | None) -> list[CustomIntegration]:
-    """The integrations that stand in for a webhook of this switchboard integration's: one at most, if all is well."""
+    """Return the integrations that stand in for the webhook of this switchboard integration: at most one, normally."""
     prefix = _prefix(member)
     return [one for one in account.customs if is_relief(one) and one.name.startswith(prefix)] if member else []
 

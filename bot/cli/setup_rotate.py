@@ -44,7 +44,7 @@ class Rotated(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """One run of `setup --rotate`.
+    """A single run of `setup --rotate`.
 
     Attributes:
         what: what is rotated.
@@ -67,7 +67,7 @@ class Rotation:
     yes: bool
 
     async def run(self, account: Account) -> None:
-        """Go as far as it goes without a restart of the bot.
+        """Take all steps that need no restart of the bot first.
 
         Raises:
             Exit: 1 if it did not get on, 2 if it can't begin.
@@ -104,8 +104,8 @@ class Rotation:
             if isinstance(step, Remember):
                 self._write({_SECRETS: ",".join(step.secrets)})
                 if len(step.secrets) == 1:
-                    self._finished("The webhook's old secret is good for nothing any more.")
-                    terminal.say("Restart the bot when it suits you: until then it accepts the old secret, too.")
+                    self._finished("The platform no longer uses the webhook's old secret.")
+                    terminal.say("Restart the bot when it suits you: until then it still accepts the old secret.")
                     return
                 continue
             account = await make(self.client, step, partial(self._shows, step))
@@ -189,7 +189,7 @@ class Rotation:
             raise NoPlan(f"{_KEY}_ID: the environment still names another key than {self.env_file}: change it first")
         self._agree(f"Has every process of the bot been restarted with the key {mine.key_id}?")
         await self._delete_key(integration_id, old)
-        self._finished("The bot has a new key, and the old one is good for nothing any more.")
+        self._finished("The bot has a new key, and the old one no longer works.")
 
     async def _works(self, key: Credentials, integration_id: str, looks: int = 1) -> bool:
         async with self.client_with(key) as client:

@@ -10,7 +10,7 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MOST_HOPS = 20
-"""Entries of X-Forwarded-For that are read, from the right: more proxies than that are none."""
+"""Entries of X-Forwarded-For that are read, from the right. No real chain of proxies is longer."""
 
 _WITH_PORT = re.compile(r"\[(?P<six>[^\[\]]+)\](:\d+)?|(?P<four>[\d.]+):\d+")
 
@@ -18,8 +18,8 @@ _WITH_PORT = re.compile(r"\[(?P<six>[^\[\]]+)\](:\d+)?|(?P<four>[\d.]+):\d+")
 def client_address(remote: str | None, forwarded: Iterable[str], trusted: Sequence[IpNetwork]) -> str:
     """Return the address to count a browser's attempts by.
 
-    Each proxy appends the address that it was called from, so only what a trusted one has appended is believed: the
-    rightmost address that is no trusted proxy's. Whatever stands left of it may be made up.
+    Each proxy appends the address of its caller, so only entries that a trusted proxy appended are believed: the
+    result is the rightmost address that is not a trusted proxy. Everything to the left of it may be forged.
 
     Args:
         remote: where the connection comes from.
@@ -27,8 +27,8 @@ def client_address(remote: str | None, forwarded: Iterable[str], trusted: Sequen
         trusted: the proxies' networks; none: the header is not looked at.
 
     Returns:
-        An address; `unknown` if the connection has none. Where an entry is malformed, the address of the proxy that
-        passed it on.
+        An address; `unknown` if the connection has none. If an entry is malformed, the address of the proxy that
+        appended it.
     """
     found = _parsed(remote or "")
     if found is None:
