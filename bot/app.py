@@ -294,7 +294,14 @@ def _add_console(
         return
     wake = worker.wake if worker else lambda _: None
     console = Console(
-        token, store, settings.policy, clock, observe=watch.on_signal, wake=wake, troubles=watch.troubles.lasting
+        token,
+        store,
+        settings.policy,
+        clock,
+        observe=watch.on_signal,
+        wake=wake,
+        troubles=watch.troubles.lasting,
+        trusted=settings.trusted_proxies,
     )
     app.add_subapp(CONSOLE_PATH, console.application())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import socket
@@ -74,6 +75,25 @@ def tidy(value: str) -> str:
     value = value.strip()
     quoted = len(value) > 1 and value[0] in "\"'`" and value[0] == value[-1]
     return value[1:-1].strip() if quoted else value
+
+
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _networks(value: Any) -> Any:
+    """A comma-separated list of addresses and networks; an address with bits beyond its network's counts as in it."""
+    found = []
+    for name in _names(value):
+        try:
+            network = ipaddress.ip_network(str(name), strict=False)
+        except ValueError:
+            raise ValueError(
+                f"{_shown(name)}give addresses or networks of your reverse proxies, such as 10.0.0.0/8,192.0.2.7"
+            ) from None
+        if network.prefixlen == 0:
+            raise ValueError(f"{network} is every address: then anybody could claim to be anybody")
+        found.append(network)
+    return found
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
@@ -160,6 +180,7 @@ class Settings(BaseSettings):
     worker_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 100
     retention_days: Annotated[int, Field(ge=1)] = 30
     console_token: SecretStr = SecretStr("")
+    trusted_proxies: Annotated[list[IpNetwork], NoDecode, BeforeValidator(_networks)] = []
     log_format: LogFormat = LogFormat.JSON
     log_level: LogLevel = LogLevel.INFO
     log_errors: LogErrors = LogErrors.PLACES

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
+from functools import partial
 from typing import Final, assert_never
 
 from bot.account.plan import (
@@ -12,6 +13,9 @@ from bot.account.plan import (
     ChangeMember,
     ChangeSwitchboard,
     ChangeWebhook,
+    DeleteIntegration,
+    DeleteMember,
+    DeleteWebhook,
     MakeIntegration,
     MakeMember,
     MakeSwitchboard,
@@ -67,15 +71,36 @@ async def apply(
         change = changes[0]
         if change.touches_others and change.sentence not in agreed:
             raise NotApplied(f"somebody has changed the account meanwhile; it would be needed to {change.sentence}")
-        account = await _make(client, change, wishes, pause)
+        account = await make(client, change, partial(_is_not_planned, change.sentence, wishes), pause)
         done(change)
     raise NotApplied("somebody else is changing the account at the same time")
 
 
-async def _make(
-    client: SunshineClient, change: Change, wishes: Wishes, pause: Callable[[float], Awaitable[None]]
+def _is_not_planned(sentence: str, wishes: Wishes, account: Account) -> bool:
+    return all(one.sentence != sentence for one in plan(account, wishes))
+
+
+async def make(
+    client: SunshineClient,
+    change: Change,
+    shows: Callable[[Account], bool],
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Account:
-    """Make a change and see that it shows. It is called only once: an unclear answer is settled by reading."""
+    """Make a change and see that it shows. It is called only once: an unclear answer is settled by reading.
+
+    Args:
+        client: with an app-scoped key.
+        change: what to do.
+        shows: is it done, in an account as it is read afterwards?
+        pause: waits so many seconds.
+
+    Returns:
+        The account as it is then.
+
+    Raises:
+        NotApplied: it was refused, or does not show.
+        SunshineError: the account can't be read.
+    """
     unclear: SunshineError | None = None
     try:
         await _call(client, change.step)
@@ -86,7 +111,7 @@ async def _make(
     for wait in LOOKS:
         await pause(wait.total_seconds())
         account = await read_account(client)
-        if all(one.sentence != change.sentence for one in plan(account, wishes)):
+        if shows(account):
             return account
     why = str(unclear) if unclear else "the platform said yes, but it does not show"
     raise NotApplied(f"could not {change.sentence}: {why}")
@@ -112,5 +137,11 @@ async def _call(client: SunshineClient, step: Step) -> None:
             await client.create_switchboard_integration(switchboard_id, body)
         case ChangeMember(switchboard_id, member_id, body):
             await client.update_switchboard_integration(switchboard_id, member_id, body)
+        case DeleteWebhook(integration_id, webhook_id):
+            await client.delete_webhook(integration_id, webhook_id)
+        case DeleteMember(switchboard_id, member_id):
+            await client.delete_switchboard_integration(switchboard_id, member_id)
+        case DeleteIntegration(integration_id):
+            await client.delete_integration(integration_id)
         case _:
             assert_never(step)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
+from bot.account import own_key
 from bot.account.facts import Facts
 from bot.account.findings import Finding, ok, warn, wrong
 from bot.account.reading import CUSTOM, Account
@@ -127,6 +128,20 @@ def _integration_key(facts: Facts) -> Iterator[Finding]:
             what = f"it belongs to another integration than {facts.me.name}: the bot could release nothing"
             yield wrong(name, what, "Run `switchboard-bot setup`: it makes a key of the right one.")
         case None | Gone() | NotOurs() | tuple():
+            yield from _key_rotation(facts)
             yield ok(name, "it works" + (f", and belongs to {facts.me.name}" if facts.me and facts.own else ""))
         case SunshineError() as error:
             yield wrong(name, f"it can't be tried: {error}", "Try again; the platform did not answer as usual.")
+
+
+def _key_rotation(facts: Facts) -> Iterator[Finding]:
+    mine = facts.settings.sunshine_key_id
+    found = own_key.standing(facts.keys or (), mine)
+    todo = "Run `switchboard-bot setup --rotate key`: it goes on from there."
+    if found.old:
+        yield warn("key_rotation", f"it is not finished: the old key {found.old} still works beside {mine}", todo)
+    elif found.unused:
+        what = (
+            f"it is not finished: {', '.join(found.unused)} was made in place of {mine}, which the settings still name"
+        )
+        yield warn("key_rotation", what, todo)

@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 from bot.account.checks_account import SETUP
 from bot.account.facts import Facts, Target
 from bot.account.findings import Finding, ok, warn, wrong
+from bot.account.plan import is_relief
 from bot.account.reading import CUSTOM, Account, Webhook
 from bot.account.requirements import INTEGRATIONS, TRIGGERS
+from bot.account.rotation import reliefs
 from bot.settings import ControlMode, Settings
 from bot.troubles import MUST_ACT
 
@@ -18,13 +20,15 @@ from bot.troubles import MUST_ACT
 def webhook(facts: Facts) -> Iterator[Finding]:
     """The webhook, its target, triggers and secret."""
     found = facts.webhook
+    yield from _rotation(facts, found)
     if found is not None:
         yield _only_one(facts, found)
         yield from _target(facts, found)
         yield _triggers(found)
         yield from _secret(facts, found)
     elif isinstance(facts.account, Account):
-        if facts.me is not None and facts.me.type == CUSTOM and facts.account.custom(facts.me.integration_id):
+        mine = facts.account.custom(facts.me.integration_id) if facts.me and facts.me.type == CUSTOM else None
+        if mine is not None and not _reliefs(facts):
             yield wrong("webhook", "the bot's integration has none: no event ever reaches the bot", SETUP)
     elif facts.own == ():
         yield wrong("webhook", "the integration of SUNSHINE_KEY has none: no event ever reaches the bot", SETUP)
@@ -67,13 +71,28 @@ def _handed_on(settings: Settings) -> str:
     return f"passed to {settings.pass_to}" if settings.control_mode is ControlMode.PASS else "released"
 
 
+def _rotation(facts: Facts, found: Webhook | None) -> Iterator[Finding]:
+    """Was a rotation of the webhook's secret begun and not finished?"""
+    if reliefs := _reliefs(facts):
+        name, todo = "webhook_rotation", "Run `switchboard-bot setup --rotate webhook`: it goes on from there."
+        what = f"it is not finished: {', '.join(reliefs)} hears every event as well"
+        if found is None:
+            yield wrong(name, f"{what}, and the webhook itself is still to be made anew", todo)
+        else:
+            yield warn(name, what, todo)
+
+
+def _reliefs(facts: Facts) -> list[str]:
+    return [one.name for one in reliefs(facts.account, facts.me)] if isinstance(facts.account, Account) else []
+
+
 def _only_one(facts: Facts, found: Webhook) -> Finding:
     name = "webhook"
     if isinstance(facts.account, Account):
         others = [
             custom.name or custom.id
             for custom in facts.account.posting_to(found.target)
-            if all(one.id != found.id for one in custom.webhooks)
+            if all(one.id != found.id for one in custom.webhooks) and not is_relief(custom)
         ]
         if others:
             what = f"{', '.join(others)} posts to {found.target} as well: events come twice, and with another secret"

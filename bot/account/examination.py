@@ -24,7 +24,7 @@ from bot.flows.inspection import inspected
 from bot.settings import Settings
 from bot.store import StoreError, open_store
 from bot.store.operators import Listing, Standing
-from bot.sunshine import AiohttpTransport, Credentials, SunshineClient, SunshineError
+from bot.sunshine import AiohttpTransport, Credentials, Resource, SunshineClient, SunshineError
 from bot.sunshine.way import way_to
 from bot.troubles import What
 
@@ -52,10 +52,11 @@ async def examine(
         unknown: names that are nearly those of settings.
     """
     platform, account, own = await examine_account(settings, problems, clock)
+    keys = await _keys(settings, account)
     found = webhook_of(account, own, member_of(account, settings))
     target = None
     if found and not is_hidden(found.target, settings.sunshine_base_url):
-        target = await _ask_target(found, settings.sunshine_app_id, webhook_path)
+        target = await ask_target(found, settings.sunshine_app_id, webhook_path)
     database = ""
     mismatched: tuple[datetime, ...] = ()
     if "database_url" not in problems:
@@ -68,6 +69,7 @@ async def examine(
         platform,
         account,
         own,
+        keys,
         target,
         database=database,
         mismatched=mismatched,
@@ -103,13 +105,26 @@ def client_of(settings: Settings, key_id: str, secret: str, attempts: int = READ
 
 
 async def _account(settings: Settings, attempts: int) -> Account | SunshineError | None:
-    key = (settings.sunshine_app_key_id, settings.sunshine_app_key_secret.get_secret_value())
     if not settings.has_app_key:
         return None
-    if not key[0]:
-        key = (settings.sunshine_key_id, settings.sunshine_key_secret.get_secret_value())
-    async with client_of(settings, *key, attempts) as client:
+    async with client_of(settings, *_app_key(settings), attempts) as client:
         return await _or_error(read_account(client))
+
+
+def _app_key(settings: Settings) -> tuple[str, str]:
+    if settings.sunshine_app_key_id:
+        return settings.sunshine_app_key_id, settings.sunshine_app_key_secret.get_secret_value()
+    return settings.sunshine_key_id, settings.sunshine_key_secret.get_secret_value()
+
+
+async def _keys(settings: Settings, account: Account | SunshineError | None) -> tuple[Resource, ...] | None:
+    """The keys of the bot's integration; None where they can't be read, which is no finding of its own."""
+    me = member_of(account, settings)
+    if me is None or me.type != CUSTOM:
+        return None
+    async with client_of(settings, *_app_key(settings)) as client:
+        found = await _or_error(client.list_integration_keys(me.integration_id))
+    return None if isinstance(found, SunshineError) else found
 
 
 async def _own_webhooks(
@@ -162,7 +177,7 @@ def _is_refusal(content: bytes) -> bool:
     return isinstance(body, dict) and isinstance(body.get("errors"), list)
 
 
-async def _ask_target(webhook: Webhook, app_id: str, path: str) -> Target:
+async def ask_target(webhook: Webhook, app_id: str, path: str) -> Target:
     """Post an empty delivery without and with the secret, as the platform would: it holds no event.
 
     A secret goes nowhere over plain http, but on this machine.

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from bot.account.reading import Account, Member, Webhook
 from bot.settings import Settings
-from bot.sunshine import SunshineError
+from bot.sunshine import Resource, SunshineError
 from bot.troubles import What
 
 
@@ -54,6 +54,7 @@ class Facts:
         webhook_path: the path at which the bot takes deliveries.
         platform: None where it was not asked.
         account: as the app key shows it, or why it does not; None where there is no app key, or it was not asked.
+        keys: the keys of the bot's integration, as the API lists them; None where they can't be read.
         own: the webhooks that the integration's key sees, or why it does not; None as before.
         target: None where no webhook is known.
         database: what is wrong with the database; empty if nothing is.
@@ -70,6 +71,7 @@ class Facts:
     platform: Platform | None = None
     account: Account | SunshineError | None = None
     own: tuple[Webhook, ...] | SunshineError | None = None
+    keys: tuple[Resource, ...] | None = None
     target: Target | None = None
     database: str = ""
     mismatched: tuple[datetime, ...] = ()

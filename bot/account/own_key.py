@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from bot.account.reading import read_webhooks
-from bot.sunshine import Credentials, Gone, NotOurs, Scope, SunshineClient, Unauthorized
+from bot.sunshine import Credentials, Gone, NotOurs, Resource, Scope, SunshineClient, Unauthorized
 
 KEY_NAME: Final = "switchboard-bot"
 """What keys that setting up makes are called."""
+
+_IN_PLACE_OF: Final = f"{KEY_NAME}, in place of "
 
 
 def key_in(present: Mapping[str, str]) -> Credentials | None:
@@ -52,10 +54,47 @@ async def find_or_make(client: SunshineClient, integration_id: str) -> OwnKey:
     Raises:
         SunshineError: there is none, or it is unclear whether one was made.
     """
-    named = [key for key in await client.list_integration_keys(integration_id) if key.get("displayName") == KEY_NAME]
+    named = [key for key in await client.list_integration_keys(integration_id) if _is_ours(key)]
     ids = [str(key.get("id")) for key in named]
     for key in named:
         match key:
             case {"id": str(id_), "secret": str(secret)} if id_ and secret:
                 return OwnKey(Credentials(id_, secret), tuple(one for one in ids if one != id_))
     return OwnKey(await client.create_integration_key(integration_id, KEY_NAME), tuple(ids))
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRotation:
+    """The state of a key's rotation.
+
+    Attributes:
+        old: id of the key that the current one replaces, if it still exists; else "".
+        unused: ids of keys made to replace the current one, each with its secret ("" if the platform hides it).
+    """
+
+    old: str = ""
+    unused: Mapping[str, str] = field(default_factory=dict)
+
+
+def name_in_place_of(key_id: str) -> str:
+    """Return the display name of a key that replaces another one."""
+    return f"{_IN_PLACE_OF}{key_id}"
+
+
+def standing(keys: Sequence[Resource], mine: str) -> KeyRotation:
+    """Read the state of a key's rotation from the keys' names.
+
+    Args:
+        keys: of the integration, as the API lists them.
+        mine: id of the key in the settings.
+    """
+    names = {str(key.get("id")): str(key.get("displayName") or "") for key in keys}
+    secrets = {str(key.get("id")): str(key.get("secret") or "") for key in keys}
+    old = next((one for one in names if names.get(mine) == name_in_place_of(one)), "")
+    unused = {one: secrets[one] for one, name in names.items() if name == name_in_place_of(mine)}
+    return KeyRotation(old, unused)
+
+
+def _is_ours(key: Resource) -> bool:
+    name = str(key.get("displayName") or "")
+    return name == KEY_NAME or name.startswith(_IN_PLACE_OF)

@@ -101,7 +101,41 @@ class ChangeMember:
     body: dict[str, Any]
 
 
-Step = MakeIntegration | MakeWebhook | ChangeWebhook | MakeSwitchboard | ChangeSwitchboard | MakeMember | ChangeMember
+@dataclass(frozen=True, slots=True)
+class DeleteWebhook:
+    """Nothing is delivered by it any more."""
+
+    integration_id: str
+    webhook_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteMember:
+    """Take an integration off the switchboard."""
+
+    switchboard_id: str
+    member_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteIntegration:
+    """With its webhook and its keys."""
+
+    integration_id: str
+
+
+Step = (
+    MakeIntegration
+    | MakeWebhook
+    | ChangeWebhook
+    | MakeSwitchboard
+    | ChangeSwitchboard
+    | MakeMember
+    | ChangeMember
+    | DeleteWebhook
+    | DeleteMember
+    | DeleteIntegration
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +165,14 @@ class Ours:
     def webhook(self) -> Webhook | None:
         """The integration's webhook; it can have only one."""
         return self.integration.webhooks[0] if self.integration and self.integration.webhooks else None
+
+
+_RELIEF: Final = re.compile(r".+-relief-[0-9a-f]{8}")
+
+
+def is_relief(integration: CustomIntegration) -> bool:
+    """Tell whether an integration stands in while a webhook is changed (see `bot.account.rotation`)."""
+    return _RELIEF.fullmatch(integration.name) is not None
 
 
 def plan(account: Account, wishes: Wishes) -> tuple[Change, ...]:
@@ -166,8 +208,8 @@ def find_ours(account: Account, wishes: Wishes) -> Ours:
     def linked(integration: CustomIntegration) -> Member | None:
         return next((member for member in members if member.integration_id == integration.id), None)
 
-    posting = account.posting_to(wishes.target) if wishes.target else ()
-    candidates = [one for one in posting if linked(one)] or list(posting)
+    posting = [one for one in account.posting_to(wishes.target) if not is_relief(one)] if wishes.target else []
+    candidates = [one for one in posting if linked(one)] or posting
     if len(candidates) > 1:
         names = ", ".join(f"{one.name or 'unnamed'} ({one.id})" for one in candidates)
         raise NoPlan(f"several integrations post to {wishes.target}: {names}. Delete all but one: {INTEGRATIONS}")

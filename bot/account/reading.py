@@ -23,6 +23,8 @@ class Webhook:
     target: str
     triggers: frozenset[str]
     secret: str = field(repr=False)
+    full_user: bool = False
+    full_source: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,8 @@ async def read_webhooks(client: SunshineClient, integration_id: str) -> tuple[We
             target=text(action, webhook, "target"),
             triggers=frozenset(map(str, webhook.get("triggers") or ())),
             secret=str(webhook.get("secret") or ""),
+            full_user=webhook.get("includeFullUser") is True,
+            full_source=webhook.get("includeFullSource") is True,
         )
         for webhook in await client.list_webhooks(integration_id)
     )

@@ -23,6 +23,7 @@ from bot.account.values import Access, account_values, first_values, key_values,
 from bot.app import WEBHOOK_PATH
 from bot.cli.answers import Answers
 from bot.cli.problems import refuse
+from bot.cli.setup_rotate import Rotated, Rotation
 from bot.cli.setup_view import OWN_KEY, SetupView
 from bot.observability import configure_logs
 from bot.settings import ControlMode, EnvFile
@@ -40,6 +41,7 @@ class Order:
     integration_key: bool
     dry_run: bool
     yes: bool
+    rotate: Rotated | None
 
 
 def setup(
@@ -63,6 +65,12 @@ def setup(
     keep_app_key: Annotated[
         bool, typer.Option(help="Write the app-scoped key into the file as well, for what others hold after an end.")
     ] = True,
+    rotate: Annotated[
+        Rotated | None,
+        typer.Option(
+            help="Change the webhook's secret or the bot's own key: a step at each run, until it is finished."
+        ),
+    ] = None,
     env_file: Annotated[Path | None, typer.Option(help="Where the settings are kept.", show_default=".env")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to changes of what others have made.")] = False,
@@ -79,7 +87,7 @@ def setup(
             access = answers.access(base_url, app_id, mode)
             target = answers.target(public_url, WEBHOOK_PATH, access.base_url)
             wishes = Wishes(access.mode, target, answers.me, name, default_responder)
-            order = Order(env_file, wishes, access, keep_app_key, integration_key, dry_run, yes)
+            order = Order(env_file, wishes, access, keep_app_key, integration_key, dry_run, yes, rotate)
             asyncio.run(_Setup(order, SetupView(env_file)).run())
     except EnvFileError as error:
         refuse([str(error)])
@@ -101,6 +109,9 @@ class _Setup:
         self._view.title(access.app_id, access.base_url, access.mode)
         async with self._client(access.app_key) as client:
             account = await self._read(client)
+            if order.rotate:
+                await self._rotation(client, order.rotate).run(account)
+                return
             try:
                 changes = plan(account, order.wishes)
                 makes_key = await self._needs_key(account)
@@ -115,6 +126,11 @@ class _Setup:
             except SunshineError as error:
                 self._fail(f"the platform did not answer as usual: {error}")
         self._tell_what_is_left(account)
+
+    def _rotation(self, client: SunshineClient, what: Rotated) -> Rotation:
+        order = self._order
+        app_id, dry_run, yes = order.access.app_id, order.dry_run, order.yes
+        return Rotation(what, client, self._client, order.wishes, order.env_file, app_id, self._view, dry_run, yes)
 
     def _client(self, key: Credentials) -> SunshineClient:
         access = self._order.access

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from bot.clock import Clock
 from bot.console.attempts import SLOWEST, Attempts, pause
+from bot.console.client_address import IpNetwork, client_address
 from bot.console.forms import check_printable, is_local, read_form
 from bot.console.render import HOME, Templates
 from bot.console.sessions import LASTS, Session, Sessions
@@ -50,6 +51,7 @@ class Doors:
     Args:
         token: CONSOLE_TOKEN; not empty.
         sleep: holds an answer back for so many seconds.
+        trusted: the networks of reverse proxies whose X-Forwarded-For is believed.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Doors:
         templates: Templates,
         observe: Observe,
         sleep: Sleep = asyncio.sleep,
+        trusted: Sequence[IpNetwork] = (),
     ) -> None:
         self._sessions = Sessions(token)
         self._attempts = Attempts()
@@ -69,6 +72,7 @@ class Doors:
         self._clock = clock
         self._templates = templates
         self._observe = observe
+        self._trusted = tuple(trusted)
 
     @web.middleware
     async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -114,7 +118,8 @@ class Doors:
     async def sign_in(self, request: web.Request) -> web.Response:
         """Check the token. The right one always passes; the answer to wrong ones is held back ever longer."""
         form = await read_form(request)
-        now, address = self._clock.now(), request.remote or "unknown"
+        now = self._clock.now()
+        address = client_address(request.remote, request.headers.getall("X-Forwarded-For", ()), self._trusted)
         if not self._sessions.is_form_token(form.get("csrf", ""), request.cookies.get(FORM, "")):
             problem = "This page was too old, or your browser sent no cookie. Please try again."
             hint = "" if is_local(request) else " Browsers send cookies over https only, but for this machine's own."

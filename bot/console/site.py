@@ -18,6 +18,7 @@ from aiohttp_sse import EventSourceResponse
 from pydantic import TypeAdapter
 
 from bot.clock import Clock
+from bot.console.client_address import IpNetwork
 from bot.console.doors import HEADERS, SIGNED_IN, Doors, Sleep, who
 from bot.console.forms import read_form
 from bot.console.live import Crowded, Live, Shown
@@ -80,6 +81,7 @@ class Console:
         wake: lets the workers of this process know of conversations in which something waits.
         troubles: what lasts, of all that has failed in this process.
         sleep: holds back the answer to a wrong token for so many seconds.
+        trusted: the networks of reverse proxies whose X-Forwarded-For is believed.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Console:
         wake: Callable[[Iterable[str | None]], None] = lambda _: None,
         troubles: Callable[[], Sequence[Trouble]] = tuple,
         sleep: Sleep = asyncio.sleep,
+        trusted: Sequence[IpNetwork] = (),
     ) -> None:
         self._store = store
         self._policy = policy
@@ -101,7 +104,7 @@ class Console:
         self._troubles = troubles
         self._observe = observe
         self._templates = Templates()
-        self._doors = Doors(token, store, clock, self._templates, observe, sleep)
+        self._doors = Doors(token, store, clock, self._templates, observe, sleep, trusted)
         self._live: Live[View] = Live(self._look, failed=self._doors.tell_failed)
 
     def application(self) -> web.Application:

@@ -9,18 +9,18 @@ from pathlib import Path
 
 from bot.private_files import make_private
 from bot.store.interface import StoreError
-from bot.store.schema import sqlite_problem, sqlite_uri
+from bot.store.schema import sqlite_revision, sqlite_uri
 from bot.store.sqlite_errors import explain
 
 
 def back_up(path: Path, target: Path) -> None:
-    """Copy the database of one moment to a new file that only its owner can read.
+    """Copy the database of one moment to a new file that only its owner can read, also before it is migrated.
 
     Readers and writers go on meanwhile. The copy appears under its name when it is complete, checked and on the disk.
 
     Raises:
         FileExistsError: there is a file of that name.
-        StoreError: the database can't be read, or the copy can't be written or is damaged.
+        StoreError: the database can't be read or is somebody else's, or the copy can't be written or is damaged.
     """
     if target.exists():
         raise FileExistsError(target)
@@ -28,8 +28,8 @@ def back_up(path: Path, target: Path) -> None:
     try:
         make_private(unfinished)
         with closing(sqlite3.connect(sqlite_uri(path), uri=True)) as source:
-            if (problem := sqlite_problem(source)) is not None:
-                raise StoreError(problem)
+            if sqlite_revision(source) is None:  # any version's is copied: the time for it is before an upgrade
+                raise StoreError("the database has no tables yet: there is nothing to copy")
             with closing(sqlite3.connect(unfinished)) as copy:
                 source.backup(copy)
                 copy.execute("PRAGMA journal_mode = DELETE")  # one file, and nothing beside it

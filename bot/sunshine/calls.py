@@ -125,7 +125,7 @@ class Caller:
         return await self._retries(_pause, self._try, action, request)
 
     async def write(self, action: str, method: str, *path: str, body: Mapping[str, Any] | None = None) -> Reply:
-        """POST or PATCH `/v2/apps/<path>` once."""
+        """POST, PATCH or DELETE `/v2/apps/<path>` once."""
         return await self._try(action, self._build(action, method, path, body=body))
 
     def _build(

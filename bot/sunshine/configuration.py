@@ -62,6 +62,10 @@ class ConfigurationCalls:
             "update_integration", "PATCH", "integrations", integration_id, body=changes, gives="integration"
         )
 
+    async def delete_integration(self, integration_id: str) -> None:
+        """Delete an integration, with its webhooks and keys. One on the switchboard has to be taken off it first."""
+        await self._delete("delete_integration", "integrations", integration_id)
+
     async def create_integration_key(self, integration_id: str, display_name: str) -> Credentials:
         """Make an `int_` key for a custom integration. Its secret is told this once."""
         action = "create_integration_key"
@@ -72,6 +76,10 @@ class ConfigurationCalls:
     async def list_integration_keys(self, integration_id: str) -> tuple[Resource, ...]:
         """The keys of a custom integration: `id`, `displayName`, and perhaps `secret`."""
         return await self._list("list_integration_keys", "integrations", integration_id, "keys")
+
+    async def delete_integration_key(self, integration_id: str, key_id: str) -> None:
+        """Delete a key of a custom integration. Whoever uses it is refused from then on."""
+        await self._delete("delete_integration_key", "integrations", integration_id, "keys", key_id)
 
     async def list_webhooks(self, integration_id: str) -> tuple[Resource, ...]:
         """The webhooks of an integration, each with `target`, `triggers` and `secret`."""
@@ -93,6 +101,10 @@ class ConfigurationCalls:
         """Change a webhook; what isn't named stays. A list of triggers replaces the old one."""
         path = ("integrations", integration_id, "webhooks", webhook_id)
         return await self._change("update_webhook", "PATCH", *path, body=changes, gives="webhook")
+
+    async def delete_webhook(self, integration_id: str, webhook_id: str) -> None:
+        """Delete a webhook: nothing is delivered by it from then on."""
+        await self._delete("delete_webhook", "integrations", integration_id, "webhooks", webhook_id)
 
     async def list_switchboards(self) -> tuple[Resource, ...]:
         """The switchboards of the app; there is at most one."""
@@ -129,9 +141,17 @@ class ConfigurationCalls:
             "update_switchboard_integration", "PATCH", *path, body=changes, gives="switchboardIntegration"
         )
 
+    async def delete_switchboard_integration(self, switchboard_id: str, switchboard_integration_id: str) -> None:
+        """Take an integration off the switchboard. Where it was active, nobody is."""
+        path = ("switchboards", switchboard_id, "switchboardIntegrations", switchboard_integration_id)
+        await self._delete("delete_switchboard_integration", *path)
+
     async def _list(self, action: str, *path: str) -> tuple[Resource, ...]:
         reply = await self._caller.read(action, self._app_id, *path)
         return parts(action, reply.body, path[-1])
+
+    async def _delete(self, action: str, *path: str) -> None:
+        await self._caller.write(action, "DELETE", self._app_id, *path)
 
     async def _change(self, action: str, method: str, *path: str, body: Resource | None, gives: str) -> Resource:
         reply = await self._caller.write(action, method, self._app_id, *path, body=body)

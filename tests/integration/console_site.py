@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -122,6 +123,7 @@ async def site(request: pytest.FixtureRequest) -> AsyncIterator[Site]:
         wake=woken.extend,
         troubles=made.troubles.lasting,
         sleep=made.sleep,
+        trusted=[ip_network("127.0.0.1")],
     )
     app.add_subapp(HOME, console.application())
     async with client:

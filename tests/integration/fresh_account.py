@@ -113,9 +113,13 @@ def migrated() -> bytes:
 
 
 @asynccontextmanager
-async def fresh(folder: Path, mode: str) -> AsyncIterator[Place]:
-    """An account without the bot, in which answerBot answers first; and an almost empty settings file."""
-    async with Sandbox(switches=Switches(mode="pass" if mode == "pass" else "release"), untouched=True) as sandbox:
+async def fresh(folder: Path, mode: str, time_scale: float = 1.0) -> AsyncIterator[Place]:
+    """An account without the bot, in which answerBot answers first; and an almost empty settings file.
+
+    `time_scale`: what the waits between attempts of a delivery are multiplied with.
+    """
+    switches = Switches(mode="pass" if mode == "pass" else "release")
+    async with Sandbox(switches=switches, untouched=True, time_scale=time_scale) as sandbox:
         sandbox.forget_bot()
         port = free_port()
         file = folder / ".env"
@@ -126,9 +130,9 @@ async def fresh(folder: Path, mode: str) -> AsyncIterator[Place]:
 
 
 @asynccontextmanager
-async def set_up(folder: Path, mode: str) -> AsyncIterator[Place]:
+async def set_up(folder: Path, mode: str, time_scale: float = 1.0) -> AsyncIterator[Place]:
     """The same after `setup`, with the bot running."""
-    async with fresh(folder, mode) as place:
+    async with fresh(folder, mode, time_scale) as place:
         result = await place.setup(*ALL_OF_IT)
         assert result.exit_code == 0, result.output
         await place.restart()

@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 from bot_program import ROOT
+from dotenv import dotenv_values
 from tiers import combined, some
 
 from bot.sandbox import BOT, WORKSPACE
@@ -152,6 +153,40 @@ async def test_from_nothing_to_a_proof(desk: Desk, mode: str) -> None:
         if "proven" in said:
             return
     pytest.fail(f"no proof: {said}")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("what", ["webhook", "key"])
+async def test_secrets_are_rotated(desk: Desk, what: str) -> None:
+    """Run after run, each on a restarted bot, until it is finished; then all is well, and a chat closes."""
+    _, printed = await desk.account("--untouched")
+    desk.env.write_text(f"{printed}HOST=127.0.0.1\nPORT={desk.bot_port}\n", encoding="utf-8")
+    url = f"http://127.0.0.1:{desk.bot_port}"
+    await desk.run("setup", "--public-url", url, "--default-responder", "--yes")
+    before = dotenv_values(desk.env)
+    said = ""
+    for _ in range(3 if what == "webhook" else 2):
+        assert "The rotation is finished." not in said
+        bot = await desk.bot()
+        code, said = await desk.run("setup", "--rotate", what, *(("--yes",) if what == "key" else ()))
+        assert code == 0, said
+        bot.send_signal(signal.SIGTERM)
+        await bot.communicate()
+    assert "The rotation is finished." in said
+    now = dotenv_values(desk.env)
+    changed = {name for name in now if now[name] != before.get(name)}
+    webhook, key = {"SUNSHINE_WEBHOOK_SECRET"}, {"SUNSHINE_KEY_ID", "SUNSHINE_KEY_SECRET"}
+    assert changed == (webhook if what == "webhook" else key)
+
+    await desk.bot()
+    code, said = await desk.run("doctor")
+    assert (code, "Nothing is wrong." in said) == (0, True), said
+    user = (await desk.page("state"))["firstUser"]
+    conversation = (await desk.page(f"users/{user}/conversations", {}))["id"]
+    await desk.page(f"conversations/{conversation}/user/say", {"text": "hello"})
+    await desk.conversation(conversation, lambda view: any(one["from"] == "bot" for one in view["messages"]))
+    await desk.page(f"conversations/{conversation}/user/end", {})
+    await desk.conversation(conversation, lambda view: view["holder"] == "nobody")
 
 
 @pytest.mark.long

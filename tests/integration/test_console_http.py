@@ -104,6 +104,29 @@ class TestDoor:
         tries = [one.fields["tries"] for one in site.signals if one.event == "console_sign_in_refused"]
         assert tries == [1, 2, 4, 8, 16, 32]
 
+    async def test_behind_a_reverse_proxy(self, site: Site) -> None:
+        """Wrong tokens are counted by the address that the trusted proxy has seen; no header makes a request fail."""
+        page = await site.get("/sign-in")
+        (csrf,) = re.findall(r'name="csrf" value="(\w+)"', await page.text())
+        cookie = page.headers["Set-Cookie"].partition(";")[0]
+
+        async def wrong(*forwarded: str) -> None:
+            site.client.session.cookie_jar.clear()  # those of such answers are Secure, and this is no https
+            headers = [("Cookie", cookie), *(("X-Forwarded-For", value) for value in forwarded)]
+            form = {"csrf": csrf, "token": "wrong"}
+            answer = await site.client.post(f"{HOME}/sign-in", data=form, headers=headers)
+            assert answer.status == 401
+
+        for _ in range(FREE + 1):
+            await wrong("198.51.100.1")
+        assert len(site.pauses) == 1
+        await wrong("198.51.100.1, 198.51.100.2")
+        for odd in ("", ",,,", "\u00e9", "1.2.3.4:x", "a" * 4000):
+            await wrong(odd)
+        assert len(site.pauses) == 1 + 5 - FREE
+        told = {one.fields["address"] for one in site.signals if one.event == "console_sign_in_refused"}
+        assert told == {"198.51.100.1", "198.51.100.2", "127.0.0.1"}
+
     async def test_many_at_once(self, site: Site) -> None:
         """Only so many answers are held back at the same time; the right token passes meanwhile."""
         site.go_on.clear()

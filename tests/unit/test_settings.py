@@ -464,3 +464,14 @@ def test_a_file_that_can_t_be_read(load: Any, tmp_path: Path) -> None:
     settings, problems = usable_settings()
     assert set(problems) == {"env_file"}
     assert (settings.port, settings.sunshine_app_id) == (8080, COMPLETE["SUNSHINE_APP_ID"])
+
+
+def test_trusted_proxies(load: Any, problems: Any) -> None:
+    """Addresses and networks; none by default, and never everybody."""
+    assert load().trusted_proxies == []
+    named = load(TRUSTED_PROXIES=" 10.1.0.0/8, '192.0.2.7',2001:db8::/32 ").trusted_proxies
+    assert [str(network) for network in named] == ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"]
+    (line,) = problems(TRUSTED_PROXIES="10.0.0.0/8, my-proxy")
+    assert line.startswith("TRUSTED_PROXIES: my-proxy is not understood; give addresses or networks")
+    (line,) = problems(TRUSTED_PROXIES="0.0.0.0/0")
+    assert line == "TRUSTED_PROXIES: 0.0.0.0/0 is every address: then anybody could claim to be anybody"

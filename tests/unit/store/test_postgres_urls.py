@@ -13,6 +13,8 @@ NEON = "postgresql://me:npg_x@ep-cool-1.eu-central-1.aws.neon.tech/db?sslmode=re
 SUPABASE = "postgresql://postgres.abc:x@aws-0-eu-central-1.pooler.supabase.com:6543/postgres"
 AIVEN = "postgres://avnadmin:x@pg-1.aivencloud.com:12691/defaultdb?sslmode=require"
 
+TABLE = Path(__file__).parents[3] / "docs" / "databases.md"
+
 # URL, options that asyncpg gets, names that are ignored, behind a pooling proxy
 PROVIDERS = {
     "Heroku": ("postgres://u:p@ec2-1.compute-1.amazonaws.com:5432/d1", {}, (), None),
@@ -95,6 +97,16 @@ def test_what_the_driver_is_given(provider: str) -> None:
     assert given == options
     assert (address.ignored, address.pooled) == (ignored, pooled)
     assert parts.netloc == urlsplit(url).netloc
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_the_table_in_the_docs(provider: str) -> None:
+    """It has each of them, with the names of what is ignored."""
+    url, _, ignored, _ = PROVIDERS[provider]
+    (row,) = [line for line in TABLE.read_text(encoding="utf-8").splitlines() if line.startswith(f"| {provider} |")]
+    assert f"| `{url}` |" in row
+    assert all(f"`{name}`" in row for name in ignored)
+    assert ("ignored, and told" in row) is bool(ignored)
 
 
 def test_several_hosts_are_named() -> None:

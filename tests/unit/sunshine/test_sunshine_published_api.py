@@ -127,8 +127,10 @@ CASES = {
         200,
         [{"integration": {**CUSTOM, "id": INTEGRATION, "webhooks": [WEBHOOK]}}],
     ),
+    "delete_integration": Case(lambda c: c.delete_integration(INTEGRATION), 200, [{}]),
     "create_integration_key": Case(lambda c: c.create_integration_key(INTEGRATION, "bot"), 201, [KEY]),
     "list_integration_keys": Case(lambda c: c.list_integration_keys(INTEGRATION), 200, [{"keys": [KEY["key"]]}]),
+    "delete_integration_key": Case(lambda c: c.delete_integration_key(INTEGRATION, "int_1"), 200, [{}]),
     "list_webhooks": Case(lambda c: c.list_webhooks(INTEGRATION), 200, [{"webhooks": [WEBHOOK]}]),
     "create_webhook": Case(
         lambda c: c.create_webhook(INTEGRATION, {**HOOK, "includeFullUser": True}), 201, [{"webhook": WEBHOOK}]
@@ -136,6 +138,7 @@ CASES = {
     "update_webhook": Case(
         lambda c: c.update_webhook(INTEGRATION, HOOK_ID, {"triggers": ["user:remove"]}), 200, [{"webhook": WEBHOOK}]
     ),
+    "delete_webhook": Case(lambda c: c.delete_webhook(INTEGRATION, HOOK_ID), 200, [{}]),
     "list_switchboards": Case(lambda c: c.list_switchboards(), 200, [{"switchboards": [BOARD]}]),
     "create_switchboard": Case(lambda c: c.create_switchboard(), 201, [{"switchboard": BOARD}]),
     "update_switchboard": Case(
@@ -156,6 +159,7 @@ CASES = {
         200,
         [{"switchboardIntegration": LINKED}],
     ),
+    "delete_switchboard_integration": Case(lambda c: c.delete_switchboard_integration(BOARD_ID, LINK), 200, [{}]),
     "release_control, bare": Case(lambda c: c.release_control(CONVERSATION), 200, [{}]),
     "pass_control, bare": Case(lambda c: c.pass_control(CONVERSATION, LINK), 200, [{}]),
     "list_messages, newest": Case(lambda c: c.list_messages(CONVERSATION), 200, [{"messages": []}]),
