@@ -374,3 +374,6 @@ class Database(Store, OperatorStore, Protocol):
 
     async def probe(self) -> None:
         """Write a row of `PROBE_BYTES` and remove it again. Raises `Unavailable` if it can't be stored."""
+
+    def for_another_loop(self) -> Database:
+        """Return the same database for another event loop: this store if it serves any, else one to be started."""

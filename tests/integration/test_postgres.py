@@ -482,6 +482,20 @@ class TestNews:
         await _until(lambda: heard[-1] == "c4")
         assert heard.count("c1") == 1, "what was known already wakes nobody"
 
+    async def test_another_loop(self, store: PostgresStore, another: PostgresStore) -> None:
+        """The store of another loop wakes other processes, and not its own."""
+        heard: list[str | None] = []
+        own: list[str | None] = []
+        another.listen(heard.extend)
+        store.listen(own.extend)
+        await _until(lambda: heard == [None] and own == [None])
+        beside = store.for_another_loop()
+        await beside.start()
+        await beside.receive([_event("e1", "c1")])
+        await _until(lambda: heard == [None, "c1"])
+        assert own == [None]
+        await beside.stop()
+
     async def test_heard_again(
         self, store: PostgresStore, another: PostgresStore, postgres: PostgresServer, postgres_url: str
     ) -> None:
