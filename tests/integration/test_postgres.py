@@ -60,7 +60,7 @@ def _kill_connections(postgres: PostgresServer, url: str) -> None:
     postgres.query(_KILL_ALL, url=url)
 
 
-_TABLES = ("conversations", "inbox", "outbox", "journal", "duties", "history", "participants")
+_TABLES = ("conversations", "inbox", "outbox", "journal", "duties", "history", "participants", "contacts")
 _SCANS = "SELECT relname::text, seq_scan FROM pg_stat_user_tables"
 _LARGE = (
     """
@@ -90,6 +90,7 @@ _LARGE = (
     SELECT n, 1, 'release', '', 0, 0, 0, 'act', '{}', 0 FROM generate_series(1, 20000) AS n
     """,
     "INSERT INTO participants (conversation_id, user_id) SELECT n, n FROM generate_series(1, 20000) AS n",
+    "INSERT INTO contacts (conversation_id, kind, term, at) SELECT n, 'name', n, n FROM generate_series(1, 20000) AS n",
 )
 
 
