@@ -282,6 +282,7 @@ async def _clients(stack: AsyncExitStack, settings: Settings, watch: Watch) -> C
             Credentials(key_id, secret.get_secret_value()),
             transport=AiohttpTransport(settings.worker_concurrency),
             observe=watch.calls_with(key),
+            on_late=watch.late_with(key),
         )
         made[key.app_scoped] = await stack.enter_async_context(client)
     return Clients(made.get(False), made.get(True))

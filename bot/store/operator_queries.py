@@ -133,9 +133,12 @@ ENDED_SESSION = "SELECT 1 FROM ended_sessions WHERE id = ?"
 
 AUDIT = "INSERT INTO audit (at, who, action, conversation_id, detail) VALUES (?, ?, ?, ?, ?)"
 
-PROBE = f"{AUDIT} RETURNING seq"
+PROBE = """
+    INSERT INTO inbox (id, type, received_at, status, body) VALUES (?, 'probe', 0, 'handled', ?) RETURNING seq
+"""
+"""Where webhooks are stored: a lock on this table alone keeps them out."""
 
-END_PROBE = "DELETE FROM audit WHERE seq = ?"
+END_PROBE = "DELETE FROM inbox WHERE seq = ?"
 
 AUDIT_LOG = "SELECT at, who, action, conversation_id, detail FROM audit ORDER BY seq DESC LIMIT ?"
 
@@ -271,7 +274,7 @@ def access_of(row: Sequence[Any]) -> Access:
 
 def probe_row() -> tuple[Any, ...]:
     """The values of `PROBE`: `PROBE_BYTES` that no database can compress."""
-    return 0, "probe", "probe", None, secrets.token_urlsafe(PROBE_BYTES * 3 // 4)
+    return f"probe {secrets.token_hex(8)}", secrets.token_bytes(PROBE_BYTES)
 
 
 def listed(row: Sequence[Any]) -> Listed:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 from bot_program import free_port
 from pooling_proxy import pooling_proxy
@@ -463,6 +464,20 @@ class TestPooled:
             assert (await web.counts(NOW)).inbox == 0
             for store in stores:
                 await store.stop()
+
+
+async def test_a_probe_needs_the_inbox(store: PostgresStore, postgres_url: str) -> None:
+    """A lock on the table that webhooks are stored in fails it; afterwards it works, and leaves nothing."""
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        await connection.execute("BEGIN; LOCK TABLE switchboard_bot.inbox IN SHARE MODE")
+        with pytest.raises(Unavailable):
+            await store.probe()
+        await connection.execute("ROLLBACK")
+        await store.probe()
+        assert await connection.fetchval("SELECT count(*) FROM switchboard_bot.inbox") == 0
+    finally:
+        await connection.close()
 
 
 class TestNews:

@@ -469,6 +469,7 @@ class TestTables:
             await store.audit(Access(NOW, "console", "view", "c1"))
             await store.probe()
             assert len(await store.audit_log()) == 1
+            assert await rows(store, "SELECT id FROM inbox") == []
 
     async def test_forgotten(self) -> None:
         """Erasing a conversation takes its history along; the audit log keeps that somebody looked."""
