@@ -38,6 +38,17 @@ def test_a_user() -> None:
     assert _found("conversation:join", user=USER) == {NAME, EMAIL, EXTERNAL_ID}
 
 
+def test_no_conversation() -> None:
+    """An event of a user alone shows the same."""
+    event = parse_event({"id": "e", "type": "user:update", "payload": {"user": USER}})
+    assert contacts_of(event) == {NAME, EMAIL, EXTERNAL_ID}
+
+
+def test_an_author_of_unknown_type() -> None:
+    """May be anybody."""
+    assert _found("conversation:message", message=_message(type="", displayName="Grace")) == set()
+
+
 def test_nobody_to_remove() -> None:
     """A name without the id of a user could never be erased with that user."""
     message = {"id": "m", "author": {"type": "user", "displayName": "Ada Lovelace"}}
