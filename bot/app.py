@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 from pydantic import SecretStr
@@ -27,6 +27,8 @@ from bot.flows.inspection import inspected
 from bot.flows.raised import told_of
 from bot.health import add_health, add_metrics, add_no_metrics
 from bot.listening import Listener, raise_descriptor_limit
+from bot.loop_thread import Handler, LoopThread
+from bot.loop_watch import LoopWatch
 from bot.observability import Key, Metrics, Watch, log_signal, tell_loop_errors, traces_if_wanted
 from bot.observability.mixups import Mixups
 from bot.replay.recording import Recorder, RecordingIntake
@@ -43,6 +45,10 @@ from webhooks.intake import Intake
 from webhooks.security import Secrets
 from webhooks.web import is_address, web_handler, wrong_address_handler
 
+T = TypeVar("T")
+
+Wake = Callable[[Iterable[str | None]], None]
+
 WEBHOOK_PATH = "/webhooks/sunshine"
 TRACES_PATIENCE = 2.0  # seconds, at the end
 POLL_ALONE = timedelta(seconds=2)  # web and worker in one process: all but what the command line asks wakes it
@@ -55,6 +61,22 @@ class Parts:
 
     web: bool = True
     worker: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerHandle:
+    """What other threads may ask of a worker.
+
+    Attributes:
+        wake: lets it know of conversations in which something waits.
+        is_stuck: tells whether code blocks its event loop, and has for long.
+    """
+
+    wake: Wake = lambda _: None
+    is_stuck: Callable[[], bool] = lambda: False
+
+
+_NO_WORKER = WorkerHandle()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +122,8 @@ async def running(
     traces = traces_if_wanted(clock)
     watch = Watch(Metrics(), traces, hooks)
     observe = watch.on_signal
-    asyncio.get_running_loop().set_exception_handler(tell_loop_errors(observe))
+    on_loop_error = tell_loop_errors(observe)
+    asyncio.get_running_loop().set_exception_handler(on_loop_error)
     raise_descriptor_limit()
     async with AsyncExitStack() as stack:
         if traces:
@@ -108,14 +131,13 @@ async def running(
         store = open_store(settings.database_url)
         await store.start()
         stack.push_async_callback(store.stop)
-        _run_beside(stack, DatabaseWatch(store, watch.troubles).run(), "database watch")
-        worker: Worker | None = None
+        worker, listening, run = _NO_WORKER, stack, _here
         if parts.worker:
             worker = await _start_worker(stack, settings, parts, store, catalogue, clock, watch)
-        if parts.web:
-            port: int | None = await _start_web(stack, settings, store, worker, clock, watch)
-        else:
-            port = await _listen_for_metrics(stack, settings, store, clock, watch)
+            # A flow that blocks this thread must keep no webhook from being stored: what listens gets another.
+            thread, listening = _new_thread(stack, on_loop_error)
+            run = thread.run
+        port = await run(_start_listening(listening, settings, parts, store, worker, clock, watch))
         fields: dict[str, object] = {"web": parts.web, "worker": parts.worker, "port": port}
         if parts.web:
             on = bool(settings.console_token.get_secret_value())
@@ -123,11 +145,57 @@ async def running(
         observe(Signal("started", fields=fields))
         if checks_account:
             account = AccountWatch(settings, watch.troubles, clock, alone=not parts.worker)
-            _run_beside(stack, account.run(), "account watch")
+            await run(_begin(listening, account.run(), "account watch"))
         try:
             yield Running(store, port)
         finally:
             observe(Signal("stopping"))
+
+
+async def _here(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on the loop of the caller."""
+    return await work
+
+
+async def _begin(stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
+    """Begin with something that runs until the stack is left."""
+    _run_beside(stack, work, name)
+
+
+def _new_thread(stack: AsyncExitStack, on_error: Handler) -> tuple[LoopThread, AsyncExitStack]:
+    """Return a thread with an event loop, and a stack that is left on it; both end with the stack of the caller."""
+    thread, there = LoopThread("listener", on_error), AsyncExitStack()
+    thread.start()
+    stack.push_async_callback(thread.stop)
+    stack.push_async_callback(lambda: thread.run(there.aclose()))
+    return thread, there
+
+
+async def _start_listening(
+    stack: AsyncExitStack,
+    settings: Settings,
+    parts: Parts,
+    store: Database,
+    worker: WorkerHandle,
+    clock: Clock,
+    watch: Watch,
+) -> int | None:
+    """Start what listens, and what watches the database, on the caller's loop; return the port, if there is one."""
+    if parts.worker:
+        store = await _for_this_loop(stack, store)
+    _run_beside(stack, DatabaseWatch(store, watch.troubles).run(), "database watch")
+    if parts.web:
+        return await _start_web(stack, settings, store, worker, clock, watch)
+    return await _listen_for_metrics(stack, settings, store, worker, clock, watch)
+
+
+async def _for_this_loop(stack: AsyncExitStack, store: Database) -> Database:
+    """Return the database of another loop for use on this one."""
+    ours = store.for_another_loop()
+    if ours is not store:
+        await ours.start()
+        stack.push_async_callback(ours.stop)
+    return ours
 
 
 async def _stop_traces(stop: Callable[[], None]) -> None:
@@ -145,7 +213,7 @@ async def _start_worker(
     catalogue: Catalogue,
     clock: Clock,
     watch: Watch,
-) -> Worker:
+) -> WorkerHandle:
     clients = await _clients(stack, settings, watch)
     observe = watch.on_signal
     policy = catalogue.applied_to(settings.policy)
@@ -177,7 +245,21 @@ async def _start_worker(
     stack.push_async_callback(stop)
     retention = Retention(store, clock, observe, timedelta(days=settings.retention_days))
     _run_beside(stack, retention.run(), "retention")
-    return worker
+    loop_watch = LoopWatch(watch.troubles)
+    loop_watch.start()
+    stack.push_async_callback(loop_watch.stop)
+    return WorkerHandle(_from_any_thread(worker.wake), loop_watch.is_stuck)
+
+
+def _from_any_thread(wake: Wake) -> Wake:
+    """Let other threads wake a worker on the loop of the caller."""
+    loop = asyncio.get_running_loop()
+
+    def wake_there(conversation_ids: Iterable[str | None]) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(wake, list(conversation_ids))
+
+    return wake_there
 
 
 def _run_beside(stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -200,6 +282,7 @@ async def _clients(stack: AsyncExitStack, settings: Settings, watch: Watch) -> C
             Credentials(key_id, secret.get_secret_value()),
             transport=AiohttpTransport(settings.worker_concurrency),
             observe=watch.calls_with(key),
+            on_late=watch.late_with(key),
         )
         made[key.app_scoped] = await stack.enter_async_context(client)
     return Clients(made.get(False), made.get(True))
@@ -223,15 +306,14 @@ async def _start_web(
     stack: AsyncExitStack,
     settings: Settings,
     store: Database,
-    worker: Worker | None,
+    worker: WorkerHandle,
     clock: Clock,
     watch: Watch,
 ) -> int:
     mixups = Mixups(settings.sunshine_switchboard_integration, watch.troubles)
 
     def on_stored(events: Sequence[NewEvent]) -> None:
-        if worker:
-            worker.wake(dict.fromkeys(event.conversation_id for event in events))
+        worker.wake(dict.fromkeys(event.conversation_id for event in events))
         watch.on_stored(events)
         mixups.look(events)
 
@@ -248,12 +330,12 @@ async def _start_web(
     app = web.Application()
     receive = web_handler(intake)
     app.router.add_post(WEBHOOK_PATH, receive)
-    add_health(app, store, inbox, watch.on_signal, watch.troubles)
+    add_health(app, store, inbox, watch.on_signal, watch.troubles, worker.is_stuck)
     if token := settings.metrics_token.get_secret_value():
         add_metrics(app, store, clock, watch.metrics, token)
     else:
         add_no_metrics(app)
-        await _listen_for_metrics(stack, settings, store, clock, watch)
+        await _listen_for_metrics(stack, settings, store, worker, clock, watch)
     _add_console(app, settings, store, worker, clock, watch)
     app.router.add_route("*", "/{path:.*}", wrong_address_handler(intake, WEBHOOK_PATH, receive))
     return await _listen(stack, settings.host, settings.port, app, watch)
@@ -270,13 +352,13 @@ async def _listen(stack: AsyncExitStack, host: str, port: int, app: web.Applicat
 
 
 async def _listen_for_metrics(
-    stack: AsyncExitStack, settings: Settings, store: Store, clock: Clock, watch: Watch
+    stack: AsyncExitStack, settings: Settings, store: Store, worker: WorkerHandle, clock: Clock, watch: Watch
 ) -> int | None:
     """Serve health and metrics on METRICS_PORT, if that is set."""
     if settings.metrics_port is None:
         return None
     app = web.Application()
-    add_health(app, store, None, watch.on_signal, watch.troubles)
+    add_health(app, store, None, watch.on_signal, watch.troubles, worker.is_stuck)
     add_metrics(app, store, clock, watch.metrics, settings.metrics_token.get_secret_value())
     try:
         return await _listen(stack, settings.host, settings.metrics_port, app, watch)
@@ -286,20 +368,19 @@ async def _listen_for_metrics(
 
 
 def _add_console(
-    app: web.Application, settings: Settings, store: Database, worker: Worker | None, clock: Clock, watch: Watch
+    app: web.Application, settings: Settings, store: Database, worker: WorkerHandle, clock: Clock, watch: Watch
 ) -> None:
     token = settings.console_token.get_secret_value()
     if not token:
         app.add_subapp(CONSOLE_PATH, closed_console())
         return
-    wake = worker.wake if worker else lambda _: None
     console = Console(
         token,
         store,
         settings.policy,
         clock,
         observe=watch.on_signal,
-        wake=wake,
+        wake=worker.wake,
         troubles=watch.troubles.lasting,
         trusted=settings.trusted_proxies,
     )

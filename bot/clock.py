@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -34,10 +35,12 @@ class SystemClock:
         self._steady = steady
         self._told = 0.0
         self._told_at = steady()
+        self._lock = threading.Lock()
 
     def now(self) -> datetime:
         """The current time, aware, in UTC; never before what was told last."""
-        steady = self._steady()
-        self._told = max(self._wall(), self._told + (steady - self._told_at) * SLOWED)
-        self._told_at = steady
-        return datetime.fromtimestamp(self._told, UTC)
+        with self._lock:
+            steady = self._steady()
+            self._told = told = max(self._wall(), self._told + (steady - self._told_at) * SLOWED)
+            self._told_at = steady
+        return datetime.fromtimestamp(told, UTC)

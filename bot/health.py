@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -25,8 +26,11 @@ def add_health(
     inbox: GroupCommit | None,
     observe: Observe,
     troubles: Troubles | None = None,
+    is_stuck: Callable[[], bool] = lambda: False,
 ) -> None:
     """Add `/healthz` and `/readyz`. A process without an inbox is ready when its database is.
+
+    A process whose worker `is_stuck` is not alive: only a new start helps.
 
     A database that answers is not enough: while `troubles` says that nothing can be stored, the process is not ready.
 
@@ -35,6 +39,8 @@ def add_health(
     known = ""  # why it is not ready, as logged last
 
     async def healthz(_: web.Request) -> web.Response:
+        if is_stuck():
+            return web.Response(text="not alive: code blocks the event loop\n", status=503)
         return web.Response(text="alive\n")
 
     async def readyz(_: web.Request) -> web.Response:

@@ -49,6 +49,13 @@ def say(*parts: Styled, err: bool = False) -> None:
     console.file.flush()
 
 
+def say_wrapped(*parts: Styled) -> None:
+    """Print a text on standard output that breaks between words where the terminal ends."""
+    console = _console()
+    console.print(line(*parts))
+    console.file.flush()
+
+
 def say_json(value: Any) -> None:
     """Print JSON in ASCII, in which no control character survives."""
     _stream(err=False).write(f"{json.dumps(value, indent=2)}\n")
@@ -76,6 +83,16 @@ class Table:
     def show(self) -> None:
         """Print it."""
         _console().print(self._table)
+
+
+def width() -> int:
+    """Return the columns of standard output."""
+    return _console().width
+
+
+def is_watched() -> bool:
+    """Tell whether standard output is a terminal."""
+    return sys.stdout.isatty()
 
 
 def ask(question: str, *, hidden: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -42,9 +43,11 @@ class What(StrEnum):
     """The switchboard integration of the settings is not there."""
     BACKEND = "backend"
     """A function behind `chat.call` fails."""
+    LOOP = "loop"
+    """Code blocks the event loop: no conversation goes on."""
 
 
-MUST_ACT = frozenset({What.KEY, What.APP, What.DATABASE, What.SWITCHBOARD})
+MUST_ACT = frozenset({What.KEY, What.APP, What.DATABASE, What.SWITCHBOARD, What.LOOP})
 """These never pass by themselves."""
 
 _MAY_PASS = frozenset({What.RATE_LIMIT})
@@ -101,7 +104,7 @@ class _Record:
 
 @dataclass(slots=True)
 class Troubles:
-    """Decides when a trouble is told. Does no I/O.
+    """Decides when a trouble is told. Does no I/O, and may be used from any thread.
 
     A line is told at the first failure, and after 1, 4, 16, … minutes while the trouble lasts. It is over once it has
     worked and nothing has failed for `CALM` seconds. `look` is to be called every few seconds.
@@ -114,6 +117,7 @@ class Troubles:
     observe: Observe = silent
     seconds: Callable[[], float] = time.monotonic
     _records: dict[tuple[What, str], _Record] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def failed(
         self,
@@ -135,61 +139,70 @@ class Troubles:
             status: the HTTP status, if there was one.
             urgent: an operator must act, whatever the kind.
         """
-        now, key = self.seconds(), self._key(what, where)
-        record = self._records.get(key)
-        if record is None or (record.over is not None and now - record.over >= FLAPPING):
-            self._records[key] = record = _Record(problem, todo, status, now, now, urgent)
-            self._tell("trouble_began", key, record)
-            return
-        if record.over is not None:
-            record.over, record.silent, record.returns = None, True, record.returns + 1
-        record.problem, record.todo, record.status = problem, todo, status
-        record.times, record.last, record.worked = record.times + 1, now, None
-        self._tell_if_due(key, record, now)
+        with self._lock:
+            now, key = self.seconds(), self._key(what, where)
+            record = self._records.get(key)
+            if record is None or (record.over is not None and now - record.over >= FLAPPING):
+                self._records[key] = record = _Record(problem, todo, status, now, now, urgent)
+                self._tell("trouble_began", key, record)
+                return
+            if record.over is not None:
+                record.over, record.silent, record.returns = None, True, record.returns + 1
+            record.problem, record.todo, record.status = problem, todo, status
+            record.times, record.last, record.worked = record.times + 1, now, None
+            self._tell_if_due(key, record, now)
 
     def works(self, what: What, where: str = "") -> None:
         """Note a success."""
-        record = self._records.get(self._key(what, where)) if self._records else None
-        if record and record.over is None and record.worked is None:
-            record.worked = self.seconds()
+        if not self._records:
+            return
+        with self._lock:
+            record = self._records.get(self._key(what, where))
+            if record and record.over is None and record.worked is None:
+                record.worked = self.seconds()
 
     def look(self) -> None:
         """Tell what has become due: which troubles still last, and which are over."""
-        now = self.seconds()
-        for key, record in list(self._records.items()):
-            if record.over is not None:
-                if now - record.over >= FLAPPING:
-                    del self._records[key]
-            elif now - record.last >= record.calm:
-                record.over = now if record.worked is None else record.worked
-                if not record.silent:
-                    self._tell("trouble_over", key, record)
-            elif record.worked is None:
-                self._tell_if_due(key, record, now)
+        with self._lock:
+            now = self.seconds()
+            for key, record in list(self._records.items()):
+                if record.over is not None:
+                    if now - record.over >= FLAPPING:
+                        del self._records[key]
+                elif now - record.last >= record.calm:
+                    record.over = now if record.worked is None else record.worked
+                    if not record.silent:
+                        self._tell("trouble_over", key, record)
+                elif record.worked is None:
+                    self._tell_if_due(key, record, now)
 
     def lasting(self) -> list[Trouble]:
         """The troubles that last, those with the most failures first."""
         found = [
             Trouble(*key, record.problem, record.todo, record.status, self.seconds() - record.first, record.times)
-            for key, record in self._records.items()
+            for key, record in self._known()
             if record.over is None
         ]
         return sorted(found, key=lambda trouble: (-trouble.times, trouble.what, trouble.where))
 
     def lasts(self, what: What) -> bool:
         """Is there a trouble of this kind?"""
-        return any(kind is what and record.over is None for (kind, _), record in self._records.items())
+        return any(kind is what and record.over is None for (kind, _), record in self._known())
 
     def fails(self, what: What) -> str:
         """Why things of this kind fail at the moment; empty if the newest try has worked."""
         return next(
             (
                 record.problem
-                for (kind, _), record in self._records.items()
+                for (kind, _), record in self._known()
                 if kind is what and record.over is None and record.worked is None
             ),
             "",
         )
+
+    def _known(self) -> list[tuple[tuple[What, str], _Record]]:
+        with self._lock:
+            return list(self._records.items())
 
     def _key(self, what: What, where: str) -> tuple[What, str]:
         if (what, where) in self._records or len(self._records) < MOST_PLACES:

@@ -45,11 +45,12 @@ def row_of(listed: Listed, now: datetime) -> dict[str, Any]:
 def table_of(conversations: Sequence[Listed], standing: Standing, now: datetime) -> Table:
     """Show conversations as a table."""
     since = "known for" if standing is Standing.ALL else f"{standing} for"
-    table = Table("conversation", "active", "standing", since, "owes")
+    table = Table("conversation", "active", "standing", since, "newest", "owes")
     for listed in conversations:
         state = listed.state
         owed = f"{owes(state.duty)} ({state.duty.attempts} attempts)" if state.duty else ""
-        table.row(state.id, str(state.holder), ", ".join(badges(listed, now)), age(now - listed.since), owed)
+        times = age(now - listed.since), age(now - listed.updated_at)
+        table.row(state.id, str(state.holder), ", ".join(badges(listed, now)) or "quiet", *times, owed)
     return table
 
 

@@ -33,16 +33,16 @@ AGES = {"": "any time", "1m": "1 minute", "15m": "15 minutes", "1h": "1 hour", "
 """What the list can be narrowed to, as a duration of the settings."""
 
 STANDINGS = {
-    Standing.ALL: ("All", "Known for"),
-    Standing.HELD: ("Held", "Held for"),
-    Standing.OWED: ("Owed", "Owed for"),
-    Standing.OVERDUE: ("Overdue", "Owed for"),
-    Standing.OPEN: ("Ended, open", "Ended for"),
-    Standing.ENDED: ("Ended", "Ended for"),
-    Standing.FAILED: ("Failed", "Failed for"),
-    Standing.MISMATCH: ("Other mode", "So for"),
+    Standing.ALL: ("All", "Known for", "all that the bot has heard of; the newest first"),
+    Standing.HELD: ("Held", "Held for", "the bot is active; the longest first"),
+    Standing.OWED: ("Owed", "Owed for", "the bot has to release or pass control; the longest first"),
+    Standing.OVERDUE: ("Overdue", "Owed for", "the same, for more than a minute"),
+    Standing.OPEN: ("Ended, open", "Ended for", "ended by the user, and not yet proven that nobody is active"),
+    Standing.ENDED: ("Ended", "Ended for", "ended by the user; the newest first"),
+    Standing.FAILED: ("Failed", "Failed for", "a flow failed there, or an event was set aside; the newest first"),
+    Standing.MISMATCH: ("Other mode", "So for", "the platform acted there as in the other control mode"),
 }
-"""The name of each list, and what its times are."""
+"""The name of each list, what its times are, and what is in it."""
 
 MODES = {
     "release": "The platform releases control by itself when a user ends a conversation or a ticket closes.",
@@ -104,6 +104,8 @@ def _environment() -> Environment:
         "AGES": AGES,
         "MODES": MODES,
         "badges": words.badges,
+        "MEANINGS": words.MEANINGS,
+        "COLUMNS": words.COLUMNS,
         "holder_name": holder_name,
         "address": address,
         "place": place,

@@ -135,6 +135,8 @@ class Console:
 
     async def _overview(self, request: web.Request) -> web.Response:
         view = _view_of(request)
+        if view.search:
+            await self._note(request, "search", None)  # not for what: the entry outlives a person's erasure
         over = await self._look_over(view)
         return await self._page(request, "overview.html", view=view, live=view.query, overview=over)
 

@@ -44,6 +44,27 @@ def badges(listed: Listed, now: datetime) -> list[str]:
     return [name for name, there in shown.items() if there]
 
 
+MEANINGS = {
+    "held": "the bot is active: it answers, and owes a release when it is done",
+    "owed": "the bot has to release or pass control, and has no proof yet that it is done",
+    "overdue": "the same, for more than a minute: see its timeline for the last answer",
+    "ended": "the user has ended it, and it is not yet proven that nobody is active",
+    "released": "the user has ended it, and it is proven that nobody is active: closed",
+    "failed": "a flow failed there at some time, or an event was set aside: see its timeline",
+    "gone": "the platform does not know it any more",
+    "quiet": "none of these: the bot does nothing there, since somebody else is active, or nobody",
+}
+"""What the words of the column *Standing* mean."""
+
+COLUMNS = {
+    "Who": "the name of the user, else e-mail address or external id, as far as events have shown them",
+    "Active": "who has control and may answer, as far as the bot knows",
+    "Last change": "how long ago anything about it was last stored",
+    "Owes": "what the bot has to do about control, and why",
+}
+"""What the columns of the list mean."""
+
+
 def action(duty: Duty) -> str:
     """What is owed, in words."""
     return "release" if duty.action is Action.RELEASE else f"pass to {duty.target}"

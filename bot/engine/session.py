@@ -54,6 +54,7 @@ from bot.store.interface import (
     Work,
 )
 from bot.troubles import What, database_failed
+from webhooks.contacts import Contact, contacts_of
 from webhooks.events import Event, InvalidEvent, event_user_ids, parse_event
 
 T = TypeVar("T")
@@ -62,6 +63,7 @@ URGENT = frozenset({"duty_overdue", "no_app_key", "conversation_gone", "handed_a
 LEASE_MARGIN = timedelta(seconds=2)
 RETRY_FIRST, RETRY_CAP = timedelta(milliseconds=100), timedelta(seconds=2)  # while the database is out of reach
 PATIENCE = timedelta(seconds=30)  # with a database that is out of reach
+MOST_CONTACTS = 100  # that one session adds to a conversation
 TYPING_AFTER = timedelta(milliseconds=500)
 """A turn that says nothing for so long shows that the bot is typing."""
 
@@ -96,6 +98,7 @@ class Session:
         self._outbox = list(work.outbox)
         self._journal = list(work.journal)
         self._new_events: list[StoredEvent] = list(work.events)
+        self._contacts: set[Contact] = set()  # stored already
         self._change = Change(work.state, update=[item for item in work.outbox if not item.maybe_done])
         self._reports: list[Signal] = []
         self._performance: Performance | None = None
@@ -206,7 +209,10 @@ class Session:
             else:
                 self._change.handled.append(stored.id)
                 AT_WORK.set(AtWork(self._state.id, stored.id))
-                self._change.users |= set() if isinstance(event, OperatorReleased) else event_user_ids(event)
+                if not isinstance(event, OperatorReleased):
+                    self._change.users |= event_user_ids(event)
+                    if len(self._contacts) < MOST_CONTACTS:
+                        self._change.contacts |= contacts_of(event) - self._contacts
         if not self._change.forget:
             self._look_again(readable)
         self._new_events = []
@@ -582,6 +588,7 @@ class Session:
             if self._change.forget:
                 left = [item.effect for item in self._outbox if isinstance(item.effect, CleanUp)]
                 clean_up_once(left, self._context.catalogue.functions)
+            self._contacts |= self._change.contacts
             self._change, self._dirty = Change(self._state), False
             if self._performance:
                 self._performance.turn.stored()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
 from bot.signals import Level, Signal
 
 _RUNNERS = ("bot/engine/performance.py", "bot/flows/authoring.py")  # what calls every flow
+_LOOP = "asyncio/events.py"  # what calls everything on an event loop
 
 LONGEST_CHAIN = 10
 """Causes, and calls of each, that are told."""
@@ -74,4 +75,23 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _calls(began: TracebackType | None) -> list[str]:
     frames = [frame for frame in traceback.extract_tb(began) if not frame.filename.endswith(_RUNNERS)]
-    return [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames][-LONGEST_CHAIN:]
+    return [_call(frame.filename, frame.lineno, frame.name) for frame in frames][-LONGEST_CHAIN:]
+
+
+def calls_of(stack: Iterable[tuple[str, int, str]]) -> list[str]:
+    """Return the calls of a flow's code in a stack, or those of whatever else runs on the loop; the newest last.
+
+    Args:
+        stack: file, line, and function of each call, the newest last.
+    """
+    calls: list[str] = []
+    for file, line, function in stack:
+        if file.endswith((*_RUNNERS, _LOOP)):
+            calls.clear()
+        else:
+            calls.append(_call(file, line, function))
+    return calls
+
+
+def _call(file: str, line: int | None, function: str) -> str:
+    return f"{file}:{line} in {function}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bot.sunshine import Call
+from bot.sunshine import LATE, Call
 from bot.troubles import Troubles, What
 
 APP_NOT_FOUND = "app"  # what the code of a 404 begins with if the app itself is unknown
@@ -40,6 +40,11 @@ def note_call(troubles: Troubles, call: Call, key: Key) -> None:
         troubles.works(What.RATE_LIMIT)
         troubles.works(What.APP)
         troubles.works(What.KEY, key.setting)
+
+
+def note_late(troubles: Troubles, action: str, key: Key) -> None:
+    """Note that a call has had no answer for `LATE` seconds; what becomes of it is noted by `note_call`."""
+    troubles.failed(What.API, f"{action}: no answer for {LATE:g} s", _todo(What.API, key))
 
 
 def trouble_of(call: Call, key: Key) -> What | None:

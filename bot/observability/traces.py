@@ -11,6 +11,7 @@ This module is imported only where traces are wanted; it needs the extra `otel`.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -142,24 +143,23 @@ class Traces:
 
 
 class _Ids(RandomIdGenerator):
-    """Gives the next span the ids that were taken for it."""
+    """Gives a thread's next span the ids that were taken for it there."""
 
     def __init__(self) -> None:
-        self._trace = 0
-        self._span: int | None = None
+        self._taken = threading.local()
 
     def take(self, conversation_id: str, event_id: str | None = None) -> None:
         """The next span belongs to this conversation and, if it is a delivery, to this event."""
-        self._trace = trace_id(conversation_id)
-        self._span = None if event_id is None else span_id(event_id)
+        self._taken.trace = trace_id(conversation_id)
+        self._taken.span = None if event_id is None else span_id(event_id)
 
     def generate_trace_id(self) -> int:
         """The conversation's."""
-        return self._trace
+        return int(self._taken.trace)
 
     def generate_span_id(self) -> int:
         """The event's, or a random one."""
-        return self._span or super().generate_span_id()
+        return int(self._taken.span or super().generate_span_id())
 
 
 def trace_id(conversation_id: str) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bot.clock import Clock
 from bot.listening import Cut
-from bot.observability.api_troubles import Key, note_call
+from bot.observability.api_troubles import Key, note_call, note_late
 from bot.observability.logs import both
 from bot.observability.metrics import Metrics
 from bot.rarely import Told, worth_telling
@@ -60,6 +60,14 @@ class Watch:
             note_call(self.troubles, call, key)
 
         return both(self.on_call, note)
+
+    def late_with(self, key: Key) -> Callable[[str], None]:
+        """A hook for the calls made with one key that have had no answer for long."""
+
+        def note(action: str) -> None:
+            note_late(self.troubles, action, key)
+
+        return note
 
     def stored(
         self, store: Callable[[Sequence[NewEvent]], Awaitable[int]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -45,6 +45,7 @@ class Sandbox:
         switchboard: the model; call its operations with `now=sandbox.clock.now()`.
         keys: the keys of the API; `integration_key` and `app_key` are made already.
         observers: called with each entry of the history.
+        pace: awaited by people before they do something, for those who watch.
         server, sender: the parts; `sender.attempts` and `server.requests` are records for checks.
     """
 
@@ -78,6 +79,7 @@ class Sandbox:
         self.server.faults = faults
         self.sender = Sender(self.switchboard, self.clock, post=post, time_scale=time_scale, batch=batch)
         self.observers: list[Callable[[Entry], None]] = []
+        self.pace: Callable[[], Awaitable[None]] = _at_once
         self._waiting: set[asyncio.Future[None]] = set()
         self.switchboard.observers.append(self._noticed)
         if webhook_url is not None:
@@ -191,3 +193,7 @@ class Sandbox:
         for waiting in tuple(self._waiting):
             if not waiting.done():
                 waiting.set_result(None)
+
+
+async def _at_once() -> None:
+    """Nobody watches."""

@@ -57,12 +57,14 @@ class Visitor:
 
     async def says(self, text: str) -> Message:
         """Write; the first words open the conversation."""
+        await self._sandbox.pace()
         if self._conversation_id is None:
             await self.opens("message")
         return self._switchboard.user_says(self.conversation_id, text, now=self._sandbox.clock.now())
 
     async def taps(self, choice: str) -> None:
         """Tap a choice of the newest message that offers one of that text (or payload): quick reply or postback."""
+        await self._sandbox.pace()
         now = self._sandbox.clock.now()
         for message in reversed(self.messages):
             for action in _actions(message):
@@ -124,6 +126,7 @@ class Visitor:
 
     async def ends(self) -> None:
         """End the conversation."""
+        await self._sandbox.pace()
         self._switchboard.user_ends(self.conversation_id, now=self._sandbox.clock.now())
 
 
@@ -180,16 +183,19 @@ class Agent:
 
     async def says(self, text: str) -> Message:
         """Write to the user."""
+        await self._sandbox.pace()
         return self._switchboard.agent_says(
             self.ticket.conversation_id, text, now=self._sandbox.clock.now(), agent=self.name
         )
 
     async def solves(self) -> None:
         """Solve the ticket."""
+        await self._sandbox.pace()
         self._switchboard.agent_solves(self.ticket.conversation_id, self._sandbox.clock.now(), self.name)
 
     async def closes(self) -> None:
         """Let the ticket be closed, as it is by itself four days after it was solved."""
+        await self._sandbox.pace()
         self._switchboard.close_ticket(self.ticket.conversation_id, self._sandbox.clock.now())
 
     async def transfers_to_email(self) -> None:

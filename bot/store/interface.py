@@ -15,6 +15,7 @@ from bot.control.commands import Pass, Read, Release
 from bot.control.history import Moment
 from bot.control.state import Conversation, Duty, Proof
 from bot.store.operators import OperatorStore
+from webhooks.contacts import Contact
 from webhooks.inbox import NewEvent
 
 SAFETY = "conversations_safe"
@@ -186,11 +187,12 @@ class Change:
         closed_duties: duties that are over, with their proof. `state.duty` itself is recorded by `save`.
         history: what has changed for good, in order.
         users: ids of users seen in the conversation (needed to erase a person).
+        contacts: what these users are found by. Erased with the conversation.
         forget: erase everything that is stored about the conversation: effects, journal, duties, history, participants,
-            and the bodies of its events (their ids stay, to know a late retry by). If `state.gone`, also itself, and
-            its events that wait and that still come. Otherwise events neither in `handled` nor in `set_aside` still
-            wait, and the conversation begins anew with `state`. Nothing else of the change is written, and the lease is
-            over.
+            contacts, and the bodies of its events (their ids stay, to know a late retry by). If `state.gone`, also
+            itself, and its events that wait and that still come. Otherwise events neither in `handled` nor in
+            `set_aside` still wait, and the conversation begins anew with `state`. Nothing else of the change is
+            written, and the lease is over.
         release: give the lease back. The lease is over with it: nothing can be saved or renewed under it any more.
     """
 
@@ -204,6 +206,7 @@ class Change:
     closed_duties: list[tuple[Duty, Proof]] = field(default_factory=list)
     history: list[Moment] = field(default_factory=list)
     users: set[str] = field(default_factory=set)
+    contacts: set[Contact] = field(default_factory=set)
     forget: bool = False
     release: bool = False
 
@@ -374,3 +377,6 @@ class Database(Store, OperatorStore, Protocol):
 
     async def probe(self) -> None:
         """Write a row of `PROBE_BYTES` and remove it again. Raises `Unavailable` if it can't be stored."""
+
+    def for_another_loop(self) -> Database:
+        """Return the same database for another event loop: this store if it serves any, else one to be started."""

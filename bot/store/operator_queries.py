@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
@@ -31,6 +32,7 @@ from bot.store.operators import (
 )
 from bot.store.questions import overdue_before
 from bot.store.times import from_micros, micros_or_none, to_micros
+from webhooks.contacts import ContactKind, search_term
 from webhooks.inbox import NewEvent
 
 LAST = 2**63 - 1
@@ -50,10 +52,32 @@ _KEYS = {
 
 _ROW = "id, state, holder, ended_at, released_at, updated_at, created_at, held_since, failed_at"
 
+# People are found along an index of their own first, and sorted then. In the order of the ids, a database would read
+# all of them for a term that hardly anybody fits.
 SEARCH = f"""
-    SELECT {_ROW}, created_at FROM conversations
-    WHERE id >= :first AND id < :beyond AND id > :id ORDER BY id LIMIT :limit
+    WITH by_user AS MATERIALIZED (
+        SELECT conversation_id AS id FROM participants INDEXED BY participants_user
+        WHERE user_id >= :first AND user_id < :beyond AND conversation_id > :id
+    ), by_contact AS MATERIALIZED (
+        SELECT conversation_id AS id FROM contacts INDEXED BY contacts_term
+        WHERE term >= :term AND term < :term_beyond AND conversation_id > :id
+    )
+    SELECT {_ROW}, created_at FROM conversations WHERE id IN (
+        SELECT id FROM (
+            SELECT id FROM conversations WHERE id >= :first AND id < :beyond AND id > :id ORDER BY id LIMIT :limit
+        ) AS these
+        UNION
+        SELECT id FROM (SELECT DISTINCT id FROM by_user ORDER BY id LIMIT :limit) AS those
+        UNION
+        SELECT id FROM (SELECT DISTINCT id FROM by_contact ORDER BY id LIMIT :limit) AS others
+    ) ORDER BY id LIMIT :limit
 """  # noqa: S608 - only constants
+
+CONTACTS = """
+    SELECT conversation_id, kind, shown FROM contacts
+    WHERE conversation_id IN ({ids}) AND shown IS NOT NULL ORDER BY conversation_id, at
+"""
+"""What is known of the people of some conversations; `ids` is a query of the engine."""
 
 ONE = f"SELECT {_ROW}, created_at FROM conversations WHERE id = ?"  # noqa: S608 - only constants
 
@@ -109,9 +133,12 @@ ENDED_SESSION = "SELECT 1 FROM ended_sessions WHERE id = ?"
 
 AUDIT = "INSERT INTO audit (at, who, action, conversation_id, detail) VALUES (?, ?, ?, ?, ?)"
 
-PROBE = f"{AUDIT} RETURNING seq"
+PROBE = """
+    INSERT INTO inbox (id, type, received_at, status, body) VALUES (?, 'probe', 0, 'handled', ?) RETURNING seq
+"""
+"""Where webhooks are stored: a lock on this table alone keeps them out."""
 
-END_PROBE = "DELETE FROM audit WHERE seq = ?"
+END_PROBE = "DELETE FROM inbox WHERE seq = ?"
 
 AUDIT_LOG = "SELECT at, who, action, conversation_id, detail FROM audit ORDER BY seq DESC LIMIT ?"
 
@@ -125,6 +152,7 @@ their place and their time."""
 
 _KINDS = {kind.value: kind for kind in MomentKind}
 _WHO = {who.value: who for who in Who}
+_CONTACTS = {kind.value: kind for kind in ContactKind}
 
 _BEYOND = "\U0010ffff"
 
@@ -133,8 +161,9 @@ def page_query(listing: Listing) -> tuple[str, dict[str, Any]]:
     """The query of a page, and its values. One more than asked for is read, to know whether there is a next page."""
     if listing.search:
         after = listing.after.id if listing.after else ""
+        term = unicode(search_term(listing.search))
         values = {"first": listing.search, "beyond": listing.search + _BEYOND, "id": after, "limit": listing.limit + 1}
-        return SEARCH, values
+        return SEARCH, values | {"term": term, "term_beyond": term + _BEYOND}
     until = micros_or_none(listing.until)
     if listing.standing is Standing.OVERDUE:
         overdue = overdue_before(listing.now) - 1
@@ -169,6 +198,15 @@ def page_of(listing: Listing, rows: Sequence[Sequence[Any]]) -> Page:
         return Page(shown)
     last = shown[-1]
     return Page(shown, Place(last.state.id, None if listing.search else last.since))
+
+
+def with_contacts(found: Sequence[Listed], rows: Sequence[Sequence[Any]]) -> list[Listed]:
+    """Add what is known of their people to conversations, from the rows of `CONTACTS`."""
+    known: dict[str, dict[ContactKind, str]] = {}
+    for id_, kind, shown in rows:
+        if kind in _CONTACTS:  # a newer version may know more
+            known.setdefault(id_, {})[_CONTACTS[kind]] = shown
+    return [replace(one, contacts=known.get(one.state.id, {})) for one in found]
 
 
 def parts_of(conversation_id: str, limit: int, before: Before) -> list[tuple[str, tuple[Any, ...]]]:
@@ -236,7 +274,7 @@ def access_of(row: Sequence[Any]) -> Access:
 
 def probe_row() -> tuple[Any, ...]:
     """The values of `PROBE`: `PROBE_BYTES` that no database can compress."""
-    return 0, "probe", "probe", None, secrets.token_urlsafe(PROBE_BYTES * 3 // 4)
+    return f"probe {secrets.token_hex(8)}", secrets.token_bytes(PROBE_BYTES)
 
 
 def listed(row: Sequence[Any]) -> Listed:

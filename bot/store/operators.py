@@ -5,14 +5,15 @@ Every look costs no more than the page that it shows: it goes through an index t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from bot.control.history import Moment
 from bot.control.state import Conversation, Duty, Proof
+from webhooks.contacts import ContactKind
 from webhooks.inbox import NewEvent
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ class Listing:
         standing: which.
         now: the bot's clock.
         until: only those whose `since` is at or before this time.
-        search: instead of all that: those whose id begins with this text, whatever their standing, ordered by id.
+        search: instead of all that: those that are found by this text, whatever their standing, ordered by id. With it
+            begins the conversation's or a user's id, a name or one of its words, an e-mail address, an external id, or
+            a ticket's number.
         after: continue after this place.
         limit: at most so many.
     """
@@ -87,6 +90,7 @@ class Listed:
         updated_at: when anything about it was last written.
         held_since: when the bot came to hold it, if it does.
         failed_at: when a flow last failed there or an event was set aside, if ever.
+        contacts: what is known of its people, the newest of each kind; personal.
     """
 
     state: Conversation
@@ -95,6 +99,12 @@ class Listed:
     updated_at: datetime
     held_since: datetime | None = None
     failed_at: datetime | None = None
+    contacts: Mapping[ContactKind, str] = field(default_factory=dict)
+
+    @property
+    def who(self) -> str:
+        """The best that is known to call its user by; empty where nothing is."""
+        return next((self.contacts[kind] for kind in ContactKind if kind in self.contacts), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from bot.store.interface import (
 )
 from bot.store.operators import NEWEST, PAGE, TIMELINE, Access, Before, Listing, Page, SetAside, Timeline
 from bot.store.postgres_errors import is_of_one
-from bot.store.postgres_news import Heard, News
+from bot.store.postgres_news import Heard, News, new_teller
 from bot.store.postgres_pool import ANSWER, Pool
 from bot.store.postgres_save import Saving
 from bot.store.postgres_schema import problem_of
@@ -53,14 +53,16 @@ class PostgresStore:
     Args:
         database_url: `postgresql://…`, migrated already.
         answer: seconds that a statement may take.
+        teller: names this process in wake-ups: it does not hear its own.
 
     Raises:
         ValueError: the URL can't be used.
     """
 
-    def __init__(self, database_url: str, *, answer: float = ANSWER) -> None:
+    def __init__(self, database_url: str, *, answer: float = ANSWER, teller: str = "") -> None:
+        self._url, self._answer, self._teller = database_url, answer, teller or new_teller()
         self._pool = Pool(postgres_address(database_url), answer=answer)
-        self._news = News(self._pool)
+        self._news = News(self._pool, self._teller)
         self._unheard: list[tuple[str, datetime]] = []  # claims of which no answer came
         self._saves: Batches[Saving, None] = Batches(
             lambda savings: postgres_save.save(self._pool, savings),
@@ -247,6 +249,10 @@ class PostgresStore:
     async def probe(self) -> None:
         """Write a row and remove it again. Raises `Unavailable` if it can't be stored."""
         await postgres_operators.probe(self._pool)
+
+    def for_another_loop(self) -> PostgresStore:
+        """Return another store of the same process: connections belong to the loop that opened them."""
+        return PostgresStore(self._url, answer=self._answer, teller=self._teller)
 
 
 _conforms: type[Database] = PostgresStore  # for the type checker: every method is there, with its types

@@ -32,12 +32,22 @@ _NOTIFY = f"SELECT set_config('synchronous_commit', 'off', true), pg_notify('{_C
 _log = structlog.get_logger(__name__)
 
 
-class News:
-    """What one process tells the others, and hears of them."""
+def new_teller() -> str:
+    """Return a name for a process in what it tells, unlike any other's."""
+    return secrets.token_hex(4)
 
-    def __init__(self, pool: Pool) -> None:
+
+class News:
+    """What one process tells the others, and hears of them.
+
+    Args:
+        pool: its connections.
+        teller: its name: a process has no need to hear of itself.
+    """
+
+    def __init__(self, pool: Pool, teller: str) -> None:
         self._pool = pool
-        self._own = secrets.token_hex(4)  # a process has no need to hear of itself
+        self._own = teller
         self._untold: dict[str, None] = {}
         self._telling: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None

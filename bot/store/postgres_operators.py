@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from bot.store import operator_queries as queries
 from bot.store.codec import unicode
-from bot.store.operators import Access, Before, Listing, Page, SetAside, Timeline
+from bot.store.operators import Access, Before, Listed, Listing, Page, SetAside, Timeline
 from bot.store.postgres_pool import Connection, Pool
 from bot.store.rows import in_order, numbered
 from bot.store.times import to_micros
 from webhooks.inbox import NewEvent
+
+_CONTACTS = queries.CONTACTS.format(ids="SELECT unnest($1::text[])")
 
 
 async def conversations(pool: Pool, listing: Listing) -> Page:
     """A page of conversations."""
     query, values = queries.page_query(listing)
     statement, names = numbered(query.replace(":limit", str(int(values["limit"]))))  # or no plan would count on it
-    return queries.page_of(listing, await pool.fetch(statement, *in_order(names, values)))
+    page = queries.page_of(listing, await pool.fetch(statement, *in_order(names, values)))
+    return replace(page, conversations=await _with_contacts(pool, page.conversations))
 
 
 async def timeline(pool: Pool, conversation_id: str, limit: int, before: Before) -> Timeline | None:
@@ -32,7 +37,14 @@ async def timeline(pool: Pool, conversation_id: str, limit: int, before: Before)
         return rows, parts
 
     rows, parts = await pool.run(read)
-    return queries.timeline_of(rows[0], parts, limit, before) if rows else None
+    if not rows:
+        return None
+    found = queries.timeline_of(rows[0], parts, limit, before)
+    return replace(found, listed=(await _with_contacts(pool, [found.listed]))[0])
+
+
+async def _with_contacts(pool: Pool, found: Sequence[Listed]) -> list[Listed]:
+    return queries.with_contacts(found, await pool.fetch(_CONTACTS, [one.state.id for one in found]))
 
 
 async def set_aside_events(pool: Pool, limit: int, before: int | None) -> list[SetAside]:

@@ -17,7 +17,17 @@ from bot.store.interface import Change, Lease, StoreError
 from bot.store.operators import HISTORY_LIMIT
 from bot.store.postgres_errors import is_of_one
 from bot.store.postgres_pool import Connection, Pool
-from bot.store.rows import ERASED, columns_of, duty_row, has_failed, lost, moment_row, names_removed, without_parts
+from bot.store.rows import (
+    ERASED,
+    columns_of,
+    contact_rows,
+    duty_row,
+    has_failed,
+    lost,
+    moment_row,
+    names_removed,
+    without_parts,
+)
 from bot.store.times import to_micros
 
 
@@ -64,6 +74,7 @@ _TABLES = (
     ),
     _table("moments", "id text, place bigint, at bigint, kind text, who text, since bigint, words text"),
     _table("seen", "id text, user_id text"),
+    _table("known", "id text, kind text, term text, shown text"),
 )
 
 
@@ -176,6 +187,11 @@ _SAVE = f"""
     ), people AS (
         INSERT INTO participants (conversation_id, user_id)
         SELECT saved.id, user_id FROM saved JOIN seen ON seen.id = saved.id ORDER BY 1, 2 ON CONFLICT DO NOTHING
+    ), found_by AS (
+        INSERT INTO contacts AS c (conversation_id, kind, term, shown, at)
+        SELECT saved.id, kind, term, shown, saved.now FROM saved JOIN known ON known.id = saved.id ORDER BY 1, 2, 3
+        ON CONFLICT (conversation_id, kind, term) DO UPDATE SET
+            shown = coalesce(excluded.shown, c.shown), at = excluded.at
     )
     SELECT id, 'saved' AS how FROM saved UNION ALL SELECT id, 'erased' FROM erased
 """  # noqa: S608 - only constants
@@ -308,6 +324,7 @@ def _rows(saving: Saving) -> tuple[Iterable[tuple[Any, ...]], ...]:
         _duties(change),
         [(id_, place, *moment_row(moment)) for place, moment in enumerate(change.history, 1)],
         [(id_, unicode(user)) for user in sorted(change.users)],
+        [(id_, *row) for row in contact_rows(change)],
     )
 
 

@@ -83,9 +83,20 @@ def moment_row(moment: Moment) -> tuple[Any, ...]:
     return to_micros(moment.at), moment.kind.value, who, micros_or_none(moment.since), unicode(moment.text)
 
 
+def contact_rows(change: Change) -> list[tuple[str, str, str | None]]:
+    """Kind, term and text of each row of a change's contacts. The text is in the row of the whole term alone."""
+    rows: dict[tuple[str, str], str | None] = {}
+    for contact in sorted(change.contacts, key=lambda contact: (contact.kind, contact.text)):
+        for place, term in enumerate(contact.terms):
+            key = (contact.kind.value, unicode(term))
+            rows[key] = unicode(contact.text) if place == 0 else rows.get(key)
+    return [(*key, shown) for key, shown in rows.items()]
+
+
 def without_parts(cte: str) -> str:
     """PostgreSQL's common table expressions that delete what hangs on the conversations of `cte`."""
     parts = {"notes": "journal", "owed": "duties", "moments": "history", "people": "participants"}
+    parts["names"] = "contacts"
     return ", ".join(
         f"{name} AS ( DELETE FROM {table} USING {cte} WHERE conversation_id = {cte}.id )"  # noqa: S608 - constants
         for name, table in parts.items()

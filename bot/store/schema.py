@@ -10,7 +10,7 @@ from pathlib import Path
 from bot.store.interface import SchemaMismatch, Unavailable
 from bot.store.url import is_postgres, sqlite_path
 
-HEAD = "0007"
+HEAD = "0030"
 """The newest revision in `bot/store/migrations/versions` (a test compares them)."""
 
 TABLES = (
@@ -20,6 +20,7 @@ TABLES = (
     "journal",
     "duties",
     "participants",
+    "contacts",
     "removed",
     "removed_users",
     "history",

@@ -252,6 +252,10 @@ class SqliteStore:
         """Write a row and remove it again. Raises `Unavailable` if it can't be stored."""
         await self._writer.run(sqlite_operators.probe)
 
+    def for_another_loop(self) -> SqliteStore:
+        """Return this store: its threads serve the coroutines of any loop."""
+        return self
+
     async def _after_erasure(self) -> None:
         self._scrubbing.erased_something()
         with suppress(Unavailable):  # being closed: the last one to close truncates the log

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from bot.control.history import Moment
 from bot.store import operator_queries as queries
-from bot.store.operators import HISTORY_LIMIT, Access, Before, Listing, Page, SetAside, Timeline
+from bot.store.operators import HISTORY_LIMIT, Access, Before, Listed, Listing, Page, SetAside, Timeline
 from bot.store.rows import moment_row
+from bot.store.sqlite_inbox import ids_as_json
 from bot.store.times import to_micros
 from webhooks.inbox import NewEvent
 
@@ -17,6 +19,8 @@ _NOTE = """
     INSERT INTO history (conversation_id, n, at, kind, who, since, text)
     SELECT ?1, coalesce(max(n), 0) + 1, ?2, ?3, ?4, ?5, ?6 FROM history WHERE conversation_id = ?1
 """
+
+_CONTACTS = queries.CONTACTS.format(ids="SELECT value FROM json_each(?)")
 
 _TRIM = """
     DELETE FROM history WHERE conversation_id = :id
@@ -27,7 +31,8 @@ _TRIM = """
 def conversations(connection: sqlite3.Connection, listing: Listing) -> Page:
     """A page of conversations."""
     query, values = queries.page_query(listing)
-    return queries.page_of(listing, connection.execute(query, values).fetchall())
+    page = queries.page_of(listing, connection.execute(query, values).fetchall())
+    return replace(page, conversations=_with_contacts(connection, page.conversations))
 
 
 def timeline(connection: sqlite3.Connection, conversation_id: str, limit: int, before: Before) -> Timeline | None:
@@ -36,7 +41,13 @@ def timeline(connection: sqlite3.Connection, conversation_id: str, limit: int, b
     if row is None:
         return None
     asked = queries.parts_of(conversation_id, limit, before)
-    return queries.timeline_of(row, [connection.execute(*one).fetchall() for one in asked], limit, before)
+    found = queries.timeline_of(row, [connection.execute(*one).fetchall() for one in asked], limit, before)
+    return replace(found, listed=_with_contacts(connection, [found.listed])[0])
+
+
+def _with_contacts(connection: sqlite3.Connection, found: Sequence[Listed]) -> list[Listed]:
+    ids = ids_as_json(one.state.id for one in found)
+    return queries.with_contacts(found, connection.execute(_CONTACTS, (ids,)).fetchall())
 
 
 def note(connection: sqlite3.Connection, conversation_id: str, moments: Sequence[Moment]) -> None:

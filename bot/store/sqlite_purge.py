@@ -55,6 +55,7 @@ _DELETE_REST = (
     "DELETE FROM duties WHERE conversation_id = ?",
     "DELETE FROM history WHERE conversation_id = ?",
     "DELETE FROM participants WHERE conversation_id = ?",
+    "DELETE FROM contacts WHERE conversation_id = ?",
 )
 
 _KEPT_SINCE = "UPDATE conversations SET kept_since = ? WHERE id = ?"

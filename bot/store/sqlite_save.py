@@ -9,7 +9,7 @@ from datetime import datetime
 
 from bot.store.codec import dump_data, dump_effect, unicode
 from bot.store.interface import Change, Lease, StoreError
-from bot.store.rows import columns_of, duty_row, has_failed, lost
+from bot.store.rows import columns_of, contact_rows, duty_row, has_failed, lost
 from bot.store.sqlite_inbox import erase_if_removed, erase_set_aside, ids_as_json, inserting
 from bot.store.sqlite_operators import note
 from bot.store.times import to_micros
@@ -86,6 +86,11 @@ _ABANDON = """
 
 _SEEN = "INSERT INTO participants (conversation_id, user_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
 
+_FOUND_BY = """
+    INSERT INTO contacts (conversation_id, kind, term, shown, at) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET shown = coalesce(excluded.shown, shown), at = excluded.at
+"""
+
 _ERASE = "DELETE FROM conversations WHERE id = ?"
 
 _ERASE_REST = (
@@ -94,6 +99,7 @@ _ERASE_REST = (
     "DELETE FROM duties WHERE conversation_id = ?",
     "DELETE FROM history WHERE conversation_id = ?",
     "DELETE FROM participants WHERE conversation_id = ?",
+    "DELETE FROM contacts WHERE conversation_id = ?",
 )
 
 _EMPTY_EVENTS = """
@@ -133,6 +139,8 @@ def save(connection: sqlite3.Connection, lease: Lease, change: Change, now: date
         note(connection, change.state.id, change.history)
     if change.users:
         connection.executemany(_SEEN, [(change.state.id, unicode(user)) for user in sorted(change.users)])
+    if change.contacts:
+        connection.executemany(_FOUND_BY, [(change.state.id, *row, at) for row in contact_rows(change)])
     failed = at if has_failed(change) else None
     more = {"now": at, "epoch": lease.epoch, "release": int(change.release), "failed_at": failed}
     connection.execute(_SAVE, columns_of(change.state) | more)

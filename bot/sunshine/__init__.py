@@ -1,7 +1,7 @@
 """The client of the Sunshine Conversations API v2, and its errors."""
 
 from bot.sunshine.addresses import check_account_url, check_base_url
-from bot.sunshine.calls import Call, Observer, Timeouts
+from bot.sunshine.calls import LATE, Call, Observer, Timeouts
 from bot.sunshine.client import SunshineClient
 from bot.sunshine.configuration import Resource
 from bot.sunshine.credentials import BasicAuth, Credentials, JwtAuth, Scope
@@ -23,6 +23,7 @@ from bot.sunshine.readings import ConversationSnapshot, MessagePage
 from bot.sunshine.transport import AiohttpTransport
 
 __all__ = [
+    "LATE",
     "AiohttpTransport",
     "BasicAuth",
     "Call",

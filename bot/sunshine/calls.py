@@ -66,6 +66,12 @@ class Call:
 Observer = Callable[[Call], None]
 """Is told of every try; must not raise."""
 
+LATE = 5.0
+"""Seconds without an answer until a call is late."""
+
+Late = Callable[[str], None]
+"""Is told the action of a call that is late, while that waits on; must not raise."""
+
 
 _URLS = 1024  # that are remembered: to read one is a sixth of the client's work, and a conversation needs the same few
 
@@ -93,6 +99,7 @@ class Caller:
         timeouts: Timeouts,
         read_attempts: int,
         observe: Observer | None,
+        on_late: Late | None = None,
     ) -> None:
         if read_attempts < 1:
             raise ValueError("a read needs at least one attempt")
@@ -100,6 +107,7 @@ class Caller:
         self._clock = clock
         self._total = timeouts.total
         self._observe = observe
+        self._on_late = on_late
         self._http = httpx2.AsyncClient(
             auth=auth,
             transport=transport,
@@ -151,6 +159,7 @@ class Caller:
         began = loop.time()
         status: int | None = None
         outcome, code, problem = Answer.UNCLEAR, "", ""
+        late = loop.call_later(LATE, self._on_late, action) if self._on_late else None
         try:
             started = self._clock.now()
             response = await self._send(action, request)
@@ -161,6 +170,8 @@ class Caller:
             outcome, code, problem = to_answer(error), error.code, str(error)
             raise
         finally:
+            if late:
+                late.cancel()
             if self._observe:
                 self._observe(Call(action, outcome, status, loop.time() - began, code, problem))
         return reply

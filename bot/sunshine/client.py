@@ -12,7 +12,7 @@ import httpx2
 
 from bot.clock import Clock, SystemClock
 from bot.sunshine.addresses import segment
-from bot.sunshine.calls import Caller, Observer, Timeouts
+from bot.sunshine.calls import Caller, Late, Observer, Timeouts
 from bot.sunshine.configuration import ConfigurationCalls
 from bot.sunshine.credentials import BasicAuth, Credentials, JwtAuth
 from bot.sunshine.readings import ConversationSnapshot, MessagePage, to_page, to_snapshot
@@ -39,6 +39,7 @@ class SunshineClient(ConfigurationCalls):
             the caller has its own schedule. Whatever changes something is never tried twice.
         clock: dates the answers.
         observe: is told of every try (`Call`), for metrics and logs; must not raise.
+        on_late: is told the action of a call that has had no answer for `LATE` seconds, while it waits on.
 
     Raises:
         ValueError: the base URL, the app id or the key can't be used, with the reason.
@@ -56,6 +57,7 @@ class SunshineClient(ConfigurationCalls):
         read_attempts: int = 1,
         clock: Clock | None = None,
         observe: Observer | None = None,
+        on_late: Late | None = None,
     ) -> None:
         segment(app_id)
         clock = clock or SystemClock()
@@ -67,6 +69,7 @@ class SunshineClient(ConfigurationCalls):
             timeouts=timeouts or Timeouts(),
             read_attempts=read_attempts,
             observe=observe,
+            on_late=on_late,
         )
         super().__init__(caller, app_id)
 

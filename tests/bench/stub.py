@@ -45,6 +45,8 @@ class Stub:
         """Take note of a request, and say what it is answered."""
         method, path, _ = head.split(b" ", 2)
         parts = path.decode().partition("?")[0].split("/")
+        if len(parts) < 6:
+            return _NOT_FOUND  # what the bot asks about its account at the start
         conversation_id = parts[5]
         action = parts[6] if len(parts) > 6 else ""
         reads = method == b"GET"
@@ -118,5 +120,6 @@ def _response(status: int, body: object) -> bytes:
 
 
 _OK = _response(200, {})
+_NOT_FOUND = _response(404, {"errors": [{"code": "not_found", "title": "Not found"}]})
 _PAGE = _response(200, {"messages": [], "meta": {"hasMore": False}})
 _SAID = _response(201, {"messages": [{"id": "5fmessage"}]})

@@ -24,6 +24,7 @@ from bot.control.state import Conversation, Holder, Integration, Who
 from bot.signals import Signal
 from bot.store import Change, SqliteStore
 from bot.troubles import Troubles
+from webhooks.contacts import Contact
 from webhooks.inbox import NewEvent
 
 TOKEN = "a long token of the console"
@@ -91,13 +92,20 @@ class Site:
         """Through the door."""
         return await self.submit("/sign-in", token=token)
 
-    async def put(self, state: Conversation, *events: NewEvent, moments: Iterable[Moment] = ()) -> None:
+    async def put(
+        self,
+        state: Conversation,
+        *events: NewEvent,
+        moments: Iterable[Moment] = (),
+        contacts: Iterable[Contact] = (),
+    ) -> None:
         """A conversation in a state."""
         wake = NewEvent(f"wake {state.id}", state.id, "conversation:read", b"{}", START)
         await self.store.receive([wake, *events])
         works = await self.store.claim(owner="w", now=self.clock.now(), lease=MINUTE, limit=9)
         (work,) = [work for work in works if work.lease.conversation_id == state.id]
         change = Change(state, handled=[event.id for event in work.events], history=list(moments), release=True)
+        change.contacts |= set(contacts)
         await self.store.save(work.lease, change, self.clock.now())
 
 

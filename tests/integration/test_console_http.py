@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from aiohttp import ClientResponse, web
@@ -21,10 +22,12 @@ from bot.console.doors import MOST_WAITING, SESSION
 from bot.console.render import HOME, LONGEST_TEXT
 from bot.console.sessions import LASTS, Sessions
 from bot.console.site import STRETCH, closed_console
+from bot.console.words import COLUMNS, MEANINGS
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Conversation, Ended
 from bot.store import Change, Unavailable
 from bot.troubles import What
+from webhooks.contacts import Contact, ContactKind
 from webhooks.inbox import NewEvent
 
 __all__ = ["site"]
@@ -679,3 +682,22 @@ async def test_off() -> None:
             assert "default-src 'none'" in response.headers["Content-Security-Policy"]
         assert (await client.get(f"{HOME}/static/console.css")).status == 200
         assert (await client.post(f"{HOME}/sign-in", data={"token": ""})).status == 405
+
+
+async def test_find_somebody(site: Site) -> None:
+    """A row names the person; the audit log tells that somebody searched, and not for whom; every word is explained."""
+    ada = {Contact(ContactKind.NAME, "Ada Lovelace"), Contact(ContactKind.EMAIL, "ada@example.com")}
+    await site.put(WITH_AGENT, contacts=ada)
+    await site.sign_in()
+    found = await site.text("?q=lovelace")
+    assert "Ada Lovelace" in found
+    assert f'id="c-{WITH_AGENT.id}"' in found
+    assert f'id="c-{HELD.id}"' not in found
+    assert "Ada Lovelace" in await site.text("?q=ada%40EXAMPLE")
+    assert "Nothing found." in await site.text("?q=nobody")
+    for word, meaning in (MEANINGS | COLUMNS).items():
+        assert f"<dt>{word}</dt><dd>{meaning}</dd>" in unescape(found)
+    noted = await site.store.audit_log()
+    assert [entry.action for entry in noted].count("search") == 3
+    assert "lovelace" not in str(noted).casefold()
+    assert "ada@example.com" in await site.text(f"/conversations/{WITH_AGENT.id}")

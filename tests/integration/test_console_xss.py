@@ -20,6 +20,7 @@ from bot.control.state import Action, Conversation, Duty, Holder, Integration, K
 from bot.store import Change
 from bot.store.interface import JournalEntry, OutboxItem, Say
 from bot.store.operators import Access
+from webhooks.contacts import LONGEST, Contact, ContactKind
 from webhooks.inbox import NewEvent
 
 __all__ = ["site"]
@@ -97,6 +98,7 @@ async def hostile(site: Site) -> Site:
         journal=[JournalEntry(1, 0, "say", HOSTILE)],
         history=[Moment(START, kind, HOSTILE, Who.OTHER, START) for kind in MomentKind],
         release=True,
+        contacts={Contact(kind, f"{kind} {HOSTILE}"[:LONGEST]) for kind in ContactKind},
     )
     await site.store.save(work.lease, change, START)
     await site.store.audit(Access(START, HOSTILE, HOSTILE, ID, HOSTILE))
@@ -118,6 +120,8 @@ PAGES = {
     "held": _path("", filter="held"),
     "next page": _path("", filter="held", after=f"1772366400000000~{ID}01"),
     "search": _path("", q=ID[:255]),
+    "search for a name": _path("", q="name"),
+    "search for nobody": _path("", q=f"nobody {HOSTILE}"),
     "mismatch": _path("", filter="mismatch"),
     "conversation": PAGE,
     "release": PAGE / "release",
@@ -150,7 +154,18 @@ async def test_nothing_hostile_becomes_markup(hostile: Site, name: str) -> None:
     assert reader.odd == []
     text = "".join(reader.text)
     assert "5929" not in text
-    if name in ("conversation", "release", "set aside", "audit", "held", "live conversation", "live overview"):
+    if name == "search for a name":
+        assert "name \"'><x-evil onx='1'>" in text
+    if name in (
+        "conversation",
+        "release",
+        "search for a name",
+        "set aside",
+        "audit",
+        "held",
+        "live conversation",
+        "live overview",
+    ):
         assert "<x-evil onx='1'>" in text, "the hostile text is not on this page at all"
 
 

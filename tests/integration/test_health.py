@@ -90,6 +90,17 @@ async def test_strangers_see_no_host_or_role(place: Place, monkeypatch: pytest.M
     ]
 
 
+async def test_a_worker_that_is_stuck() -> None:
+    """Is not alive, until it goes on."""
+    store, stuck = SqliteStore(":memory:", inline=True), [False]
+    app = web.Application()
+    add_health(app, store, None, lambda _: None, is_stuck=lambda: stuck[0])
+    async with TestClient(TestServer(app)) as client:
+        for stuck[0], status in ((False, 200), (True, 503), (False, 200)):
+            async with client.get("/healthz") as answer:
+                assert answer.status == status
+
+
 @pytest.mark.parametrize(
     ("given", "status"),
     [

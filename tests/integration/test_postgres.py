@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 from bot_program import free_port
 from pooling_proxy import pooling_proxy
@@ -60,7 +61,7 @@ def _kill_connections(postgres: PostgresServer, url: str) -> None:
     postgres.query(_KILL_ALL, url=url)
 
 
-_TABLES = ("conversations", "inbox", "outbox", "journal", "duties", "history", "participants")
+_TABLES = ("conversations", "inbox", "outbox", "journal", "duties", "history", "participants", "contacts")
 _SCANS = "SELECT relname::text, seq_scan FROM pg_stat_user_tables"
 _LARGE = (
     """
@@ -90,6 +91,7 @@ _LARGE = (
     SELECT n, 1, 'release', '', 0, 0, 0, 'act', '{}', 0 FROM generate_series(1, 20000) AS n
     """,
     "INSERT INTO participants (conversation_id, user_id) SELECT n, n FROM generate_series(1, 20000) AS n",
+    "INSERT INTO contacts (conversation_id, kind, term, at) SELECT n, 'name', n, n FROM generate_series(1, 20000) AS n",
 )
 
 
@@ -464,6 +466,20 @@ class TestPooled:
                 await store.stop()
 
 
+async def test_a_probe_needs_the_inbox(store: PostgresStore, postgres_url: str) -> None:
+    """A lock on the table that webhooks are stored in fails it; afterwards it works, and leaves nothing."""
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        await connection.execute("BEGIN; LOCK TABLE switchboard_bot.inbox IN SHARE MODE")
+        with pytest.raises(Unavailable):
+            await store.probe()
+        await connection.execute("ROLLBACK")
+        await store.probe()
+        assert await connection.fetchval("SELECT count(*) FROM switchboard_bot.inbox") == 0
+    finally:
+        await connection.close()
+
+
 class TestNews:
     """Who stores events wakes the workers of other processes."""
 
@@ -481,6 +497,20 @@ class TestNews:
         await store.receive([_event("e4", "c4")])
         await _until(lambda: heard[-1] == "c4")
         assert heard.count("c1") == 1, "what was known already wakes nobody"
+
+    async def test_another_loop(self, store: PostgresStore, another: PostgresStore) -> None:
+        """The store of another loop wakes other processes, and not its own."""
+        heard: list[str | None] = []
+        own: list[str | None] = []
+        another.listen(heard.extend)
+        store.listen(own.extend)
+        await _until(lambda: heard == [None] and own == [None])
+        beside = store.for_another_loop()
+        await beside.start()
+        await beside.receive([_event("e1", "c1")])
+        await _until(lambda: heard == [None, "c1"])
+        assert own == [None]
+        await beside.stop()
 
     async def test_heard_again(
         self, store: PostgresStore, another: PostgresStore, postgres: PostgresServer, postgres_url: str

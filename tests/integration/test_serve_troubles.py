@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import suppress
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from bot_program import Program, launched
-from tiers import combined
+from bot_program import ROOT, Program, launched
+from tiers import combined, sqlite_first
 
 from bot.sandbox.api import ApiRequest
 from bot.sandbox.faults import Fault, Moment
@@ -61,10 +63,16 @@ class Place:
 @pytest.fixture
 async def place(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Place]:
     """All is well, but for the settings that a test asks for."""
+    async with _serving(tmp_path, getattr(request, "param", {})) as made:
+        yield made
+
+
+@asynccontextmanager
+async def _serving(tmp_path: Path, given: Mapping[str, str]) -> AsyncIterator[Place]:
     async with Sandbox(time_scale=0.02) as sandbox:
         settings = {**sandbox.settings_for_bot(), "LOG_LEVEL": "DEBUG", "OPENING_FLOW": "triage"}
         with (tmp_path / "log").open("wb") as log:
-            program = await launched("serve", tmp_path, {**settings, **getattr(request, "param", {})}, log)
+            program = await launched("serve", tmp_path, {**settings, **given}, log)
             await program.until_ready()
             sandbox.connect(f"{program.url}/webhooks/sunshine")
             made = Place(sandbox, program, tmp_path)
@@ -135,3 +143,37 @@ async def test_the_start_tells_the_truth(place: Place, what: str) -> None:
     assert line["level"] == "error"
     assert line["todo"]
     assert await place.is_ready()
+
+
+BLOCKS = """
+import time
+from bot import Chat, flow
+
+@flow("blocks")
+async def blocks(chat: Chat) -> None:
+    if chat.opening.text == "block":
+        time.sleep(6)
+    await chat.say("Here I am.")
+"""
+
+
+@sqlite_first
+@pytest.mark.usefixtures("engine")
+async def test_a_flow_that_blocks(tmp_path: Path) -> None:
+    """Its name and line are told while it does, webhooks of others are stored meanwhile, and they are served then."""
+    (tmp_path / "my_flows.py").write_text(BLOCKS)
+    path = f"{ROOT}{os.pathsep}{tmp_path}"
+    async with _serving(tmp_path, {"FLOWS": "my_flows", "OPENING_FLOW": "blocks", "PYTHONPATH": path}) as place:
+        await place.sandbox.visitor().says("block")
+        await asyncio.sleep(0.5)
+        other = place.sandbox.visitor()
+        began = time.monotonic()
+        await other.says(WORDS)
+        await place.sandbox.sender.settled()
+        assert time.monotonic() - began < 4
+        assert place.lines("trouble_over") == []
+        line = await place.tells("loop")
+        assert (line["level"], line["where"]) == ("error", "blocks")
+        assert "my_flows.py:8 in blocks" in line["problem"]
+        await other.waits_for("Here I am.")
+        assert len(place.lines("trouble_began")) == 1

@@ -28,7 +28,9 @@
     const focused = document.activeElement;
     if (live.contains(focused) && /^(INPUT|SELECT)$/.test(focused.tagName)) return false;
     const id = live.contains(focused) ? focused.id : "";
+    const unfolded = [...live.querySelectorAll("details[open]")].map((details) => details.id);
     live.innerHTML = html; // made by our own templates, which escape what others wrote
+    for (const each of unfolded) document.getElementById(each)?.setAttribute("open", "");
     if (id) document.getElementById(id)?.focus({ preventScroll: true });
     const now = glance();
     if (now !== glanced) spoken.textContent = glanced = now;

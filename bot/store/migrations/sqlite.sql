@@ -1,4 +1,4 @@
--- Schema 0007, made from the migrations by `python -m bot.store.migrations.whole`.
+-- Schema 0030, made from the migrations by `python -m bot.store.migrations.whole`.
 
 CREATE TABLE switchboard_bot_version (
 	version_num VARCHAR(32) NOT NULL,
@@ -195,3 +195,16 @@ CREATE TABLE ended_sessions (
 CREATE INDEX inbox_removals ON inbox (seq) WHERE status = 'pending' AND conversation_id IS NULL AND type = 'user:remove';
 
 CREATE UNIQUE INDEX inbox_said ON inbox (conversation_id, said_id) WHERE said_id IS NOT NULL;
+
+CREATE TABLE contacts (
+	conversation_id TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	term TEXT NOT NULL,
+	shown TEXT,
+	at INTEGER NOT NULL,
+	PRIMARY KEY (conversation_id, kind, term)
+)
+ WITHOUT ROWID,
+ STRICT;
+
+CREATE INDEX contacts_term ON contacts (term, conversation_id);

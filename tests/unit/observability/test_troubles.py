@@ -50,6 +50,18 @@ def told() -> Told:
     return Told()
 
 
+def test_a_call_without_an_answer() -> None:
+    """It is told while the call waits, and its answer ends the trouble."""
+    signals: list[Signal] = []
+    watch = Watch(Metrics(), None, [signals.append])
+    watch.late_with(OWN)("release_control")
+    assert [(signal.event, signal.fields["what"]) for signal in signals] == [("trouble_began", "api")]
+    assert "release_control: no answer for 5 s" in str(signals[0].fields["problem"])
+    assert watch.troubles.fails(What.API)
+    watch.calls_with(OWN)(Call("release_control", Answer.ACCEPTED, 200, 6.0))
+    assert not watch.troubles.fails(What.API)
+
+
 def test_the_first_failure_is_told_at_once(told: Told) -> None:
     """With all that an operator needs."""
     told.fails(What.API)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -27,9 +28,10 @@ from store_samples import (
 from bot.control.commands import Release
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Conversation, Holder, Integration, Key, Opening, OpeningKind, Purpose, Run, RunStatus, Who
-from bot.store import Change, Database, JournalEntry, OutboxItem, SqliteStore, UnsafeState, Work
+from bot.store import Change, Database, JournalEntry, LeaseLost, OutboxItem, SqliteStore, UnsafeState, Work
 from bot.store.operator_queries import list_query
 from bot.store.operators import HISTORY_LIMIT, LARGEST_SHOWN, Access, Listing, Place, Standing
+from webhooks.contacts import LONGEST, Contact, ContactKind
 from webhooks.inbox import NewEvent
 
 OTHER = Conversation("", holder=Holder(Who.OTHER, Integration("sw_1", "zd-agentWorkspace")))
@@ -165,6 +167,57 @@ class TestListing:
         page = await store.conversations(Listing(Standing.ALL, NOW, search="ab", limit=1))
         assert page.next == Place("ab1")
         assert await listed(store, search="ab", after=page.next) == ["ab2"]
+
+    async def test_search_for_people(self, store: Database) -> None:
+        """By the beginning of a name or one of its words, an address, an id or a ticket, in capitals or not."""
+        ada = {
+            Contact(ContactKind.NAME, "Ada  Lovelace"),
+            Contact(ContactKind.EMAIL, "Ada@Example.com"),
+            Contact(ContactKind.EXTERNAL_ID, "CRM-77"),
+            Contact(ContactKind.TICKET, "12345"),
+        }
+        await put(store, "c1", OTHER, users={"user-1"}, contacts=ada)
+        await put(store, "c2", OTHER, users={"user-2"}, contacts={Contact(ContactKind.NAME, "Éva ada%")})
+        for text in ("ada lovelace", "Lovelace", "LOVE", "ada@example.com", "crm-77", "12345", "#12345", "user-1"):
+            assert await listed(store, search=text) == ["c1"], text
+        assert await listed(store, search="ada") == await listed(store, search="user-") == ["c1", "c2"]
+        assert await listed(store, search="éva") == await listed(store, search="ada%") == ["c2"]
+        assert await listed(store, search="velace") == await listed(store, search="%") == []
+        page = await store.conversations(Listing(Standing.ALL, NOW, search="ada", limit=1))
+        assert page.next == Place("c1")
+        assert await listed(store, search="ada", after=page.next) == ["c2"]
+
+    async def test_who(self, store: Database) -> None:
+        """A row names the person, by the newest name, else by the next best; a timeline tells all of it."""
+        await put(store, "c1", OTHER, users={"u"}, contacts={Contact(ContactKind.EMAIL, "ada@example.com")})
+        await put(store, "c2", OTHER)
+        found = (await store.conversations(Listing(Standing.ALL, NOW))).conversations
+        assert {one.state.id: one.who for one in found} == {"c1": "ada@example.com", "c2": ""}
+        for after, name in enumerate(("Ada Byron", "Ada Lovelace"), 1):
+            await put(store, "c1", OTHER, after * SECOND, contacts={Contact(ContactKind.NAME, name)})
+        timeline = await store.timeline("c1")
+        assert timeline
+        assert timeline.listed.who == "Ada Lovelace"
+        assert timeline.listed.contacts[ContactKind.EMAIL] == "ada@example.com"
+        assert await listed(store, search="byron") == ["c1"], "an older name finds as well"
+
+    async def test_odd_names(self, store: Database) -> None:
+        """Whatever a name has in it, it is stored, cut to what is useful."""
+        long = "x y " * 1000
+        odd = {Contact(ContactKind.NAME, text) for text in ("\0null", "\ud800half", long[:LONGEST], "a\nb")}
+        await put(store, "c1", OTHER, contacts=odd)
+        assert await listed(store, search="?null") == await listed(store, search="a b") == ["c1"]
+
+    async def test_forgotten(self, store: Database) -> None:
+        """With its conversation, and with a person who was removed before."""
+        ada = {Contact(ContactKind.NAME, "Ada")}
+        await put(store, "c1", OTHER, users={"u"}, contacts=ada)
+        await put(store, "c1", Conversation("c1"), SECOND, forget=True, users={"u"})
+        await store.remember_removal("u2", NOW)
+        with suppress(LeaseLost):  # it begins anew
+            await put(store, "c2", OTHER, users={"u2"}, contacts=ada)
+        assert await listed(store, search="ada") == []
+        assert all(not one.who for one in (await store.conversations(Listing(Standing.ALL, NOW))).conversations)
 
 
 class TestTimeline:
@@ -416,6 +469,7 @@ class TestTables:
             await store.audit(Access(NOW, "console", "view", "c1"))
             await store.probe()
             assert len(await store.audit_log()) == 1
+            assert await rows(store, "SELECT id FROM inbox") == []
 
     async def test_forgotten(self) -> None:
         """Erasing a conversation takes its history along; the audit log keeps that somebody looked."""

@@ -16,6 +16,7 @@ from sunshine_samples import CONVERSATION, client_with, in_virtual_time, never_c
 
 from bot.control.facts import Answer
 from bot.sunshine import (
+    LATE,
     Call,
     RateLimited,
     Refused,
@@ -251,3 +252,24 @@ class TestObservation:
         with pytest.raises(ServerError):
             in_virtual_time(get_conversation(slow, read_attempts=2, observe=calls.append))
         assert [call.seconds for call in calls] == [pytest.approx(2), pytest.approx(2)]
+
+
+class TestLate:
+    """A call without an answer is told of while it waits."""
+
+    @pytest.mark.parametrize(("seconds", "told"), [(LATE - 0.1, []), (LATE + 0.1, ["release_control"])])
+    def test_slow_answers(self, seconds: float, told: list[str]) -> None:
+        """Once it has waited for too long, and once only."""
+        late: list[str] = []
+
+        async def slow(_: httpx2.Request) -> httpx2.Response:
+            await asyncio.sleep(seconds)
+            return httpx2.Response(200, json={})
+
+        async def release() -> None:
+            async with client_with(slow, on_late=late.append) as client:
+                await client.release_control(CONVERSATION)
+                await asyncio.sleep(2 * LATE)
+
+        in_virtual_time(release())
+        assert late == told

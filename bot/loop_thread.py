@@ -1,0 +1,43 @@
+"""An event loop in a thread of its own, so that nothing that blocks another loop holds up what runs on this one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+Handler = Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]
+
+
+class LoopThread:
+    """An event loop that runs in a thread of its own.
+
+    Args:
+        name: the thread's name.
+        on_error: the loop's exception handler.
+    """
+
+    def __init__(self, name: str, on_error: Handler) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(on_error)
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on that loop, and return or raise what it does. Cancelled if the caller is."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    async def stop(self) -> None:
+        """Cancel what still runs there, and end the thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        await asyncio.to_thread(self._thread.join)
+
+    def _work(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.get_loop().run_forever()
