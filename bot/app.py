@@ -31,7 +31,7 @@ from bot.observability import Key, Metrics, Watch, log_signal, tell_loop_errors,
 from bot.observability.mixups import Mixups
 from bot.replay.recording import Recorder, RecordingIntake
 from bot.replay.tape import TapeError
-from bot.settings import LogErrors, Settings, SettingsProblem
+from bot.settings import FlowMismatch, LogErrors, Settings, SettingsProblem
 from bot.signals import Observe, Signal
 from bot.store import Database, Unavailable, open_store
 from bot.store.interface import Store
@@ -162,6 +162,9 @@ async def _start_worker(
         lease=LEASE,
         troubles=troubles,
         raised=lambda raised: observe(told_of(raised, is_full=is_full)),
+        full_errors=is_full,
+        restarts=settings.flow_mismatch is FlowMismatch.RESTART,
+        mismatch_text=settings.flow_mismatch_text,
     )
     if left := await store.join(clock.now() + AFTERMATH):
         observe(Signal("left_by_dead_worker", fields={"conversations": left}))

@@ -131,7 +131,14 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One step of a run: `index` counts from 0 within the run; `data` is JSON, of about `size` characters."""
+    """One step of a run.
+
+    Attributes:
+        index: counts from 0 within the run.
+        kind, key: what it is known by (`bot.flows.steps`).
+        data: JSON, of about `size` characters.
+        at: when it was recorded, by the bot's clock; None where an earlier version of the bot has stored it.
+    """
 
     run_id: int
     index: int
@@ -139,6 +146,7 @@ class JournalEntry:
     key: str
     data: Any = None
     size: int = field(default=0, compare=False)
+    at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
