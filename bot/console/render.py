@@ -167,13 +167,13 @@ def place(after: Place) -> str:
 
 def older(before: Before) -> str:
     """A place in a timeline, as it stands in an address."""
-    return f"{before.event}.{before.effect}.{before.duty}.{before.moment}"
+    return f"{before.event}.{before.effect}.{before.duty}.{before.moment}.{before.step}"
 
 
 def read_older(text: str) -> Before:
     """The place that `older` wrote. Raises `ValueError`."""
-    event, effect, duty, moment = map(read_number, text.split("."))
-    return Before(event, effect, duty, moment)
+    event, effect, duty, moment, step = map(read_number, text.split("."))
+    return Before(event, effect, duty, moment, step)
 
 
 def read_number(text: str) -> int:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from bot.control.history import Moment
 from bot.store import operator_queries as queries
-from bot.store.operators import HISTORY_LIMIT, Access, Before, Listing, Page, SetAside, Timeline
+from bot.store.operators import HISTORY_LIMIT, Access, Before, Listing, Page, RunAtWork, SetAside, Timeline
 from bot.store.rows import moment_row
 from bot.store.times import to_micros
 from webhooks.inbox import NewEvent
@@ -37,6 +37,14 @@ def timeline(connection: sqlite3.Connection, conversation_id: str, limit: int, b
         return None
     asked = queries.parts_of(conversation_id, limit, before)
     return queries.timeline_of(row, [connection.execute(*one).fetchall() for one in asked], limit, before)
+
+
+def runs_at_work(connection: sqlite3.Connection, limit: int, after: RunAtWork | None) -> list[RunAtWork]:
+    """Conversations in which a flow is at work."""
+    rows = connection.execute(queries.RUNS_AT_WORK, queries.place_of(after, limit)).fetchall()
+    return [
+        queries.run_at_work(row, connection.execute(queries.RUN_STEPS, queries.run_of(row)).fetchall()) for row in rows
+    ]
 
 
 def note(connection: sqlite3.Connection, conversation_id: str, moments: Sequence[Moment]) -> None:
