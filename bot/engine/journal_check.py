@@ -7,7 +7,7 @@ as the journal goes. The first step that would be new ends it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from bot.flows.catalogue import Catalogue
 from bot.flows.steps import described
 from bot.flows.turn import CHANGED, MISMATCH, Context, Turn
 from bot.store.interface import JournalEntry
+from bot.store.operators import PAGE, OperatorStore, RunAtWork
 
 PATIENCE = 5.0  # seconds for one journal
 
@@ -74,6 +75,15 @@ async def misfit(
             return f"flow {flow.title} fails: {error}"
         case _:  # it is over by itself, and has done all that the journal tells
             return ""
+
+
+async def all_at_work(store: OperatorStore, page: int = PAGE) -> AsyncIterator[RunAtWork]:
+    """Every conversation in which a flow is at work, read page by page."""
+    last: RunAtWork | None = None
+    while found := await store.runs_at_work(page, last):
+        for one in found:
+            yield one
+        last = found[-1]
 
 
 def waits_at(journal: Sequence[JournalEntry]) -> str:
