@@ -99,6 +99,7 @@ async def running(
     catalogue = catalogue_of(settings)
     traces = traces_if_wanted(clock)
     watch = Watch(Metrics(), traces, hooks)
+    watch.metrics.know_flows(flow.name for flow in catalogue.all)
     observe = watch.on_signal
     asyncio.get_running_loop().set_exception_handler(tell_loop_errors(observe))
     raise_descriptor_limit()

@@ -24,7 +24,7 @@ from bot.flows.authoring import Began, CallFailed, Flow, FlowError, User
 from bot.flows.catalogue import Catalogue, UnknownFlow
 from bot.flows.chat import Chat
 from bot.flows.raised import Raised
-from bot.flows.turn import FAILED_ATTEMPTS, Turn
+from bot.flows.turn import BEGAN, FAILED_ATTEMPTS, Turn
 from bot.flows.turn import Context as TurnContext
 from bot.rarely import worth_telling
 from bot.signals import Level, Signal
@@ -39,7 +39,6 @@ from webhooks.events import (
     Event,
 )
 
-BEGAN = "began"
 _BEGAN_FIELDS = frozenset(field.name for field in fields(Began))
 _BACKEND_TODO = "Look at the function and at the system that it calls; flows go on without its result."
 

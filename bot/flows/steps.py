@@ -95,7 +95,8 @@ def described(entry: JournalEntry) -> str:
     if entry.key.startswith(_DIGEST):
         return _described(entry.kind, str(data.get("says", "")), "")
     if entry.key.startswith(_KEYED):
-        return _described(entry.kind, str(data.get("says", "")), str(data.get("named", "")))
+        named = data.get("function") or data.get("named", "")
+        return _described(entry.kind, str(data.get("says", "")), str(named))
     return _described(entry.kind, "", entry.key)
 
 

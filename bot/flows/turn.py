@@ -53,6 +53,7 @@ MESSAGES_LIMIT = 500  # of one run; a release waits until they are said
 CLEAN_UPS_LIMIT = 20
 REFUSALS_LIMIT = 100  # steps that a flow may try to take after it was cut off, before it is left to stand still
 UNANSWERED_LIMIT = 10  # questions in a row; who asks on and on, although nobody is there, keeps control for ever
+BEGAN = "began"
 ON_END = "on_end"
 WITHDRAWN = "on_end_withdrawn"
 CHANGED = "changed"
