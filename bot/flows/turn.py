@@ -306,7 +306,8 @@ class Turn:
                 shown = {**told, **_shown_of(step), **({"function": name} if key else {})}
                 if failed is None:
                     kept = self._kept(f"the result of {name}", result)
-                    known = self._record("call", step.stored, {"result": kept, "returns": returns, **shown})
+                    declared = {"returns": returns} if returns else {}
+                    known = self._record("call", step.stored, {"result": kept, **declared, **shown})
                 else:
                     self._record("call", step.stored, {"error": failed.error, **shown, "attempts": failed.attempts})
                     raise failed

@@ -18,9 +18,10 @@ from bot.control.policy import Policy
 from bot.engine.journal_check import misfit, waits_at
 from bot.flows.authoring import Router
 from bot.flows.catalogue import Catalogue, UnknownFlow, load_catalogue
-from bot.replay.harness import Stage
+from bot.replay.harness import Process, Stage
 from bot.replay.virtual_time import run_virtual
-from bot.sandbox.switchboard import BOT
+from bot.sandbox.records import Caller
+from bot.sandbox.switchboard import BOT, WORKSPACE
 from bot.sandbox.switches import Switches
 from bot.store.interface import JournalEntry
 
@@ -280,6 +281,82 @@ def test_a_run_begins_anew_only_once() -> None:
     assert result.signals.count("flow_restarted") == 1
     assert result.signals.count("flow_mismatched") == 1
     assert result.said == ["Hello number 3!", "Your name?"]
+
+
+def test_a_death_at_any_save_of_a_restart_changes_nothing() -> None:
+    """The end of the old run and the beginning of the new one are stored together."""
+    expected = _restarted_with_deaths(0)
+    assert expected[-2:] == ["Your e-mail?", "language=Latin name=Bob mail=b@x price=3"]
+    assert expected.count("Welcome.") == 2
+    for save in range(1, 9):
+        assert _restarted_with_deaths(save) == expected, f"died after save {save}"
+
+
+def _restarted_with_deaths(save: int) -> list[str]:
+    """What the bot says if a process dies after that save of a restart (0: none dies)."""
+    saves = 0
+
+    async def whole(loop: Any) -> list[str]:
+        nonlocal saves
+        policy = Policy(me=BOT, app_key=True, closes=False)
+        async with Stage(loop, catalogue=one(_name_first), policy=policy) as stage:
+            process = await stage.start_process()
+            played = Play(stage)
+            await played.visitor.says("hi")
+            await stage.wait(timedelta(seconds=5))
+            process.kill()
+            stage.catalogue, stage.restarts = one(_inserted), True
+
+            async def after(process: Process, operation: str) -> None:
+                nonlocal saves
+                saves += operation == "save"
+                if operation == "save" and saves == save:
+                    played.replaced(process)
+
+            stage.interference.stored = after
+            await stage.start_process()
+            for words in ("Ada", "Latin", "Bob", "b@x"):
+                await played.visitor.says(words)
+                await stage.wait(timedelta(minutes=1))
+            return played.bots
+
+    return run_virtual(whole)
+
+
+def test_a_closing_flow_may_not_fit_either() -> None:
+    """Control is released, and the user, who has ended the conversation, is told nothing."""
+
+    async def asks(chat: Chat) -> None:
+        await chat.ask("How did we do?", timeout=timedelta(minutes=5))
+
+    async def asks_otherwise(chat: Chat) -> None:
+        await chat.ask("Are you happy?", timeout=timedelta(minutes=5))
+
+    async def whole(loop: Any) -> None:
+        first, second = (
+            Catalogue({"order": Flow("order", _name_first), "survey": Flow("survey", survey)}, "order", "survey")
+            for survey in (asks, asks_otherwise)
+        )
+        policy = Policy(me=BOT, app_key=True)
+        async with Stage(loop, switches=Switches(mode="pass"), catalogue=first, policy=policy) as stage:
+            process = await stage.start_process()
+            played, board = Play(stage), stage.sandbox.switchboard
+            await played.visitor.says("hi")
+            conversation_id = played.visitor.conversation_id
+            board.pass_control(conversation_id, Caller("desk", "app"), WORKSPACE, stage.clock.now())
+            await stage.wait(timedelta(seconds=5))
+            board.pass_control(conversation_id, Caller("desk", "app"), BOT, stage.clock.now())
+            await stage.wait(timedelta(seconds=5))
+            assert played.bots[-1] == "How did we do?"
+            process.kill()
+            stage.catalogue, stage.mismatch_text = second, "A person will help you."
+            await stage.start_process()
+            await played.visitor.ends()
+            await played.closed()
+            assert "flow_mismatched" in [signal.event for signal in played.signals]
+            assert played.bots[-1] == "How did we do?"
+
+    run_virtual(whole)
 
 
 def test_a_sentence_for_the_user() -> None:
