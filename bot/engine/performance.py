@@ -22,6 +22,7 @@ from bot.flows import turn as turn_module
 from bot.flows.answer import Answer
 from bot.flows.authoring import Began, CallFailed, Flow, FlowError, User
 from bot.flows.catalogue import Catalogue, UnknownFlow
+from bot.flows.changes import changes_of
 from bot.flows.chat import Chat
 from bot.flows.raised import Raised
 from bot.flows.turn import BEGAN, FAILED_ATTEMPTS, Turn
@@ -199,7 +200,8 @@ def user_of(entry: JournalEntry) -> User:
 
 def began_entry(run: Run, flow: Flow, beginning: Mapping[str, Any], context: Context) -> JournalEntry:
     """The first entry of a run's journal. `beginning`: what began it, and who the user is."""
-    data = {**beginning, "version": flow.version}
+    changes = sorted(changes_of(flow.function))
+    data = {**beginning, "version": flow.version, "changes": changes}
     return JournalEntry(run.id, 0, BEGAN, flow.name, data, at=context.clock.now())
 
 

@@ -200,13 +200,13 @@ class Chat:
         await self._turn.sleep(duration, checked_key(key))
 
     def changed(self, what: str) -> bool:
-        """Tell whether this run takes the new way at a change of the flow's code.
+        """Tell whether this run began with a change of the flow's code: true then, and false in older runs.
 
-        True in runs that begin with the changed code; false in older ones that had been beyond this place before. One
-        run hears the same at every call.
+        One run hears the same at every call.
 
         Args:
-            what: a name for the change, of at most 64 characters; no other change of the flow has it.
+            what: a name for the change, of at most 64 characters, written as a literal; no other change of the flow has
+                it. (Where the name is computed, an older run hears true if it has not come to this place before.)
 
         Raises:
             FlowMisuse: no such name.

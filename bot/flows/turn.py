@@ -27,6 +27,7 @@ from bot.flows.authoring import (
     NoAnswer,
     User,
 )
+from bot.flows.changes import changes_of
 from bot.flows.content import Choice, listed, offered
 from bot.flows.defuse import undefused
 from bot.flows.functions import Functions
@@ -369,7 +370,11 @@ class Turn:
                 self.context.observe(signal)
 
     def changed(self, what: str) -> bool:
-        """Does the run take the new way at this change of the code? It does if it was not beyond it before."""
+        """Did the run begin with this change of the code?
+
+        The run's first entry has the changes that its code had then. Of a change that is not found in the code that
+        runs now (its name is no literal, say), the run takes the new way unless it was beyond that place before.
+        """
         if self._busy:
             raise self.misused(f"changed() while {self._busy} is under way: await one step after the other")
         if self.outcome is not None:
@@ -379,6 +384,11 @@ class Turn:
         return self._changes[what]
 
     def _takes_change(self, what: str) -> bool:
+        began = (self._entries[0].data or {}) if self._entries else {}
+        if what in began.get("changes", ()):
+            return True
+        if "changes" not in began or what in changes_of(self.flow.function):
+            return False  # earlier versions of the bot knew no changes at all
         marks = [entry.key for entry in takewhile(_is_mark, self._entries[self._at :])]
         if what in marks:
             return True

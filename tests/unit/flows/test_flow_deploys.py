@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Literal
 
 import pytest
@@ -18,6 +19,7 @@ from bot.control.policy import Policy
 from bot.engine.journal_check import misfit, waits_at
 from bot.flows.authoring import Router
 from bot.flows.catalogue import Catalogue, UnknownFlow, load_catalogue
+from bot.flows.changes import changes_of
 from bot.replay.harness import Process, Stage
 from bot.replay.virtual_time import run_virtual
 from bot.sandbox.records import Caller
@@ -211,7 +213,7 @@ def _as_stored_by_today(stage: Stage) -> None:
     assert connection is not None
     connection.execute("UPDATE journal SET key = '' WHERE kind IN ('say', 'ask', 'sleep')")
     connection.execute("UPDATE journal SET data = 'null' WHERE kind = 'say'")
-    connection.execute("UPDATE journal SET data = json_remove(data, '$.place', '$.says', '$.version')")
+    connection.execute("UPDATE journal SET data = json_remove(data, '$.place', '$.says', '$.version', '$.changes')")
     connection.execute("UPDATE journal SET data = json_remove(data, '$.returns', '$.seconds') WHERE kind = 'call'")
     fields = ("$.run.flow", "$.run.version", "$.run.restarted")
     connection.execute("UPDATE conversations SET state = json_remove(state, ?, ?, ?)", fields)
@@ -543,23 +545,77 @@ def test_changed_is_true_for_those_who_begin_with_it() -> None:
     assert (result.foretold, result.said[-1]) == ("", "Latin Ada a@x 3")
 
 
-async def _twice_changed(chat: Chat) -> None:
-    first, second = chat.changed("one"), chat.changed("two")
+async def _changed_later(chat: Chat) -> None:
+    await chat.say("Welcome.")
+    number = await chat.call(price)
     name = await chat.ask("Your name?")
-    await chat.say(f"{first} {second} {name.text}")
+    if chat.changed("greet by name"):
+        await chat.say(f"Hello {name.text}!")
+    mail = await chat.ask("Your e-mail?")
+    await chat.say(f"{mail.text} {number}")
 
 
-async def _once_forgotten(chat: Chat) -> None:
-    second = chat.changed("two")
+@pytest.mark.parametrize("legacy", [False, True])
+def test_changed_is_false_for_older_runs_wherever_they_are(legacy: bool) -> None:
+    """Also for those that have not come to the place yet, and for those that an earlier version of the bot began."""
+    result = deployed(_name_first, one(_changed_later), after=("Ada", "a@x"), legacy=legacy)
+    assert (result.foretold, result.said) == ("", ["Your e-mail?", "a@x 3"])
+    again = deployed(_changed_later, one(_changed_later), after=("Ada", "a@x"), legacy=False)
+    assert again.said == ["Hello Ada!", "Your e-mail?", "a@x 3"]
+
+
+async def _computed(chat: Chat) -> None:
+    one, two = (chat.changed(name) for name in ("one", "two"))
     name = await chat.ask("Your name?")
-    third = chat.changed("three")
-    await chat.say(f"{second} {third} {name.text}")
+    await chat.say(f"{one} {two} {name.text}")
 
 
-def test_marks_of_changes_may_be_forgotten_one_by_one() -> None:
-    """And a change that nobody has come to yet is taken by all."""
-    result = deployed(_twice_changed, one(_once_forgotten))
+async def _computed_otherwise(chat: Chat) -> None:
+    (two,) = (chat.changed(name) for name in ("two",))
+    name = await chat.ask("Your name?")
+    (three,) = (chat.changed(name) for name in ("three",))
+    await chat.say(f"{two} {three} {name.text}")
+
+
+def test_names_that_are_computed() -> None:
+    """They are noted in the journal when a run comes to them first; notes may be forgotten one by one."""
+    result = deployed(_computed, one(_computed_otherwise))
     assert (result.foretold, result.said) == ("", ["True True Ada"])
+    result = deployed(_asks_name, one(_computed))
+    assert (result.foretold, result.said) == ("", ["False False Ada"])
+
+
+async def _asks_name(chat: Chat) -> None:
+    name = await chat.ask("Your name?")
+    await chat.say(name.text)
+
+
+async def _asks_within(chat: Chat) -> None:
+    async def inner() -> None:
+        if chat.changed("inner"):
+            await chat.say("inner")
+
+    await inner()
+    await _changed_later(chat)
+    await Flow("other", _changed)(chat)
+
+
+def test_where_changes_are_found() -> None:
+    """In the flow's function, those within it, and those that it calls by their names."""
+    assert changes_of(_changed) == {"ask for the language"}
+    assert changes_of(_asks_within) == {"inner", "greet by name", "ask for the language"}
+    assert changes_of(_computed) == set()
+    assert changes_of(partial(_changed)) == set()
+    assert changes_of(_Unhashable()) == set()
+
+
+class _Unhashable:
+    """A flow's function may be any callable."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    async def __call__(self, chat: Chat) -> None:
+        """Do nothing."""
 
 
 # -- what the check itself does ---------------------------------------------------------------------------------------
