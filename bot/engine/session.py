@@ -431,7 +431,9 @@ class Session:
                 self._finish(item, result.outcome or "dropped while it was under way")
         if isinstance(result.fact, FlowFailed):
             run_id = result.fact.run_id
-            self._tell(Signal("message_given_up", Level.WARNING, self._state.id, {"outcome": result.outcome}))
+            flow = _flow_of(self._state.run) if self._state.run and self._state.run.id == run_id else {}
+            fields = {"outcome": result.outcome, **flow}
+            self._tell(Signal("message_given_up", Level.WARNING, self._state.id, fields))
             self._drop([kept for kept in self._outbox if isinstance(kept.effect, Say) and kept.effect.run_id == run_id])
         if result.fact:
             self._step(result.fact)
