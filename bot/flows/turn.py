@@ -295,13 +295,13 @@ class Turn:
             known = self._replayed_step(step)
             if known is None:
                 began, failures = self.context.clock.now(), list[str]()
-                token = FAILED_ATTEMPTS.set(failures)
+                FAILED_ATTEMPTS.set(failures)
                 try:
                     result, failed = await function(), None
                 except CallFailed as error:
                     result, failed = None, error
                 finally:
-                    FAILED_ATTEMPTS.reset(token)
+                    FAILED_ATTEMPTS.set(None)
                 await self._unless_over()
                 told = self._told_of_call(name, began, failures, failed)
                 shown = {**told, **_shown_of(step), **({"function": name} if key else {})}
@@ -476,9 +476,11 @@ class Turn:
         return JournalMismatch(found.problem.removeprefix(MISMATCH))
 
     def _mismatch(self, wants: str, entry: JournalEntry, place: str = "", has: str = "") -> FlowMismatched:
-        where = f"flow {self.flow.title}, step {entry.index}"
-        problem = f"{MISMATCH}{where}: the code{place} wants {wants}, the journal has {has or described(entry)}"
-        return FlowMismatched(self.context.run_id, problem)
+        where, has = f"flow {self.flow.title}, step {entry.index}", has or described(entry)
+        differs = (
+            f"{wants}, the journal has {has}" if wants != has else f"{wants} with another text than the journal has"
+        )
+        return FlowMismatched(self.context.run_id, f"{MISMATCH}{where}: the code{place} wants {differs}")
 
     def _record(self, kind: str, key: str = "", data: Any = None) -> JournalEntry:
         size = len(str(data))

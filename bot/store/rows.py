@@ -43,7 +43,7 @@ def columns_of(state: Conversation) -> dict[str, Any]:
         "duty_id": duty and duty.id,
         "duty_since": duty and to_micros(duty.since),
         "run_id": run and run.id,
-        "flow": run.flow if run else "",
+        "flow": unicode(run.flow) if run else "",
         "flow_version": run.version if run else 0,
         "look_at": micros_or_none(state.look_at),
         "state": dump_conversation(state),

@@ -675,5 +675,5 @@ def test_words_of_users_are_not_told() -> None:
 
     result = deployed(quotes, one(quotes_otherwise), before=("Ada Lovelace",), after=("a@x",))
     assert "step 3: the code at test_flow_deploys.py:" in result.foretold
-    assert result.foretold.endswith("wants ask, the journal has ask")
+    assert result.foretold.endswith("wants ask with another text than the journal has")
     assert "Ada" not in str(result.details)
