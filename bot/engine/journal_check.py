@@ -13,7 +13,7 @@ from typing import Any
 
 from bot.clock import Clock, SystemClock
 from bot.control.facts import FlowFailed, FlowMismatched, FlowWaits
-from bot.engine.performance import began_of, flow_of, gone, perform, user_of
+from bot.engine.performance import began_by, begun_with, flow_of, gone, perform
 from bot.flows.catalogue import Catalogue
 from bot.flows.steps import described
 from bot.flows.turn import CHANGED, MISMATCH, Context, Turn
@@ -44,8 +44,8 @@ async def misfit(
     context = Context(
         conversation_id=conversation_id,
         run_id=first.run_id,
-        began=began_of(first),
-        user=user_of(first),
+        began=began_by(first),
+        user=begun_with(first),
         journal=journal,
         answers={},
         clock=clock or SystemClock(),

@@ -156,8 +156,8 @@ def prepare(
         TurnContext(
             conversation_id=state.id,
             run_id=run.id,
-            began=began_of(entry),
-            user=user_of(entry),
+            began=began_by(entry),
+            user=begun_with(entry),
             journal=[*journal, *first],
             answers={given.event_id: _answer(events.get(given.event_id)) for given in state.inputs},
             clock=context.clock,
@@ -188,12 +188,12 @@ def gone(catalogue: Catalogue, entry: JournalEntry) -> str:
     return f"there is no flow {entry.key!r}{version} any more"
 
 
-def began_of(entry: JournalEntry) -> Began:
+def began_by(entry: JournalEntry) -> Began:
     """What began the run, as its first journal entry tells."""
     return _began(entry.data["began"])
 
 
-def user_of(entry: JournalEntry) -> User:
+def begun_with(entry: JournalEntry) -> User:
     """The user, as a run's first journal entry tells."""
     return User(**entry.data["user"])
 

@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 from typing import Any, get_type_hints
@@ -28,8 +29,8 @@ KEY_LIMIT = 64  # characters
 LONGEST_SHOWN = 80  # characters of a text for operators
 _DIGEST, _KEYED = "#", "="  # how a stored key begins that is a text's digest, or that the author has given
 _HERE = Path(__file__).parent
-_OURS = frozenset(str(_HERE / f"{name}.py") for name in ("authoring", "chat", "turn", "steps"))
-_RUNNER = str(_HERE.parent / "engine" / "performance.py")
+_ENGINE = _HERE.parent / "engine"
+_SAMPLES = frozenset({"assistant.py", "survey.py", "triage.py"})  # flows that stand beside the authoring API
 _TYPELESS = "None"
 
 
@@ -122,10 +123,17 @@ def is_written(text: str) -> bool:
 def _frames() -> Iterator[FrameType]:
     """The calls of the flow's own code that lead to the step, the innermost first."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the stack as it is, without reading source files
-    while frame and frame.f_code.co_filename != _RUNNER:
-        if frame.f_code.co_filename not in _OURS:
+    while frame and not _is_in(frame.f_code.co_filename, _ENGINE):
+        if not _is_in(frame.f_code.co_filename, _HERE):
             yield frame
         frame = frame.f_back
+
+
+@lru_cache(maxsize=256)
+def _is_in(file: str, folder: Path) -> bool:
+    """Is that a file of the bot's in this folder, and none of its sample flows?"""
+    path = Path(file)
+    return path.parent == folder and path.name not in _SAMPLES
 
 
 # -- results ----------------------------------------------------------------------------------------------------------
