@@ -33,7 +33,7 @@ from bot.observability import Key, Metrics, Watch, log_signal, tell_loop_errors,
 from bot.observability.mixups import Mixups
 from bot.replay.recording import Recorder, RecordingIntake
 from bot.replay.tape import TapeError
-from bot.settings import LogErrors, Settings, SettingsProblem
+from bot.settings import FlowMismatch, LogErrors, Settings, SettingsProblem
 from bot.signals import Observe, Signal
 from bot.store import Database, Unavailable, open_store
 from bot.store.interface import Store
@@ -121,6 +121,7 @@ async def running(
     catalogue = catalogue_of(settings)
     traces = traces_if_wanted(clock)
     watch = Watch(Metrics(), traces, hooks)
+    watch.metrics.know_flows(flow.name for flow in catalogue.all)
     observe = watch.on_signal
     on_loop_error = tell_loop_errors(observe)
     asyncio.get_running_loop().set_exception_handler(on_loop_error)
@@ -230,6 +231,9 @@ async def _start_worker(
         lease=LEASE,
         troubles=troubles,
         raised=lambda raised: observe(told_of(raised, is_full=is_full)),
+        full_errors=is_full,
+        restarts=settings.flow_mismatch is FlowMismatch.RESTART,
+        mismatch_text=settings.flow_mismatch_text,
     )
     if left := await store.join(clock.now() + AFTERMATH):
         observe(Signal("left_by_dead_worker", fields={"conversations": left}))

@@ -145,6 +145,13 @@ class LogErrors(StrEnum):
     FULL = "full"
 
 
+class FlowMismatch(StrEnum):
+    """What becomes of a run whose journal no longer fits the code of its flow."""
+
+    HAND_OVER = "hand_over"
+    RESTART = "restart"
+
+
 class Settings(BaseSettings):
     """The bot's settings; each field is the environment variable of the same name in capitals."""
 
@@ -174,6 +181,8 @@ class Settings(BaseSettings):
     ]
     opening_flow: str = ""
     closing_flow: str = ""
+    flow_mismatch: FlowMismatch = FlowMismatch.HAND_OVER
+    flow_mismatch_text: Annotated[str, StringConstraints(max_length=4096)] = ""
     flow_idle_timeout: Duration = timedelta(minutes=15)
     closing_timeout: Duration = timedelta(minutes=10)
     release_grace: Duration = timedelta(seconds=15)
@@ -193,7 +202,7 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         value, name = tidy(value), str(info.field_name)
-        if name in ("control_mode", "log_format", "log_errors"):
+        if name in ("control_mode", "log_format", "log_errors", "flow_mismatch"):
             return value.lower()
         if name == "log_level":
             return value.upper()
@@ -420,6 +429,7 @@ _CHOICES = {
     "log_format": " or ".join(LogFormat),
     "log_level": "one of " + ", ".join(LogLevel),
     "log_errors": " or ".join(LogErrors),
+    "flow_mismatch": " or ".join(FlowMismatch),
     "port": "a whole number from 0 to 65535",
     "metrics_port": "a whole number from 0 to 65535",
     "worker_concurrency": "a whole number from 1 to 10000",

@@ -13,7 +13,7 @@ from bot.account.plan import is_relief
 from bot.account.reading import CUSTOM, Account, Webhook
 from bot.account.requirements import INTEGRATIONS, TRIGGERS
 from bot.account.rotation import reliefs
-from bot.settings import ControlMode, Settings
+from bot.settings import ControlMode, FlowMismatch, Settings
 from bot.troubles import MUST_ACT
 
 
@@ -49,9 +49,21 @@ def machine(facts: Facts) -> Iterator[Finding]:
         if not facts.opens:
             what = f"no flow serves users: every conversation is {_handed_on(facts.settings)} at once, without a word"
             yield warn("flows", what, "Set OPENING_FLOW to a flow of yours, and FLOWS to its module.")
-            return
-        yield ok("flows", f"all of them can be imported; opening: {opening}, closing: {closing}")
+        else:
+            yield ok("flows", f"all of them can be imported; opening: {opening}, closing: {closing}")
+    yield from _waiting(facts)
     yield from _running(facts)
+
+
+def _waiting(facts: Facts) -> Iterator[Finding]:
+    """Would those who wait in a flow go on with the flows at hand?"""
+    name, number = "waiting_flows", len(facts.unfit)
+    if number:
+        what = f"{number} of {facts.waiting} waiting conversations don't fit the flows; the first is {facts.unfit[0]}"
+        becomes = "begun anew" if facts.settings.flow_mismatch is FlowMismatch.RESTART else "handed over"
+        yield warn(name, what, f"Run `switchboard-bot flows check` and mend the flows, or these are {becomes}.")
+    elif facts.waiting:
+        yield ok(name, f"all {facts.waiting} conversations that wait in a flow fit the flows")
 
 
 def _running(facts: Facts) -> Iterator[Finding]:

@@ -20,6 +20,8 @@ from bot.account.checks_webhook import is_hidden
 from bot.account.facts import Facts, Platform, Target, member_of, webhook_of
 from bot.account.reading import CUSTOM, Account, Webhook, read_account, read_webhooks
 from bot.clock import Clock
+from bot.engine.journal_check import all_at_work, misfit
+from bot.flows.catalogue import Catalogue
 from bot.flows.inspection import inspected
 from bot.settings import Settings
 from bot.store import StoreError, open_store
@@ -61,7 +63,11 @@ async def examine(
     mismatched: tuple[datetime, ...] = ()
     if "database_url" not in problems:
         database, mismatched = await _ask_database(settings.database_url, clock.now())
-    flows, opens = ("", True) if "flows" in problems else _look_at_flows(settings)
+    catalogue, flows = (Catalogue(), "") if "flows" in problems else _look_at_flows(settings)
+    waiting: int = 0
+    unfit: tuple[str, ...] = ()
+    if not (database or flows or {"database_url", "flows"} & problems.keys()):
+        waiting, unfit = await play_waiting(settings.database_url, catalogue)
     return Facts(
         settings,
         webhook_path,
@@ -74,7 +80,9 @@ async def examine(
         database=database,
         mismatched=mismatched,
         flows=flows,
-        opens=opens,
+        opens="flows" in problems or (catalogue.opens and not flows),
+        waiting=waiting,
+        unfit=unfit,
         unknown=tuple(unknown),
         troubles=await ask_running(settings),
     )
@@ -247,7 +255,24 @@ async def ask_running(settings: Settings) -> tuple[What, ...] | None:
     return tuple(what for what in What if f'switchboard_trouble{{what="{what}"}} 1.0\n' in answer.text)
 
 
-def _look_at_flows(settings: Settings) -> tuple[str, bool]:
-    """What is wrong with the flows, and whether one may serve users."""
+def _look_at_flows(settings: Settings) -> tuple[Catalogue, str]:
+    """The flows, and what is wrong with them; empty if nothing is."""
     catalogue, problems = inspected(*settings.named_flows)
-    return "; ".join(problems), catalogue.opens and not problems
+    return catalogue, "; ".join(problems)
+
+
+async def play_waiting(database_url: str, catalogue: Catalogue) -> tuple[int, tuple[str, ...]]:
+    """How many journals of waiting runs were played against the flows, as far as time allows, and which don't fit."""
+    played, unfit = 0, []
+    with suppress(TimeoutError, StoreError):
+        async with asyncio.timeout(PATIENCE):
+            store = open_store(database_url)
+            await store.start()
+            try:
+                async for one in all_at_work(store):
+                    if problem := await misfit(catalogue, one.state.id, one.journal):
+                        unfit.append(f"{one.state.id}: {problem}")
+                    played += 1
+            finally:
+                await store.stop()
+    return played, tuple(unfit)

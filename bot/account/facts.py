@@ -63,6 +63,8 @@ class Facts:
         troubles: what lasts in the bot that runs on this machine; None where it could not be asked.
         unknown: names that are nearly those of settings, one line each.
         opens: may a flow serve users: is there an opening flow, or a router?
+        waiting: how many conversations with a flow at work were looked at.
+        unfit: of these, the ones whose journal would not fit the flows: a line each.
     """
 
     settings: Settings
@@ -79,6 +81,8 @@ class Facts:
     troubles: tuple[What, ...] | None = None
     opens: bool = True
     unknown: tuple[str, ...] = ()
+    waiting: int = 0
+    unfit: tuple[str, ...] = ()
 
     @property
     def me(self) -> Member | None:

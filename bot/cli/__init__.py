@@ -57,6 +57,7 @@ COMMANDS = {
     "conversations": Command(
         "conversations:app", "What the bot holds and owes, one conversation's timeline, release by hand."
     ),
+    "flows": Command("flows:app", "Who waits in which flow, and which waiting journals would not fit the code."),
     "tape": Command("tape:app", "Make tapes: recordings of webhook deliveries."),
 }
 

@@ -5,25 +5,22 @@ from __future__ import annotations
 import asyncio
 import getpass
 import secrets
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, NoReturn
 
 import typer
 
 from bot import terminal
-from bot.cli.given import Given
+from bot.cli.database import with_database
 from bot.cli.listing import head_of, plain, row_of, set_aside_of, table_of, timeline_of
-from bot.cli.problems import duration_or_refuse, refuse, refuse_database, settings_or_refuse
+from bot.cli.problems import duration_or_refuse, refuse, settings_or_refuse
 from bot.clock import SystemClock
 from bot.console.lines import lines_of
 from bot.control.by_hand import Outcome, Prospect, prospect
 from bot.engine.orders import release_order
-from bot.store import Database, StoreError, open_store
+from bot.store import Database
 from bot.store.operators import Access, Listing, Standing, Timeline
-
-T = TypeVar("T")
 
 app = typer.Typer(
     help="What the bot holds and owes, one conversation's timeline, release by hand.", add_completion=False
@@ -56,7 +53,7 @@ def list_conversations(
     now = SystemClock().now()
     until = now - duration_or_refuse("--older-than", older_than) if older_than else None
     listing = Listing(standing, now, until=until, search=search, limit=limit)
-    page = _with_database(lambda store: store.conversations(listing))
+    page = with_database(lambda store: store.conversations(listing))
     if as_json:
         terminal.say_json([row_of(listed, now) for listed in page.conversations])
         return
@@ -79,7 +76,7 @@ def show(conversation_id: _Id, as_json: _AsJson = False) -> None:
             await store.audit(Access(now, _who(), "view", conversation_id))
         return found
 
-    found = _with_database(look) or _not_known(conversation_id)
+    found = with_database(look) or _not_known(conversation_id)
     lines = lines_of(found)
     if as_json:
         shown = {**row_of(found.listed, now), "timeline": [plain(asdict(line)) for line in lines]}
@@ -119,7 +116,7 @@ def release(
             _not_known(conversation_id)
         return await _outcome(store, conversation_id, order.id, clock.now() + patience)
 
-    words, is_done = _with_database(ask, settings.database_url)
+    words, is_done = with_database(ask, settings.database_url)
     terminal.say(words)
     if not is_done:
         raise typer.Exit(NOT_DONE)
@@ -145,14 +142,14 @@ def retry(
         where = f"conversation {event.conversation_id}" if event.conversation_id else "no single conversation"
         return f"The event {event.id} ({event.type}, {where}) will be taken up again."
 
-    told = _with_database(again)
+    told = with_database(again)
     if told is None:
         refuse([f"EVENT: no event {event_id!r} is set aside; `switchboard-bot conversations retry` lists them"])
     terminal.say(told)
 
 
 def _list_set_aside(*, as_json: bool) -> None:
-    events = _with_database(lambda store: store.set_aside_events())
+    events = with_database(lambda store: store.set_aside_events())
     if as_json:
         terminal.say_json([plain(asdict(event)) for event in events])
         return
@@ -200,23 +197,6 @@ async def _outcome(store: Database, conversation_id: str, order_id: str, until: 
                 return f"The order is stored; no worker has taken it up yet. Is the bot running? {where}", False
             return f"The bot is at it; it goes on until there is proof. {where}", False
         await asyncio.sleep(_WAIT_STEP)
-
-
-def _with_database(work: Callable[[Database], Awaitable[T]], database_url: str | None = None) -> T:
-    """Do something with the database of the settings; say what is wrong with it, if it can't be used."""
-
-    async def run() -> T:
-        store = open_store(database_url or Given().database_url)
-        await store.start()
-        try:
-            return await work(store)
-        finally:
-            await store.stop()
-
-    try:
-        return asyncio.run(run())
-    except (StoreError, ValueError) as error:
-        refuse_database(error)
 
 
 def _not_known(conversation_id: str) -> NoReturn:

@@ -20,6 +20,7 @@ class Given(BaseSettings):
     sunshine_webhook_secret: str = ""
     scrub_secret: str = ""
     control_mode: str = ""
+    flows: str = ",".join(Settings.model_fields["flows"].default)
     database_url: str = str(Settings.model_fields["database_url"].default)
 
     @field_validator("*", mode="before")

@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from bot.console.lines import Line, Mark
-from bot.console.words import age, badges, moment, owes
+from bot.console.words import age, badges, flow, moment, owes
 from bot.store.operators import Listed, SetAside, Standing
 from bot.terminal import Styled, Table, line
+
+LONGEST_VALUE = 500  # characters; `--json` has all of it
 
 _STYLES = {Mark.PLAIN: "", Mark.GOOD: "green", Mark.WARNING: "yellow", Mark.BAD: "red"}
 
@@ -28,6 +30,8 @@ def row_of(listed: Listed, now: datetime) -> dict[str, Any]:
         "ended_at": state.ended.at.isoformat() if state.ended else None,
         "released_at": state.ended.proof.at.isoformat() if state.ended and state.ended.proof else None,
         "flow": state.run.purpose.value if state.run else None,
+        "flow_name": state.run.flow if state.run else None,
+        "flow_version": state.run.version if state.run else None,
         "duty": None
         if duty is None
         else {
@@ -45,12 +49,14 @@ def row_of(listed: Listed, now: datetime) -> dict[str, Any]:
 def table_of(conversations: Sequence[Listed], standing: Standing, now: datetime) -> Table:
     """Show conversations as a table."""
     since = "known for" if standing is Standing.ALL else f"{standing} for"
-    table = Table("conversation", "active", "standing", since, "newest", "owes")
+    table = Table("conversation", "active", "standing", "flow", since, "newest", "owes")
     for listed in conversations:
         state = listed.state
         owed = f"{owes(state.duty)} ({state.duty.attempts} attempts)" if state.duty else ""
+        at_work = flow(state.run) if state.run else ""
+        standing_in = ", ".join(badges(listed, now)) or "quiet"
         times = age(now - listed.since), age(now - listed.updated_at)
-        table.row(state.id, str(state.holder), ", ".join(badges(listed, now)) or "quiet", *times, owed)
+        table.row(state.id, str(state.holder), standing_in, at_work, *times, owed)
     return table
 
 
@@ -60,6 +66,8 @@ def head_of(listed: Listed, now: datetime) -> Styled:
     words = [f"conversation {state.id}: active is {state.holder}"]
     if standing := badges(listed, now):
         words.append(", ".join(standing))
+    if state.run:
+        words.append(f"at work is {flow(state.run)}")
     if state.duty:
         words.append(f"owes a {owes(state.duty)}, next attempt {moment(state.duty.next_attempt)}")
     return "; ".join(words), "bold"
@@ -74,6 +82,9 @@ def timeline_of(lines: Sequence[Line]) -> Table:
             what.append(f": {one.text}")
         if one.note:
             what.append((f" ({one.note})", "dim"))
+        if one.value:
+            shown = one.value if len(one.value) <= LONGEST_VALUE else f"{one.value[:LONGEST_VALUE]}…"
+            what.append((f" {shown}", "dim"))
         table.row(moment(one.at), one.holder_name, f"{one.actor} {one.name}".strip(), line(*what))
     return table
 

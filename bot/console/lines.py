@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from bot.console.words import action, owes
+from bot.console.words import action, moment, owes
 from bot.control.commands import Pass, Read, Release
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Key, Who
 from bot.engine.delivery import EFFECT_KEY
-from bot.store.interface import CleanUp, Say
+from bot.flows.steps import described
+from bot.flows.turn import BEGAN
+from bot.store.interface import CleanUp, JournalEntry, Say
 from bot.store.operators import PastDuty, PastEffect, PastEvent, Timeline
 from webhooks.events import (
     ControlAccepted,
@@ -63,6 +66,7 @@ class Line:
         text: what somebody said, as it was said; personal.
         name: who said it, where the platform names them; personal.
         note: how it went.
+        value: what a step of a flow was given or gave, as JSON; personal.
         holder, holder_name: who was active from this line on, as far as the bot knew.
         turns: another becomes active with this line.
     """
@@ -77,6 +81,7 @@ class Line:
     holder: Who = Who.UNKNOWN
     holder_name: str = ""
     turns: bool = False
+    value: str = ""
 
 
 _UNSAID = (ConversationRead, ConversationTyping, MessageDelivered)
@@ -92,6 +97,7 @@ def lines_of(timeline: Timeline) -> list[Line]:
         (_of_moment(moment) for moment in timeline.moments),
         (line for past in timeline.duties for line in _of_duty(past)),
         (_of_effect(effect) for effect in timeline.effects),
+        (line for entry in timeline.journal for line in _of_step(entry)),
     )
     for rank, source in enumerate(sources):
         found += [(line.at, rank, line) for line in source]
@@ -249,3 +255,43 @@ def _of_effect(past: PastEffect) -> Line:
 def _said(content: Mapping[str, Any]) -> str:
     text = content.get("text")
     return text if isinstance(text, str) and text else f"({content.get('type', 'a message')})"
+
+
+def _of_step(entry: JournalEntry) -> Iterator[Line]:
+    """A step of a flow; none where an earlier version of the bot has not recorded its time."""
+    if entry.at is None:
+        return
+    data = entry.data if isinstance(entry.data, dict) else {}
+    if entry.kind == BEGAN:
+        yield Line(entry.at, Actor.BOT, f"flow {entry.key!r} version {data.get('version', 1)} began")
+        return
+    failed = "error" in data and entry.kind == "call"
+    value = next((data[name] for name in ("error", "result", "args") if name in data), None)
+    yield Line(
+        entry.at,
+        Actor.BOT,
+        f"step {entry.index}: {described(entry)}",
+        note="; ".join(_went(entry, data)),
+        mark=Mark.WARNING if failed else Mark.PLAIN,
+        value="" if value is None else json.dumps(value, ensure_ascii=False),
+    )
+
+
+def _went(entry: JournalEntry, data: Mapping[str, Any]) -> Iterator[str]:
+    """How a step went: where it stands, how long it took or may take, how often it was tried. No values."""
+    if entry.kind == "call":
+        attempts = data.get("attempts", 1)
+        if "error" in data:
+            yield "failed"
+        if "seconds" in data:
+            yield f"{data['seconds']:g} s"
+        if attempts != 1:
+            yield f"{attempts} attempts"
+        if "failure" in data:
+            yield f"last failure {data['failure']}"
+    if "until" in data:
+        yield f"until {moment(datetime.fromisoformat(data['until']))}"
+    if "place" in data:
+        yield str(data["place"])
+    if entry.kind == "answer" and entry.data is None:
+        yield "nobody answered"

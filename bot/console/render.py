@@ -98,7 +98,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"age": words.age, "moment": words.moment, "owes": words.owes}
+    made.filters |= {"age": words.age, "moment": words.moment, "owes": words.owes, "flow": words.flow}
     made.globals |= {
         "STANDINGS": STANDINGS,
         "AGES": AGES,
@@ -145,7 +145,9 @@ def stretches(timeline: Timeline) -> list[Stretch]:
     for (who, name), grouped in groupby(lines_of(timeline), key=lambda line: (line.holder, line.holder_name)):
         lines = list(grouped)
         how = lines[0].what.partition(", ")[2] if lines[0].turns else untold
-        shown = [replace(line, text=_clipped(line.text)) for line in lines if not line.turns]
+        shown = [
+            replace(line, text=_clipped(line.text), value=_clipped(line.value)) for line in lines if not line.turns
+        ]
         found.append(Stretch(who, name, how, shown))
     return found
 
@@ -169,13 +171,13 @@ def place(after: Place) -> str:
 
 def older(before: Before) -> str:
     """A place in a timeline, as it stands in an address."""
-    return f"{before.event}.{before.effect}.{before.duty}.{before.moment}"
+    return f"{before.event}.{before.effect}.{before.duty}.{before.moment}.{before.step}"
 
 
 def read_older(text: str) -> Before:
     """The place that `older` wrote. Raises `ValueError`."""
-    event, effect, duty, moment = map(read_number, text.split("."))
-    return Before(event, effect, duty, moment)
+    event, effect, duty, moment, step = map(read_number, text.split("."))
+    return Before(event, effect, duty, moment, step)
 
 
 def read_number(text: str) -> int:

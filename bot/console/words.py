@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from bot.control.state import Action, Conversation, Duty
+from bot.control.state import Action, Conversation, Duty, Run
 from bot.store.operators import Listed
 from bot.store.questions import OVERDUE_AFTER
 
@@ -17,6 +17,11 @@ def age(duration: timedelta) -> str:
             rest = seconds % unit // smaller
             return f"{seconds // unit} {name}" + (f" {rest} {smaller_name}" if rest else "")
     return f"{seconds // 60} min" if seconds >= 60 else f"{seconds} s"
+
+
+def flow(run: Run) -> str:
+    """Which flow is at work: its name and version, or what it is for where no flow is recorded."""
+    return f"{run.flow}, version {run.version}" if run.flow else f"{run.purpose.value} flow"
 
 
 def moment(at: datetime) -> str:

@@ -152,6 +152,15 @@ class Draft:
             idle_at=None,
         )
 
+    def restart_run(self, run: Run) -> None:
+        """Begin `run` anew under another number, once: what it has said still goes out, its input does not count."""
+        number = self.next_serial()
+        closing = run.purpose is Purpose.CLOSING
+        deadline = run.deadline if closing else max(run.deadline, self.now + self.policy.idle)
+        begun = {"id": number, "status": RunStatus.READY, "since": self.now, "deadline": deadline, "restarted": True}
+        self.set_run(run, **begun, wants_input=False, until=None)
+        self.set(closing_run=number if closing else self.state.closing_run, inputs=())
+
     def stop_run(self) -> None:
         """Stop the flow at work (an end, a loss of control, a timeout): drop its unsent messages and its input."""
         if self.state.run:

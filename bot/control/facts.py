@@ -145,6 +145,15 @@ class FlowWaits:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowBegan:
+    """A run's turn begins, by the registered flow of this name and version."""
+
+    run_id: int
+    flow: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class FlowReturned:
     """The flow is complete."""
 
@@ -153,13 +162,27 @@ class FlowReturned:
 
 @dataclass(frozen=True, slots=True)
 class FlowFailed:
-    """The flow raised, its journal no longer fits its code, or one of its messages can't be delivered.
+    """The flow raised, or one of its messages can't be delivered.
 
     What it has said before still goes out; the engine drops what a message that can't be delivered leaves behind it.
     """
 
     run_id: int
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class FlowMismatched:
+    """The run's journal no longer fits the code of its flow, or the flow is gone.
+
+    Attributes:
+        problem: where they first differ. Nothing that anybody said.
+        restart: begin the run anew, unless that has been done already; else it counts as failed.
+    """
+
+    run_id: int
+    problem: str
+    restart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,9 +286,11 @@ Fact = (
     | AgentWrote
     | Removed
     | PersonRemoved
+    | FlowBegan
     | FlowWaits
     | FlowReturned
     | FlowFailed
+    | FlowMismatched
     | FlowReleased
     | FlowHandedOver
     | OperatorReleased

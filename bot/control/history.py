@@ -96,7 +96,8 @@ def _run(before: Run | None, after: Run | None, now: datetime) -> list[Moment]:
         return []
     found: list[Moment] = []
     if before:
-        found.append(Moment(now, MomentKind.FLOW_OVER, f"{before.purpose} flow over"))
+        name = f" {before.flow!r}" if before.flow else ""
+        found.append(Moment(now, MomentKind.FLOW_OVER, f"{before.purpose} flow{name} over"))
     if after:
         text = f"{after.purpose} flow began ({after.opening.kind})"
         found.append(Moment(now, MomentKind.FLOW_BEGAN, text, since=after.began))

@@ -27,8 +27,10 @@ from bot.control.facts import (
     ConversationRead,
     EndSuspected,
     Fact,
+    FlowBegan,
     FlowFailed,
     FlowHandedOver,
+    FlowMismatched,
     FlowReleased,
     FlowReturned,
     FlowWaits,
@@ -149,6 +151,10 @@ def _take_in(draft: Draft, fact: Fact) -> None:  # noqa: C901 - one line a fact,
             draft.commands.append(Forget())
         case PersonRemoved():
             _person_removed(draft)
+        case FlowBegan():
+            _flow_began(draft, fact)
+        case FlowMismatched():
+            _flow_mismatched(draft, fact)
         case FlowWaits() | FlowReturned() | FlowFailed() | FlowReleased() | FlowHandedOver():
             _flow_told(draft, fact)
         case OperatorReleased():
@@ -503,6 +509,25 @@ def _person_removed(draft: Draft) -> None:
     draft.close_duty("void: a person was removed, and all about the conversation is forgotten")
     draft.state = draft.state.begun_anew(draft.now + SOON)
     draft.commands.append(Forget())
+
+
+def _flow_began(draft: Draft, fact: FlowBegan) -> None:
+    run = draft.state.run
+    if run and run.id == fact.run_id:
+        draft.set_run(run, flow=fact.flow, version=fact.version)
+
+
+def _flow_mismatched(draft: Draft, fact: FlowMismatched) -> None:
+    """The code has changed under the run. What the user has said was the answer to something else: it is dropped."""
+    run = draft.state.run
+    if run is None or run.id != fact.run_id:
+        return  # it was stopped meanwhile
+    if fact.restart and not run.restarted:
+        draft.report("flow_restarted", fact.problem)
+        draft.restart_run(run)
+        return
+    draft.report("flow_mismatched", fact.problem)
+    _flow_told(draft, FlowFailed(fact.run_id, fact.problem))
 
 
 def _flow_told(draft: Draft, fact: FlowWaits | FlowReturned | FlowFailed | FlowReleased | FlowHandedOver) -> None:

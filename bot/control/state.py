@@ -157,6 +157,10 @@ class Run:
         until: while waiting: when the wait ends without an answer.
         deadline: when the run is stopped, whatever it does.
         contact: has the user said anything? Not yet, where it began with the widget being opened.
+        flow: name of the registered flow that serves it; empty until its first turn begins, and in runs that began
+            under a version of the bot that did not record it.
+        version: of that flow.
+        restarted: it has been begun anew because its journal no longer fitted the code.
     """
 
     id: int
@@ -169,6 +173,9 @@ class Run:
     wants_input: bool = False
     until: datetime | None = None
     contact: bool = True
+    flow: str = ""
+    version: int = 1
+    restarted: bool = False
 
     @property
     def look_at(self) -> datetime:

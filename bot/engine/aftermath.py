@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from pydantic import TypeAdapter, ValidationError
 
-from bot.control.facts import Fact, FlowFailed, FlowHandedOver, FlowReleased, FlowReturned, TimePassed
+from bot.control.facts import Fact, FlowFailed, FlowHandedOver, FlowMismatched, FlowReleased, FlowReturned, TimePassed
 from bot.control.policy import backoff
 from bot.control.state import Conversation, Run
 from bot.flows.chat import CLEAN_UP_TIMEOUT_LIMIT
@@ -48,7 +48,7 @@ def outcome_of(fact: Fact, run: Run, after: Conversation, now: datetime) -> Outc
             return Outcome.RELEASED
         case FlowHandedOver():
             return Outcome.HANDED_OVER
-        case FlowFailed():
+        case FlowFailed() | FlowMismatched():
             return Outcome.FAILED
         case TimePassed() if now >= run.deadline:
             return Outcome.TIMED_OUT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,6 +12,7 @@ from bot.control.policy import Policy
 from bot.engine.delivery import Clients
 from bot.flows.catalogue import Catalogue
 from bot.flows.raised import Raised
+from bot.rarely import Told
 from bot.signals import Observe, silent
 from bot.store.interface import Store
 from bot.troubles import Troubles
@@ -31,6 +33,10 @@ class Context:
         lease: how long a claim holds without being renewed.
         troubles: hears what fails and what works again.
         raised: hears what flows raise.
+        told: how often calls have failed in this process, so that the log tells it ever more rarely.
+        full_errors: LOG_ERRORS=full: what errors say is logged, which may quote the user.
+        restarts: FLOW_MISMATCH=restart: a run whose journal doesn't fit its flow's code any more begins anew.
+        mismatch_text: what the user is told where such a run is handed over; empty: nothing.
         fetch_every: how often a conversation at work looks for events that another process has stored.
     """
 
@@ -45,3 +51,7 @@ class Context:
     fetch_every: timedelta = timedelta(seconds=1)
     troubles: Troubles = field(default_factory=Troubles)
     raised: Callable[[Raised], None] = lambda _: None
+    told: Told = field(default_factory=Counter)
+    full_errors: bool = False
+    restarts: bool = False
+    mismatch_text: str = ""

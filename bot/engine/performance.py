@@ -9,7 +9,7 @@ from dataclasses import fields
 from functools import partial
 from typing import Any
 
-from bot.control.facts import FlowFailed, FlowReleased, FlowReturned
+from bot.control.facts import FlowFailed, FlowMismatched, FlowReleased, FlowReturned
 from bot.control.state import Conversation, OpeningKind, Run
 from bot.engine.context import Context
 from bot.flows import authoring as authoring_module
@@ -17,17 +17,21 @@ from bot.flows import chat as chat_module
 from bot.flows import content as content_module
 from bot.flows import functions as functions_module
 from bot.flows import json_form as json_form_module
+from bot.flows import steps as steps_module
 from bot.flows import turn as turn_module
 from bot.flows.answer import Answer
-from bot.flows.authoring import Began, CallFailed, FlowError, User
-from bot.flows.catalogue import UnknownFlow
+from bot.flows.authoring import Began, CallFailed, Flow, FlowError, User
+from bot.flows.catalogue import Catalogue, UnknownFlow
+from bot.flows.changes import changes_of
 from bot.flows.chat import Chat
 from bot.flows.raised import Raised
+from bot.flows.turn import BEGAN, FAILED_ATTEMPTS, Turn
 from bot.flows.turn import Context as TurnContext
-from bot.flows.turn import Turn
+from bot.rarely import worth_telling
+from bot.signals import Level, Signal
 from bot.store.interface import JournalEntry
 from bot.sunshine import SunshineError
-from bot.troubles import Troubles, What
+from bot.troubles import What
 from webhooks.events import (
     ConversationCreate,
     ConversationMessage,
@@ -36,15 +40,25 @@ from webhooks.events import (
     Event,
 )
 
-BEGAN = "began"
 _BEGAN_FIELDS = frozenset(field.name for field in fields(Began))
 _BACKEND_TODO = "Look at the function and at the system that it calls; flows go on without its result."
 
-_OURS_MODULES = (authoring_module, chat_module, content_module, functions_module, json_form_module, turn_module)
+_OURS_MODULES = (
+    authoring_module,
+    chat_module,
+    content_module,
+    functions_module,
+    json_form_module,
+    steps_module,
+    turn_module,
+)
 _OURS = (__file__, *(module.__file__ for module in _OURS_MODULES))
 
 TIME_TO_CLEAN_UP = 10.0  # seconds that a flow may use in `finally` once it was cut off
 INSISTENCE = 100  # cancellations, then a flow that catches them all is left alone
+
+NoTurn = FlowReturned | FlowReleased | FlowFailed | FlowMismatched
+"""What a run comes to for which there is no flow to run."""
 
 _abandoned: set[asyncio.Task[None]] = set()  # cancelled flows that do not stop; kept so that they end quietly
 
@@ -60,7 +74,7 @@ class Performance:
     def __init__(self, run: Run, turn: Turn) -> None:
         self.run = run
         self.turn = turn
-        self._task = asyncio.get_running_loop().create_task(_perform(turn), name=f"flow {turn.flow.name}")
+        self._task = asyncio.get_running_loop().create_task(perform(turn), name=f"flow {turn.flow.name}")
 
     def cut_off(self) -> None:
         """Stop the flow's code here and now; whether it obeys does not matter any more."""
@@ -80,7 +94,8 @@ def _insist(task: asyncio.Task[None], times: int = 1) -> None:
             task.add_done_callback(lambda _: again.cancel())
 
 
-async def _perform(turn: Turn) -> None:
+async def perform(turn: Turn) -> None:
+    """Run a turn's flow until it ends, or takes a step after which nothing of it counts; `turn.outcome` says how."""
     run_id = turn.context.run_id
     try:
         await turn.flow(Chat(turn))
@@ -114,7 +129,7 @@ def prepare(
     events: Mapping[str, Event],
     notify: Callable[[], None],
     ended: Callable[[], bool],
-) -> tuple[Performance | None, list[JournalEntry], FlowReturned | FlowReleased | FlowFailed | None]:
+) -> tuple[Performance | None, list[JournalEntry], NoTurn | None]:
     """Begin a turn.
 
     Returns:
@@ -131,19 +146,18 @@ def prepare(
         if flow is None:  # where nobody has written, there is nothing to pass on to anybody either
             nobody = run.opening.kind is OpeningKind.CREATED
             return None, [], FlowReleased(run.id) if nobody else FlowReturned(run.id)
-        first = [JournalEntry(run.id, 0, BEGAN, flow.name, beginning)]
-    name = (journal or first)[0].key
-    known = context.catalogue.flows.get(name)
+        first = [began_entry(run, flow, beginning, context)]
+    entry = (journal or first)[0]
+    known = flow_of(context.catalogue, entry)
     if known is None:
-        return None, [], FlowFailed(run.id, f"there is no flow {name!r} any more")
-    data: dict[str, Any] = (journal or first)[0].data
+        return None, [], FlowMismatched(run.id, gone(context.catalogue, entry))
     turn = Turn(
         known,
         TurnContext(
             conversation_id=state.id,
             run_id=run.id,
-            began=_began(data["began"]),
-            user=User(**data["user"]),
+            began=began_by(entry),
+            user=begun_with(entry),
             journal=[*journal, *first],
             answers={given.event_id: _answer(events.get(given.event_id)) for given in state.inputs},
             clock=context.clock,
@@ -151,22 +165,85 @@ def prepare(
             history=_History(context, state.id),
             ended=ended,
             functions=context.catalogue.functions,
-            called=partial(_note_call, context.troubles),
+            called=partial(_note_call, context, state.id, known),
             observe=context.observe,
-            raised=lambda error: context.raised(Raised(name, state.id, run.id, error)),
+            raised=lambda error: context.raised(Raised(known.name, state.id, run.id, error, known.version)),
         ),
         notify,
     )
     return Performance(run, turn), first, None
 
 
-def _note_call(troubles: Troubles, function: str, error: Exception | None) -> None:
-    """Note an attempt of `chat.call`. An error of the API is noted where it occurs."""
+def flow_of(catalogue: Catalogue, entry: JournalEntry) -> Flow | None:
+    """The flow that a run's first journal entry names, in its version; None if it is not registered any more.
+
+    Entries of earlier versions of the bot say nothing about the version: it is 1.
+    """
+    return catalogue.find(entry.key, entry.data.get("version", 1))
+
+
+def gone(catalogue: Catalogue, entry: JournalEntry) -> str:
+    """The problem of a run whose flow is not registered any more, or not in its version."""
+    version = f" version {entry.data.get('version', 1)}" if entry.key in catalogue.flows else ""
+    return f"there is no flow {entry.key!r}{version} any more"
+
+
+def began_by(entry: JournalEntry) -> Began:
+    """What began the run, as its first journal entry tells."""
+    return _began(entry.data["began"])
+
+
+def begun_with(entry: JournalEntry) -> User:
+    """The user, as a run's first journal entry tells."""
+    return User(**entry.data["user"])
+
+
+def began_entry(run: Run, flow: Flow, beginning: Mapping[str, Any], context: Context) -> JournalEntry:
+    """The first entry of a run's journal. `beginning`: what began it, and who the user is."""
+    changes = sorted(changes_of(flow.function))
+    data = {**beginning, "version": flow.version, "changes": changes}
+    return JournalEntry(run.id, 0, BEGAN, flow.name, data, at=context.clock.now())
+
+
+def begun_anew(context: Context, run: Run, old: JournalEntry) -> JournalEntry | None:
+    """The first entry of a run that is restarted: by the newest version of its flow, or whichever serves it now.
+
+    Args:
+        context: the engine's surroundings.
+        run: the new run.
+        old: the first entry of the run before.
+
+    Returns:
+        None: there is no flow for it.
+    """
+    flow = context.catalogue.flows.get(old.key)
+    if flow is None:
+        try:
+            flow = context.catalogue.route(run.purpose, _began(old.data["began"]))
+        except BaseException:  # noqa: BLE001 - the team's own code: whatever it raises, there is no flow
+            return None
+    return None if flow is None else began_entry(run, flow, old.data, context)
+
+
+def _note_call(context: Context, conversation_id: str, flow: Flow, function: str, error: Exception | None) -> None:
+    """Note an attempt of `chat.call`. An error of the API is noted as a trouble where it occurs."""
     if error is None:
-        troubles.works(What.BACKEND, function)
-    elif not isinstance(error, SunshineError):
-        problem = f"{function} raised {type(error).__name__}"  # its text may quote the user
-        troubles.failed(What.BACKEND, problem, _BACKEND_TODO, where=function)
+        context.troubles.works(What.BACKEND, function)
+        return
+    kind = type(error).__name__
+    attempts = FAILED_ATTEMPTS.get()
+    if attempts is not None:
+        attempts.append(kind)
+    if not isinstance(error, SunshineError):
+        problem = f"{function} raised {kind}"  # its text may quote the user
+        context.troubles.failed(What.BACKEND, problem, _BACKEND_TODO, where=function)
+    fields: dict[str, object] = {"flow": flow.name, "version": flow.version, "function": function, "error": kind}
+    fields["attempt"] = len(attempts) if attempts else 1
+    if context.full_errors:
+        fields["message"] = str(error)
+    times = worth_telling(context.told, (function, kind))
+    level = Level.WARNING if times else Level.DEBUG
+    context.observe(Signal("call_failed", level, conversation_id, {**fields, **({"times": times} if times else {})}))
 
 
 def _no_route(error: BaseException) -> str:

@@ -20,7 +20,9 @@ from bot.control.facts import (
     Answer,
     Answered,
     Fact,
+    FlowBegan,
     FlowFailed,
+    FlowMismatched,
     HolderSeen,
     NotUnderstood,
     OperatorReleased,
@@ -30,15 +32,16 @@ from bot.control.history import MomentKind, moments
 from bot.control.policy import CLOCKS_DIFFER, PROOF_WAIT, backoff
 from bot.control.reading import believable_time
 from bot.control.rules import step
-from bot.control.state import RunStatus
+from bot.control.state import Run, RunStatus
 from bot.engine.aftermath import Aftermath, clean_up_once, clean_ups_of, outcome_of
 from bot.engine.context import Context
 from bot.engine.delivery import PATIENCE_WHEN_OVER, Delivery, Result
 from bot.engine.orders import facts_of_either, order_of
-from bot.engine.performance import Performance, prepare
+from bot.engine.performance import NoTurn, Performance, begun_anew, prepare
 from bot.engine.places import Places
+from bot.flows.content import Text, messages
 from bot.flows.outcome import Outcome
-from bot.flows.turn import Said
+from bot.flows.turn import Said, TurnOutcome
 from bot.signals import AT_WORK, AtWork, Level, Signal
 from bot.store.interface import (
     Change,
@@ -277,10 +280,14 @@ class Session:
         if any(moment.kind is MomentKind.PROVEN for moment in new):
             self._report_proof()
         for command in commands:
-            self._obey(command)
+            self._obey(command, before)
         run = self._state.run
         if before and (run is None or run.id != before.id):
-            self._clean_up_after(before.id, outcome_of(fact, before, self._state, now))
+            outcome = outcome_of(fact, before, self._state, now)
+            self._clean_up_after(before.id, outcome)
+            seconds = max(0.0, (now - before.began).total_seconds())  # by two clocks
+            told: dict[str, object] = {"run": before.id, "outcome": outcome.value, "seconds": seconds}
+            self._report(Signal("flow_over", Level.INFO, self._state.id, {**_flow_of(before), **told}))
         if self._performance and (run is None or run.id != self._performance.run.id):
             self._cut_off()
 
@@ -291,7 +298,8 @@ class Session:
             fields = {"proof": ended.proof.how, "seconds": seconds}
             self._report(Signal("ended_proven", Level.INFO, self._state.id, fields))
 
-    def _obey(self, command: Command) -> None:
+    def _obey(self, command: Command, run: Run | None) -> None:
+        """Carry a command out; `run` is the one that was at work before it."""
         match command:
             case Release() | Pass() | Read():
                 self._enqueue(command)
@@ -308,7 +316,8 @@ class Session:
                 self._change.forget = True
             case Report(event, detail):
                 level = Level.ERROR if event in URGENT else Level.WARNING
-                self._report(Signal(event, level, self._state.id, {"detail": detail}))
+                flow = _flow_of(run) if run and event.startswith("flow_") else {}
+                self._report(Signal(event, level, self._state.id, {"detail": detail, **flow}))
 
     def _let_time_pass(self) -> None:
         due = self._state.waits_until
@@ -429,7 +438,9 @@ class Session:
                 self._finish(item, result.outcome or "dropped while it was under way")
         if isinstance(result.fact, FlowFailed):
             run_id = result.fact.run_id
-            self._tell(Signal("message_given_up", Level.WARNING, self._state.id, {"outcome": result.outcome}))
+            flow = _flow_of(self._state.run) if self._state.run and self._state.run.id == run_id else {}
+            fields = {"outcome": result.outcome, **flow}
+            self._tell(Signal("message_given_up", Level.WARNING, self._state.id, fields))
             self._drop([kept for kept in self._outbox if isinstance(kept.effect, Say) and kept.effect.run_id == run_id])
         if result.fact:
             self._step(result.fact)
@@ -490,8 +501,12 @@ class Session:
         )
         self._typing_at = self._context.clock.now() + TYPING_AFTER if self._performance else None
         self._note(first)
+        if self._performance:
+            flow = self._performance.turn.flow
+            if (run.flow, run.version) != (flow.name, flow.version):
+                self._step(FlowBegan(run.id, flow.name, flow.version))
         if outcome:
-            self._step(outcome)
+            self._end_turn(run, outcome)
         else:
             await asyncio.sleep(0)  # the flow runs until it waits for something
             self._take_turn()
@@ -512,9 +527,32 @@ class Session:
         if performance.turn.outcome:
             self._cut_off()
             seconds = (self._context.clock.now() - self._turn_began).total_seconds()
-            fields = {"seconds": seconds, "outcome": type(performance.turn.outcome).__name__}
-            self._report(Signal("turn_over", Level.DEBUG, self._state.id, fields))
-            self._step(performance.turn.outcome)
+            flow = performance.turn.flow
+            fields = {"flow": flow.name, "version": flow.version}
+            more = {"seconds": seconds, "outcome": type(performance.turn.outcome).__name__}
+            self._report(Signal("turn_over", Level.DEBUG, self._state.id, {**fields, **more}))
+            self._end_turn(performance.run, performance.turn.outcome)
+
+    def _end_turn(self, run: Run, outcome: TurnOutcome | NoTurn) -> None:
+        if isinstance(outcome, FlowMismatched):
+            self._end_mismatched(run, outcome)
+        else:
+            self._step(outcome)
+
+    def _end_mismatched(self, run: Run, outcome: FlowMismatched) -> None:
+        """The run's journal doesn't fit its flow any more: begin the run anew, or tell the user and end it."""
+        old = next(entry for entry in self._journal if entry.run_id == run.id)
+        may_restart = self._context.restarts and not run.restarted
+        if may_restart and begun_anew(self._context, run, old):
+            self._step(replace(outcome, restart=True))
+            again = self._state.run
+            if again and again.restarted and (entry := begun_anew(self._context, again, old)):
+                self._note([entry])  # what began the run is not in the inbox any more, where it was long ago
+            return
+        if self._context.mismatch_text and not self._state.ended:
+            for content in messages(Text(self._context.mismatch_text)):
+                self._say(run.id, Said(content, {}))
+        self._step(outcome)
 
     def _note(self, entries: list[JournalEntry]) -> None:
         self._journal.extend(entries)
@@ -665,6 +703,11 @@ class Session:
 
     def _tell(self, signal: Signal) -> None:
         self._context.observe(signal)
+
+
+def _flow_of(run: Run) -> dict[str, object]:
+    """The flow of a run, for signals; without a name while none has taken it."""
+    return {"flow": run.flow, "version": run.version} if run.flow else {}
 
 
 def _facts_of(event: Event | OperatorReleased, stored: StoredEvent) -> Iterator[Fact]:

@@ -58,10 +58,10 @@ class CallFailed(FlowError):
 
 
 class JournalMismatch(FlowError):
-    """The journal holds another step than the code wants to take: the code changed while the run was under way."""
+    """The journal holds another step than the code wants to take: the code changed while the run was under way.
 
-    def __init__(self, flow: str, index: int, expected: str, found: str) -> None:
-        super().__init__(f"flow {flow!r}, journal entry {index}: the code wants {expected}, the journal has {found}")
+    It ends the run, even if the flow catches it. What happens then is the operator's choice (FLOW_MISMATCH).
+    """
 
 
 class FlowMisuse(FlowError):
@@ -70,10 +70,16 @@ class FlowMisuse(FlowError):
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A named flow: one plain coroutine that takes a `Chat`."""
+    """A named flow in one version: one plain coroutine that takes a `Chat`."""
 
     name: str
     function: FlowFunction
+    version: int = 1
+
+    @property
+    def title(self) -> str:
+        """Name and version, for people."""
+        return f"{self.name!r} version {self.version}"
 
     async def __call__(self, chat: Chat) -> None:
         """Run the flow; so one flow can be a part of another. Raises `FlowMisuse`: its function is no coroutine."""
@@ -83,16 +89,28 @@ class Flow:
         await running
 
 
-def flow(name: str) -> Callable[[FlowFunction], Flow]:
-    """Make a coroutine function a flow with the name that the settings use."""
+def flow(name: str, version: int = 1) -> Callable[[FlowFunction], Flow]:
+    """Make a coroutine function a flow with the name that the settings use.
+
+    Args:
+        name: as in OPENING_FLOW and CLOSING_FLOW.
+        version: a whole number from 1. New runs begin with the newest version that is registered; a run goes on with
+            the version that it began with, so keep the older function until no conversation waits in it.
+
+    Raises:
+        FlowMisuse: no name, or no such version.
+    """
     if callable(name):  # the decorator without brackets
         called = getattr(name, "__name__", "name")
         raise FlowMisuse(f'above {called}, write @flow("{called}"): a flow needs a name')
     if not name:
         raise FlowMisuse("a flow needs a name")
+    number: object = version
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise FlowMisuse(f"the version of flow {name!r} is a whole number, and at least 1")
 
     def made(function: FlowFunction) -> Flow:
-        return Flow(name, function)
+        return Flow(name, function, version)
 
     return made
 

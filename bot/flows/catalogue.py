@@ -22,7 +22,12 @@ class UnknownFlow(ValueError):
 class Catalogue:
     """The flows by name, and which of them open and close: by name (empty: none), or by the team's router.
 
-    `modules` names the modules of FLOWS; the modules that define the flows and the router count without being named.
+    Attributes:
+        flows: the newest version of each flow, by name.
+        opening, closing: names of flows; empty for none.
+        router: takes the place of these two.
+        modules: the modules of FLOWS; the modules that define the flows and the router count without being named.
+        older: older versions of the flows, in which runs may still wait. No run begins with one by its name.
     """
 
     flows: Mapping[str, Flow] = field(default_factory=dict)
@@ -30,6 +35,7 @@ class Catalogue:
     closing: str = ""
     router: Router | None = None
     modules: tuple[str, ...] = ()
+    older: tuple[Flow, ...] = ()
 
     def __post_init__(self) -> None:
         for setting, name in (("OPENING_FLOW", self.opening), ("CLOSING_FLOW", self.closing)):
@@ -37,9 +43,21 @@ class Catalogue:
                 self._named(name, setting)
 
     @property
+    def all(self) -> list[Flow]:
+        """Every version of every flow."""
+        return [*self.flows.values(), *self.older]
+
+    def find(self, name: str, version: int) -> Flow | None:
+        """The flow of that name in that version, if it is registered."""
+        newest = self.flows.get(name)
+        if newest is None or newest.version == version:
+            return newest
+        return next((flow for flow in self.older if (flow.name, flow.version) == (name, version)), None)
+
+    @property
     def functions(self) -> Functions:
         """The functions that may be called when a run is over."""
-        authored = [flow.function for flow in self.flows.values()] + ([self.router.function] if self.router else [])
+        authored = [flow.function for flow in self.all] + ([self.router.function] if self.router else [])
         return Functions([*self.modules, *filter(None, map(defined_in, authored))])
 
     @property
@@ -74,8 +92,9 @@ class Catalogue:
         if chosen is None:
             return None
         if isinstance(chosen, Flow):
-            found = self._named(chosen.name, "the router")
-            if chosen is not found:
+            self._named(chosen.name, "the router")
+            found = self.find(chosen.name, chosen.version)
+            if found is None or chosen is not found:
                 raise UnknownFlow(f"the router: FLOWS holds another flow {chosen.name!r} than this one")
             return found
         if chosen not in self.flows:  # its name may be what the user said, which is told nowhere
@@ -96,27 +115,35 @@ def load_catalogue(modules: Iterable[str], opening: str = "", closing: str = "")
     """The flows and the router of the named modules.
 
     Raises:
-        UnknownFlow: a module can't be imported, two flows have the same name, there are two routers, or the opening or
-            the closing flow is not there.
+        UnknownFlow: a module can't be imported, two flows have the same name and version, there are two routers, or the
+            opening or the closing flow is not there.
     """
     names = list(modules)
-    return Catalogue(load_flows(names), opening, closing, load_router(names), tuple(names))
+    newest = load_flows(names)
+    older = tuple(flow for flow in load_versions(names) if newest[flow.name] is not flow)
+    return Catalogue(newest, opening, closing, load_router(names), tuple(names), older)
 
 
 def load_flows(modules: Iterable[str]) -> dict[str, Flow]:
-    """All flows that the named modules hold, by name.
+    """The newest version of each flow that the named modules hold, by name. Raises `UnknownFlow`."""
+    return {flow.name: flow for flow in sorted(load_versions(modules), key=lambda flow: flow.version)}
+
+
+def load_versions(modules: Iterable[str]) -> list[Flow]:
+    """All flows that the named modules hold, in all versions.
 
     Raises:
-        UnknownFlow: a module can't be imported, or two flows have the same name.
+        UnknownFlow: a module can't be imported, or two flows have the same name and version.
     """
-    flows: dict[str, Flow] = {}
+    flows: dict[tuple[str, int], Flow] = {}
     for name in modules:
         for found in vars(import_module(name)).values():
             if isinstance(found, Flow):
-                if flows.get(found.name, found) is not found:
-                    raise UnknownFlow(f"FLOWS: two flows are named {found.name!r}; the second is in {name!r}")
-                flows[found.name] = found
-    return flows
+                known = flows.setdefault((found.name, found.version), found)
+                if known is not found:
+                    says = f"two flows are named {found.name!r}; the second is in {name!r}"
+                    raise UnknownFlow(f"FLOWS: {says}. A newer version needs its number: version={found.version + 1}")
+    return [*flows.values()]
 
 
 def load_router(modules: Iterable[str]) -> Router | None:

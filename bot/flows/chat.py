@@ -19,6 +19,7 @@ from bot.flows.functions import name_of, run
 from bot.flows.hand_over import METADATA_LIMIT, fitted, json_bytes
 from bot.flows.json_form import json_form
 from bot.flows.outcome import When
+from bot.flows.steps import checked_key, text_step
 from bot.flows.turn import CleanUpCall, Said, Turn
 from bot.signals import Level, Signal
 
@@ -63,6 +64,7 @@ class Chat:
         metadata: Mapping[str, Any] | None = None,
         *,
         buttons: Sequence[AnyButton] = (),
+        key: str | None = None,
     ) -> None:
         """Say something. A text that is too long for one message becomes several.
 
@@ -71,11 +73,13 @@ class Chat:
             choices: quick replies below a text.
             metadata: goes with the message; flat.
             buttons: below a text, in place of choices.
+            key: what this step is known by in place of its text, which may change then while runs are under way.
 
         Raises:
             FlowMisuse: it is beyond one of the platform's limits; the text says which.
         """
-        await self._turn.say(_said(_content(content, choices, buttons), metadata))
+        whole = _content(content, choices, buttons)
+        await self._turn.say(_said(whole, metadata), text_step("say", whole, key))
 
     async def ask(
         self,
@@ -86,6 +90,7 @@ class Chat:
         *,
         buttons: Sequence[AnyButton] = (),
         fresh: bool = False,
+        key: str | None = None,
     ) -> Answer:
         """Say something and wait for the user.
 
@@ -96,6 +101,7 @@ class Chat:
             metadata: goes with the message; flat.
             buttons: below a text, in place of choices.
             fresh: what the user said before the question does not count as an answer.
+            key: what this step is known by in place of its text, which may change then while runs are under way.
 
         Raises:
             NoAnswer: the time is over. At once, and nothing is said, where the user has ended the conversation.
@@ -103,7 +109,8 @@ class Chat:
         """
         if timeout is not None:
             _check_time("the timeout of a question", timeout, WAIT_LIMIT)
-        return await self._turn.ask(_said(_content(content, choices, buttons), metadata), timeout, fresh=fresh)
+        whole = _content(content, choices, buttons)
+        return await self._turn.ask(_said(whole, metadata), timeout, text_step("ask", whole, key), fresh=fresh)
 
     async def form(
         self,
@@ -112,6 +119,7 @@ class Chat:
         timeout: timedelta | None = None,
         metadata: Mapping[str, Any] | None = None,
         fresh: bool = False,
+        key: str | None = None,
     ) -> Answer:
         """Ask with a form. `Answer.fields` has what was filled in; it is empty where the user wrote something instead.
 
@@ -121,12 +129,13 @@ class Chat:
             timeout: how long to wait; FLOW_IDLE_TIMEOUT where it is not given.
             metadata: goes with the message; flat.
             fresh: what the user said before the form does not count as an answer.
+            key: what this step is known by in place of its text and the names of its fields.
 
         Raises:
             NoAnswer: the time is over. At once, and nothing is said, where the user has ended the conversation.
             FlowMisuse: it is beyond one of the platform's limits; the text says which.
         """
-        return await self.ask(Form(fields, text), timeout=timeout, metadata=metadata, fresh=fresh)
+        return await self.ask(Form(fields, text), timeout=timeout, metadata=metadata, fresh=fresh, key=key)
 
     async def call(
         self,
@@ -136,6 +145,7 @@ class Chat:
         timeout: timedelta | None = None,
         retry_on: Errors = Exception,
         give_up_on: Errors = (),
+        key: str | None = None,
         **kwargs: Any,
     ) -> Any:
         """Run code that must not be repeated: the function runs at least once, and its result is kept.
@@ -146,6 +156,7 @@ class Chat:
             timeout: for each attempt; `TimeoutError` when it is over.
             retry_on: errors after which it is tried again; all others end it at once.
             give_up_on: errors that end it at once, whatever `retry_on` says.
+            key: what this step is known by in place of the function's name.
 
         Returns:
             The result in its JSON form (a dataclass comes back as a dict).
@@ -181,12 +192,26 @@ class Chat:
                 await asyncio.sleep(backoff(attempt, self.conversation_id).total_seconds())
             raise AssertionError("the last attempt returns or raises")
 
-        return await self._turn.call(name, tried)
+        return await self._turn.call(name, tried, key=checked_key(key), of=function)
 
-    async def sleep(self, duration: timedelta) -> None:
+    async def sleep(self, duration: timedelta, *, key: str | None = None) -> None:
         """Go on later. The conversation stays with the bot meanwhile. Raises `FlowMisuse`: more than seven days."""
         _check_time("a sleep", duration, WAIT_LIMIT)
-        await self._turn.sleep(duration)
+        await self._turn.sleep(duration, checked_key(key))
+
+    def changed(self, what: str) -> bool:
+        """Tell whether this run began with a change of the flow's code: true then, and false in older runs.
+
+        One run hears the same at every call.
+
+        Args:
+            what: a name for the change, of at most 64 characters, written as a literal; no other change of the flow has
+                it. (Where the name is computed, an older run hears true if it has not come to this place before.)
+
+        Raises:
+            FlowMisuse: no such name.
+        """
+        return self._turn.changed(checked_key(what))
 
     async def on_end(
         self,

@@ -98,6 +98,12 @@ def defined_in(function: Callable[..., Any]) -> str | None:
     return module if known else None
 
 
+def is_authored(function: Callable[..., Any]) -> bool:
+    """Was a function defined by a team, and not by the standard library or the bot?"""
+    module: object = function.__module__
+    return isinstance(module, str) and module.partition(".")[0] not in _NEVER_IMPORTED
+
+
 def _address(held: object) -> str | None:
     """Return where an object says that it was defined; None for what is no function or class, or won't say."""
     try:

@@ -37,7 +37,7 @@ def inspected(
         catalogue = _settled(names, opening, closing, chosen)
     except UnknownFlow as error:
         return Catalogue(), [str(error)]
-    problems = [problem for found in catalogue.flows.values() for problem in _problems_of_flow(found)]
+    problems = [problem for found in catalogue.all for problem in _problems_of_flow(found)]
     if catalogue.router:
         named = (("OPENING_FLOW", opening), ("CLOSING_FLOW", closing))
         idle = [setting for setting, name in named if name and setting.lower() in chosen]

@@ -25,12 +25,14 @@ class Raised:
         conversation_id: where.
         run_id: of the run that it ended.
         error: what was raised. Its text may quote the user.
+        version: of the flow.
     """
 
     flow: str
     conversation_id: str
     run_id: int
     error: BaseException
+    version: int = 1
 
     @property
     def calls(self) -> list[str]:
@@ -53,6 +55,7 @@ def told_of(raised: Raised, *, is_full: bool) -> Signal:
     """The signal about it: types and places, and what it says only if `is_full`."""
     fields: dict[str, object] = {
         "flow": raised.flow,
+        "version": raised.version,
         "run": raised.run_id,
         "error": type(raised.error).__name__,
         "calls": raised.calls,

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import types
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any, Never
 
 from bot.clock import Clock
-from bot.control.facts import FlowFailed, FlowHandedOver, FlowReleased, FlowReturned, FlowWaits
+from bot.control.facts import FlowFailed, FlowHandedOver, FlowMismatched, FlowReleased, FlowReturned, FlowWaits
 from bot.flows.answer import Answer
 from bot.flows.authoring import (
     Began,
@@ -25,16 +27,26 @@ from bot.flows.authoring import (
     NoAnswer,
     User,
 )
+from bot.flows.changes import changes_of
 from bot.flows.content import Choice, listed, offered
 from bot.flows.defuse import undefused
 from bot.flows.functions import Functions
 from bot.flows.json_form import json_form
 from bot.flows.labels import typed_choice
 from bot.flows.outcome import When
-from bot.signals import Observe, Signal, silent
+from bot.flows.steps import (
+    LONGEST_SHOWN,
+    Step,
+    described,
+    is_written,
+    place_in_code,
+    result_type,
+    still_returns,
+)
+from bot.signals import Level, Observe, Signal, silent
 from bot.store.interface import JournalEntry
 
-TurnOutcome = FlowWaits | FlowReturned | FlowFailed | FlowReleased | FlowHandedOver
+TurnOutcome = FlowWaits | FlowReturned | FlowFailed | FlowMismatched | FlowReleased | FlowHandedOver
 
 ENTRIES_LIMIT = 1000  # of one run; a flow that goes on and on is a flow that hangs
 JOURNAL_BYTES_LIMIT = 1_000_000
@@ -42,8 +54,14 @@ MESSAGES_LIMIT = 500  # of one run; a release waits until they are said
 CLEAN_UPS_LIMIT = 20
 REFUSALS_LIMIT = 100  # steps that a flow may try to take after it was cut off, before it is left to stand still
 UNANSWERED_LIMIT = 10  # questions in a row; who asks on and on, although nobody is there, keeps control for ever
+BEGAN = "began"
 ON_END = "on_end"
 WITHDRAWN = "on_end_withdrawn"
+CHANGED = "changed"
+MISMATCH = f"{JournalMismatch.__name__}: "  # how the problem begins where code and journal differ
+
+FAILED_ATTEMPTS: ContextVar[list[str] | None] = ContextVar("failed_attempts", default=None)
+"""Types of the errors with which attempts of the call under way have failed; to be added to by `Context.called`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +127,18 @@ class Context:
 
 @dataclass(slots=True)
 class Turn:
-    """The journal of a run while its code runs once more from its first line."""
+    """The journal of a run while its code runs once more from its first line.
+
+    Attributes:
+        notify: is called whenever there is something to take.
+        outcome: how the turn went, once it is over.
+        only_replays: the turn is over where the journal ends. No step is new, and so nothing has an effect.
+    """
 
     flow: Flow
     context: Context
     notify: Callable[[], None]
+    only_replays: bool = False
     outcome: TurnOutcome | None = None
     _entries: list[JournalEntry] = field(default_factory=list)
     _at: int = 1  # the first entry says what began the run
@@ -127,6 +152,7 @@ class Turn:
     _taken: list[asyncio.Future[None]] = field(default_factory=list)
     _end: asyncio.Event = field(default_factory=asyncio.Event)  # set when it is cut off
     _refusals: int = 0
+    _changes: dict[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._entries = list(self.context.journal)
@@ -156,7 +182,10 @@ class Turn:
             waiting.cancel()
 
     def over(self, outcome: TurnOutcome) -> None:
-        """The turn is over; the first outcome counts."""
+        """The turn is over; the first outcome counts. Code that ends before its journal does no longer fits it."""
+        if self.outcome is None and (left := self._left()) and not isinstance(outcome, FlowWaits):
+            wants = f"to fail ({outcome.error})" if isinstance(outcome, FlowFailed) else "to end"
+            outcome = self._mismatch(wants, left)
         self.outcome = self.outcome or outcome
         self.notify()
 
@@ -167,35 +196,36 @@ class Turn:
         self.notify()
         return FlowMisuse(what)
 
-    async def say(self, contents: Sequence[Said]) -> None:
+    async def say(self, contents: Sequence[Said], step: Step) -> None:
         """Say messages, as one step."""
         with _Alone(self, "say"):
             await self._unless_over()
             self._show(contents)
-            if self._replayed("say") is None:
-                self._record("say")
+            if self._replayed_step(step) is None:
+                self._record(step.kind, step.stored, _shown_of(step) or None)
                 self._new_said.extend(contents)
 
-    async def ask(self, contents: Sequence[Said], timeout: timedelta | None, *, fresh: bool) -> Answer:
+    async def ask(self, contents: Sequence[Said], timeout: timedelta | None, step: Step, *, fresh: bool) -> Answer:
         """Say messages and wait for the user. Raises `NoAnswer`: after an end at once, and nothing is said."""
         with _Alone(self, "ask"):
             await self._unless_over()
             self._show(contents)
-            asked = self._replayed("ask")
+            asked = self._replayed_step(step)
             is_new = asked is None
             if asked is None:
                 in_vain = self.context.ended()
                 until = self.context.clock.now() + (self.context.idle if timeout is None else timeout)
                 unused = [given for given in self.context.answers if given not in self._used]
                 ignored = {"ignored": unused} if fresh or in_vain else {}
-                asked = self._record("ask", data={"until": until.isoformat(), **ignored})
+                known = {"until": until.isoformat(), **ignored, "place": place_in_code(), **_shown_of(step)}
+                asked = self._record("ask", step.stored, known)
                 self._new_said.extend(() if in_vain else contents)
-            if (known := self._replayed("answer")) is None:
+            if (given := self._replayed("answer")) is None:
                 until = datetime.fromisoformat(asked.data["until"])
-                known = await self._answer(until, contents, fresh=fresh and is_new)
-            if known.data is None:
+                given = await self._answer(until, contents, fresh=fresh and is_new)
+            if given.data is None:
                 raise NoAnswer("nobody answered: the time is over, or the user has ended the conversation")
-            said, chosen = known.data, known.data.get("choice")
+            said, chosen = given.data, given.data.get("choice")
             return Answer(said["text"], said["payload"], said["message"], Choice(**chosen) if chosen else None)
 
     def _show(self, contents: Sequence[Said]) -> None:
@@ -226,12 +256,14 @@ class Turn:
             raise self.misused(f"{UNANSWERED_LIMIT} questions in a row had no answer: this was one too many")
         return self._record("answer", data=None)
 
-    async def sleep(self, duration: timedelta) -> None:
+    async def sleep(self, duration: timedelta, key: str = "") -> None:
         """Go on later, on whichever worker."""
         with _Alone(self, "sleep"):
             await self._unless_over()
-            now = self.context.clock.now()
-            entry = self._replayed("sleep") or self._record("sleep", data={"until": (now + duration).isoformat()})
+            step, now = Step("sleep", key=key), self.context.clock.now()
+            if (entry := self._replayed_step(step)) is None:
+                known = {"until": (now + duration).isoformat(), "place": place_in_code(), **_shown_of(step)}
+                entry = self._record("sleep", step.stored, known)
             if self._replayed("slept") is not None:
                 return
             until = datetime.fromisoformat(entry.data["until"])
@@ -239,28 +271,64 @@ class Turn:
                 await self._wait(until, wants_input=False)
             self._record("slept")
 
-    async def call(self, name: str, function: Callable[[], Awaitable[Any]]) -> Any:
+    async def call(
+        self,
+        name: str,
+        function: Callable[[], Awaitable[Any]],
+        *,
+        key: str = "",
+        of: Callable[..., Any] | None = None,
+    ) -> Any:
         """Run a function and keep its result: it runs at least once, and never again once its result is stored.
 
         The result comes back as its JSON form, on the first run as on every later one.
+
+        Args:
+            name: the function's name.
+            function: runs it, with all its attempts.
+            key: as the author has given it.
+            of: the function itself, which tells by its annotation what it returns.
         """
         with _Alone(self, "call"):
             await self._unless_over()
-            known = self._replayed("call", name)
+            step, returns = Step("call", name, key), result_type(of) if of else ""
+            known = self._replayed_step(step)
             if known is None:
+                began, failures = self.context.clock.now(), list[str]()
+                FAILED_ATTEMPTS.set(failures)
                 try:
                     result, failed = await function(), None
                 except CallFailed as error:
                     result, failed = None, error
+                finally:
+                    FAILED_ATTEMPTS.set(None)
                 await self._unless_over()
+                told = self._told_of_call(name, began, failures, failed)
+                shown = {**told, **_shown_of(step), **({"function": name} if key else {})}
                 if failed is None:
-                    known = self._record("call", name, {"result": self._kept(f"the result of {name}", result)})
+                    kept = self._kept(f"the result of {name}", result)
+                    declared = {"returns": returns} if returns else {}
+                    known = self._record("call", step.stored, {"result": kept, **declared, **shown})
                 else:
-                    known = self._record("call", name, {"error": failed.error, "attempts": failed.attempts})
+                    self._record("call", step.stored, {"error": failed.error, **shown, "attempts": failed.attempts})
                     raise failed
             if "error" in known.data:
                 raise CallFailed(name, known.data["error"], known.data.get("attempts", 1))
+            if of and not still_returns(of, known.data["result"], known.data.get("returns", "")):
+                wants = f"{step} to return {returns}"
+                raise self._mismatched(wants, known, f"a result of what returned {known.data['returns']}")
             return known.data["result"]
+
+    def _told_of_call(
+        self, name: str, began: datetime, failures: Sequence[str], failed: CallFailed | None
+    ) -> dict[str, Any]:
+        """Tell how a call went, and return what the journal is to keep of that: no messages, no values."""
+        seconds = (self.context.clock.now() - began).total_seconds()
+        attempts = failed.attempts if failed else len(failures) + 1
+        fields = {"function": name, "outcome": "failed" if failed else "done", "attempts": attempts, "seconds": seconds}
+        self.context.observe(Signal("call_over", Level.DEBUG, self.context.conversation_id, fields))
+        last = {"failure": failures[-1]} if failures else {}
+        return {"attempts": attempts, "seconds": round(seconds, 3), **last}
 
     async def on_end(self, function: str, call: CleanUpCall) -> int:
         """Note a function that is to be called when the run is over. What comes after it waits until that is stored.
@@ -301,6 +369,36 @@ class Turn:
                 self._record("log", signal.event)
                 self.context.observe(signal)
 
+    def changed(self, what: str) -> bool:
+        """Did the run begin with this change of the code?
+
+        The run's first entry has the changes that its code had then. Of a change that is not found in the code that
+        runs now (its name is no literal, say), the run takes the new way unless it was beyond that place before.
+        """
+        if self._busy:
+            raise self.misused(f"changed() while {self._busy} is under way: await one step after the other")
+        if self.outcome is not None:
+            return False
+        if what not in self._changes:
+            self._changes[what] = self._takes_change(what)
+        return self._changes[what]
+
+    def _takes_change(self, what: str) -> bool:
+        began = (self._entries[0].data or {}) if self._entries else {}
+        if what in began.get("changes", ()):
+            return True
+        if "changes" not in began or what in changes_of(self.flow.function):
+            return False  # earlier versions of the bot knew no changes at all
+        marks = [entry.key for entry in takewhile(_is_mark, self._entries[self._at :])]
+        if what in marks:
+            return True
+        if self._at + len(marks) < len(self._entries):
+            return False
+        self._at += len(marks)
+        self._at_the_end()
+        self._record(CHANGED, what)
+        return True
+
     async def end(self, outcome: FlowReleased | FlowHandedOver) -> Never:
         """End the flow here and now."""
         with _Alone(self, "the end of the flow"):
@@ -339,29 +437,73 @@ class Turn:
         except FlowMisuse as error:
             raise self.misused(str(error)) from None
 
-    def _replayed(self, kind: str, key: str = "") -> JournalEntry | None:
-        """The journal's next entry, which must fit; None where the journal ends, and the step is new."""
+    def _replayed(self, kind: str, name: str = "") -> JournalEntry | None:
+        """The journal's next entry, as in `_replayed_step`."""
+        return self._replayed_step(Step(kind, name))
+
+    def _replayed_step(self, step: Step) -> JournalEntry | None:
+        """The journal's next entry, which must be that step; None where the journal ends, and the step is new.
+
+        Marks of changes are passed over: the code may have forgotten them by now.
+        """
+        while self._at < len(self._entries) and _is_mark(self._entries[self._at]):
+            self._at += 1
         if self._at >= len(self._entries):
+            self._at_the_end()
             return None
         entry = self._entries[self._at]
-        if (entry.kind, entry.key) != (kind, key):
-            expected, found = f"{kind} {key}".strip(), f"{entry.kind} {entry.key}".strip()
-            raise JournalMismatch(self.flow.name, self._at, expected, found)
+        if not step.fits(entry):
+            raise self._mismatched(str(step), entry)
         self._at += 1
         return entry
+
+    def _at_the_end(self) -> None:
+        """The next step is new: where the turn only replays, it ends here."""
+        if self.only_replays:
+            self.outcome = FlowWaits(self.context.run_id, wants_input=False, until=None)
+            self.notify()
+            raise asyncio.CancelledError("the journal ends here")
+
+    def _left(self) -> JournalEntry | None:
+        """The next entry of the journal that the code has not come to; None if there is none."""
+        return next((entry for entry in self._entries[self._at :] if not _is_mark(entry)), None)
+
+    def _mismatched(self, wants: str, entry: JournalEntry, has: str = "") -> JournalMismatch:
+        """The error where code and journal first differ. It ends the run, even if the flow catches it."""
+        found = self._mismatch(wants, entry, f" at {place_in_code()}", has)
+        self.outcome = self.outcome or found
+        self.notify()
+        return JournalMismatch(found.problem.removeprefix(MISMATCH))
+
+    def _mismatch(self, wants: str, entry: JournalEntry, place: str = "", has: str = "") -> FlowMismatched:
+        where, has = f"flow {self.flow.title}, step {entry.index}", has or described(entry)
+        differs = (
+            f"{wants}, the journal has {has}" if wants != has else f"{wants} with another text than the journal has"
+        )
+        return FlowMismatched(self.context.run_id, f"{MISMATCH}{where}: the code{place} wants {differs}")
 
     def _record(self, kind: str, key: str = "", data: Any = None) -> JournalEntry:
         size = len(str(data))
         self._bytes += size
         if self._at >= ENTRIES_LIMIT or self._bytes > JOURNAL_BYTES_LIMIT:
             raise self.misused(f"a run has at most {ENTRIES_LIMIT} steps, and {JOURNAL_BYTES_LIMIT} bytes of results")
-        entry = JournalEntry(self.context.run_id, self._at, kind, key, data, size)
+        entry = JournalEntry(self.context.run_id, self._at, kind, key, data, size, self.context.clock.now())
         self._entries.append(entry)
         self._used.update(_used_by(entry))
         self._new_entries.append(entry)
         self._at += 1
         self.notify()
         return entry
+
+
+def _is_mark(entry: JournalEntry) -> bool:
+    return entry.kind == CHANGED
+
+
+def _shown_of(step: Step) -> dict[str, str]:
+    """What the journal keeps of a step for operators: text and key, if they stand in the flow's code."""
+    given = {"says": step.text, "named": step.key}
+    return {name: text[:LONGEST_SHOWN] for name, text in given.items() if text and is_written(text)}
 
 
 def _used_by(entry: JournalEntry) -> Sequence[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import platform
 from collections import Counter as Tally
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
+from bot.flows.outcome import Outcome, outcome_named
 from bot.listening import Cut
 from bot.observability.names import EVENTS
 from bot.signals import Signal
@@ -26,7 +27,14 @@ from webhooks.intake import Receipt
 LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 RELEASE_SECONDS = (0.1, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300, 900, 3600)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+RUN_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400, 604_800)
+MOST_FUNCTIONS = 200
+"""So many functions of flows are told apart; all further ones count as one."""
+
+FAILED, DONE = "failed", "done"
 OTHER = "other"
+NO_FLOW = "none"
+"""A run that no flow has taken: there is none, or the router failed."""
 
 
 class Metrics:
@@ -62,6 +70,16 @@ class Metrics:
             self._events.labels(name)
         self._stores = histogram("inbox_commit_seconds", "Time to store a group of events.", LATENCIES)
         self._sizes = histogram("inbox_commit_events", "Events in a group that was stored.", SIZES)
+        self._runs = counter("flow_runs_total", "Runs of flows that are over, by how they ended.", "flow", "outcome")
+        self._run_seconds = histogram("flow_run_seconds", "How long runs of flows lasted.", RUN_SECONDS, "flow")
+        self._flow_calls = counter(
+            "calls_total", "Functions that flows have called, all attempts of each as one.", "function", "outcome"
+        )
+        self._flow_call_seconds = histogram(
+            "call_seconds", "How long these took, with all attempts.", LATENCIES, "function"
+        )
+        self._flows: frozenset[str] = frozenset()
+        self._functions: set[str] = set()
         self._turns = histogram("turn_seconds", "From the beginning of a flow's turn to its outcome.", RELEASE_SECONDS)
         self._calls = counter("api_calls_total", "API calls by action and outcome.", "action", "outcome")
         self._call_seconds = histogram("api_call_seconds", "API latency.", LATENCIES, "action")
@@ -89,6 +107,12 @@ class Metrics:
             "inbox": ("inbox_events", "Stored events that have not taken effect yet."),
             "outbox": ("outbox_effects", "Effects not yet done."),
         }
+        self._waiting = Gauge(
+            "switchboard_flow_waiting",
+            "Conversations in which a flow is at work or waits.",
+            ["flow"],
+            registry=registry,
+        )
         self._trouble = Gauge(
             "switchboard_trouble", "1 while this kind of trouble lasts (see the log).", ["what"], registry=registry
         )
@@ -97,6 +121,14 @@ class Metrics:
         self._gauges = {
             name: Gauge(f"switchboard_{metric}", text, registry=registry) for name, (metric, text) in gauges.items()
         }
+
+    def know_flows(self, names: Iterable[str]) -> None:
+        """Tell these flows apart from now on; all others count as one. Each series is there with 0 from the start."""
+        self._flows = frozenset(names)
+        for flow in sorted(self._flows):
+            self._waiting.labels(flow)
+            for outcome in Outcome:
+                self._runs.labels(flow, outcome.value)
 
     def show_troubles(self, troubles: Troubles) -> None:
         """Show from now on what lasts of these."""
@@ -116,8 +148,25 @@ class Metrics:
                 self._release_seconds.observe(seconds)
             case "turn_over" if isinstance(seconds, float):
                 self._turns.observe(seconds)
+            case "flow_over" if isinstance(seconds, float):
+                flow = self._flow(str(signal.fields.get("flow", NO_FLOW)))
+                self._runs.labels(flow, outcome_named(str(signal.fields.get("outcome"))).value).inc()
+                self._run_seconds.labels(flow).observe(seconds)
+            case "call_over" if isinstance(seconds, float):
+                function = self._function(str(signal.fields.get("function")))
+                self._flow_calls.labels(function, FAILED if signal.fields.get("outcome") == FAILED else DONE).inc()
+                self._flow_call_seconds.labels(function).observe(seconds)
             case _:
                 pass
+
+    def _flow(self, name: str) -> str:
+        return name if name in self._flows or name == NO_FLOW else OTHER
+
+    def _function(self, name: str) -> str:
+        if name not in self._functions and len(self._functions) >= MOST_FUNCTIONS:
+            return OTHER
+        self._functions.add(name)
+        return name
 
     def on_receipt(self, receipt: Receipt) -> None:
         """Count a webhook delivery."""
@@ -157,4 +206,14 @@ class Metrics:
         self._up.set(counts is not None)
         for name, gauge in self._gauges.items():
             gauge.set(math.nan if counts is None else getattr(counts, name))
+        self._show_waiting(counts)
         return generate_latest(self.registry)
+
+    def _show_waiting(self, counts: Counts | None) -> None:
+        waiting = dict.fromkeys(self._flows, 0)
+        for (name, _), number in (counts.flows if counts else {}).items():
+            flow = self._flow(name or OTHER)
+            waiting[flow] = waiting.get(flow, 0) + number
+        self._waiting.clear()
+        for flow, number in sorted(waiting.items()):
+            self._waiting.labels(flow).set(math.nan if counts is None else number)

@@ -37,7 +37,7 @@ from bot.signals import AT_WORK, Level, Signal
 from bot.sunshine import Call
 from webhooks.inbox import NewEvent
 
-SPANS = {"turn_over": "turn", "duty_closed": "duty", "ended_proven": "end to release"}
+SPANS = {"turn_over": "turn", "call_over": "call", "duty_closed": "duty", "ended_proven": "end to release"}
 """The spans that signals with `seconds` make."""
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")

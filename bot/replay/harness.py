@@ -112,6 +112,8 @@ class Stage:
         self.processes: list[Process] = []
         self.observe: Observe = silent
         self.raised: Callable[[Raised], None] = lambda _: None
+        self.restarts = False  # FLOW_MISMATCH=restart, for the processes that start from now on
+        self.mismatch_text = ""
         self.answered: Callable[[httpx2.Response], httpx2.Response] = lambda response: response
 
     async def __aenter__(self) -> Stage:
@@ -225,6 +227,8 @@ class Process:
             fetch_every=SAFETY_NET,
             troubles=self.troubles,
             raised=lambda raised: stage.raised(raised),
+            restarts=stage.restarts,
+            mismatch_text=stage.mismatch_text,
         )
         self.worker = Worker(self.context, concurrency=50, poll=SAFETY_NET) if worker else None
         self.inbox = GroupCommit(self.store.receive, on_stored=self._stored, unavailable=(Unavailable, OSError))

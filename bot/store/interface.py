@@ -132,7 +132,14 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One step of a run: `index` counts from 0 within the run; `data` is JSON, of about `size` characters."""
+    """One step of a run.
+
+    Attributes:
+        index: counts from 0 within the run.
+        kind, key: what it is known by (`bot.flows.steps`).
+        data: JSON, of about `size` characters.
+        at: when it was recorded, by the bot's clock; None where an earlier version of the bot has stored it.
+    """
 
     run_id: int
     index: int
@@ -140,6 +147,7 @@ class JournalEntry:
     key: str
     data: Any = None
     size: int = field(default=0, compare=False)
+    at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +191,8 @@ class Change:
             adding worker may be about to try them; only together with `release` is their own value stored.
         update: effects that stay, with new attempts/next_attempt/maybe_done.
         finish: effect ids that are over, each with how it went ("accepted", "said", "refused: …", "dropped").
-        journal: new entries of the current run. Entries of other runs are deleted by `save` where the run has changed.
+        journal: new steps, of the run that is at work or of one that this change ends. They stay for as long as what
+            was said (`purge`).
         closed_duties: duties that are over, with their proof. `state.duty` itself is recorded by `save`.
         history: what has changed for good, in order.
         users: ids of users seen in the conversation (needed to erase a person).
@@ -213,7 +222,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What an operator wants to see at a glance. Ages in seconds."""
+    """What an operator wants to see at a glance. Ages in seconds.
+
+    `flows` has the number of conversations in which a flow is at work, by its name (empty: not recorded) and version.
+    """
 
     held: int
     owed: int
@@ -223,6 +235,7 @@ class Counts:
     set_aside: int
     inbox: int
     outbox: int
+    flows: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
 class Store(Protocol):
@@ -341,12 +354,12 @@ class Store(Protocol):
     async def purge(self, before: datetime, limit: int) -> int:
         """Delete what is older than that and needed by nothing: a small part of it each time, without a search.
 
-        Goes: events that are handled or set aside, and finished effects; once nothing is left of these, nothing is due
-        or owed in a conversation and nothing happened there since `before`, all of it; what says that something or
-        somebody was removed; and the entries of the audit log. Stays: events that wait or that the state names (a run's
-        opening, its inputs), open effects, and as long as their conversation does, the journal of its run, its duties
-        with their proofs, its history and its participants. So nothing is known any more of an event id that comes
-        again after so long.
+        Goes: events that are handled or set aside, finished effects, and steps of runs that are over; once nothing is
+        left of these, nothing is due or owed in a conversation and nothing happened there since `before`, all of it;
+        what says that something or somebody was removed; and the entries of the audit log. Stays: events that wait or
+        that the state names (a run's opening, its inputs), open effects, the journal of the run at work, and as long as
+        their conversation does, its duties with their proofs, its history and its participants. So nothing is known any
+        more of an event id that comes again after so long.
 
         Args:
             before: days ago; deliveries may be repeated for some minutes.

@@ -26,6 +26,7 @@ from bot.store.operators import (
     PastEffect,
     PastEvent,
     Place,
+    RunAtWork,
     SetAside,
     Standing,
     Timeline,
@@ -37,6 +38,9 @@ from webhooks.inbox import NewEvent
 
 LAST = 2**63 - 1
 """Later than every place and time."""
+
+STEPS_IN_RUN = 1024
+"""More than the journal of a run may have, so that run and index make one number."""
 
 _KEYS = {
     Standing.ALL: ("conversations_all", "created_at", "TRUE"),
@@ -103,11 +107,24 @@ MOMENTS = """
     SELECT n, at, kind, text, who, since FROM history WHERE conversation_id = ? AND n < ? ORDER BY n DESC LIMIT ?
 """
 
-JOURNAL = f"""
-    SELECT run_id, idx, kind, key,
-        CASE WHEN length(data) <= {LARGEST_SHOWN} THEN data ELSE 'null' END, length(data)
-    FROM journal WHERE conversation_id = ? AND run_id < ? ORDER BY run_id DESC, idx DESC LIMIT ?
+STEPS = f"""
+    SELECT run_id * {STEPS_IN_RUN} + idx, CASE WHEN at = 0 THEN {LAST} ELSE at END, run_id, idx, kind, key,
+        CASE WHEN length(data) <= {LARGEST_SHOWN} THEN data ELSE 'null' END, length(data), at
+    FROM journal WHERE conversation_id = ? AND run_id * {STEPS_IN_RUN} + idx < ?
+    ORDER BY run_id DESC, idx DESC LIMIT ?
 """  # noqa: S608 - only constants
+
+RUNS_AT_WORK = """
+    SELECT id, state, holder, ended_at, released_at, updated_at, flow, flow_version FROM conversations
+    INDEXED BY conversations_flow
+    WHERE run_id IS NOT NULL AND (flow, flow_version, id) > (:flow, :version, :id)
+    ORDER BY flow, flow_version, id LIMIT :limit
+"""
+
+RUN_STEPS = """
+    SELECT run_id, idx, kind, key, data, length(data), at FROM journal
+    WHERE conversation_id = ? AND run_id = ? ORDER BY idx
+"""
 
 SET_ASIDE = """
     SELECT seq, id, conversation_id, type, received_at, coalesce(reason, '') FROM inbox
@@ -146,9 +163,8 @@ AUDIT_LOG_OF = """
     SELECT at, who, action, conversation_id, detail FROM audit WHERE conversation_id = ? ORDER BY seq DESC LIMIT ?
 """
 
-PARTS = (EVENTS, EFFECTS, DUTIES, MOMENTS, JOURNAL)
-"""Each for one conversation, before a place, the newest first, at most so many. All but the journal's rows begin with
-their place and their time."""
+PARTS = (EVENTS, EFFECTS, DUTIES, MOMENTS, STEPS)
+"""Each for one conversation, before a place, the newest first, at most so many. Rows begin with place and time."""
 
 _KINDS = {kind.value: kind for kind in MomentKind}
 _WHO = {who.value: who for who in Who}
@@ -211,32 +227,51 @@ def with_contacts(found: Sequence[Listed], rows: Sequence[Sequence[Any]]) -> lis
 
 def parts_of(conversation_id: str, limit: int, before: Before) -> list[tuple[str, tuple[Any, ...]]]:
     """The queries of `PARTS` with their values; one more row than the limit tells whether there are more."""
-    places = (before.event, before.effect, before.duty, before.moment, LAST)
+    places = (before.event, before.effect, before.duty, before.moment, before.step)
     return [(query, (conversation_id, place, limit + 1)) for query, place in zip(PARTS, places, strict=True)]
 
 
 def timeline_of(row: Sequence[Any], parts: Sequence[Sequence[Any]], limit: int, before: Before) -> Timeline:
     """The stretch of a timeline from the row of `ONE` and those of each query of `parts_of`."""
-    *sources, journal = parts
     # Where one part goes on further back, the others end at the same time, or the stretch would have gaps.
-    since = max((min(_time(row) for row in rows[:limit]) for rows in sources if len(rows) > limit), default=-LAST)
-    kept = [[*takewhile(lambda row: _time(row) >= since, rows[:limit])] for rows in sources]
-    places = (before.event, before.effect, before.duty, before.moment)
+    since = max((min(_time(row) for row in rows[:limit]) for rows in parts if len(rows) > limit), default=-LAST)
+    kept = [[*takewhile(lambda row: _time(row) >= since, rows[:limit])] for rows in parts]
+    places = (before.event, before.effect, before.duty, before.moment, before.step)
     ends = [rows[-1][0] if rows else place for rows, place in zip(kept, places, strict=True)]
-    is_cut = any(len(rows) > len(shown) for rows, shown in zip(sources, kept, strict=True))
-    events, effects, duties, history = ([*reversed(rows)] for rows in kept)
+    is_cut = any(len(rows) > len(shown) for rows, shown in zip(parts, kept, strict=True))
+    events, effects, duties, history, steps = ([*reversed(rows)] for rows in kept)
     return Timeline(
         listed=listed(row),
         events=[_event(row) for row in events],
         effects=[_effect(row) for row in effects],
         duties=[duty for row in duties if (duty := _duty(row))],
         moments=[_moment(row) for row in history],
-        journal=[
-            JournalEntry(run, index, kind, key, load_data(data), size)
-            for run, index, kind, key, data, size in reversed(journal[:limit])
-        ],
+        journal=[entry_of(row[2:]) for row in steps],
         older=Before(*ends) if is_cut else None,
     )
+
+
+def run_at_work(row: Sequence[Any], steps: Sequence[Sequence[Any]]) -> RunAtWork:
+    """The conversation in a row of `RUNS_AT_WORK`, with the rows of `RUN_STEPS`."""
+    return RunAtWork(load_conversation(StateRow(*row[:6])), [entry_of(step) for step in steps], *row[6:])
+
+
+def place_of(after: RunAtWork | None, limit: int) -> dict[str, Any]:
+    """The values of `RUNS_AT_WORK`."""
+    flow, version, id_ = (after.flow, after.version, after.state.id) if after else ("", -1, "")
+    return {"flow": flow, "version": version, "id": id_, "limit": limit}
+
+
+def run_of(row: Sequence[Any]) -> tuple[str, int]:
+    """The values of `RUN_STEPS` for a row of `RUNS_AT_WORK`."""
+    run = load_conversation(StateRow(*row[:6])).run
+    return row[0], run.id if run else -1
+
+
+def entry_of(row: Sequence[Any]) -> JournalEntry:
+    """The step in a row of `RUN_STEPS`."""
+    run_id, index, kind, key, data, size, at = row
+    return JournalEntry(run_id, index, kind, key, load_data(data), size, from_micros(at) if at else None)
 
 
 def _time(row: Sequence[Any]) -> int:

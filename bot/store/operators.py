@@ -160,12 +160,13 @@ class PastDuty:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """A place in a timeline: what is older than these rows of the four tables."""
+    """A place in a timeline: what is older than these rows of the five tables."""
 
     event: int = 2**63 - 1
     effect: int = 2**63 - 1
     duty: int = 2**63 - 1
     moment: int = 2**63 - 1
+    step: int = 2**63 - 1
 
 
 NEWEST = Before()
@@ -179,7 +180,7 @@ class Timeline:
     The parts reach equally far back, but for what is older than all that a part has.
 
     Attributes:
-        journal: the newest entries, whatever the stretch.
+        journal: the steps of its runs.
         older: where the next older stretch begins; None if there is none.
     """
 
@@ -190,6 +191,22 @@ class Timeline:
     moments: Sequence[Moment]
     journal: Sequence[JournalEntry]
     older: Before | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunAtWork:
+    """A conversation in which a flow is at work.
+
+    Attributes:
+        state: of the conversation.
+        journal: the whole journal of its run.
+        flow, version: as the listing is ordered by; the name is empty where it is not recorded.
+    """
+
+    state: Conversation
+    journal: Sequence[JournalEntry]
+    flow: str
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +243,9 @@ class OperatorStore(Protocol):
 
         None where nothing is known of the conversation.
         """
+
+    async def runs_at_work(self, limit: int = PAGE, after: RunAtWork | None = None) -> list[RunAtWork]:
+        """Conversations in which a flow is at work, by flow, version and id, from after one of them on."""
 
     async def set_aside_events(self, limit: int = PAGE, before: int | None = None) -> list[SetAside]:
         """Events that were set aside, the newest first, from before a `seq` on."""

@@ -27,13 +27,13 @@ from bot.store.interface import (
     Unavailable,
     Work,
 )
-from bot.store.operators import NEWEST, PAGE, TIMELINE, Access, Before, Listing, Page, SetAside, Timeline
+from bot.store.operators import NEWEST, PAGE, TIMELINE, Access, Before, Listing, Page, RunAtWork, SetAside, Timeline
 from bot.store.postgres_errors import is_of_one
 from bot.store.postgres_news import Heard, News, new_teller
 from bot.store.postgres_pool import ANSWER, Pool
 from bot.store.postgres_save import Saving
 from bot.store.postgres_schema import problem_of
-from bot.store.questions import CONVERSATIONS_OF, COUNTS, STATE, counts_of, overdue_before
+from bot.store.questions import CONVERSATIONS_OF, COUNTS, FLOWS, STATE, counts_of, overdue_before
 from bot.store.rows import in_order, numbered
 from bot.store.url import postgres_address
 from webhooks.inbox import NewEvent
@@ -41,6 +41,7 @@ from webhooks.inbox import NewEvent
 _CONVERSATIONS_OF, _ = numbered(CONVERSATIONS_OF)
 _STATE, _ = numbered(STATE)
 _COUNTS, _COUNTS_NAMES = numbered(COUNTS)
+_FLOWS = numbered(FLOWS)[0]
 
 
 class PostgresStore:
@@ -197,7 +198,7 @@ class PostgresStore:
     async def counts(self, now: datetime) -> Counts:
         """The numbers for metrics and the console."""
         rows = await self._pool.fetch(_COUNTS, *in_order(_COUNTS_NAMES, {"overdue": overdue_before(now)}))
-        return counts_of(tuple(rows[0]), now)
+        return counts_of(tuple(rows[0]), await self._pool.fetch(_FLOWS), now)
 
     async def conversations(self, listing: Listing) -> Page:
         """A page of conversations."""
@@ -206,6 +207,10 @@ class PostgresStore:
     async def timeline(self, conversation_id: str, limit: int = TIMELINE, before: Before = NEWEST) -> Timeline | None:
         """A stretch of a conversation's timeline."""
         return await postgres_operators.timeline(self._pool, conversation_id, limit, before)
+
+    async def runs_at_work(self, limit: int = PAGE, after: RunAtWork | None = None) -> list[RunAtWork]:
+        """Conversations in which a flow is at work, by flow, version and id."""
+        return await postgres_operators.runs_at_work(self._pool, limit, after)
 
     async def set_aside_events(self, limit: int = PAGE, before: int | None = None) -> list[SetAside]:
         """Events that were set aside, the newest first."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from bot.store import operator_queries as queries
 from bot.store.codec import unicode
-from bot.store.operators import Access, Before, Listed, Listing, Page, SetAside, Timeline
+from bot.store.operators import Access, Before, Listed, Listing, Page, RunAtWork, SetAside, Timeline
 from bot.store.postgres_pool import Connection, Pool
 from bot.store.rows import in_order, numbered
 from bot.store.times import to_micros
@@ -45,6 +45,19 @@ async def timeline(pool: Pool, conversation_id: str, limit: int, before: Before)
 
 async def _with_contacts(pool: Pool, found: Sequence[Listed]) -> list[Listed]:
     return queries.with_contacts(found, await pool.fetch(_CONTACTS, [one.state.id for one in found]))
+
+
+async def runs_at_work(pool: Pool, limit: int, after: RunAtWork | None) -> list[RunAtWork]:
+    """Conversations in which a flow is at work."""
+    values = queries.place_of(after and replace(after, flow=unicode(after.flow)), limit)
+    statement, names = numbered(queries.RUNS_AT_WORK.replace(":limit", str(int(limit))))
+
+    async def read(connection: Connection) -> list[RunAtWork]:
+        rows = await connection.fetch(statement, *in_order(names, values))
+        steps = numbered(queries.RUN_STEPS)[0]
+        return [queries.run_at_work(row, await connection.fetch(steps, *queries.run_of(row))) for row in rows]
+
+    return await pool.run(read)
 
 
 async def set_aside_events(pool: Pool, limit: int, before: int | None) -> list[SetAside]:

@@ -42,11 +42,29 @@ _DELETE_EFFECTS = f"""
     )) RETURNING conversation_id
 """  # noqa: S608 - only constants
 
+_DELETE_STEPS = f"""
+    DELETE FROM journal AS step USING (
+        SELECT looked.* FROM unnest($1::text[], $2::bigint[]) AS kept (id, run_id)
+        CROSS JOIN LATERAL (
+            SELECT conversation_id, run_id, idx, at FROM journal
+            WHERE conversation_id = kept.id AND run_id IS DISTINCT FROM kept.run_id
+            ORDER BY run_id, idx LIMIT {ROWS}
+        ) AS looked
+        WHERE looked.at < $3
+    ) AS old
+    WHERE step.conversation_id = old.conversation_id AND step.run_id = old.run_id AND step.idx = old.idx
+    RETURNING step.conversation_id
+"""  # noqa: S608 - only constants
+
 _OLDEST = """
     SELECT kept.id, least(
         (SELECT received_at FROM inbox WHERE conversation_id = kept.id ORDER BY seq LIMIT 1),
-        (SELECT created_at FROM outbox WHERE conversation_id = kept.id ORDER BY seq LIMIT 1)
-    ) FROM unnest($1::text[]) AS kept (id)
+        (SELECT created_at FROM outbox WHERE conversation_id = kept.id ORDER BY seq LIMIT 1),
+        (
+            SELECT at FROM journal WHERE conversation_id = kept.id AND run_id IS DISTINCT FROM kept.run_id
+            ORDER BY run_id, idx LIMIT 1
+        )
+    ) FROM unnest($1::text[], $2::bigint[]) AS kept (id, run_id)
 """
 
 _DELETE_CONVERSATIONS = f"""
@@ -105,19 +123,22 @@ async def purge(pool: Pool, before: datetime, limit: int) -> int:
 
 
 async def _purge_conversations(connection: Connection, before: int, limit: int) -> int:
-    """Old events and effects go; and all of it, once nothing is due in it and nothing has happened for so long."""
+    """Old events, effects and steps go; and all of it, once nothing is due in it and all has been quiet so long."""
     kept = [StateRow(*row) for row in await connection.fetch(_KEPT.format(limit=limit), before)]
     if not kept:
         return 0
     ids = [row.id for row in kept]
-    named = ["\n".join(named_events(load_conversation(row))) for row in kept]
+    states = [load_conversation(row) for row in kept]
+    named = ["\n".join(named_events(state)) for state in states]
+    runs = [state.run and state.run.id for state in states]
     events = _counted(await connection.fetch(_DELETE_EVENTS, ids, named, before))
     effects = _counted(await connection.fetch(_DELETE_EFFECTS, ids, before))
-    left = {row[0]: row[1] for row in await connection.fetch(_OLDEST, ids)}
+    steps = _counted(await connection.fetch(_DELETE_STEPS, ids, runs, before))
+    left = {row[0]: row[1] for row in await connection.fetch(_OLDEST, ids, runs)}
     empty = [id_ for id_ in ids if left[id_] is None]
     over = {row[0] for row in await connection.fetch(_DELETE_CONVERSATIONS, empty, before)}
     put_off = before + PUT_OFF // timedelta(microseconds=1)
-    stay = [id_ for id_ in ids if id_ not in over and events[id_] < ROWS and effects[id_] < ROWS]
+    stay = [id_ for id_ in ids if id_ not in over and max(events[id_], effects[id_], steps[id_]) < ROWS]
     await connection.fetch(_PUT_OFF, stay, [max(put_off, left[id_] or 0) for id_ in stay])
     return len(kept)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from bot.store.codec import dump_data, dump_effect, unicode
+from bot.store.codec import dump_effect, unicode
 from bot.store.interface import Change, Lease, StoreError
 from bot.store.operators import HISTORY_LIMIT
 from bot.store.postgres_errors import is_of_one
@@ -23,6 +23,7 @@ from bot.store.rows import (
     contact_rows,
     duty_row,
     has_failed,
+    journal_row,
     lost,
     moment_row,
     names_removed,
@@ -57,7 +58,7 @@ _TABLES = (
         "given",
         "id text, epoch bigint, now bigint, release boolean, holder text, ended_at bigint, released_at bigint, "
         "gone boolean, mismatch boolean, duty_id bigint, duty_since bigint, run_id bigint, look_at bigint, state text, "
-        "failed_at bigint",
+        "failed_at bigint, flow text, flow_version bigint",
     ),
     _table("heard", "id text, event_id text, reason text"),  # handled, or set aside where there is a reason
     _table(
@@ -66,7 +67,7 @@ _TABLES = (
         "attempts bigint, maybe_done boolean, outcome text",
     ),
     _table("tried", "id text, effect_id text, next_attempt bigint, attempts bigint, maybe_done boolean, outcome text"),
-    _table("noted", "id text, run_id bigint, idx bigint, kind text, key text, data text"),
+    _table("noted", "id text, run_id bigint, idx bigint, kind text, key text, data text, at bigint"),
     _table(
         "owed",
         "id text, duty_id bigint, action text, target text, reason text, since bigint, attempts bigint, "
@@ -98,7 +99,7 @@ _SAVE = f"""
     WITH {_given()}, erased AS MATERIALIZED (
         SELECT DISTINCT seen.id FROM seen JOIN removed_users ON removed_users.user_id = seen.user_id
     ), stored AS MATERIALIZED (
-        SELECT given.*, c.run_id AS old_run_id, c.duty_id AS old_duty_id
+        SELECT given.*, c.duty_id AS old_duty_id
         FROM given JOIN conversations AS c ON c.id = given.id AND c.epoch = given.epoch
         WHERE given.id NOT IN (SELECT id FROM erased)
     ), open_effects AS (
@@ -117,6 +118,7 @@ _SAVE = f"""
         UPDATE conversations AS c SET
             holder = s.holder, ended_at = s.ended_at, released_at = s.released_at, gone = s.gone,
             mismatch = s.mismatch, duty_id = s.duty_id, duty_since = s.duty_since, run_id = s.run_id,
+            flow = s.flow, flow_version = s.flow_version,
             look_at = s.look_at, due_at = least(s.look_at, n.due_at), updated_at = s.now, state = s.state,
             held_since = CASE WHEN s.holder = 'bot' THEN coalesce(c.held_since, s.now) END,
             mismatch_at = CASE WHEN s.mismatch THEN coalesce(c.mismatch_at, s.now) END,
@@ -126,7 +128,7 @@ _SAVE = f"""
             lease_until = CASE WHEN s.release THEN NULL ELSE c.lease_until END
         FROM stored AS s LEFT JOIN next_effects AS n ON n.id = s.id
         WHERE c.id = s.id AND c.epoch = s.epoch
-        RETURNING s.id, s.now, s.run_id, s.old_run_id, s.old_duty_id
+        RETURNING s.id, s.now, s.old_duty_id
     ), events AS (
         UPDATE inbox AS i SET
             status = CASE WHEN heard.reason IS NULL THEN 'handled' ELSE 'set_aside' END,
@@ -151,13 +153,9 @@ _SAVE = f"""
             finished_at = CASE WHEN tried.outcome IS NOT NULL THEN saved.now END
         FROM saved JOIN tried ON tried.id = saved.id
         WHERE o.effect_id = tried.effect_id AND o.conversation_id = saved.id AND o.status = 'open'
-    ), other_runs AS (
-        DELETE FROM journal USING saved
-        WHERE conversation_id = saved.id AND journal.run_id IS DISTINCT FROM saved.run_id
-            AND saved.old_run_id IS NOT NULL AND saved.old_run_id IS DISTINCT FROM saved.run_id
     ), notes AS (
-        INSERT INTO journal (conversation_id, run_id, idx, kind, key, data)
-        SELECT saved.id, noted.run_id, idx, kind, key, data FROM saved JOIN noted ON noted.id = saved.id
+        INSERT INTO journal (conversation_id, run_id, idx, kind, key, data, at)
+        SELECT saved.id, noted.run_id, idx, kind, key, data, noted.at FROM saved JOIN noted ON noted.id = saved.id
     ), duties_now AS (
         INSERT INTO duties (
             conversation_id, duty_id, action, target, reason, since, attempts, next_attempt, stage, last_answer, body,
@@ -310,17 +308,12 @@ def _rows(saving: Saving) -> tuple[Iterable[tuple[Any, ...]], ...]:
     heard: dict[str, tuple[Any, ...]] = {event_id: (id_, event_id, None) for event_id in change.handled}
     for event_id, reason in change.set_aside:
         heard.setdefault(event_id, (id_, event_id, unicode(reason)))
-    run_id = columns["run_id"]
     return (
         [tuple((columns | fixed)[name] for name, _ in _TABLES[0].columns)],
         heard.values(),
         [(id_, place, *row) for place, row in enumerate(added)],
         [(id_, *row) for row in tried],
-        [
-            (id_, run_id, entry.index, unicode(entry.kind), unicode(entry.key), dump_data(entry.data))
-            for entry in change.journal
-            if entry.run_id == run_id
-        ],
+        [journal_row(id_, entry) for entry in change.journal],
         _duties(change),
         [(id_, place, *moment_row(moment)) for place, moment in enumerate(change.history, 1)],
         [(id_, unicode(user)) for user in sorted(change.users)],

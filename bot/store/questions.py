@@ -5,6 +5,7 @@ Places for values are `?` or `:name`; `rows.numbered` makes PostgreSQL's of them
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,13 +35,20 @@ COUNTS = """
 """
 
 
+FLOWS = """
+    SELECT flow, flow_version, count(*) FROM conversations INDEXED BY conversations_flow
+    WHERE run_id IS NOT NULL GROUP BY flow, flow_version
+"""
+
+
 def overdue_before(now: datetime) -> int:
     """A duty that is owed since before this time is overdue. In microseconds."""
     return to_micros(now - OVERDUE_AFTER)
 
 
-def counts_of(row: tuple[Any, ...], now: datetime) -> Counts:
-    """The counts in the row of `COUNTS`."""
+def counts_of(row: Sequence[Any], flows: Iterable[Sequence[Any]], now: datetime) -> Counts:
+    """The counts in the row of `COUNTS` and the rows of `FLOWS`."""
     held, owed, overdue, oldest, ended_open, set_aside, inbox, outbox = row
     age = 0.0 if oldest is None else max(0.0, (to_micros(now) - oldest) / 1_000_000)
-    return Counts(held, owed, overdue, age, ended_open, set_aside, inbox, outbox)
+    at_work = {(flow, version): count for flow, version, count in flows}
+    return Counts(held, owed, overdue, age, ended_open, set_aside, inbox, outbox, at_work)

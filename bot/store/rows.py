@@ -10,8 +10,8 @@ from typing import Any
 
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Conversation, Duty, Proof
-from bot.store.codec import dump_conversation, dump_duty, unicode
-from bot.store.interface import Change, Lease, LeaseLost, StoredEvent
+from bot.store.codec import dump_conversation, dump_data, dump_duty, unicode
+from bot.store.interface import Change, JournalEntry, Lease, LeaseLost, StoredEvent
 from bot.store.times import from_micros, micros_or_none, to_micros
 
 EVENT = "id, conversation_id, type, body, received_at, by_operator"
@@ -43,6 +43,8 @@ def columns_of(state: Conversation) -> dict[str, Any]:
         "duty_id": duty and duty.id,
         "duty_since": duty and to_micros(duty.since),
         "run_id": run and run.id,
+        "flow": unicode(run.flow) if run else "",
+        "flow_version": run.version if run else 0,
         "look_at": micros_or_none(state.look_at),
         "state": dump_conversation(state),
     }
@@ -75,6 +77,12 @@ def duty_row(conversation_id: str, duty: Duty, proof: Proof | None) -> tuple[Any
 def has_failed(change: Change) -> bool:
     """Has a flow failed, or was an event set aside?"""
     return bool(change.set_aside) or any(moment.kind is MomentKind.FAILED for moment in change.history)
+
+
+def journal_row(conversation_id: str, entry: JournalEntry) -> tuple[Any, ...]:
+    """A step's conversation, run, index, kind, key, data, time (0: not known)."""
+    texts = unicode(entry.kind), unicode(entry.key), dump_data(entry.data)
+    return (conversation_id, entry.run_id, entry.index, *texts, micros_or_none(entry.at) or 0)
 
 
 def moment_row(moment: Moment) -> tuple[Any, ...]:

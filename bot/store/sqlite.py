@@ -16,8 +16,8 @@ from bot.store.codec import StateRow, load_conversation
 from bot.store.file_locks import wait_is_told
 from bot.store.interface import Change, Counts, Database, Lease, SchemaMismatch, StoredEvent, Unavailable, Work
 from bot.store.migrations import empty_database, enable_wal
-from bot.store.operators import NEWEST, PAGE, TIMELINE, Access, Before, Listing, Page, SetAside, Timeline
-from bot.store.questions import CONVERSATIONS_OF, COUNTS, STATE, counts_of, overdue_before
+from bot.store.operators import NEWEST, PAGE, TIMELINE, Access, Before, Listing, Page, RunAtWork, SetAside, Timeline
+from bot.store.questions import CONVERSATIONS_OF, COUNTS, FLOWS, STATE, counts_of, overdue_before
 from bot.store.rows import lost
 from bot.store.schema import sqlite_problem, sqlite_uri
 from bot.store.sqlite_errors import explain
@@ -201,7 +201,8 @@ class SqliteStore:
         """The numbers for metrics and the console."""
 
         def read(connection: sqlite3.Connection) -> Counts:
-            return counts_of(connection.execute(COUNTS, {"overdue": overdue_before(now)}).fetchone(), now)
+            row = connection.execute(COUNTS, {"overdue": overdue_before(now)}).fetchone()
+            return counts_of(row, connection.execute(FLOWS).fetchall(), now)
 
         return await self._reader.run(read)
 
@@ -214,6 +215,10 @@ class SqliteStore:
         return await self._reader.run(
             lambda connection: sqlite_operators.timeline(connection, conversation_id, limit, before)
         )
+
+    async def runs_at_work(self, limit: int = PAGE, after: RunAtWork | None = None) -> list[RunAtWork]:
+        """Conversations in which a flow is at work, by flow, version and id."""
+        return await self._reader.run(lambda connection: sqlite_operators.runs_at_work(connection, limit, after))
 
     async def set_aside_events(self, limit: int = PAGE, before: int | None = None) -> list[SetAside]:
         """Events that were set aside, the newest first."""

@@ -108,8 +108,9 @@ _GIVE_UP = """
 """
 
 _JOURNAL = """
-    SELECT conversation_id, run_id, idx, kind, key, data FROM journal
-    WHERE conversation_id IN (SELECT value FROM json_each(?)) ORDER BY conversation_id, run_id, idx
+    SELECT conversation_id, journal.run_id, idx, kind, key, data FROM conversations
+    JOIN journal ON conversation_id = conversations.id AND journal.run_id = conversations.run_id
+    WHERE conversations.id IN (SELECT value FROM json_each(?)) ORDER BY conversation_id, idx
 """
 
 _EPOCH = "SELECT epoch FROM conversations WHERE id = ?"

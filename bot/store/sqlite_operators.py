@@ -9,7 +9,7 @@ from datetime import datetime
 
 from bot.control.history import Moment
 from bot.store import operator_queries as queries
-from bot.store.operators import HISTORY_LIMIT, Access, Before, Listed, Listing, Page, SetAside, Timeline
+from bot.store.operators import HISTORY_LIMIT, Access, Before, Listed, Listing, Page, RunAtWork, SetAside, Timeline
 from bot.store.rows import moment_row
 from bot.store.sqlite_inbox import ids_as_json
 from bot.store.times import to_micros
@@ -48,6 +48,14 @@ def timeline(connection: sqlite3.Connection, conversation_id: str, limit: int, b
 def _with_contacts(connection: sqlite3.Connection, found: Sequence[Listed]) -> list[Listed]:
     ids = ids_as_json(one.state.id for one in found)
     return queries.with_contacts(found, connection.execute(_CONTACTS, (ids,)).fetchall())
+
+
+def runs_at_work(connection: sqlite3.Connection, limit: int, after: RunAtWork | None) -> list[RunAtWork]:
+    """Conversations in which a flow is at work."""
+    rows = connection.execute(queries.RUNS_AT_WORK, queries.place_of(after, limit)).fetchall()
+    return [
+        queries.run_at_work(row, connection.execute(queries.RUN_STEPS, queries.run_of(row)).fetchall()) for row in rows
+    ]
 
 
 def note(connection: sqlite3.Connection, conversation_id: str, moments: Sequence[Moment]) -> None:

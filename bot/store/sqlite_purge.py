@@ -41,6 +41,17 @@ _DELETE_EFFECTS = """
     )
 """
 
+_DELETE_STEPS = """
+    DELETE FROM journal WHERE conversation_id = :id AND (run_id, idx) IN (
+        SELECT run_id, idx FROM (
+            SELECT run_id, idx, at FROM journal
+            WHERE conversation_id = :id AND run_id IS NOT :run ORDER BY run_id, idx LIMIT :rows
+        ) WHERE at < :before
+    )
+"""
+
+_OLDEST_STEP = "SELECT at FROM journal WHERE conversation_id = ? AND run_id IS NOT ? ORDER BY run_id, idx LIMIT 1"
+
 _OLDEST_EVENT = "SELECT received_at FROM inbox WHERE conversation_id = ? ORDER BY seq LIMIT 1"
 
 _OLDEST_EFFECT = "SELECT created_at FROM outbox WHERE conversation_id = ? ORDER BY seq LIMIT 1"
@@ -101,12 +112,14 @@ def purge(connection: sqlite3.Connection, before: datetime, limit: int) -> int:
 
 
 def _purge_conversation(connection: sqlite3.Connection, row: StateRow, before: int) -> None:
-    """Its old events and effects go; and all of it, once nothing is due in it and nothing has happened for so long."""
-    named = ids_as_json(named_events(load_conversation(row)))
-    old = {"id": row.id, "rows": ROWS, "before": before, "named": named}
-    more = connection.execute(_DELETE_EVENTS, old).rowcount == ROWS
-    more = connection.execute(_DELETE_EFFECTS, old).rowcount == ROWS or more
+    """Its old events, effects and steps go; and all of it, once nothing is due in it and all has been quiet so long."""
+    state = load_conversation(row)
+    run = state.run and state.run.id
+    old = {"id": row.id, "rows": ROWS, "before": before, "named": ids_as_json(named_events(state)), "run": run}
+    deleted = [connection.execute(query, old).rowcount for query in (_DELETE_EVENTS, _DELETE_EFFECTS, _DELETE_STEPS)]
+    more = ROWS in deleted
     oldest = [connection.execute(query, (row.id,)).fetchone() for query in (_OLDEST_EVENT, _OLDEST_EFFECT)]
+    oldest.append(connection.execute(_OLDEST_STEP, (row.id, run)).fetchone())
     left = [found[0] for found in oldest if found is not None]
     if not left and connection.execute(_DELETE_CONVERSATION, (row.id, before)).rowcount:
         for statement in _DELETE_REST:

@@ -7,14 +7,14 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
-from bot.store.codec import dump_data, dump_effect, unicode
+from bot.store.codec import dump_effect, unicode
 from bot.store.interface import Change, Lease, StoreError
-from bot.store.rows import columns_of, contact_rows, duty_row, has_failed, lost
+from bot.store.rows import columns_of, contact_rows, duty_row, has_failed, journal_row, lost
 from bot.store.sqlite_inbox import erase_if_removed, erase_set_aside, ids_as_json, inserting
 from bot.store.sqlite_operators import note
 from bot.store.times import to_micros
 
-_STORED = "SELECT epoch, run_id, duty_id FROM conversations WHERE id = ?"
+_STORED = "SELECT epoch, duty_id FROM conversations WHERE id = ?"
 
 # Effects go out in their order, so that the first one counts; clean-ups go by themselves.
 DUE_AT = """(
@@ -33,7 +33,8 @@ DUE_AT = """(
 _SAVE = f"""
     UPDATE conversations SET
         holder = :holder, ended_at = :ended_at, released_at = :released_at, gone = :gone, mismatch = :mismatch,
-        duty_id = :duty_id, duty_since = :duty_since, run_id = :run_id, look_at = :look_at,
+        duty_id = :duty_id, duty_since = :duty_since, run_id = :run_id, flow = :flow, flow_version = :flow_version,
+        look_at = :look_at,
         due_at = {DUE_AT},
         held_since = CASE WHEN :holder = 'bot' THEN coalesce(held_since, :now) END,
         mismatch_at = CASE WHEN :mismatch THEN coalesce(mismatch_at, :now) END,
@@ -66,8 +67,6 @@ _FINISH = """
     UPDATE outbox SET status = 'finished', outcome = ?, finished_at = ?
     WHERE effect_id = ? AND conversation_id = ? AND status = 'open'
 """
-
-_DROP_OTHER_RUNS = "DELETE FROM journal WHERE conversation_id = ? AND run_id IS NOT ?"
 
 _DUTY = """
     INSERT INTO duties (
@@ -130,10 +129,10 @@ def save(connection: sqlite3.Connection, lease: Lease, change: Change, now: date
             begun = {"now": at, "epoch": lease.epoch, "release": 1, "failed_at": None}
             connection.execute(_SAVE, columns_of(change.state) | begun)
         return True
-    _, run_id, duty_id = stored
+    _, duty_id = stored
     _write_events(connection, change, at)
     _write_outbox(connection, change, at)
-    _write_journal(connection, change, run_id)
+    _write_journal(connection, change)
     _write_duties(connection, change, duty_id, at)
     if change.history:
         note(connection, change.state.id, change.history)
@@ -184,16 +183,9 @@ def _write_outbox(connection: sqlite3.Connection, change: Change, at: int) -> No
         connection.execute(_FINISH, (unicode(outcome), at, effect_id, conversation_id))
 
 
-def _write_journal(connection: sqlite3.Connection, change: Change, stored_run: int | None) -> None:
-    run_id = None if change.state.run is None else change.state.run.id
-    if stored_run is not None and stored_run != run_id:
-        connection.execute(_DROP_OTHER_RUNS, (change.state.id, run_id))
-    rows = [
-        (change.state.id, run_id, entry.index, unicode(entry.kind), unicode(entry.key), dump_data(entry.data))
-        for entry in change.journal
-        if entry.run_id == run_id
-    ]
-    inserting("journal (conversation_id, run_id, idx, kind, key, data)", rows)(connection)
+def _write_journal(connection: sqlite3.Connection, change: Change) -> None:
+    rows = [journal_row(change.state.id, entry) for entry in change.journal]
+    inserting("journal (conversation_id, run_id, idx, kind, key, data, at)", rows)(connection)
 
 
 def _write_duties(connection: sqlite3.Connection, change: Change, stored_duty: int | None, at: int) -> None:

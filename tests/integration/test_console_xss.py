@@ -95,7 +95,11 @@ async def hostile(site: Site) -> Site:
         handled=[event.id for event in events],
         add=[said, release],
         finish=[(f"{ID}.1", f"not said: {HOSTILE}")],
-        journal=[JournalEntry(1, 0, "say", HOSTILE)],
+        journal=[
+            JournalEntry(1, 0, "began", HOSTILE, {"version": 1}, at=START),
+            JournalEntry(1, 1, "call", HOSTILE, {"result": HOSTILE, "failure": HOSTILE, "place": HOSTILE}, at=START),
+            JournalEntry(1, 2, "ask", "#1", {"says": HOSTILE}, at=START),
+        ],
         history=[Moment(START, kind, HOSTILE, Who.OTHER, START) for kind in MomentKind],
         release=True,
         contacts={Contact(kind, f"{kind} {HOSTILE}"[:LONGEST]) for kind in ContactKind},

@@ -117,6 +117,8 @@ def test_a_duration_without_a_unit_says_what_to_write(text: str, problems: Any) 
     [
         ("CONTROL_MODE", " Pass\n", "pass"),
         ("CONTROL_MODE", "'release'", "release"),
+        ("FLOW_MISMATCH", "Restart ", "restart"),
+        ("FLOW_MISMATCH_TEXT", " One moment, please. ", "One moment, please."),
         ("LOG_LEVEL", "debug", "DEBUG"),
         ("LOG_FORMAT", '"JSON"', "json"),
         ("PORT", " 9090 ", 9090),
@@ -277,6 +279,8 @@ def test_the_keys_scope_decides_what_it_is_used_for(
         ({"SUNSHINE_BASE_URL": "example.com"}, "SUNSHINE_BASE_URL: "),
         ({"SUNSHINE_SWITCHBOARD_INTEGRATION": None}, "SUNSHINE_SWITCHBOARD_INTEGRATION: is not set. "),
         ({"CONTROL_MODE": "both"}, "CONTROL_MODE: both is not understood; write release or pass"),
+        ({"FLOW_MISMATCH": "ignore"}, "FLOW_MISMATCH: ignore is not understood; write hand_over or restart"),
+        ({"FLOW_MISMATCH_TEXT": "x" * 4097}, "FLOW_MISMATCH_TEXT: String should have at most 4096 characters"),
         ({"CONTROL_MODE": None}, "CONTROL_MODE: is not set. Set it to 'release' or 'pass'"),
         ({"PORT": "abc"}, "PORT: abc is not understood; write a whole number from 0 to 65535"),
         ({"PORT": "70000"}, "PORT: 70000 is not understood; write a whole number from 0 to 65535"),

@@ -1,4 +1,4 @@
--- Schema 0030, made from the migrations by `python -m bot.store.migrations.whole`.
+-- Schema 0009, made from the migrations by `python -m bot.store.migrations.whole`.
 
 CREATE TABLE switchboard_bot_version (
 	version_num VARCHAR(32) NOT NULL,
@@ -22,7 +22,7 @@ CREATE TABLE conversations (
 	lease_until INTEGER,
 	created_at INTEGER NOT NULL,
 	updated_at INTEGER NOT NULL,
-	state TEXT NOT NULL, held_since INTEGER, failed_at INTEGER, kept_since INTEGER DEFAULT '0' NOT NULL, mismatch_at INTEGER,
+	state TEXT NOT NULL, held_since INTEGER, failed_at INTEGER, kept_since INTEGER DEFAULT '0' NOT NULL, mismatch_at INTEGER, flow TEXT DEFAULT '' NOT NULL, flow_version INTEGER DEFAULT '0' NOT NULL,
 	PRIMARY KEY (id),
 	CONSTRAINT conversations_safe CHECK (gone OR (holder <> 'bot' AND (ended_at IS NULL OR released_at IS NOT NULL)) OR look_at IS NOT NULL),
 	CONSTRAINT conversations_due_in_time CHECK (look_at IS NULL OR (due_at IS NOT NULL AND due_at <= look_at)),
@@ -86,7 +86,7 @@ CREATE TABLE journal (
 	idx INTEGER NOT NULL,
 	kind TEXT NOT NULL,
 	"key" TEXT NOT NULL,
-	data TEXT NOT NULL,
+	data TEXT NOT NULL, at INTEGER DEFAULT '0' NOT NULL,
 	PRIMARY KEY (conversation_id, run_id, idx)
 )
  WITHOUT ROWID,
@@ -208,3 +208,5 @@ CREATE TABLE contacts (
  STRICT;
 
 CREATE INDEX contacts_term ON contacts (term, conversation_id);
+
+CREATE INDEX conversations_flow ON conversations (flow, flow_version, id) WHERE run_id IS NOT NULL;

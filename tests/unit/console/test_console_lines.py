@@ -15,7 +15,7 @@ from bot.control.commands import Pass, Read, Release
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Action, Conversation, Duty, Key, Proof, Stage, Who
 from bot.engine.delivery import EFFECT_KEY
-from bot.store.interface import CleanUp, Effect, Say
+from bot.store.interface import CleanUp, Effect, JournalEntry, Say
 from bot.store.operators import Listed, PastDuty, PastEffect, PastEvent, Place, Timeline
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -221,3 +221,44 @@ def test_everything_is_escaped() -> None:
     html = Templates().render("problem.html", status=1, text="<script>'\"&", csrf="", signed_in=False)
     assert "&lt;script&gt;&#39;&#34;&amp;" in html
     assert "<script>" not in html
+
+
+def test_steps_of_a_flow() -> None:
+    """Each has its place in time, with how it went; its values stand apart, and a text only if it is the author's."""
+    until = (NOW + SECOND).isoformat()
+    told: list[tuple[str, str, Any]] = [
+        ("began", "order", {"began": {"text": "SECRET"}, "user": {}, "version": 2}),
+        ("say", "#0a1b", {"says": "Welcome."}),
+        ("ask", "#0a1c", {"until": until, "place": "orders.py:12", "says": "Your name?"}),
+        ("answer", "", {"event": "e1", "text": "SECRET", "payload": None, "message": {}}),
+        ("ask", "=mail", {"until": until, "named": "mail"}),
+        ("answer", "", None),
+        (
+            "call",
+            "reserve",
+            {"result": {"id": 7}, "attempts": 3, "seconds": 0.25, "failure": "TimeoutError"},
+        ),
+        ("call", "=pay", {"error": "KeyError: 'x'", "attempts": 1, "seconds": 0.0, "function": "charge"}),
+        ("on_end", "shop:cancel", {"args": ["r-1"], "kwargs": {}, "attempts": 3, "timeout": 30.0, "when": "always"}),
+        ("changed", "ask for the language", None),
+    ]
+    journal = [JournalEntry(1, at, *entry, at=NOW + at * SECOND) for at, entry in enumerate(told)]
+    lines = lines_of(replace(EMPTY, journal=journal))
+    assert [(line.what, line.note, line.value, line.mark) for line in lines] == [
+        ("flow 'order' version 2 began", "", "", Mark.PLAIN),
+        ('step 1: say "Welcome."', "", "", Mark.PLAIN),
+        ('step 2: ask "Your name?"', "until 2026-03-01 12:00:01; orders.py:12", "", Mark.PLAIN),
+        ("step 3: answer", "", "", Mark.PLAIN),
+        ("step 4: ask mail", "until 2026-03-01 12:00:01", "", Mark.PLAIN),
+        ("step 5: answer", "nobody answered", "", Mark.PLAIN),
+        ("step 6: call reserve", "0.25 s; 3 attempts; last failure TimeoutError", '{"id": 7}', Mark.PLAIN),
+        ("step 7: call charge", "failed; 0 s", "\"KeyError: 'x'\"", Mark.WARNING),
+        ("step 8: on_end shop:cancel", "", '["r-1"]', Mark.PLAIN),
+        ("step 9: changed ask for the language", "", "", Mark.PLAIN),
+    ]
+    assert all(line.text == "" for line in lines)
+
+
+def test_steps_of_an_earlier_version() -> None:
+    """Nobody knows when they were taken: they have no line."""
+    assert lines_of(replace(EMPTY, journal=[JournalEntry(1, 0, "say", "")])) == []

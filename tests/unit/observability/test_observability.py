@@ -19,12 +19,13 @@ import yaml  # type: ignore[import-untyped]
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot.control.facts import Answer
+from bot.flows.outcome import Outcome
 from bot.observability import Metrics
 from bot.observability.names import EVENTS
 from bot.signals import Signal
 from bot.store.interface import Counts
 from bot.store.migrations import empty_database
-from bot.store.questions import COUNTS
+from bot.store.questions import COUNTS, FLOWS
 from webhooks.inbox import NewEvent
 
 ROOT = Path(__file__).parents[3]
@@ -73,7 +74,7 @@ def test_a_query_asks_for_known_values(query: str) -> None:
     """Of events, outcomes and answers."""
     known = {
         "event": set(EVENTS),
-        "outcome": {answer.value for answer in Answer},
+        "outcome": {answer.value for answer in Answer} | {outcome.value for outcome in Outcome},
         "code": {"200", "400", "401", "403", "413", "415", "503"},
     }
     for label, values in known.items():
@@ -145,6 +146,102 @@ def test_what_is_unknown_makes_no_series() -> None:
     assert [s.labels["event"] for s in found["switchboard_signals"].samples if s.name.endswith("_total")] == ["other"]
 
 
+def run_over(metrics: Metrics, outcome: str, times: int = 1, **flow: str) -> None:
+    """Runs of a flow are over."""
+    for _ in range(times):
+        metrics.on_signal(Signal("flow_over", fields={"outcome": outcome, "seconds": 2.0, **flow}))
+
+
+def test_flows_in_sight() -> None:
+    """Runs by flow and outcome, there with 0 from the start; a name that is not registered is no label."""
+    metrics = Metrics()
+    metrics.know_flows(["order", "survey"])
+    run_over(metrics, "complete", 2, flow="order")
+    run_over(metrics, "failed", flow="a word of a user")
+    run_over(metrics, "complete")
+    run_over(metrics, "an outcome of tomorrow", flow="order")
+    runs = [s for s in families(metrics)["switchboard_flow_runs"].samples if s.name.endswith("_total")]
+    assert len(runs) == 2 * len(Outcome) + 2
+    assert {(s.labels["flow"], s.labels["outcome"]): s.value for s in runs if s.value} == {
+        ("order", "complete"): 2,
+        ("order", "unknown"): 1,
+        ("other", "failed"): 1,
+        ("none", "complete"): 1,
+    }
+
+
+def test_who_waits_in_which_flow() -> None:
+    """All versions together; not a number where the database is away."""
+    metrics = Metrics()
+    metrics.know_flows(["order", "survey"])
+    at_work = {("order", 1): 3, ("order", 2): 4, ("gone", 1): 1, ("", 1): 1}
+    for _ in range(2):
+        page = metrics.show(Counts(1, 2, 3, 4.5, 5, 6, 7, 8, at_work)).decode()
+        found = re.findall(r'switchboard_flow_waiting{flow="(\w+)"} (\S+)', page)
+        assert found == [("order", "7.0"), ("other", "2.0"), ("survey", "0.0")]
+    assert 'switchboard_flow_waiting{flow="order"} NaN' in metrics.show(None).decode()
+
+
+def test_calls_of_flows() -> None:
+    """By function and outcome; beyond two hundred functions all count as one."""
+    metrics = Metrics()
+    for number in range(250):
+        for outcome in ("done", "failed"):
+            fields = {"function": f"f{number}", "outcome": outcome, "seconds": 0.2}
+            metrics.on_signal(Signal("call_over", fields=fields))
+    calls = [s for s in families(metrics)["switchboard_calls"].samples if s.name.endswith("_total")]
+    assert len(calls) == 2 * 201
+    assert [s.value for s in calls if s.labels == {"function": "f7", "outcome": "failed"}] == [1]
+    assert [s.value for s in calls if s.labels == {"function": "other", "outcome": "done"}] == [50]
+
+
+@pytest.mark.parametrize(
+    ("failed", "timed_out", "well", "fires"),
+    [(3, 0, 7, True), (1, 1, 8, True), (1, 0, 0, False), (2, 0, 98, False), (0, 0, 10, False), (50, 0, 50, True)],
+)
+def test_failing_flows_are_noticed_by_their_share(failed: int, timed_out: int, well: int, fires: bool) -> None:
+    """Three of ten in an hour are; one alone is not, and neither are two of a hundred."""
+    metrics = Metrics()
+    metrics.know_flows(["order", "survey"])
+    for outcome, times in (("failed", failed), ("timed_out", timed_out), ("complete", well)):
+        run_over(metrics, outcome, times, flow="order")
+    run_over(metrics, "complete", 5, flow="survey")
+    samples = families(metrics)["switchboard_flow_runs"].samples
+    found = evaluated(promql_parser.parse(ALERTS["SwitchboardFlowsFail"]), samples)
+    assert found == ({"order"} if fires else set())
+
+
+def evaluated(node: Any, samples: Sequence[Any]) -> Any:
+    """The flows for which a rule holds, one hour after all counters were 0.
+
+    Knows the little of PromQL that the rule has: sums by flow of increases, divisions, comparisons, and `and`.
+    """
+    if isinstance(node, promql_parser.NumberLiteral):
+        return node.val
+    if isinstance(node, promql_parser.Call):
+        selector = node.args[0].vector_selector
+        matchers = selector.matchers.matchers
+        return [
+            s
+            for s in samples
+            if s.name == selector.name and all(re.fullmatch(one.value, s.labels[one.name]) for one in matchers)
+        ]
+    if isinstance(node, promql_parser.AggregateExpr):
+        sums: dict[str, float] = {}
+        for sample in evaluated(node.expr, samples):
+            flow = sample.labels["flow"]
+            sums[flow] = sums.get(flow, 0) + sample.value
+        return sums
+    left, right = evaluated(node.lhs, samples), evaluated(node.rhs, samples)
+    operator = str(node.op)
+    if operator == "/":
+        return {flow: left[flow] / right[flow] for flow in left if right.get(flow)}
+    if operator == ">":
+        return {flow for flow, value in left.items() if value > right}
+    assert operator == "and", "the rule has become more than this understands"
+    return left & right
+
+
 def test_a_database_that_is_away_hides_nothing_else() -> None:
     """Its own numbers are not known; what the process counts is still shown."""
     page = Metrics().show(None).decode()
@@ -178,11 +275,12 @@ def test_counting_scans_no_table() -> None:
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.deserialize(empty_database())
         plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + COUNTS, {"overdue": 0})]
+        plan += [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + FLOWS)]
         partial = {
             name for name, sql in connection.execute("SELECT name, sql FROM sqlite_master") if " WHERE " in (sql or "")
         }
     reads = [step for step in plan if step.startswith(("SCAN", "SEARCH")) and step != "SCAN CONSTANT ROW"]
-    assert len(reads) == 8
+    assert len(reads) == 9
     for step in reads:
         assert re.search(r"INDEX (\w+)", step), step
         assert re.findall(r"INDEX (\w+)", step)[0] in partial, step

@@ -281,6 +281,30 @@ class TestTimeline:
         assert list(found.journal) == entries
         assert found.older is None
 
+    async def test_runs_at_work(self, store: Database) -> None:
+        """They are listed by flow, version and id, each with its whole journal, page after page, and are counted."""
+        run = Run(1, Purpose.OPENING, Opening(OpeningKind.MESSAGE), NOW, RunStatus.WAITING, NOW, NOW + MINUTE)
+        for id_, flow, version in (("c3", "order", 1), ("c1", "order", 2), ("c2", "order", 1), ("c4", "", 1)):
+            work = await work_on(store, id_)
+            steps = [JournalEntry(1, 0, "began", flow, {}, at=NOW), JournalEntry(1, 1, "ask", "", {"a": "x" * 70_000})]
+            state = replace(held(id_), run=replace(run, flow=flow, version=version))
+            await store.save(work.lease, Change(state, journal=steps, release=True), NOW)
+        rests = await work_on(store, "c5")
+        await store.save(rests.lease, Change(held("c5"), release=True), NOW)
+        found = await store.runs_at_work(3)
+        found += await store.runs_at_work(3, found[-1])
+        assert [(one.flow, one.version, one.state.id) for one in found] == [
+            ("", 1, "c4"),
+            ("order", 1, "c2"),
+            ("order", 1, "c3"),
+            ("order", 2, "c1"),
+        ]
+        assert await store.runs_at_work(3, found[-1]) == []
+        assert [entry.kind for entry in found[1].journal] == ["began", "ask"]
+        assert found[1].journal[1].data == {"a": "x" * 70_000}
+        assert found[1].journal[0].at == NOW
+        assert (await store.counts(NOW)).flows == {("", 1): 1, ("order", 1): 2, ("order", 2): 1}
+
     async def test_cut(self, store: Database) -> None:
         """Of much, the newest is shown, and that there is more."""
         for number in range(5):

@@ -96,6 +96,30 @@ class TestConversations:
             assert "u1" in left
             assert ("kept" in left) == bool(state.run)
 
+    async def test_steps_of_earlier_runs(self) -> None:
+        """They go with what was said at their time, however much happens later, and those of the run at work stay."""
+        async with opened() as store:
+            work = await claimed(store)
+            steps = [JournalEntry(1, 0, "call", "f", "OLD", at=NOW), JournalEntry(1, 1, "call", "f", "YOUNG", at=LATER)]
+            await saved(store, work, replace(held(), run=RUN), handled=handled(work), journal=steps)
+            new = [JournalEntry(2, 0, "began", "order", "AT WORK", at=NOW)]
+            await saved(store, work, replace(held(), run=replace(RUN, id=2)), journal=new, release=True)
+            left = await purged(store)
+            assert [word for word in ("OLD", "YOUNG", "AT WORK") if word in left] == ["YOUNG", "AT WORK"]
+
+    async def test_looked_at_again_for_steps(self) -> None:
+        """What is younger than the events goes when it is old itself, and not as late as the next events."""
+        async with opened() as store:
+            await store.receive([event("e1"), event("e2", after=20 * DAY)])
+            (work,) = await claim(store)
+            steps = [JournalEntry(1, 0, "call", "f", "SECRET", at=NOW + DAY)]
+            await saved(store, work, replace(held(), run=RUN), journal=steps)
+            await saved(store, work, RESTS, handled=["e1", "e2"], release=True)
+            assert "SECRET" in await purged(store)
+            while await store.purge(BEFORE + 2 * DAY, 10):
+                pass
+            assert "SECRET" not in await everything(store)
+
     async def test_leased(self) -> None:
         """One that somebody works on stays."""
         async with opened() as store:
@@ -254,7 +278,7 @@ async def test_plans() -> None:
         queries += sqlite_purge._DELETE_REST
         assert len(queries) >= 14
         for text in queries:
-            names = dict.fromkeys(("id", "rows", "before", "named"), "1")
+            names = dict.fromkeys(("id", "rows", "before", "named", "run"), "1")
             given = names if ":id" in text else ["1"] * text.count("?")
             assert isinstance(store, SqliteStore)
             assert store._shared

@@ -30,6 +30,7 @@ from store_samples import (
 from bot.control.commands import Pass, Read, Release
 from bot.control.state import Conversation, Key, Proof
 from bot.store import Change, CleanUp, Effect, JournalEntry, LeaseLost, OutboxItem, Say, StoreError, UnsafeState
+from bot.store.times import to_micros
 
 pytestmark = pytest.mark.usefixtures("engine")  # each test runs on SQLite and on PostgreSQL
 
@@ -204,12 +205,15 @@ class TestJournal:
 
     @pytest.mark.parametrize("next_run", [None, replace(RUN, id=2)])
     async def test_other_run(self, next_run: None) -> None:
-        """When the run is over, its journal goes; its last entries are not written any more."""
+        """When the run is over, its steps stay, its last ones too, until they are purged; the next run sees none."""
         async with opened() as store:
             work = await claimed(store)
             await saved(store, work, replace(held(), run=RUN), journal=[JournalEntry(1, 0, "say", "0")])
-            await saved(store, work, replace(held(), run=next_run), journal=[JournalEntry(1, 1, "say", "1")])
-            assert await rows(store, "SELECT * FROM journal") == []
+            last = JournalEntry(1, 1, "say", "1", at=NOW)
+            await saved(store, work, replace(held(), run=next_run), journal=[last], release=True)
+            kept = [("c1", 1, 0, "say", "0", "null", 0), ("c1", 1, 1, "say", "1", "null", to_micros(NOW))]
+            assert await rows(store, "SELECT * FROM journal") == kept
+            assert (await claimed(store)).journal == ()
 
 
 class TestDuties:

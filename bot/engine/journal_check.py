@@ -1,0 +1,100 @@
+"""Plays the journal of a waiting run against the code at hand, without effects: does the run still fit?
+
+The flow's code runs as it does at the beginning of every turn: from its first line, with the journal answering, as far
+as the journal goes. The first step that would be new ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+from bot.clock import Clock, SystemClock
+from bot.control.facts import FlowFailed, FlowMismatched, FlowWaits
+from bot.engine.performance import began_by, begun_with, flow_of, gone, perform
+from bot.flows.catalogue import Catalogue
+from bot.flows.steps import described
+from bot.flows.turn import CHANGED, MISMATCH, Context, Turn
+from bot.store.interface import JournalEntry
+from bot.store.operators import PAGE, OperatorStore, RunAtWork
+
+PATIENCE = 5.0  # seconds for one journal
+
+
+async def misfit(
+    catalogue: Catalogue, conversation_id: str, journal: Sequence[JournalEntry], clock: Clock | None = None
+) -> str:
+    """Return why a run would not go on with these flows; empty if it would.
+
+    Args:
+        catalogue: the flows at hand.
+        conversation_id: the platform's.
+        journal: the run's whole journal.
+        clock: the machine's, if none is given.
+    """
+    if not journal:
+        return ""
+    first = journal[0]
+    flow = flow_of(catalogue, first)
+    if flow is None:
+        return gone(catalogue, first)
+    over = asyncio.Event()
+    context = Context(
+        conversation_id=conversation_id,
+        run_id=first.run_id,
+        began=began_by(first),
+        user=begun_with(first),
+        journal=journal,
+        answers={},
+        clock=clock or SystemClock(),
+        idle=timedelta(minutes=15),
+        history=_nothing,
+        functions=catalogue.functions,
+    )
+    turn = Turn(flow, context, over.set, only_replays=True)
+    task = asyncio.create_task(perform(turn), name=f"flow {flow.name}")
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while turn.outcome is None:
+                await over.wait()
+                over.clear()
+    except TimeoutError:
+        return f"flow {flow.title} takes no step in {PATIENCE:g} s: does it wait for something outside `chat.call`?"
+    finally:
+        turn.cut_off()
+        task.cancel()
+        await asyncio.wait({task}, timeout=1)  # a flow may catch even its cancellation
+    match turn.outcome:
+        case FlowWaits():
+            return ""
+        case FlowMismatched(_, problem):
+            return problem.removeprefix(MISMATCH)
+        case FlowFailed(_, error):
+            return f"flow {flow.title} fails: {error}"
+        case _:  # it is over by itself, and has done all that the journal tells
+            return ""
+
+
+async def all_at_work(store: OperatorStore, page: int = PAGE) -> AsyncIterator[RunAtWork]:
+    """Every conversation in which a flow is at work, read page by page."""
+    last: RunAtWork | None = None
+    while found := await store.runs_at_work(page, last):
+        for one in found:
+            yield one
+        last = found[-1]
+
+
+def waits_at(journal: Sequence[JournalEntry]) -> str:
+    """The step at which a run stands, in words of the flow's author: `ask "Your name?" (orders.py:12)`."""
+    entry = next((entry for entry in reversed(journal) if entry.kind != CHANGED), None)
+    if entry is None:
+        return "its beginning"
+    place = entry.data.get("place") if isinstance(entry.data, dict) else None
+    return f"{described(entry)} ({place})" if place else described(entry)
+
+
+async def _nothing() -> list[dict[str, Any]]:
+    """No history is read."""
+    return []
