@@ -111,7 +111,14 @@ class Scenario:
 def draw(seed: int) -> Scenario:
     """The scenario of a seed; always the same one."""
     scenario = plain(seed)
-    for enriched in (_with_return, _with_late_words, _with_other_bot, _with_trigger, _with_faulty_control):
+    for enriched in (
+        _with_return,
+        _with_late_words,
+        _with_other_bot,
+        _with_trigger,
+        _with_faulty_control,
+        _with_standstill,
+    ):
         scenario = enriched(scenario)
     return replace(scenario, outside=Outside.draw(seed))
 
@@ -247,6 +254,20 @@ def _with_faulty_control(scenario: Scenario) -> Scenario:
         for nth in range(1, rng.randint(1, 2) + 1)
     ]
     return replace(scenario, incidents=(*scenario.incidents, *faults))
+
+
+def _with_standstill(scenario: Scenario) -> Scenario:
+    """In every fifteenth run the bot stands still between a read and what rests on it, and another takes control."""
+    rng = random.Random(f"standstill {scenario.seed}")  # noqa: S311 - repeatable is what it must be
+    if rng.random() > 1 / 15:
+        return scenario
+    talk = (
+        Act(0.0, "user", "says", rng.choice(("around", "finish", "release"))),
+        Act(round(rng.uniform(0.5, 6), 3), "platform", "takes"),
+        Act(60.0, "user", "ends"),
+    )
+    pause = Incident("store", "pause", rng.randint(3, 14), 5.0)
+    return replace(scenario, integration_key=False, app_key=True, talks=(talk,), incidents=(pause,))
 
 
 def _act(rng: random.Random, at: float) -> Act:
