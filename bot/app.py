@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,6 +41,7 @@ from bot.store.interface import Store
 from bot.store.owners import new_owner
 from bot.store.url import is_postgres
 from bot.sunshine import AiohttpTransport, Credentials, SunshineClient
+from bot.troubles import What
 from webhooks.inbox import GroupCommit, NewEvent
 from webhooks.intake import Intake
 from webhooks.security import Secrets
@@ -324,13 +326,12 @@ async def _start_web(
     inbox = GroupCommit(watch.stored(store.receive), on_stored=on_stored, unavailable=(Unavailable, OSError))
     stack.push_async_callback(inbox.stop)
     accepted = Secrets([secret.get_secret_value() for secret in settings.sunshine_webhook_secret])
+    app_id, is_known = settings.sunshine_app_id, partial(watch.troubles.lasts, What.DATABASE)
     if settings.record_tape:
         recorder = _start_recorder(stack, settings)
-        intake: Intake = RecordingIntake(
-            inbox, accepted, clock.now, watch.on_receipt, recorder, settings.sunshine_app_id
-        )
+        intake: Intake = RecordingIntake(inbox, accepted, clock.now, watch.on_receipt, recorder, app_id, is_known)
     else:
-        intake = Intake(inbox, accepted, clock.now, watch.on_receipt, settings.sunshine_app_id)
+        intake = Intake(inbox, accepted, clock.now, watch.on_receipt, app_id, is_known)
     app = web.Application()
     receive = web_handler(intake)
     app.router.add_post(WEBHOOK_PATH, receive)

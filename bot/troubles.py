@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -52,6 +53,10 @@ MUST_ACT = frozenset({What.KEY, What.APP, What.DATABASE, What.SWITCHBOARD, What.
 
 _MAY_PASS = frozenset({What.RATE_LIMIT})
 
+_ONE_CAUSE = frozenset({What.KEY, What.SWITCHBOARD})
+TOGETHER = 30.0
+"""Troubles of these kinds that begin within so many seconds, such as two keys that are refused, have one cause."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
@@ -89,6 +94,7 @@ class _Record:
     times: int = 1
     lines: int = 0  # that told that it lasts
     told: int = 1  # failures, at the newest line
+    told_at: float = -math.inf  # when it was told that it lasts
     worked: float | None = None  # the first success since the newest failure
     over: float | None = None
     silent: bool = False  # came back so soon that its return was not told
@@ -215,7 +221,20 @@ class Troubles:
         while now - record.first >= MINUTE * 4**record.lines:
             record.lines += 1
         record.silent, record.told = False, record.times
+        if self._is_told_by_another(key, record, now):
+            return
+        record.told_at = now
         self._tell("trouble_lasts", key, record)
+
+    def _is_told_by_another(self, key: tuple[What, str], record: _Record, now: float) -> bool:
+        """Has just been told that another of its kind lasts, which began together with it? They have one cause."""
+        return key[0] in _ONE_CAUSE and any(
+            other is not record
+            and kind is key[0]
+            and abs(other.first - record.first) <= TOGETHER
+            and now - other.told_at <= TOGETHER
+            for (kind, _), other in self._records.items()
+        )
 
     def _tell(self, event: str, key: tuple[What, str], record: _Record) -> None:
         what, where = key

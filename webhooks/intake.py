@@ -120,6 +120,7 @@ class Intake:
         now: an aware clock.
         observe: called with each answer's receipt; must not raise.
         app_id: the app whose deliveries are taken; None: any.
+        is_known: is it told elsewhere, again and again, that nothing can be stored? Then it is told here only once.
     """
 
     def __init__(
@@ -129,12 +130,14 @@ class Intake:
         now: Callable[[], datetime],
         observe: Callable[[Receipt], None] | None = None,
         app_id: str | None = None,
+        is_known: Callable[[], bool] = lambda: False,
     ) -> None:
         self._inbox = inbox
         self._secrets = secrets
         self._now = now
         self._observe = observe
         self._app_id = app_id
+        self._is_known = is_known
         self._not_stored, self._failed, self._misaddressed = Spell(), Spell(), Spell()
         self._thread = ThreadPoolExecutor(1, "deliveries")  # started by the first one that is large
 
@@ -162,7 +165,8 @@ class Intake:
             if events:
                 await self._inbox.add(events)
         except NotStored as error:
-            if self._not_stored.is_told(began):
+            is_told = self._not_stored.is_told(began)
+            if is_told and (self._not_stored.times == 1 or not self._is_known()):
                 fields = {"events": len(events), "reason": str(error), "times": self._not_stored.times}
                 _logger.warning("delivery_not_stored", extra=fields)
         except Exception:

@@ -22,7 +22,7 @@ EVENTS = {
     "worker_failed": "a bug in the worker: `error`; it goes on",
     "task_failed": "a task that nothing awaits failed: `problem`, `error`, `place`; `times` so far (1, 2, 4, 8, …)",
     "connections_full": "no room for a new connection; the one idle longest was closed: `times` (1, 2, 4, 8, …)",
-    "not_listening": "PostgreSQL wakes this worker no more: `error`; it looks for itself, and tries again",
+    "not_listening": "PostgreSQL answers, but wakes this worker no more: `error`; it looks for itself, and tries again",
     "left_by_dead_worker": "leases of a worker that died were cut short: `conversations`",
     "reconciling": "conversations are read again after a pause without webhooks: `conversations`, `pause_seconds`",
     "purged": "retention deleted what is old: `looked_at`, `before`",

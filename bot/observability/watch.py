@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bot.clock import Clock
@@ -22,6 +23,17 @@ from webhooks.intake import ForeignDelivery, Receipt
 
 if TYPE_CHECKING:
     from bot.observability.traces import Traces
+
+_CAUSES = {
+    "message_given_up": (What.KEY, What.APP),
+    "flow_failed": (What.KEY, What.APP),
+    "model_failed": (What.BACKEND,),
+    "duty_overdue": (What.KEY, What.APP, What.API, What.RATE_LIMIT),
+}
+"""Lines about single conversations, and the troubles that explain them. A flow's own errors are in `flow_raised`."""
+
+_ONCE = frozenset({"duty_overdue"})
+"""Of these, the first conversation is told all the same: they say that control is still held."""
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 """OpenTelemetry's own variables: where one is set, traces are sent there."""
@@ -42,7 +54,8 @@ class Watch:
 
     def __init__(self, metrics: Metrics, traces: Traces | None = None, hooks: Sequence[Observe] = ()) -> None:
         self.metrics = metrics
-        self.on_signal: Observe = both(*hooks, metrics.on_signal, *([traces.on_signal] if traces else []))
+        quiet = [self._quietly(hook) for hook in hooks]
+        self.on_signal: Observe = both(*quiet, metrics.on_signal, *([traces.on_signal] if traces else []))
         self.on_call: Callable[[Call], None] = both(metrics.on_call, *([traces.on_call] if traces else []))
         self.on_stored: Callable[[Sequence[NewEvent]], None] = both(
             metrics.on_stored, *([traces.on_stored] if traces else [])
@@ -52,6 +65,21 @@ class Watch:
         self._told = Told()
         self.troubles = Troubles(self.on_signal)
         metrics.show_troubles(self.troubles)
+
+    def _quietly(self, hook: Observe) -> Observe:
+        """A hook that hears what a trouble causes in each conversation only as `debug`: the trouble itself is told."""
+
+        told: set[str] = set()
+
+        def hear(signal: Signal) -> None:
+            if causes := _CAUSES.get(signal.event):
+                lasts = any(map(self.troubles.lasts, causes))
+                if lasts and (signal.event not in _ONCE or signal.event in told):
+                    signal = replace(signal, level=Level.DEBUG)
+                (told.add if lasts else told.discard)(signal.event)
+            hook(signal)
+
+        return hear
 
     def calls_with(self, key: Key) -> Callable[[Call], None]:
         """A hook for the API calls that are made with one key."""
@@ -87,6 +115,8 @@ class Watch:
         return watched
 
     def _tell_foreign(self, receipt: Receipt) -> None:
+        if self.troubles.lasts(What.APP):
+            return  # it is known, and told, that the app is not ours
         if receipt.status == ForeignDelivery.status and (times := worth_telling(self._told, ForeignDelivery)):
             fields = {"detail": receipt.reason, "times": times}
             self.on_signal(Signal("foreign_delivery", Level.WARNING, fields=fields))

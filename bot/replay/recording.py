@@ -101,8 +101,9 @@ class RecordingIntake(Intake):
         observe: Callable[[Receipt], None] | None,
         recorder: Recorder,
         app_id: str | None = None,
+        is_known: Callable[[], bool] = lambda: False,
     ) -> None:
-        super().__init__(inbox, secrets, now, observe, app_id)
+        super().__init__(inbox, secrets, now, observe, app_id, is_known)
         self._clock = now
         self._recorder = recorder
 

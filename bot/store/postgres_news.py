@@ -25,6 +25,7 @@ _CHANNEL = "switchboard_bot"
 _MOST_BYTES = 7000  # PostgreSQL takes 8000
 _STILL_THERE = 15.0  # seconds between two looks whether the connection still stands
 _AGAIN = 2.0  # seconds before connecting again
+_TOLD = (1, 30, 120, 480)  # of the tries in a row that fail: at once, and after 1, 4, and 16 minutes
 
 # A commit that nobody waits for; otherwise it would wait for the disk, with a lock that all who notify share.
 _NOTIFY = f"SELECT set_config('synchronous_commit', 'off', true), pg_notify('{_CHANNEL}', $1)"
@@ -91,14 +92,26 @@ class News:
             if teller != self._own:
                 heard([id_ or None for id_ in ids])
 
+        failures = 0
         while True:
             try:
                 await _listened(dsn, on_notify, heard)
+                failures = 0
             except Exception as error:  # noqa: BLE001 - whatever it is, looking is what is left
-                reason = explain(error, self._pool.place)
-                known = isinstance(reason, StoreError)
-                _log.warning("not_listening", error=str(reason) if known else type(reason).__name__)
+                if await self._answers():  # else that is told, and is the reason
+                    failures += 1
+                    if failures in _TOLD:
+                        reason = explain(error, self._pool.place)
+                        known = isinstance(reason, StoreError)
+                        _log.warning("not_listening", error=str(reason) if known else type(reason).__name__)
             await asyncio.sleep(_AGAIN)
+
+    async def _answers(self) -> bool:
+        try:
+            await self._pool.fetch("SELECT 1")
+        except StoreError:
+            return False
+        return True
 
 
 def payloads(teller: str, ids: Iterable[str]) -> list[str]:

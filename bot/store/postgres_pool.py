@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -33,6 +34,8 @@ _BEGIN = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"
 _SESSION = {"application_name": "switchboard-bot", "plan_cache_mode": "force_generic_plan", "jit": "off"}
 
 _log = structlog.get_logger(__name__)
+
+logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)  # each try to connect again; the bot itself tells it once
 
 
 class Connection(Protocol):

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from postgres_server import PostgresServer
 
 from .databases import Database, Postgres
-from .faults import CASES, Case
+from .faults import CASES, Case, nothing
 from .place import Place, placed, seconds_until
 
 SPACING = 4.0  # seconds between the starts of two bots
@@ -78,7 +78,7 @@ async def _one(case: Case, wait: float, seconds: float, shared: PostgresServer, 
         place.ended = time()
         customers = asyncio.create_task(place.customers())
         if case.strike:
-            if case.prepare is CASES[0].prepare and not case.settings:
+            if case.strike is not nothing:
                 await asyncio.sleep(WELL)
             place.struck = time()
             await case.strike(place)

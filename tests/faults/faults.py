@@ -10,6 +10,7 @@ from pathlib import Path
 from bot.sandbox.api import ApiRequest
 from bot.sandbox.faults import Fault, Moment
 from bot.sandbox.sandbox import Sandbox
+from bot.sandbox.switches import Switches
 
 from .place import Place, Strike
 
@@ -68,8 +69,12 @@ async def _make_read_only(place: Place) -> None:
     await place.database.make_read_only()  # type: ignore[attr-defined]
 
 
-async def _nothing(_: Place) -> None:
+async def nothing(_: Place) -> None:
     """Customers are enough."""
+
+
+def _in_pass_mode(sandbox: Sandbox) -> None:
+    sandbox.switchboard.switches = Switches(mode="pass")
 
 
 def _without_default(sandbox: Sandbox) -> None:
@@ -83,13 +88,14 @@ def _flow(name: str) -> Mapping[str, str]:
 CASES = (
     Case("the API key is revoked", strike=_revoke),
     Case("the API key is revoked", "postgres", strike=_revoke),
+    Case("the API key is revoked, pass mode", prepare=_in_pass_mode, strike=_revoke),
     Case("the API refuses everything (403)", strike=_answers(Fault(status=403))),
     Case("the API answers 503", strike=_answers(Fault(status=503))),
     Case("the API breaks connections", strike=_answers(Fault(reset=True))),
     Case("the API does not answer", strike=_answers(Fault(delay=60))),
     Case("the API limits the rate (429)", strike=_answers(Fault(status=429))),
-    Case("a function behind `chat.call` fails", settings=_flow("asks_backend"), strike=_nothing),
-    Case("a model fails", settings=_flow("talks"), strike=_nothing),
+    Case("a function behind `chat.call` fails", settings=_flow("asks_backend"), strike=nothing),
+    Case("a model fails", settings=_flow("talks"), strike=nothing),
     Case("a wrong key", settings={"SUNSHINE_KEY_SECRET": "wrong"}),
     Case("a wrong app id", settings={"SUNSHINE_APP_ID": "another"}),
     Case("a wrong switchboard integration", settings={"SUNSHINE_SWITCHBOARD_INTEGRATION": "another"}),
@@ -98,12 +104,12 @@ CASES = (
     Case("a placeholder as base URL", settings={"SUNSHINE_BASE_URL": "https://SUBDOMAIN.zendesk.com/sc"}),
     Case("a base URL without /sc", settings={"SUNSHINE_BASE_URL": "https://acme.zendesk.com"}),
     Case("http to another machine", settings={"SUNSHINE_BASE_URL": "http://192.0.2.1/sc"}),
-    Case("nobody is ever active", prepare=_without_default, strike=_nothing),
+    Case("nobody is ever active", prepare=_without_default, strike=nothing),
     Case("another program locks the database", strike=_lock),
     Case("another program locks a table", "postgres", strike=_lock),
     Case("the disk is full", strike=_fill_disk),
     Case("the database is read-only", "postgres", strike=_make_read_only),
     Case("the database is stopped", "own", strike=_stop_server),
-    Case("a flow blocks the loop", settings=_flow("blocks"), strike=_nothing),
-    Case("a flow blocks the loop", "postgres", settings=_flow("blocks"), strike=_nothing),
+    Case("a flow blocks the loop", settings=_flow("blocks"), strike=nothing),
+    Case("a flow blocks the loop", "postgres", settings=_flow("blocks"), strike=nothing),
 )

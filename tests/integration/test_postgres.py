@@ -17,6 +17,7 @@ import pytest
 from bot_program import free_port
 from pooling_proxy import pooling_proxy
 from postgres_server import SUPERUSER, NoServer, PostgresServer
+from structlog.testing import capture_logs
 from tiers import some
 
 from bot.control.history import Moment, MomentKind
@@ -34,6 +35,7 @@ from bot.store import (
     current_problem,
     migrate,
     open_store,
+    postgres_news,
 )
 from bot.store.operators import Listing, Standing
 from bot.store.postgres import PostgresStore
@@ -524,6 +526,29 @@ class TestNews:
         await _until(lambda: heard == [None, None], 40)
         await store.receive([_event("e1")])
         await _until(lambda: heard[-1] == "c1")
+
+    @pytest.mark.parametrize(("answers", "lines"), [(True, 2), (False, 0)])
+    async def test_deaf(self, store: PostgresStore, monkeypatch: pytest.MonkeyPatch, answers: bool, lines: int) -> None:
+        """It is told rarely; and not at all while the database does not answer either, which is told elsewhere."""
+        tries = 0
+
+        async def fails(*_: object) -> None:
+            nonlocal tries
+            tries += 1
+            raise OSError("refused")
+
+        async def out_of_reach(*_: object) -> None:
+            raise Unavailable("out of reach")
+
+        monkeypatch.setattr(postgres_news, "_listened", fails)
+        monkeypatch.setattr(postgres_news, "_AGAIN", 0.001)
+        if not answers:
+            monkeypatch.setattr(store._pool, "fetch", out_of_reach)
+        with capture_logs() as logs:
+            store.listen(lambda _: None)
+            await _until(lambda: tries > 40)
+        assert [line["event"] for line in logs] == ["not_listening"] * lines
+        monkeypatch.undo()
 
     def test_payloads(self) -> None:
         """Many ids go in several messages, each of a size that PostgreSQL takes."""

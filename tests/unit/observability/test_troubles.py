@@ -83,6 +83,19 @@ def test_what_lasts_is_told_ever_more_rarely(told: Told) -> None:
     assert told.signals[-1].fields["times"] == 960 * 8 + 1
 
 
+def test_two_keys_that_are_refused_last_together(told: Told) -> None:
+    """Each is told when it begins; that they last is told once for both. Two functions may have two causes."""
+    for second in range(10 * 60):
+        told.now = second
+        for what, names in ((What.KEY, ("SUNSHINE_KEY", "SUNSHINE_APP_KEY")), (What.BACKEND, ("price", "stock"))):
+            for name in names:
+                told.troubles.failed(what, "it failed", "Mend it.", where=name)
+        told.troubles.look()
+    lasting = [signal.fields["where"] for signal in told.signals if signal.event == "trouble_lasts"]
+    assert sorted(map(str, lasting)) == ["SUNSHINE_KEY"] * 2 + ["price"] * 2 + ["stock"] * 2
+    assert told.lines.count("trouble_began") == 4
+
+
 def test_what_is_not_tried_again_is_not_told_again(told: Told) -> None:
     """Nobody knows whether it lasts; after an hour it is forgotten."""
     told.fails(What.BACKEND)

@@ -10,7 +10,8 @@ import pytest
 from bot.listening import Cut
 from bot.observability import Metrics, Watch, tell_loop_errors
 from bot.rarely import KINDS, Told, worth_telling
-from bot.signals import Signal
+from bot.signals import Level, Signal
+from bot.troubles import Troubles, What
 from webhooks.intake import Receipt
 
 
@@ -38,6 +39,53 @@ def test_another_apps_deliveries_are_told() -> None:
         ("foreign_delivery", {"detail": "reason of 403", "times": 2}),
     ]
     assert _metric(watch.metrics, "switchboard_webhook_deliveries_total", code="403") == 3
+
+
+def test_another_app_that_is_known() -> None:
+    """That the app is not there is told already, with what to do."""
+    signals: list[Signal] = []
+    watch = Watch(Metrics(), hooks=[signals.append])
+    watch.troubles.failed(What.APP, "there is no such app", "Set SUNSHINE_APP_ID.")
+    watch.on_receipt(Receipt(403, 0, 0.1, "another app's"))
+    assert [signal.event for signal in signals] == ["trouble_began"]
+
+
+@pytest.mark.parametrize(
+    ("what", "event", "level"),
+    [
+        (What.KEY, "message_given_up", Level.DEBUG),
+        (What.KEY, "flow_failed", Level.DEBUG),
+        (What.KEY, "flow_raised", Level.WARNING),
+        (What.KEY, "duty_overdue", Level.WARNING),
+        (What.KEY, "model_failed", Level.WARNING),
+        (What.BACKEND, "model_failed", Level.DEBUG),
+        (What.BACKEND, "flow_failed", Level.WARNING),
+        (What.API, "flow_failed", Level.WARNING),
+    ],
+)
+def test_no_line_for_each_conversation(what: What, event: str, level: Level) -> None:
+    """What a lasting trouble explains is told of each conversation at DEBUG only, and counted all the same."""
+    signals: list[Signal] = []
+    watch = Watch(Metrics(), hooks=[signals.append])
+    watch.on_signal(Signal(event, Level.WARNING, "c1"))
+    watch.troubles.failed(what, "it fails", "Mend it.")
+    watch.on_signal(Signal(event, Level.WARNING, "c2"))
+    assert [signal.level for signal in signals if signal.event == event] == [Level.WARNING, level]
+    assert _metric(watch.metrics, "switchboard_signals_total", event=event) == 2
+
+
+def test_one_overdue_conversation_is_told() -> None:
+    """Of all that are overdue because of a trouble; each of them once that is over."""
+    signals: list[Signal] = []
+    watch = Watch(Metrics(), hooks=[signals.append])
+    watch.troubles.failed(What.API, "it fails", "Wait.")
+    for number in range(9):
+        watch.on_signal(Signal("duty_overdue", Level.ERROR, f"c{number}"))
+    levels = [signal.level for signal in signals if signal.event == "duty_overdue"]
+    assert levels == [Level.ERROR] + 8 * [Level.DEBUG]
+    watch.troubles = Troubles()
+    watch.on_signal(Signal("duty_overdue", Level.ERROR, "c9"))
+    assert signals[-1].level is Level.ERROR
 
 
 def test_connections_that_are_cut_off_are_counted() -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -114,6 +115,21 @@ def test_failures_far_apart_skip_no_line() -> None:
     """One after five minutes is told once, though two lines were due."""
     spell = Spell()
     assert [spell.is_told(NOON + timedelta(minutes=minute)) for minute in (0, 5, 6)] == [True, True, False]
+
+
+async def test_what_is_known_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """While it is told elsewhere that nothing can be stored, the first delivery is a line, and no other."""
+    minutes, known = count(), True
+    now = lambda: NOON + timedelta(minutes=next(minutes))  # noqa: E731
+    intake = Intake(Shelf(NotStored("full")), Secrets([*KEY.values()]), now, is_known=lambda: known)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(20):
+            await intake.take(delivery(message()))
+        assert len(caplog.records) == 1
+        known = False
+        for _ in range(60):
+            await intake.take(delivery(message()))
+        assert len(caplog.records) == 2
 
 
 @pytest.mark.parametrize("error", [NotStored("full"), RuntimeError("disk")])
