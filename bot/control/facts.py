@@ -256,7 +256,7 @@ class ConversationRead:
             whatever their times are.
         spoke_at: when the user said the newest thing, if that is among the newest messages.
         void_end: id of the message that told the user's last end, if the user has written again since.
-        took: from the request for the holder to its answer, by the bot's clock: so old is what it shows, at most.
+        began: when the holder was asked for, by the bot's clock: what it shows is not older. None: just now.
     """
 
     effect_id: str
@@ -264,7 +264,7 @@ class ConversationRead:
     active: Integration | None
     ended: UserEnded | None = None
     spoke_at: datetime | None = None
-    took: timedelta = timedelta(0)
+    began: datetime | None = None
     void_end: str | None = None
 
 

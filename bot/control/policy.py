@@ -21,6 +21,7 @@ PASS_ATTEMPTS = 3  # per target; then the bot goes the next way down: PASS_TO, t
 GUARDED_ATTEMPTS = 3  # with the integration's key; then, after an end, the app key if there is one
 AGAINST_ATTEMPTS = 3  # to take control from another as an operator wants; then that is given up
 CLOCKS_DIFFER = timedelta(seconds=1)  # so far apart may the times of two events be that happened at once
+JUST_NOW = timedelta(seconds=3)  # what a person's clock dates so soon after a change may be from before it
 HEARD_LIMIT = 16  # ids of what the user said last: the same message may be told again soon after
 INPUT_LIMIT = 100  # inputs kept for a flow that does not ask; more are dropped
 

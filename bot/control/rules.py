@@ -50,6 +50,7 @@ from bot.control.policy import (
     FRESH_CAP,
     HEARD_LIMIT,
     INPUT_LIMIT,
+    JUST_NOW,
     PROOF_WAIT,
     RETRY_CAP,
     RETRY_FIRST,
@@ -171,18 +172,32 @@ def _take_in(draft: Draft, fact: Fact) -> None:  # noqa: C901 - one line a fact,
 
 def _holder_seen(draft: Draft, fact: HolderSeen) -> None:
     """Take in who is active as a message shows it; a read tells where that contradicts what counts for more."""
-    state = draft.state
-    contradicts = state.holder.since is not None and draft.contradicts(fact.active)
-    at_work = state.is_certain and state.holder.who is Who.BOT and bool(state.run or state.duty)
+    may_be_wrong = _may_be_wrong(draft, fact)
     learned = draft.learn(fact.active, fact.at, "an event", certain=False)
-    near = fact.apart and state.holder.since and state.holder.since - fact.at <= CLOCKS_DIFFER
-    if not learned and near and state.holder.who is not Who.BOT:
-        # It may have happened since, by a clock that is behind, and have made the bot active.
-        may_be_wrong = contradicts or state.holder.who is Who.NOBODY
-    else:
-        may_be_wrong = contradicts and (fact.late or (at_work and draft.state.holder.who is Who.OTHER))
     if may_be_wrong or (learned and draft.holder_is_vague):
         draft.doubt()
+
+
+def _may_be_wrong(draft: Draft, fact: HolderSeen) -> bool:
+    """Is who a message shows known better, or may it have come later or earlier than a person's clock tells?"""
+    state, holder = draft.state, draft.state.holder
+    if holder.since is None:
+        return False
+    contradicts, older = draft.contradicts(fact.active), holder.since - fact.at
+    if fact.apart and timedelta(0) < older <= CLOCKS_DIFFER and holder.who is not Who.BOT:
+        return contradicts or holder.who is Who.NOBODY  # it may have come since, and have made the bot active
+    if not contradicts:
+        return False
+    match holder.who:
+        case Who.BOT:
+            at_work = state.is_certain and bool(state.run or state.duty)
+            return fact.late or (at_work and fact.active is not None and older <= timedelta(0))
+        case Who.OTHER if state.is_certain and fact.apart and older <= timedelta(0):
+            return True  # control comes from another by a control event: it may be told late, of the time before
+        case Who.NOBODY if state.is_certain and fact.apart and timedelta(0) < -older <= JUST_NOW:
+            return True  # the same
+        case _:
+            return fact.late
 
 
 def _control_moved(draft: Draft, fact: ControlMoved) -> None:
@@ -629,7 +644,7 @@ def _conversation_read(draft: Draft, fact: ConversationRead) -> None:
     if pending is None or pending.effect_id != fact.effect_id:
         return  # commanded before something that made it moot
     draft.set(pending=None)
-    draft.read_began = draft.now - max(timedelta(0), min(fact.took, FRESH_CAP))
+    draft.read_began = max(draft.now - FRESH_CAP, min(fact.began or draft.now, draft.now))
     is_newest = draft.known_until == pending.known_until
     if pending.what is What.READ_TO_WATCH and draft.state.read_at is None:
         draft.set(in_doubt=False)

@@ -141,9 +141,8 @@ class Delivery:
             return _failed(effect.effect_id, error)
         active = str(snapshot.active) if snapshot.active else "nobody"
         last = users_last(newest.messages, newest.at) if newest else UsersLast()
-        took = max(timedelta(0), self._clock.now() - began)
         fact = ConversationRead(
-            effect.effect_id, snapshot.at, snapshot.active, last.ended, last.spoke_at, took, last.void_end
+            effect.effect_id, snapshot.at, snapshot.active, last.ended, last.spoke_at, began, last.void_end
         )
         return Result(f"read: {active} is active", fact=fact)
 

@@ -395,6 +395,23 @@ class TestSightings:
         story.tell(HolderSeen(story.platform - SECOND / 2, active, apart=True))
         assert (story.state.holder.who, story.state.in_doubt) == (Who.OTHER, reads)
 
+    @pytest.mark.parametrize(("apart", "reads"), [(True, True), (False, False)])
+    def test_a_word_that_shows_the_bot_while_another_has_control(self, apart: bool, reads: bool) -> None:
+        """Control comes from another by a control event. A clock that is ahead dates a word of before after that."""
+        story = with_agent().later().tell(HolderSeen(NOON + MINUTE, BOT, apart=apart))
+        assert story.state.in_doubt is reads
+        story.tell(UserSpoke(Input("e1", NOON + MINUTE), BOT))
+        if reads:
+            assert story.shows(DESK).state.run is None
+            assert story.state.inputs == ()
+
+    @pytest.mark.parametrize(("after", "reads"), [(SECOND, True), (3 * SECOND, True), (4 * SECOND, False)])
+    def test_a_word_that_shows_the_bot_after_a_release(self, after: timedelta, reads: bool) -> None:
+        """A new one makes the bot active; one of just before the release may be dated after it."""
+        story = owing().later().moves(None)
+        story.tell(HolderSeen(story.platform + after, BOT, apart=True))
+        assert (story.state.holder.who, story.state.in_doubt) == (Who.BOT, reads)
+
     def test_the_bots_own_words_told_after_a_release(self) -> None:
         """One clock dates both: no read is spent on it."""
         story = owing().later().moves(None).tell(HolderSeen(NOON, BOT))

@@ -389,7 +389,7 @@ class TestFreshReads:
     def test_an_action_has_its_time(self, mode: str) -> None:
         """Counted from when the read began, which is when somebody may have taken control unseen."""
         story = owing(mode, integration_key=False, app_key=True)
-        story.tell(ConversationRead(story.pending, story.platform, BOT, took=SECOND))
+        story.tell(ConversationRead(story.pending, story.platform, BOT, began=story.now - SECOND))
         act = story.calls[-1]
         assert isinstance(act, Release | Pass)
         assert act.before == story.now + FRESH - SECOND
@@ -398,18 +398,20 @@ class TestFreshReads:
         """Until it allows for the time that reads take here: a slow platform keeps nobody from being released."""
         story = owing(integration_key=False, app_key=True)
         for _ in range(3):
-            story.tell(ConversationRead(story.pending, story.platform, BOT, took=9 * SECOND))
+            story.tell(ConversationRead(story.pending, story.platform, BOT, began=story.now - 9 * SECOND))
             assert story.actions == []
             story.later(5 * SECOND)
-        assert story.tell(ConversationRead(story.pending, story.platform, BOT, took=9 * SECOND)).actions == [
-            "release (app)"
-        ]
+        assert story.tell(
+            ConversationRead(story.pending, story.platform, BOT, began=story.now - 9 * SECOND)
+        ).actions == ["release (app)"]
 
     def test_the_most(self) -> None:
         """A read of more than a minute is no base for anything."""
         story = owing(integration_key=False, app_key=True)
         for _ in range(20):
-            story.tell(ConversationRead(story.pending, story.platform, BOT, took=FRESH_CAP)).later(RETRY_CAP)
+            story.tell(ConversationRead(story.pending, story.platform, BOT, began=story.now - FRESH_CAP)).later(
+                RETRY_CAP
+            )
         assert story.actions == []
 
     def test_an_action_that_was_held_up(self) -> None:

@@ -69,7 +69,7 @@ NARROWED: dict[str, st.SearchStrategy[Any]] = {
     "until": st.none() | times,
     "taken": st.lists(st.sampled_from(["e1", "e2", "e9"]), max_size=2, unique=True).map(tuple),
     "said_to": st.sampled_from([None, BOT, DESK, ANSWERBOT]),
-    "took": st.sampled_from([timedelta(0), SECOND, HOUR]),
+    "began": st.sampled_from([None, NOON - SECOND, NOON - HOUR]),
     "to": st.sampled_from([None, "bot", "sales"]),
     "metadata": st.just({}),
     "against": st.sampled_from([None, DESK.id]),
