@@ -202,11 +202,7 @@ def _may_be_wrong(draft: Draft, fact: HolderSeen) -> bool:
 
 def _control_moved(draft: Draft, fact: ControlMoved) -> None:
     state = draft.state
-    if fact.late and state.holder.how == A_READ and draft.contradicts(fact.active):
-        # It may have happened before the read: events are dated by the platform's clock, and reads by ours.
-        _control_undated(draft, ControlUndated(fact.active, fact.reason))
-        return
-    if _may_precede_pass(draft, fact):
+    if _may_precede_read(draft, fact) or _may_precede_pass(draft, fact):
         _control_undated(draft, ControlUndated(fact.active, fact.reason))
         return
     before = _taken_from(state) if not (state.run or state.duty) else None
@@ -221,6 +217,22 @@ def _control_moved(draft: Draft, fact: ControlMoved) -> None:
         _control_undated(draft, ControlUndated(fact.active, fact.reason))
     elif draft.who(fact.active) is Who.BOT:
         _explain(draft, fact)
+
+
+def _may_precede_read(draft: Draft, fact: ControlMoved) -> bool:
+    """May it have happened before a read that shows otherwise? Events are dated by the platform's clock, reads by ours.
+
+    What is told late is no base for what is at stake, either: it shows how things stood then.
+    """
+    state, since, duty = draft.state, draft.state.holder.since, draft.state.duty
+    if not draft.contradicts(fact.active):
+        return False
+    if fact.late:
+        return state.holder.how == A_READ or state.run is not None or duty is not None
+    who = draft.who(fact.active)
+    ours = Who.NOBODY if duty and duty.action is Action.RELEASE else Who.OTHER
+    is_ours = duty is not None and duty.attempts > 0 and who is ours
+    return state.holder.how == A_READ and since is not None and fact.at - since <= CLOCKS_DIFFER and not is_ours
 
 
 def _may_precede_pass(draft: Draft, fact: ControlMoved) -> bool:

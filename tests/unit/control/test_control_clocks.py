@@ -11,6 +11,7 @@ from control_samples import BOT, BOTH_MODES, DESK, HOUR, MINUTE, NOON, SECOND, S
 
 from bot.control.facts import (
     AgentWrote,
+    Answer,
     ControlMoved,
     ControlUndated,
     ConversationRead,
@@ -21,7 +22,7 @@ from bot.control.facts import (
     UserSpoke,
 )
 from bot.control.reading import facts_of
-from bot.control.state import Input, Integration, OpeningKind, Who
+from bot.control.state import Action, Input, Integration, OpeningKind, Who
 from webhooks.events import parse_event
 
 MILLISECOND = timedelta(milliseconds=1)
@@ -181,8 +182,27 @@ class TestHolders:
 
     def test_a_control_event_that_comes_in_time_after_a_read(self) -> None:
         """It is believed."""
-        story = with_agent().later(MINUTE).tell(NotUnderstood()).shows(DESK).later().moves(None)
+        story = with_agent().later(MINUTE).tell(NotUnderstood()).shows(DESK).later(2 * SECOND).moves(None)
         assert (story.state.holder.who, story.state.in_doubt) == (Who.NOBODY, False)
+
+    @pytest.mark.parametrize("after", [SECOND / 2, SECOND])
+    def test_a_control_event_that_is_dated_just_after_a_read(self, after: timedelta) -> None:
+        """It may have happened before, by a platform's clock that is ahead: a read tells."""
+        story = with_agent().later(MINUTE).tell(NotUnderstood()).shows(BOT)
+        story.tell(ControlMoved(story.platform + after, None))
+        assert (story.state.holder.who, story.state.in_doubt) == (Who.BOT, True)
+
+    @pytest.mark.parametrize("mode", BOTH_MODES)
+    def test_what_tells_of_the_bots_own_action_just_after_a_read(self, mode: str) -> None:
+        """It is waited for, and believed."""
+        story = owing(mode, integration_key=False, app_key=True).shows(BOT).answers(Answer.ACCEPTED)
+        assert story.moves(None if mode == "release" else DESK).state.duty is None
+        assert not story.state.in_doubt
+
+    def test_a_control_event_told_late_while_a_flow_is_at_work(self) -> None:
+        """It shows how things stood then, and closes nothing."""
+        story = owing().tell(ControlMoved(NOON + SECOND, DESK, late=True))
+        assert (story.duty.action, story.state.in_doubt) == (Action.RELEASE, True)
 
     def test_a_control_event_that_tells_nothing_new(self) -> None:
         """No read is worth it."""
