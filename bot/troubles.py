@@ -54,8 +54,9 @@ MUST_ACT = frozenset({What.KEY, What.APP, What.DATABASE, What.SWITCHBOARD, What.
 _MAY_PASS = frozenset({What.RATE_LIMIT})
 
 _ONE_CAUSE = frozenset({What.KEY, What.SWITCHBOARD})
-TOGETHER = 30.0
-"""Troubles of these kinds that begin within so many seconds, such as two keys that are refused, have one cause."""
+TOGETHER = 5 * MINUTE
+"""Troubles of these kinds that begin within so many seconds, such as two keys that are refused, have one cause.
+(The second key may be needed minutes later.)"""
 
 
 @dataclass(frozen=True, slots=True)
