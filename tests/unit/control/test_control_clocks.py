@@ -195,7 +195,7 @@ class TestHolders:
     @pytest.mark.parametrize("mode", BOTH_MODES)
     def test_what_tells_of_the_bots_own_action_just_after_a_read(self, mode: str) -> None:
         """It is waited for, and believed."""
-        story = owing(mode, integration_key=False, app_key=True).shows(BOT).answers(Answer.ACCEPTED)
+        story = owing(mode, integration_key=False, app_key=True).shows(BOT).answers(Answer.ACCEPTED).later(SECOND / 2)
         assert story.moves(None if mode == "release" else DESK).state.duty is None
         assert not story.state.in_doubt
 
