@@ -184,8 +184,11 @@ def _may_be_wrong(draft: Draft, fact: HolderSeen) -> bool:
     if holder.since is None:
         return False
     contradicts, older = draft.contradicts(fact.active), holder.since - fact.at
-    if fact.apart and timedelta(0) < older <= CLOCKS_DIFFER and holder.who is not Who.BOT:
-        return contradicts or holder.who is Who.NOBODY  # it may have come since, and have made the bot active
+    if timedelta(0) < older <= CLOCKS_DIFFER:
+        if not holder.certain and contradicts:
+            return True  # two messages, of two clocks
+        if fact.apart and holder.who is not Who.BOT:
+            return contradicts or holder.who is Who.NOBODY  # it may have come since, and have made the bot active
     if not contradicts:
         return False
     match holder.who:
@@ -236,11 +239,12 @@ def _may_precede_read(draft: Draft, fact: ControlMoved) -> bool:
 
 
 def _may_precede_pass(draft: Draft, fact: ControlMoved) -> bool:
-    """Is a pass on its way, and may the event tell of the time before it, or of control that came back already?"""
-    pending = draft.state.pending
-    if pending is None or pending.what is not What.PASS or draft.who(fact.active) is not Who.BOT or fact.reason:
+    """May it tell of the time before a pass that nobody has accepted yet, or of control that came back from there?"""
+    duty, holder = draft.state.duty, draft.state.holder
+    has_passed = duty is not None and duty.action is Action.PASS and duty.attempts > 0 and duty.accepted_at is None
+    if not has_passed or fact.reason or draft.who(fact.active) is not Who.BOT:
         return False
-    return pending.known_until is not None and fact.at <= pending.known_until + FRESH
+    return holder.who is Who.BOT and holder.since is not None and fact.at <= holder.since + FRESH
 
 
 def _control_undated(draft: Draft, fact: ControlUndated) -> None:

@@ -256,10 +256,14 @@ class TestHandedAround:
 
     @in_both_modes
     @pytest.mark.parametrize("active", [BOT, DESK])
-    def test_told_just_when_a_pass_goes_out(self, mode: str, active: Integration) -> None:
+    @pytest.mark.parametrize("answer", [None, Answer.UNCLEAR])
+    def test_told_just_when_a_pass_goes_out(self, mode: str, active: Integration, answer: Answer | None) -> None:
         """The event may tell of the time before that pass, where control has not come back: a read tells."""
         story = served(mode)
-        story.tell(FlowHandedOver(story.run.id, DESK.name)).shows(BOT).later(SECOND / 2).moves(BOT)
+        story.tell(FlowHandedOver(story.run.id, DESK.name)).shows(BOT)
+        if answer:
+            story.answers(answer)
+        story.later(SECOND / 2).moves(BOT)
         assert (story.duty.action, story.flow, story.state.in_doubt) == (Action.PASS, None, True)
         story.shows(active)
         assert story.state.duty is None or active is BOT

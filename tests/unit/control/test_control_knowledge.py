@@ -31,12 +31,12 @@ from bot.control.state import Conversation, Holder, Input, Integration, OpeningK
     [
         (ControlMoved(NOON - SECOND, DESK, "ticketClosed"), True),
         (ControlMoved(NOON - HOUR, DESK), True),
-        (HolderSeen(NOON - SECOND, DESK), False),
-        (HolderSeen(NOON - SECOND, DESK, apart=True), False),
+        (HolderSeen(NOON - SECOND, DESK), True),
+        (HolderSeen(NOON - 2 * SECOND, DESK), False),
     ],
 )
 def test_late(fact: HolderSeen | ControlMoved, doubt: bool) -> None:
-    """An older fact never moves the holder. A control event that contradicts what is known asks for a read."""
+    """An older fact never moves the holder. A control event that contradicts it, or a message just before, is read."""
     story = served()
     before = story.state
     after = story.tell(fact).state
