@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         flow,
         router,
     )
+    from bot.flows.calls import Call
     from bot.flows.chat import Chat, CleanUpHandle
     from bot.flows.content import (
         Button,
@@ -49,6 +50,7 @@ __all__ = [
     "Attachment",
     "Began",
     "Button",
+    "Call",
     "CallFailed",
     "Card",
     "Carousel",
@@ -86,6 +88,7 @@ _HOMES = (
     "bot.flows.authoring",
     "bot.flows.content",
     "bot.flows.answer",
+    "bot.flows.calls",
     "bot.flows.chat",
     "bot.flows.defuse",
     "bot.flows.message",

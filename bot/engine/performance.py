@@ -13,10 +13,12 @@ from bot.control.facts import FlowFailed, FlowReleased, FlowReturned
 from bot.control.state import Conversation, OpeningKind, Run
 from bot.engine.context import Context
 from bot.flows import authoring as authoring_module
+from bot.flows import calls as calls_module
 from bot.flows import chat as chat_module
 from bot.flows import content as content_module
 from bot.flows import functions as functions_module
 from bot.flows import json_form as json_form_module
+from bot.flows import limits as limits_module
 from bot.flows import turn as turn_module
 from bot.flows.answer import Answer
 from bot.flows.authoring import Began, CallFailed, FlowError, User
@@ -41,7 +43,7 @@ _BEGAN_FIELDS = frozenset(field.name for field in fields(Began))
 _BACKEND_TODO = "Look at the function and at the system that it calls; flows go on without its result."
 
 _OURS_MODULES = (authoring_module, chat_module, content_module, functions_module, json_form_module, turn_module)
-_OURS = (__file__, *(module.__file__ for module in _OURS_MODULES))
+_OURS = (__file__, calls_module.__file__, limits_module.__file__, *(module.__file__ for module in _OURS_MODULES))
 
 TIME_TO_CLEAN_UP = 10.0  # seconds that a flow may use in `finally` once it was cut off
 INSISTENCE = 100  # cancellations, then a flow that catches them all is left alone

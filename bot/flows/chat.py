@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Never, get_args
 
 from bot.control.facts import FlowHandedOver, FlowReleased
-from bot.control.policy import backoff
 from bot.control.state import Metadata
 from bot.flows.answer import Answer
-from bot.flows.authoring import Began, CallFailed, FlowMisuse, User
+from bot.flows.authoring import Began, FlowMisuse, User
+from bot.flows.calls import Calls
 from bot.flows.content import AnyButton, Choice, Content, Form, FormField, Text, messages
 from bot.flows.defuse import defused
-from bot.flows.functions import name_of, run
 from bot.flows.hand_over import METADATA_LIMIT, fitted, json_bytes
 from bot.flows.json_form import json_form
+from bot.flows.limits import NO_TIME, WAIT_LIMIT, check_attempts, check_time
 from bot.flows.outcome import When
 from bot.flows.turn import CleanUpCall, Said, Turn
 from bot.signals import Level, Signal
 
 MESSAGE_METADATA_LIMIT = METADATA_LIMIT - 256  # the bot adds the effect's id, by which it finds a message again
 CLEAN_UP_TIMEOUT_LIMIT = timedelta(minutes=5)
-NO_TIME = timedelta(0)
 _EVENT = re.compile(r"[a-z](_?[a-z0-9]){0,63}")
-Errors = type[BaseException] | tuple[type[BaseException], ...]
-WAIT_LIMIT = timedelta(days=7)  # the bot holds control as long as a flow waits
 
 
-class Chat:
+class Chat(Calls):
     """A conversation as its flow sees it. Every method that is awaited is a step of the journal."""
 
     def __init__(self, turn: Turn) -> None:
@@ -102,7 +98,7 @@ class Chat:
             FlowMisuse: it is beyond one of the platform's limits; the text says which.
         """
         if timeout is not None:
-            _check_time("the timeout of a question", timeout, WAIT_LIMIT)
+            check_time("the timeout of a question", timeout, WAIT_LIMIT)
         return await self._turn.ask(_said(_content(content, choices, buttons), metadata), timeout, fresh=fresh)
 
     async def form(
@@ -128,64 +124,9 @@ class Chat:
         """
         return await self.ask(Form(fields, text), timeout=timeout, metadata=metadata, fresh=fresh)
 
-    async def call(
-        self,
-        function: Callable[..., Any],
-        *args: Any,
-        attempts: int = 1,
-        timeout: timedelta | None = None,
-        retry_on: Errors = Exception,
-        give_up_on: Errors = (),
-        **kwargs: Any,
-    ) -> Any:
-        """Run code that must not be repeated: the function runs at least once, and its result is kept.
-
-        Args:
-            function: a coroutine function, or a plain one, which runs in a thread.
-            attempts: how often to try, with a growing pause, before it counts as failed.
-            timeout: for each attempt; `TimeoutError` when it is over.
-            retry_on: errors after which it is tried again; all others end it at once.
-            give_up_on: errors that end it at once, whatever `retry_on` says.
-
-        Returns:
-            The result in its JSON form (a dataclass comes back as a dict).
-
-        Raises:
-            CallFailed: the last attempt raised or timed out; it has the error's type and message, and the attempts.
-            FlowMisuse: a result without a JSON form, which ends the flow; no function, wrong `attempts` or `timeout`.
-        """
-        name = name_of(function)
-        if not callable(function):
-            raise FlowMisuse(f"{name} can't be called: give a function, and what it is called with")
-        _check_attempts(attempts)
-        if timeout is not None:
-            _check_time("the timeout of a call", timeout, WAIT_LIMIT, above=NO_TIME)
-
-        _check_errors("retry_on", retry_on)
-        _check_errors("give_up_on", give_up_on)
-        called = self._turn.context.called
-
-        async def tried() -> Any:
-            for attempt in range(1, attempts + 1):
-                try:
-                    async with asyncio.timeout(timeout.total_seconds() if timeout else None):
-                        result = await run(function, args, kwargs)
-                except Exception as error:
-                    called(name, error)
-                    is_final = isinstance(error, give_up_on) or not isinstance(error, retry_on)
-                    if attempt == attempts or is_final:
-                        raise CallFailed(name, f"{type(error).__name__}: {error}", attempt) from error
-                else:
-                    called(name, None)
-                    return result
-                await asyncio.sleep(backoff(attempt, self.conversation_id).total_seconds())
-            raise AssertionError("the last attempt returns or raises")
-
-        return await self._turn.call(name, tried)
-
     async def sleep(self, duration: timedelta) -> None:
         """Go on later. The conversation stays with the bot meanwhile. Raises `FlowMisuse`: more than seven days."""
-        _check_time("a sleep", duration, WAIT_LIMIT)
+        check_time("a sleep", duration, WAIT_LIMIT)
         await self._turn.sleep(duration)
 
     async def on_end(
@@ -222,8 +163,8 @@ class Chat:
             FlowMisuse: a function that no other process could find, arguments without a JSON form, or too many.
         """
         address = self._turn.context.functions.address_of(function)
-        _check_attempts(attempts)
-        _check_time("the timeout of a clean-up", timeout, CLEAN_UP_TIMEOUT_LIMIT, above=NO_TIME)
+        check_attempts(attempts)
+        check_time("the timeout of a clean-up", timeout, CLEAN_UP_TIMEOUT_LIMIT, above=NO_TIME)
         if when not in get_args(When):
             raise FlowMisuse(f"when is one of {', '.join(get_args(When))}, and not {when!r}")
         call = CleanUpCall(list(args), kwargs, attempts, timeout.total_seconds(), when)
@@ -322,21 +263,3 @@ def _metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     if json_bytes(made) > MESSAGE_METADATA_LIMIT:
         raise FlowMisuse(f"the metadata is too large: at most {MESSAGE_METADATA_LIMIT} bytes")
     return made
-
-
-def _check_attempts(attempts: object) -> None:
-    if not isinstance(attempts, int) or attempts < 1:
-        raise FlowMisuse("attempts is a whole number, and at least 1")
-
-
-def _check_errors(what: str, given: object) -> None:
-    kinds = given if isinstance(given, tuple) else (given,)
-    if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
-        raise FlowMisuse(f"{what} is an exception's type, or a tuple of them")
-
-
-def _check_time(what: str, duration: object, limit: timedelta, *, above: timedelta = timedelta.min) -> None:
-    if not isinstance(duration, timedelta):
-        raise FlowMisuse(f"{what} is a timedelta, and not {type(duration).__name__}")
-    if not above < duration <= limit:
-        raise FlowMisuse(f"{what} is too long or too short: at most {limit}")

@@ -13,7 +13,7 @@ from bot.flows.authoring import Flow
 from bot.flows.catalogue import Catalogue, UnknownFlow, import_module, load_catalogue, load_flows, load_router
 from bot.flows.chat import Chat
 
-_STEPS = frozenset(name for name, value in vars(Chat).items() if inspect.iscoroutinefunction(value))
+_STEPS = frozenset(name for name, value in inspect.getmembers(Chat) if inspect.iscoroutinefunction(value)) | {"call"}
 
 
 def inspected(

@@ -42,6 +42,7 @@ MESSAGES_LIMIT = 500  # of one run; a release waits until they are said
 CLEAN_UPS_LIMIT = 20
 REFUSALS_LIMIT = 100  # steps that a flow may try to take after it was cut off, before it is left to stand still
 UNANSWERED_LIMIT = 10  # questions in a row; who asks on and on, although nobody is there, keeps control for ever
+GATHER, GATHERED = "gather", "gathered"
 ON_END = "on_end"
 WITHDRAWN = "on_end_withdrawn"
 
@@ -258,9 +259,45 @@ class Turn:
                 else:
                     known = self._record("call", name, {"error": failed.error, "attempts": failed.attempts})
                     raise failed
-            if "error" in known.data:
-                raise CallFailed(name, known.data["error"], known.data.get("attempts", 1))
-            return known.data["result"]
+            made = _made(name, known)
+            if isinstance(made, CallFailed):
+                raise made
+            return made
+
+    async def gather(self, calls: Sequence[tuple[str, Callable[[], Awaitable[Any]]]]) -> list[Any]:
+        """Run functions at once, as one step. Each result is stored when it is there, under its place in the list.
+
+        Returns:
+            For each its result, or its `CallFailed`.
+        """
+        with _Alone(self, GATHER):
+            await self._unless_over()
+            names = ", ".join(name for name, _ in calls)
+            if self._replayed(GATHER, names) is None:
+                self._record(GATHER, names)
+            made: dict[int, Any] = {}
+            while len(made) < len(calls) and self._at < len(self._entries):
+                key = self._entries[self._at].key
+                if entry := self._replayed(GATHERED, key):
+                    made[int(key)] = _made(calls[int(key)][0], entry)
+            left = [place for place in range(len(calls)) if place not in made]
+            tasks = [asyncio.ensure_future(self._gathered(place, *calls[place])) for place in left]
+            try:
+                made.update(zip(left, await asyncio.gather(*tasks), strict=True))
+            finally:
+                for task in tasks:
+                    task.cancel()
+            return [made[place] for place in range(len(calls))]
+
+    async def _gathered(self, place: int, name: str, function: Callable[[], Awaitable[Any]]) -> Any:
+        failed: CallFailed | None = None
+        try:
+            data = {"result": self._kept(f"the result of {name}", await function())}
+        except CallFailed as error:
+            failed, data = error, {"error": error.error, "attempts": error.attempts}
+        await self._unless_over()
+        entry = self._record(GATHERED, str(place), data)
+        return failed or _made(name, entry)
 
     async def on_end(self, function: str, call: CleanUpCall) -> int:
         """Note a function that is to be called when the run is over. What comes after it waits until that is stored.
@@ -284,6 +321,10 @@ class Turn:
             await self._unless_over()
             if self._replayed(WITHDRAWN, str(index)) is None:
                 await self._stored(WITHDRAWN, str(index))
+
+    def does_not_fit(self, expected: str, found: str) -> JournalMismatch:
+        """The error for a journal whose last replayed entry holds something else than the code wants."""
+        return JournalMismatch(self.flow.name, self._at - 1, expected, found)
 
     async def _stored(self, kind: str, key: str, data: Any = None) -> JournalEntry:
         """Record a step, and wait until it is stored."""
@@ -362,6 +403,13 @@ class Turn:
         self._at += 1
         self.notify()
         return entry
+
+
+def _made(name: str, entry: JournalEntry) -> Any:
+    """The result of a call that the journal keeps, or its `CallFailed`."""
+    if "error" in entry.data:
+        return CallFailed(name, entry.data["error"], entry.data.get("attempts", 1))
+    return entry.data["result"]
 
 
 def _used_by(entry: JournalEntry) -> Sequence[str]:

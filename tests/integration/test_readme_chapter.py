@@ -1,4 +1,4 @@
-"""The README's chapter "Write your first flow": every snippet in it is run, as a newcomer runs it."""
+"""The README's chapter "Write your first flow" and docs/flows.md: every snippet is run, as a newcomer runs it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bot.flows.authoring import Began
 from bot.flows.catalogue import load_catalogue
 from bot.settings import load_settings
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
 REQUIRED = {
     "sunshine_base_url": "https://example.zendesk.com/sc",
     "sunshine_app_id": "app",
@@ -30,9 +30,13 @@ REQUIRED = {
 
 
 def _chapter() -> str:
-    found = re.search(r"^## Write your first flow\n(.*?)^## ", README.read_text(), re.MULTILINE | re.DOTALL)
+    """The chapter, and the page that it leads to."""
+    found = re.search(
+        r"^## Write your first flow\n(.*?)^## ", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
     assert found
-    return found[1]
+    assert "(docs/flows.md)" in found[1]
+    return found[1] + (ROOT / "docs" / "flows.md").read_text()
 
 
 def _snippets(language: str) -> list[str]:
@@ -48,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         assert not (tmp_path / name[1]).exists()
         (tmp_path / name[1]).write_text(snippet)
     monkeypatch.syspath_prepend(str(tmp_path))
-    for module in ("my_flows", "shop", "my_assistant"):
+    for module in ("my_flows", "shop", "my_assistant", "prices"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     return tmp_path
 
@@ -110,9 +114,9 @@ def test_every_step_and_every_method_that_the_chapter_names_is_there() -> None:
 
     chapter = _chapter()
     steps = re.findall(r"^\| `(\w+)\(", chapter, re.MULTILINE)
-    public = {name for name in vars(Chat) if not name.startswith("_")}
+    public = {name for name in dir(Chat) if not name.startswith("_")}
     assert set(steps) | {"opening", "user", "conversation_id", "run_id"} == public
-    kit = chapter[chapter.index("### Test it") :]
+    kit = chapter[chapter.index("## Test it") :]
     for name in vars(Talk):
         if not name.startswith("_") and name not in ("close", "bring_to_closing"):
             assert re.search(rf"`{name}\b", kit), name

@@ -1,0 +1,174 @@
+"""What a call returns, kept as JSON and read back as the type that the function's annotation names."""
+
+from __future__ import annotations
+
+import functools
+import json
+import types
+import typing
+from asyncio import Future, Task
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from bot.flows.authoring import FlowMisuse
+from bot.flows.functions import name_of
+from bot.flows.json_form import json_form
+
+_CONTAINERS = (list, tuple, set, frozenset, dict, deque)
+_PLAIN = (str, bool, list, dict)
+_AWAITABLES = (Awaitable, Coroutine, Future, Task)
+_HINT = "annotate the function with what it returns, or return texts, numbers, lists and dicts"
+
+
+class Unreadable(ValueError):
+    """A stored result that is not what the function returns now: its result type has changed."""
+
+
+class Result:
+    """The result of one function: how it is stored, and what it is read back as.
+
+    Without an annotation (or with `Any`) the flow gets the JSON form. With one it gets the annotated type: a
+    dataclass, a pydantic model, an enum, a datetime, a list of these, and so on.
+
+    Args:
+        function: what is called.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._name = name_of(function)
+        self._function = function
+
+    @functools.cached_property
+    def _returned(self) -> Any:
+        return _returned_by(self._function)
+
+    @functools.cached_property
+    def _adapter(self) -> TypeAdapter[Any] | None:
+        return None if self._returned in (_ANYTHING, _UNRESOLVED) else _adapter_of(self._returned)
+
+    @property
+    def type_name(self) -> str:
+        """The annotated type, for messages."""
+        return "an unknown type" if self._returned is _UNRESOLVED else _shown(self._returned)
+
+    def stored(self, result: Any) -> Any:
+        """Return the JSON form of a result.
+
+        Raises:
+            FlowMisuse: it has none, or would not come back as what it is now.
+        """
+        form = json_form(f"the result of {self._name}", result)
+        if self._returned is _ANYTHING:
+            return form
+        if self._adapter is None:
+            if type(form) is type(result) and form == result:
+                return form
+            why = "its annotation can't be resolved at run time" if self._returned is _UNRESOLVED else self.type_name
+            raise FlowMisuse(f"the result of {self._name} can't come back from the journal ({why}): {_HINT}")
+        try:
+            back = self.read(form)
+        except Unreadable as error:
+            raise FlowMisuse(f"the result of {self._name} is {type(result).__name__}, and {error}: {_HINT}") from None
+        if not _is_same(back, result, form):
+            raise FlowMisuse(
+                f"the result of {self._name} is {type(result).__name__}, but would come back from the journal as "
+                f"another {type(back).__name__}: {_HINT}"
+            )
+        return form
+
+    def read(self, stored: Any) -> Any:
+        """Return a stored result as what the function returns. Raises `Unreadable`."""
+        if self._adapter is None or (self._returned in _PLAIN and isinstance(stored, self._returned)):
+            return stored
+        try:
+            return self._adapter.validate_json(json.dumps(stored))
+        except ValidationError as error:
+            wrong = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            place = f", at {'.'.join(map(str, wrong['loc']))}" if wrong["loc"] else ""
+            raise Unreadable(f"can't be read as {self.type_name} ({wrong['type']}{place})") from None
+
+
+class _Sentinel:
+    """Stands for an annotation that is missing, or that can't be used."""
+
+
+_ANYTHING, _UNRESOLVED = _Sentinel(), _Sentinel()
+
+
+def _returned_by(function: Callable[..., Any]) -> Any:
+    """The type that a function's annotation names; `_ANYTHING` without one, `_UNRESOLVED` if a name is not there."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if isinstance(function, type):
+        return function
+    annotated = function if _annotations_of(function) else getattr(type(function), "__call__", function)  # noqa: B004
+    annotation = _annotations_of(annotated).get("return", _ANYTHING)
+    try:
+        resolved = _resolved(annotation, annotated)
+    except Exception:  # noqa: BLE001 - evaluating an annotation runs code of the author's module
+        return _UNRESOLVED
+    if isinstance(resolved, TypeVar) or resolved in (Any, object):
+        return _ANYTHING
+    return resolved
+
+
+def _annotations_of(function: Any) -> dict[str, Any]:
+    try:
+        found = getattr(function, "__annotations__", None)
+    except Exception:  # noqa: BLE001 - a lazy annotation names what is not there
+        return {"return": "…"}
+    return found if isinstance(found, dict) else {}
+
+
+def _resolved(annotation: Any, function: Any) -> Any:
+    if annotation is _ANYTHING:
+        return annotation
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+
+    def probe() -> None: ...
+
+    probe.__annotations__ = {"return": annotation}
+    found = typing.get_type_hints(probe, getattr(function, "__globals__", {}), include_extras=True)["return"]
+    origin, arguments = typing.get_origin(found), typing.get_args(found)
+    return arguments[-1] if origin in _AWAITABLES and arguments else found
+
+
+def _adapter_of(returned: Any) -> TypeAdapter[Any] | None:
+    try:
+        return _made_once(returned)
+    except TypeError:  # an annotation with a part that can't be hashed
+        return _made(returned)
+
+
+def _made(returned: Any) -> TypeAdapter[Any] | None:
+    try:
+        return TypeAdapter(returned)
+    except Exception:  # noqa: BLE001 - pydantic knows no schema for the type, and says so in many ways
+        return None
+
+
+_made_once = functools.lru_cache(maxsize=512)(_made)
+
+
+def _shown(returned: Any) -> str:
+    plain = isinstance(returned, type) and not isinstance(returned, types.GenericAlias)
+    return returned.__qualname__ if plain else str(returned).replace("typing.", "")
+
+
+def _is_same(back: Any, result: Any, form: Any) -> bool:
+    """Is what was read back the same as what the function returned?"""
+    try:
+        if json_form("what came back", back) != form:
+            return False
+        if bool(back == result):
+            return True
+    except Exception:  # noqa: BLE001 - an author's type may compare as it likes
+        return False
+    if isinstance(result, _CONTAINERS):  # a tuple is a list where the annotation says no more than Sequence
+        return True
+    own = {name for kind in type(result).__mro__[:-1] for name in vars(kind)}
+    return type(back) is type(result) and "__eq__" not in own
