@@ -18,7 +18,6 @@ if TYPE_CHECKING:
         JournalMismatch,
         NoAnswer,
         Router,
-        User,
         flow,
         router,
     )
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from bot.flows.defuse import Markup, markup
     from bot.flows.message import Attachment, Location
     from bot.flows.outcome import Outcome
+    from bot.flows.who import Conversation, User
 
 __all__ = [
     "Answer",
@@ -58,6 +58,7 @@ __all__ = [
     "Choice",
     "CleanUpHandle",
     "Content",
+    "Conversation",
     "EmailField",
     "File",
     "Flow",
@@ -93,6 +94,7 @@ _HOMES = (
     "bot.flows.defuse",
     "bot.flows.message",
     "bot.flows.outcome",
+    "bot.flows.who",
     "bot.control.state",
 )
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
 from bot.control.facts import FlowFailed, FlowReleased, FlowReturned
 from bot.control.state import Conversation, OpeningKind, Run
 from bot.engine.context import Context
+from bot.engine.introduced import conversation_in, user_in
 from bot.flows import authoring as authoring_module
 from bot.flows import calls as calls_module
 from bot.flows import chat as chat_module
@@ -21,17 +22,17 @@ from bot.flows import json_form as json_form_module
 from bot.flows import limits as limits_module
 from bot.flows import turn as turn_module
 from bot.flows.answer import Answer
-from bot.flows.authoring import Began, CallFailed, FlowError, User
+from bot.flows.authoring import Began, CallFailed, FlowError
 from bot.flows.catalogue import UnknownFlow
 from bot.flows.chat import Chat
 from bot.flows.raised import Raised
 from bot.flows.turn import Context as TurnContext
 from bot.flows.turn import Turn
+from bot.flows.who import conversation_of, user_of
 from bot.store.interface import JournalEntry
 from bot.sunshine import SunshineError
 from bot.troubles import Troubles, What
 from webhooks.events import (
-    ConversationCreate,
     ConversationMessage,
     ConversationPostback,
     ConversationReferral,
@@ -39,7 +40,7 @@ from webhooks.events import (
 )
 
 BEGAN = "began"
-_BEGAN_FIELDS = frozenset(field.name for field in fields(Began))
+_BEGAN_FIELDS = frozenset(field.name for field in fields(Began)) - {"user", "conversation"}
 _BACKEND_TODO = "Look at the function and at the system that it calls; flows go on without its result."
 
 _OURS_MODULES = (authoring_module, chat_module, content_module, functions_module, json_form_module, turn_module)
@@ -127,7 +128,7 @@ def prepare(
     if not journal:
         beginning = _beginning(run, events)
         try:
-            flow = context.catalogue.route(run.purpose, _began(beginning["began"]))
+            flow = context.catalogue.route(run.purpose, _began_with(beginning, state.id))
         except BaseException as error:  # noqa: BLE001 - the team's own code: whatever it raises ends the run, and no more
             return None, [], FlowFailed(run.id, _no_route(error))
         if flow is None:  # where nobody has written, there is nothing to pass on to anybody either
@@ -144,8 +145,7 @@ def prepare(
         TurnContext(
             conversation_id=state.id,
             run_id=run.id,
-            began=_began(data["began"]),
-            user=User(**data["user"]),
+            began=_began_with(data, state.id),
             journal=[*journal, *first],
             answers={given.event_id: _answer(events.get(given.event_id)) for given in state.inputs},
             clock=context.clock,
@@ -193,6 +193,12 @@ def _began(stored: Mapping[str, Any]) -> Began:
     return Began(**{name: value for name, value in stored.items() if name in _BEGAN_FIELDS})
 
 
+def _began_with(stored: Mapping[str, Any], conversation_id: str) -> Began:
+    """The same, with the user and the conversation."""
+    conversation = replace(conversation_of(stored.get("conversation", {})), id=conversation_id)
+    return replace(_began(stored["began"]), user=user_of(stored["user"]), conversation=conversation)
+
+
 def _beginning(run: Run, events: Mapping[str, Event]) -> dict[str, Any]:
     opening = run.opening
     event = events.get(opening.event_id or "")
@@ -208,7 +214,8 @@ def _beginning(run: Run, events: Mapping[str, Event]) -> dict[str, Any]:
             "message": dict(said.message),
             "referral_details": referral,
         },
-        "user": _user(event),
+        "user": user_in(event),
+        "conversation": conversation_in(event or next(reversed([*events.values()]), None)),
     }
 
 
@@ -224,21 +231,6 @@ def _answer(event: Event | None) -> Answer:
             return Answer("", payload.postback.payload, raw)
         case _:
             return Answer("")
-
-
-def _user(event: Event | None) -> dict[str, Any]:
-    match event:
-        case ConversationMessage(payload=payload):
-            author = payload.message.author
-            return {"id": author.user_id, "name": author.display_name}
-        case (
-            ConversationPostback(payload=payload)
-            | ConversationReferral(payload=payload)
-            | ConversationCreate(payload=payload)
-        ) if payload.user:
-            return {"id": payload.user.id, "name": None}
-        case _:
-            return {"id": None, "name": None}
 
 
 def _referral(event: Event | None) -> dict[str, Any]:

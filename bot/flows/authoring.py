@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from bot.control.state import Purpose
 from bot.flows.message import Carrier
+from bot.flows.who import Conversation, User
 
 if TYPE_CHECKING:
     from bot.flows.chat import Chat
@@ -131,14 +132,6 @@ def router(
 
 
 @dataclass(frozen=True, slots=True)
-class User:
-    """The end user: the platform's id, and the name where it is known."""
-
-    id: str | None = None
-    name: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Began(Carrier):
     """What began the flow.
 
@@ -153,6 +146,8 @@ class Began(Carrier):
         referral: of a referral, its code.
         message: the first message (or postback) as the platform posted it; empty where none began it.
         referral_details: all that a referral tells, such as the ad, as the platform posted it.
+        user: the end user, as far as what began it tells.
+        conversation: the conversation: brand, channel, metadata.
     """
 
     kind: str
@@ -162,3 +157,5 @@ class Began(Carrier):
     referral: str | None = None
     message: Mapping[str, Any] = field(default_factory=dict)
     referral_details: Mapping[str, Any] = field(default_factory=dict)
+    user: User = field(default_factory=User)
+    conversation: Conversation = field(default_factory=Conversation)

@@ -10,15 +10,16 @@ from typing import Any, Never, get_args
 from bot.control.facts import FlowHandedOver, FlowReleased
 from bot.control.state import Metadata
 from bot.flows.answer import Answer
-from bot.flows.authoring import Began, FlowMisuse, User
+from bot.flows.authoring import Began, FlowMisuse
 from bot.flows.calls import Calls
 from bot.flows.content import AnyButton, Choice, Content, Form, FormField, Text, messages
 from bot.flows.defuse import defused
-from bot.flows.hand_over import METADATA_LIMIT, fitted, json_bytes
+from bot.flows.hand_over import METADATA_LIMIT, Priority, fitted, json_bytes, ticket_values
 from bot.flows.json_form import json_form
 from bot.flows.limits import NO_TIME, WAIT_LIMIT, check_attempts, check_time
 from bot.flows.outcome import When
 from bot.flows.turn import CleanUpCall, Said, Turn
+from bot.flows.who import Conversation, User
 from bot.signals import Level, Signal
 
 MESSAGE_METADATA_LIMIT = METADATA_LIMIT - 256  # the bot adds the effect's id, by which it finds a message again
@@ -44,8 +45,13 @@ class Chat(Calls):
 
     @property
     def user(self) -> User:
-        """The end user."""
-        return self._turn.context.user
+        """The end user, as far as what began the flow tells."""
+        return self._turn.context.began.user
+
+    @property
+    def conversation(self) -> Conversation:
+        """The conversation: its brand, channel, metadata, as far as what began the flow tells."""
+        return self._turn.context.began.conversation
 
     @property
     def opening(self) -> Began:
@@ -193,6 +199,10 @@ class Chat(Calls):
         to: str | None = None,
         ticket_fields: Mapping[str, str | int | float | bool] | None = None,
         metadata: Metadata | None = None,
+        *,
+        tags: Sequence[str] = (),
+        priority: Priority | None = None,
+        requester: User | None = None,
     ) -> Never:
         """Pass control on and end the flow: nothing after it runs.
 
@@ -200,6 +210,10 @@ class Chat(Calls):
             to: id, name or type of a switchboard integration; PASS_TO where it is not given.
             ticket_fields: values for the agent's ticket, by field id.
             metadata: goes with the pass; flat.
+            tags: added to the ticket. No tag has spaces or commas: they become `_`.
+            priority: of the ticket: "low", "normal", "high" or "urgent".
+            requester: whose name and e-mail address the ticket's requester gets, such as
+                `User(name="Ada", email=answer.text)`.
 
         A value that is too long for the platform is shortened, and one that it can't take is left out; the log and the
         conversation's timeline say which. If the target is declined, control goes to PASS_TO.
@@ -209,7 +223,7 @@ class Chat(Calls):
         """
         if to is not None and not isinstance(to, str):
             raise FlowMisuse(f"{type(to).__name__} is no switchboard integration: give its id, name or type")
-        fields = {f"dataCapture.ticketField.{key}": value for key, value in (ticket_fields or {}).items()}
+        fields = ticket_values(ticket_fields or {}, tags, priority, requester)
         passed = fitted({**(metadata or {}), **fields})
         run_id = self._turn.context.run_id
         await self._turn.end(FlowHandedOver(run_id, to, passed.metadata, passed.shortened, passed.left_out))

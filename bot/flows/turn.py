@@ -23,7 +23,6 @@ from bot.flows.authoring import (
     FlowMisuse,
     JournalMismatch,
     NoAnswer,
-    User,
 )
 from bot.flows.content import Choice, listed, offered
 from bot.flows.defuse import undefused
@@ -79,8 +78,7 @@ class Context:
     Attributes:
         conversation_id: the platform's id.
         run_id: number of the run.
-        began: what began the flow.
-        user: the end user.
+        began: what began the flow, and with whom.
         journal: the run's entries so far, the first of which says what began it.
         answers: user input by event id, oldest first. The journal tells which of it the run has used already.
         idle: how long an `ask` without a time-out waits.
@@ -95,7 +93,6 @@ class Context:
     conversation_id: str
     run_id: int
     began: Began
-    user: User
     journal: Sequence[JournalEntry]
     answers: Mapping[str, Answer]
     clock: Clock
