@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         TextField,
     )
     from bot.flows.defuse import Markup, markup
+    from bot.flows.handlers import anywhere, every_turn, lifespan, on_error
     from bot.flows.message import Attachment, Location
     from bot.flows.outcome import Outcome
     from bot.flows.who import Conversation, User
@@ -80,8 +81,12 @@ __all__ = [
     "Text",
     "TextField",
     "User",
+    "anywhere",
+    "every_turn",
     "flow",
+    "lifespan",
     "markup",
+    "on_error",
     "router",
 ]
 
@@ -92,6 +97,7 @@ _HOMES = (
     "bot.flows.calls",
     "bot.flows.chat",
     "bot.flows.defuse",
+    "bot.flows.handlers",
     "bot.flows.message",
     "bot.flows.outcome",
     "bot.flows.who",

@@ -24,7 +24,8 @@ from bot.engine.retention import Retention
 from bot.engine.worker import Worker
 from bot.flows.catalogue import Catalogue
 from bot.flows.inspection import inspected
-from bot.flows.raised import told_of
+from bot.flows.raised import error_in_words, told_of
+from bot.flows.resources import LifespanFailed, opened
 from bot.health import add_health, add_metrics, add_no_metrics
 from bot.listening import Listener, raise_descriptor_limit
 from bot.observability import Key, Metrics, Watch, log_signal, tell_loop_errors, traces_if_wanted
@@ -32,7 +33,7 @@ from bot.observability.mixups import Mixups
 from bot.replay.recording import Recorder, RecordingIntake
 from bot.replay.tape import TapeError
 from bot.settings import LogErrors, Settings, SettingsProblem
-from bot.signals import Observe, Signal
+from bot.signals import Level, Observe, Signal
 from bot.store import Database, Unavailable, open_store
 from bot.store.interface import Store
 from bot.store.owners import new_owner
@@ -151,6 +152,7 @@ async def _start_worker(
     policy = catalogue.applied_to(settings.policy)
     owner, troubles = new_owner(), watch.troubles
     is_full = settings.log_errors is LogErrors.FULL
+    resources = await stack.enter_async_context(_resources(catalogue, observe, is_full=is_full))
     context = Context(
         store,
         clients,
@@ -162,6 +164,7 @@ async def _start_worker(
         lease=LEASE,
         troubles=troubles,
         raised=lambda raised: observe(told_of(raised, is_full=is_full)),
+        resources=resources,
     )
     if left := await store.join(clock.now() + AFTERMATH):
         observe(Signal("left_by_dead_worker", fields={"conversations": left}))
@@ -178,6 +181,22 @@ async def _start_worker(
     retention = Retention(store, clock, observe, timedelta(days=settings.retention_days))
     _run_beside(stack, retention.run(), "retention")
     return worker
+
+
+@asynccontextmanager
+async def _resources(catalogue: Catalogue, observe: Observe, *, is_full: bool) -> AsyncIterator[Any]:
+    """What the flows' lifespan opens, for as long as the worker runs. Raises `SettingsProblem`."""
+
+    def failed(error: Exception) -> None:
+        observe(Signal("lifespan_failed", Level.WARNING, fields={"error": error_in_words(error, is_full=is_full)}))
+
+    async with AsyncExitStack() as stack:
+        try:
+            resources = await stack.enter_async_context(opened(catalogue.handlers.lifespan, failed))
+        except LifespanFailed as error:
+            cause = error_in_words(error.__cause__ or error, is_full=is_full)
+            raise SettingsProblem([f"FLOWS: the lifespan {error} failed: {cause}"]) from error
+        yield resources
 
 
 def _run_beside(stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:

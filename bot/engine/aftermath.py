@@ -20,7 +20,7 @@ from bot.control.state import Conversation, Run
 from bot.flows.chat import CLEAN_UP_TIMEOUT_LIMIT
 from bot.flows.functions import Functions, NotFound, run
 from bot.flows.outcome import Outcome, When, outcome_named, with_outcome
-from bot.flows.turn import ON_END, WITHDRAWN
+from bot.flows.turn import ON_END, RAISED, WITHDRAWN
 from bot.store.interface import CleanUp, JournalEntry, OutboxItem
 
 PATIENCE = timedelta(hours=1)  # then a clean-up is given up, however often it has been tried
@@ -65,6 +65,8 @@ def clean_ups_of(
     meant for a failure where there was none. An entry of an earlier version says nothing about when: it is due always.
     """
     entries = [entry for entry in journal if entry.run_id == run_id]
+    if outcome.went_well and any(entry.kind == RAISED for entry in entries):
+        outcome = Outcome.FAILED  # the end was chosen by the handler of the error
     withdrawn = {entry.key for entry in entries if entry.kind == WITHDRAWN}
     readable: list[CleanUp] = []
     unreadable: list[str] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from bot.clock import Clock
 from bot.control.policy import Policy
@@ -31,6 +32,7 @@ class Context:
         lease: how long a claim holds without being renewed.
         troubles: hears what fails and what works again.
         raised: hears what flows raise.
+        resources: what the team's lifespan has opened for flows; None without one.
         fetch_every: how often a conversation at work looks for events that another process has stored.
     """
 
@@ -45,3 +47,4 @@ class Context:
     fetch_every: timedelta = timedelta(seconds=1)
     troubles: Troubles = field(default_factory=Troubles)
     raised: Callable[[Raised], None] = lambda _: None
+    resources: Any = None

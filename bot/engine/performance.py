@@ -11,8 +11,10 @@ from typing import Any
 
 from bot.control.facts import FlowFailed, FlowReleased, FlowReturned
 from bot.control.state import Conversation, OpeningKind, Run
+from bot.engine import playing as playing_module
 from bot.engine.context import Context
 from bot.engine.introduced import conversation_in, user_in
+from bot.engine.playing import played
 from bot.flows import authoring as authoring_module
 from bot.flows import calls as calls_module
 from bot.flows import chat as chat_module
@@ -24,7 +26,6 @@ from bot.flows import turn as turn_module
 from bot.flows.answer import Answer
 from bot.flows.authoring import Began, CallFailed, FlowError
 from bot.flows.catalogue import UnknownFlow
-from bot.flows.chat import Chat
 from bot.flows.raised import Raised
 from bot.flows.turn import Context as TurnContext
 from bot.flows.turn import Turn
@@ -44,7 +45,13 @@ _BEGAN_FIELDS = frozenset(field.name for field in fields(Began)) - {"user", "con
 _BACKEND_TODO = "Look at the function and at the system that it calls; flows go on without its result."
 
 _OURS_MODULES = (authoring_module, chat_module, content_module, functions_module, json_form_module, turn_module)
-_OURS = (__file__, calls_module.__file__, limits_module.__file__, *(module.__file__ for module in _OURS_MODULES))
+_OURS = (
+    __file__,
+    playing_module.__file__,
+    calls_module.__file__,
+    limits_module.__file__,
+    *(module.__file__ for module in _OURS_MODULES),
+)
 
 TIME_TO_CLEAN_UP = 10.0  # seconds that a flow may use in `finally` once it was cut off
 INSISTENCE = 100  # cancellations, then a flow that catches them all is left alone
@@ -86,11 +93,11 @@ def _insist(task: asyncio.Task[None], times: int = 1) -> None:
 async def _perform(turn: Turn) -> None:
     run_id = turn.context.run_id
     try:
-        await turn.flow(Chat(turn))
+        await played(turn, _words)
     except asyncio.CancelledError:
         turn.over(FlowFailed(run_id, "cancelled"))
     except BaseException as error:  # noqa: BLE001 - whatever a flow raises ends the flow, and nothing else
-        if turn.outcome is None or isinstance(turn.outcome, FlowFailed):
+        if not turn.failure and (turn.outcome is None or isinstance(turn.outcome, FlowFailed)):
             turn.context.raised(error)
         turn.over(FlowFailed(run_id, _words(error)))
     else:
@@ -156,6 +163,8 @@ def prepare(
             called=partial(_note_call, context.troubles),
             observe=context.observe,
             raised=lambda error: context.raised(Raised(name, state.id, run.id, error)),
+            handlers=context.catalogue.handlers,
+            resources=context.resources,
         ),
         notify,
     )

@@ -77,7 +77,12 @@ class Flow:
     function: FlowFunction
 
     async def __call__(self, chat: Chat) -> None:
-        """Run the flow; so one flow can be a part of another. Raises `FlowMisuse`: its function is no coroutine."""
+        """Run the flow as a part of another one: the journal has it under its own name."""
+        chat._turn.enter(self.name)  # noqa: SLF001 - no step of an author's
+        await self.run(chat)
+
+    async def run(self, chat: Chat) -> None:
+        """Run the flow. Raises `FlowMisuse`: its function is no coroutine."""
         running = self.function(chat)
         if not isinstance(running, Awaitable):
             raise FlowMisuse(f"flow {self.name!r} is no coroutine function: begin it with `async def`")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
@@ -249,17 +249,26 @@ class Calls:
             CallFailed: of the first call in the list that failed, once all are over.
             FlowMisuse: something else than a call, or too many.
         """
-        if not all(isinstance(call, Call) for call in calls):
-            raise FlowMisuse("chat.gather takes calls: chat.gather(chat.call(…), chat.call(…)), without await")
-        if len(calls) > GATHER_LIMIT:
-            raise FlowMisuse(f"{len(calls)} calls at once are too many: at most {GATHER_LIMIT}")
-        if len({id(call) for call in calls if call.is_new}) < len(calls):
-            raise FlowMisuse("chat.gather takes each call once, and none that was awaited already")
+        problem = _problem(calls)
         for call in calls:
-            call.close()  # it is not awaited by itself
+            if isinstance(call, Coroutine):
+                call.close()  # it is not awaited by itself
+        if problem:
+            raise FlowMisuse(problem)
         made = await self._turn.gather([(call.name, call.tried) for call in calls])
         failed = next((one for one in made if isinstance(one, CallFailed)), None)
         if failed and not return_exceptions:
             raise failed
         read = (one if isinstance(one, CallFailed) else call.read(one) for call, one in zip(calls, made, strict=True))
         return tuple(read)
+
+
+def _problem(calls: Sequence[object]) -> str:
+    """What keeps calls from being made at once; empty if nothing does."""
+    if not all(isinstance(call, Call) for call in calls):
+        return "chat.gather takes calls: chat.gather(chat.call(…), chat.call(…)), without await"
+    if len(calls) > GATHER_LIMIT:
+        return f"{len(calls)} calls at once are too many: at most {GATHER_LIMIT}"
+    if len({id(call) for call in calls if isinstance(call, Call) and call.is_new}) < len(calls):
+        return "chat.gather takes each call once, and none that was awaited already"
+    return ""

@@ -12,6 +12,7 @@ from bot.control.policy import Policy
 from bot.control.state import Purpose
 from bot.flows.authoring import Began, Flow, Router
 from bot.flows.functions import Functions, defined_in
+from bot.flows.handlers import Handlers, TwoHandlers, handlers_in
 
 
 class UnknownFlow(ValueError):
@@ -30,6 +31,7 @@ class Catalogue:
     closing: str = ""
     router: Router | None = None
     modules: tuple[str, ...] = ()
+    handlers: Handlers = field(default_factory=Handlers)
 
     def __post_init__(self) -> None:
         for setting, name in (("OPENING_FLOW", self.opening), ("CLOSING_FLOW", self.closing)):
@@ -100,7 +102,8 @@ def load_catalogue(modules: Iterable[str], opening: str = "", closing: str = "")
             the closing flow is not there.
     """
     names = list(modules)
-    return Catalogue(load_flows(names), opening, closing, load_router(names), tuple(names))
+    router, handlers = load_router(names), load_handlers(names)
+    return Catalogue(load_flows(names), opening, closing, router, tuple(names), handlers)
 
 
 def load_flows(modules: Iterable[str]) -> dict[str, Flow]:
@@ -130,6 +133,18 @@ def load_router(modules: Iterable[str]) -> Router | None:
         places = " and ".join(sorted(repr(name) for _, name in routers.values()))
         raise UnknownFlow(f"FLOWS: there is more than one router, in {places}")
     return next((found for found, _ in routers.values()), None)
+
+
+def load_handlers(modules: Iterable[str]) -> Handlers:
+    """The handlers that the named modules hold.
+
+    Raises:
+        UnknownFlow: a module can't be imported, or two handlers do the same.
+    """
+    try:
+        return handlers_in(import_module(name) for name in modules)
+    except TwoHandlers as error:
+        raise UnknownFlow(f"FLOWS: {error}") from None
 
 
 def import_module(name: str) -> ModuleType:

@@ -58,6 +58,13 @@ class Chat(Calls):
         """What began the flow."""
         return self._turn.context.began
 
+    @property
+    def resources(self) -> Any:
+        """What the team's `@lifespan` has opened. Raises `FlowMisuse`: no module of FLOWS has one."""
+        if self._turn.context.resources is None:
+            raise FlowMisuse("there are no resources: no module of FLOWS has a function with @lifespan")
+        return self._turn.context.resources
+
     async def say(
         self,
         content: str | Content,
@@ -105,7 +112,14 @@ class Chat(Calls):
         """
         if timeout is not None:
             check_time("the timeout of a question", timeout, WAIT_LIMIT)
-        return await self._turn.ask(_said(_content(content, choices, buttons), metadata), timeout, fresh=fresh)
+        said = _said(_content(content, choices, buttons), metadata)
+        while True:
+            answer = await self._turn.ask(said, timeout, fresh=fresh)
+            handler = self._turn.turned_aside(answer)
+            if handler is None:
+                return answer
+            with self._turn.aside(handler):
+                await handler.function(self, answer)
 
     async def form(
         self,

@@ -12,6 +12,7 @@ from typing import Any
 from bot.flows.authoring import Flow
 from bot.flows.catalogue import Catalogue, UnknownFlow, import_module, load_catalogue, load_flows, load_router
 from bot.flows.chat import Chat
+from bot.flows.handlers import handler_problems
 
 _STEPS = frozenset(name for name, value in inspect.getmembers(Chat) if inspect.iscoroutinefunction(value)) | {"call"}
 
@@ -38,6 +39,7 @@ def inspected(
     except UnknownFlow as error:
         return Catalogue(), [str(error)]
     problems = [problem for found in catalogue.flows.values() for problem in _problems_of_flow(found)]
+    problems += handler_problems(catalogue.handlers)
     if catalogue.router:
         named = (("OPENING_FLOW", opening), ("CLOSING_FLOW", closing))
         idle = [setting for setting, name in named if name and setting.lower() in chosen]

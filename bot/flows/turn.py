@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Never
@@ -27,10 +28,11 @@ from bot.flows.authoring import (
 from bot.flows.content import Choice, listed, offered
 from bot.flows.defuse import undefused
 from bot.flows.functions import Functions
+from bot.flows.handlers import Anywhere, Handlers
 from bot.flows.json_form import json_form
 from bot.flows.labels import typed_choice
 from bot.flows.outcome import When
-from bot.signals import Observe, Signal, silent
+from bot.signals import Level, Observe, Signal, silent
 from bot.store.interface import JournalEntry
 
 TurnOutcome = FlowWaits | FlowReturned | FlowFailed | FlowReleased | FlowHandedOver
@@ -42,6 +44,9 @@ CLEAN_UPS_LIMIT = 20
 REFUSALS_LIMIT = 100  # steps that a flow may try to take after it was cut off, before it is left to stand still
 UNANSWERED_LIMIT = 10  # questions in a row; who asks on and on, although nobody is there, keeps control for ever
 GATHER, GATHERED = "gather", "gathered"
+PART = "flow"
+ASIDE = "anywhere"
+RAISED = "raised"
 ON_END = "on_end"
 WITHDRAWN = "on_end_withdrawn"
 
@@ -88,6 +93,8 @@ class Context:
         called: is told of each attempt of `chat.call`: the function's name, and the error; None if it worked.
         observe: is told what the flow logs.
         raised: is told what the flow raises.
+        handlers: the team's, for all flows.
+        resources: what the team's lifespan has opened; None without one.
     """
 
     conversation_id: str
@@ -103,6 +110,8 @@ class Context:
     called: Callable[[str, Exception | None], None] = lambda _, __: None
     observe: Observe = silent
     raised: Callable[[BaseException], None] = lambda _: None
+    handlers: Handlers = field(default_factory=Handlers)
+    resources: Any = None
 
 
 @dataclass(slots=True)
@@ -113,6 +122,7 @@ class Turn:
     context: Context
     notify: Callable[[], None]
     outcome: TurnOutcome | None = None
+    failure: str = ""  # what the flow raised, where a handler has taken over
     _entries: list[JournalEntry] = field(default_factory=list)
     _at: int = 1  # the first entry says what began the run
     _bytes: int = 0
@@ -125,6 +135,7 @@ class Turn:
     _taken: list[asyncio.Future[None]] = field(default_factory=list)
     _end: asyncio.Event = field(default_factory=asyncio.Event)  # set when it is cut off
     _refusals: int = 0
+    _aside: list[str] = field(default_factory=list)  # handlers of words that are at work
 
     def __post_init__(self) -> None:
         self._entries = list(self.context.journal)
@@ -319,6 +330,61 @@ class Turn:
             if self._replayed(WITHDRAWN, str(index)) is None:
                 await self._stored(WITHDRAWN, str(index))
 
+    def taken(self, kind: str, wanted: str | None) -> str | None:
+        """Say which way the run goes here: as the journal has it, if it goes on, else as the code at hand wants it.
+
+        It is a step only if a way is taken. Returns the key of that step; None: it goes straight on.
+        """
+        if self._at < len(self._entries):
+            entry = self._entries[self._at]
+            if entry.kind != kind:
+                return None
+            self._at += 1
+            return entry.key
+        if wanted is not None:
+            self._record(kind, wanted)
+        return wanted
+
+    def enter(self, flow: str) -> None:
+        """Begin a flow as a part of this one. A journal of an earlier version does not mention it."""
+        entered = self.taken(PART, flow)
+        if entered not in (flow, None):
+            raise self.does_not_fit(f"{PART} {flow}", f"{PART} {entered}")
+
+    def turned_aside(self, answer: Answer) -> Anywhere | None:
+        """The handler that an answer calls, if it is one of the words that work anywhere."""
+        handlers = self.context.handlers
+        wanted = handlers.wanted(answer)
+        name = self.taken(ASIDE, None if wanted in self._aside else wanted)
+        if name is None:
+            return None
+        handler = handlers.named(name)
+        if handler is None:
+            raise self.does_not_fit("no such word", f"{ASIDE} {name}")
+        return handler
+
+    @contextmanager
+    def aside(self, handler: Anywhere) -> Iterator[None]:
+        """While a handler is at work, its own words are answers like any others."""
+        self._aside.append(handler.name)
+        try:
+            yield
+        finally:
+            self._aside.pop()
+
+    def failed(self, error: Exception, words: str) -> None:
+        """Note that the flow raised, and that a handler goes on. It is told when it is noted.
+
+        Args:
+            error: what was raised.
+            words: the same, without what anybody has said.
+        """
+        is_new = self._replayed(RAISED, type(error).__name__) is None
+        if is_new:
+            self._record(RAISED, type(error).__name__)
+            self.context.raised(error)
+        self.failure = words
+
     def does_not_fit(self, expected: str, found: str) -> JournalMismatch:
         """The error for a journal whose last replayed entry holds something else than the code wants."""
         return JournalMismatch(self.flow.name, self._at - 1, expected, found)
@@ -343,6 +409,9 @@ class Turn:
         """End the flow here and now."""
         with _Alone(self, "the end of the flow"):
             await self._unless_over()
+            if self.failure:  # a failed flow is told, also where its handler chooses another end
+                detail = {"detail": self.failure}
+                self.context.observe(Signal("flow_failed", Level.WARNING, self.context.conversation_id, detail))
             self.over(outcome)
             await self._forever()
 

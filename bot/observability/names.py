@@ -49,6 +49,7 @@ EVENTS = {
     "ticket_field_shortened": "a hand-over's values were too long for the platform, and were cut: `detail` names them",
     "ticket_field_left_out": "a hand-over went on without values that the platform can't take: `detail` names them",
     "message_given_up": "a message could not be delivered: `outcome`",
+    "lifespan_failed": "the flows' `@lifespan` raised when it closed: `error`",
     "clean_up_failed": "an `on_end` function failed for good: `error`",
     # control
     "effect_tried": "one call for one effect (debug): `effect`, `outcome`",

@@ -116,6 +116,7 @@ class Stage:
         self.processes: list[Process] = []
         self.observe: Observe = silent
         self.raised: Callable[[Raised], None] = lambda _: None
+        self.resources: Any = None
         self.answered: Callable[[httpx2.Response], httpx2.Response] = lambda response: response
 
     async def __aenter__(self) -> Stage:
@@ -240,6 +241,7 @@ class Process:
             fetch_every=SAFETY_NET,
             troubles=self.troubles,
             raised=lambda raised: stage.raised(raised),
+            resources=stage.resources,
         )
         self.worker = Worker(self.context, concurrency=50, poll=SAFETY_NET) if worker else None
         self.inbox = GroupCommit(self.store.receive, on_stored=self._stored, unavailable=(Unavailable, OSError))

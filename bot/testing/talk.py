@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Literal, Protocol, TypeVar
@@ -12,7 +13,9 @@ from bot.control.policy import Policy
 from bot.control.state import RunStatus
 from bot.flows.authoring import Flow, FlowFunction, Router
 from bot.flows.catalogue import Catalogue
+from bot.flows.handlers import Handler, Lifespan
 from bot.flows.raised import Raised
+from bot.flows.resources import LifespanFailed, as_resources, opened
 from bot.flows.who import User
 from bot.replay.harness import Process, ProcessDied, Stage
 from bot.replay.virtual_time import end_tasks
@@ -58,6 +61,8 @@ class ChatWith(Protocol):
         deaths: Where | None = None,
         user: User | None = None,
         conversation_metadata: Mapping[str, Any] | None = None,
+        resources: Any = None,
+        handlers: Sequence[Handler] | None = None,
         idle: timedelta = timedelta(minutes=15),
         **switches: Any,
     ) -> Talk:
@@ -79,6 +84,8 @@ class ChatWith(Protocol):
                 again, as from the platform, after fifteen seconds.
             user: who the user is, for `chat.user`.
             conversation_metadata: for `chat.conversation.metadata`.
+            resources: what `chat.resources` is, in place of what the `@lifespan` opens: a dict, or any object.
+            handlers: those that count (`@on_error`, …); if not given, those in the modules that define the flows.
             idle: FLOW_IDLE_TIMEOUT.
             switches: how the platform behaves where its documents leave it open; see `bot.sandbox.switches`.
         """
@@ -94,6 +101,7 @@ class Play:
     deaths: Where | None = None
     user: User | None = None
     conversation_metadata: Mapping[str, Any] = field(default_factory=dict)
+    resources: Any = None
     idle: timedelta = timedelta(minutes=15)
 
 
@@ -136,7 +144,14 @@ class Talk:
             self._stage.interference.store = self._let_another_go_first
         elif play.deaths:
             self._deaths = Deaths(self._stage, self._known_id)
-        self._run(self._begin(2 if play.change_worker_every_turn else 1))
+        self._opened = AsyncExitStack()
+        lifespan = None if play.resources is not None else catalogue.handlers.lifespan
+        self._stage.resources = as_resources(play.resources)
+        try:
+            self._run(self._begin(2 if play.change_worker_every_turn else 1, lifespan))
+        except BaseException:
+            self.close()
+            raise
 
     # -- what happens ----------------------------------------------------------------------------------------------
 
@@ -345,8 +360,13 @@ class Talk:
             told, self._told = self._told, len(self.failures)
             raise AssertionError(f"the flow failed: {'; '.join(self.failures[told:])}") from self._cause()
 
-    async def _begin(self, processes: int) -> None:
+    async def _begin(self, processes: int, lifespan: Lifespan | None) -> None:
         await self._stage.__aenter__()
+        if lifespan:
+            try:
+                self._stage.resources = await self._opened.enter_async_context(opened(lifespan, _raise))
+            except LifespanFailed as error:
+                raise AssertionError(f"the @lifespan {error} failed: {error.__cause__}") from error.__cause__
         for _ in range(processes):
             await self._stage.start_process()
 
@@ -414,11 +434,16 @@ class Talk:
         """End everything."""
 
         def whole() -> None:
+            self._loop.run_until_complete(self._opened.aclose())
             self._loop.run_until_complete(self._stage.__aexit__())
             end_tasks(self._loop)
             self._loop.close()
 
         self._thread.run(whole)
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def _but_for_deaths(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from types import ModuleType
 from typing import Any, Self
 
 from bot.flows.authoring import Flow, FlowFunction, Router
 from bot.flows.catalogue import Catalogue
+from bot.flows.functions import defined_in
+from bot.flows.handlers import Handler, handler_problems, handlers_in
 from bot.flows.who import User
 from bot.sandbox.switches import Switches
 from bot.testing.talk import After, Mode, Play, Talk, Where
@@ -44,13 +48,15 @@ class Talks:
         deaths: Where | None = None,
         user: User | None = None,
         conversation_metadata: Mapping[str, Any] | None = None,
+        resources: Any = None,
+        handlers: Sequence[Handler] | None = None,
         idle: timedelta = timedelta(minutes=15),
         **switches: Any,
     ) -> Talk:
         """See `ChatWith`."""
         talk = Talk(
             self._thread,
-            _catalogue(opening, closing, flows),
+            _catalogue(opening, closing, flows, handlers),
             switches=Switches(**{"mode": mode, **switches}),
             play=Play(
                 may_fail,
@@ -59,6 +65,7 @@ class Talks:
                 deaths,
                 user,
                 conversation_metadata or {},
+                resources,
                 idle,
             ),
         )
@@ -69,7 +76,10 @@ class Talks:
 
 
 def _catalogue(
-    opening: Flow | Router | FlowFunction | None, closing: Flow | FlowFunction | None, flows: Sequence[Flow]
+    opening: Flow | Router | FlowFunction | None,
+    closing: Flow | FlowFunction | None,
+    flows: Sequence[Flow],
+    handlers: Sequence[Handler] | None,
 ) -> Catalogue:
     if opening is None and closing is None:
         raise ValueError("chat_with needs a flow")
@@ -79,7 +89,19 @@ def _catalogue(
     if first and last and first.name == last.name and first is not last:
         last = replace(last, name=f"{last.name} (closing)")
     known = {flow.name: flow for flow in (*flows, first, last) if flow}
-    return Catalogue(known, first.name if first else "", last.name if last else "", router)
+    made = Catalogue(known, first.name if first else "", last.name if last else "", router)
+    found = handlers_in(_modules_of(made)) if handlers is None else handlers_in([], handlers)
+    if problems := list(handler_problems(found)):
+        raise ValueError("; ".join(problems))
+    return replace(made, handlers=found)
+
+
+def _modules_of(catalogue: Catalogue) -> list[ModuleType]:
+    """The modules that define the flows and the router."""
+    functions: list[Callable[..., Any]] = [flow.function for flow in catalogue.flows.values()]
+    functions += [catalogue.router.function] if catalogue.router else []
+    names = dict.fromkeys(filter(None, map(defined_in, functions)))
+    return [sys.modules[name] for name in names if name in sys.modules]
 
 
 def _flow(given: Flow | FlowFunction) -> Flow:

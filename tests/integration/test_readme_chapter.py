@@ -52,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         assert not (tmp_path / name[1]).exists()
         (tmp_path / name[1]).write_text(snippet)
     monkeypatch.syspath_prepend(str(tmp_path))
-    for module in ("my_flows", "shop", "my_assistant", "prices"):
+    for module in ("my_flows", "shop", "my_assistant", "prices", "my_handlers"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     return tmp_path
 
@@ -80,7 +80,7 @@ def test_the_tests_of_the_chapter_pass(folder: Path) -> None:
         whole = [sys.executable, *arguments, *plugin, *alone]
         done = subprocess.run(whole, cwd=folder, capture_output=True, text=True, timeout=100, check=False)  # noqa: S603
         assert done.returncode == 0, done.stdout + done.stderr
-    assert "8 passed" in done.stdout
+    assert "10 passed" in done.stdout
 
 
 def test_the_settings_of_the_chapter_start_the_bot(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ def test_every_step_and_every_method_that_the_chapter_names_is_there() -> None:
     chapter = _chapter()
     steps = re.findall(r"^\| `(\w+)\(", chapter, re.MULTILINE)
     public = {name for name in dir(Chat) if not name.startswith("_")}
-    assert set(steps) | {"opening", "user", "conversation", "conversation_id", "run_id"} == public
+    assert set(steps) | {"opening", "user", "conversation", "resources", "conversation_id", "run_id"} == public
     kit = chapter[chapter.index("## Test it") :]
     for name in vars(Talk):
         if not name.startswith("_") and name not in ("close", "bring_to_closing"):
