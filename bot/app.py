@@ -14,6 +14,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from bot.account.account_watch import AccountWatch
+from bot.api import add_api
 from bot.clock import Clock, SystemClock
 from bot.console.render import HOME as CONSOLE_PATH
 from bot.console.site import Console, closed_console
@@ -273,6 +274,8 @@ async def _start_web(
     else:
         add_no_metrics(app)
         await _listen_for_metrics(stack, settings, store, clock, watch)
+    wake = worker.wake if worker else lambda _: None
+    add_api(app, store, clock, settings.api_token.get_secret_value(), wake, watch.on_signal)
     _add_console(app, settings, store, worker, clock, watch)
     app.router.add_route("*", "/{path:.*}", wrong_address_handler(intake, WEBHOOK_PATH, receive))
     return await _listen(stack, settings.host, settings.port, app, watch)

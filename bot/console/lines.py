@@ -13,6 +13,7 @@ from bot.control.commands import Pass, Read, Release
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Key, Who
 from bot.engine.delivery import EFFECT_KEY
+from bot.engine.orders import SIGNAL
 from bot.store.interface import CleanUp, Say
 from bot.store.operators import PastDuty, PastEffect, PastEvent, Timeline
 from webhooks.events import (
@@ -111,7 +112,10 @@ def _with_holders(lines: list[Line]) -> list[Line]:
 def _of_event(past: PastEvent, own: set[str]) -> Iterator[Line]:
     at = past.received_at
     if past.by_operator:
-        yield Line(at, Actor.OPERATOR, "asked for a release by hand", note=_fate(past), mark=_mark(past))
+        is_signal = past.type == SIGNAL
+        what = "told the flow something from outside" if is_signal else "asked for a release by hand"
+        actor = Actor.PLATFORM if is_signal else Actor.OPERATOR
+        yield Line(at, actor, what, note=_fate(past), mark=_mark(past))
         return
     if not past.body:
         large = f"too large to show ({past.size / 1_000_000:.1f} MB); `switchboard-bot tape export` writes it to a file"

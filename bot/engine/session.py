@@ -21,9 +21,9 @@ from bot.control.facts import (
     Answered,
     Fact,
     FlowFailed,
+    FlowTold,
     HolderSeen,
     NotUnderstood,
-    OperatorReleased,
     TimePassed,
 )
 from bot.control.history import MomentKind, moments
@@ -34,11 +34,11 @@ from bot.control.state import RunStatus
 from bot.engine.aftermath import Aftermath, clean_up_once, clean_ups_of, outcome_of
 from bot.engine.context import Context
 from bot.engine.delivery import PATIENCE_WHEN_OVER, Delivery, Result
-from bot.engine.orders import facts_of_either, order_of
+from bot.engine.orders import Order, Told, facts_of_either, order_of
 from bot.engine.performance import Performance, prepare
 from bot.engine.places import Places
 from bot.flows.outcome import Outcome
-from bot.flows.turn import Said
+from bot.flows.turn import FIRST_TOLD, SIGNALS_LIMIT, TOLD, Said
 from bot.signals import AT_WORK, AtWork, Level, Signal
 from bot.store.interface import (
     Change,
@@ -101,6 +101,7 @@ class Session:
         self._performance: Performance | None = None
         self._under_way: tuple[OutboxItem, asyncio.Task[Result]] | None = None
         self._dropped_under_way = False
+        self._told_meanwhile = False
         self._signal = asyncio.Event()
         self._aftermath = Aftermath(context.catalogue.functions, self._signal.set)
         self._typing_at: datetime | None = None
@@ -194,27 +195,30 @@ class Session:
             except InvalidEvent as error:
                 self._set_aside(stored, str(error), Level.WARNING)
                 continue
-            at = None if isinstance(event, OperatorReleased) else believable_time(event, stored.received_at)
+            at = None if isinstance(event, Order) else believable_time(event, stored.received_at)
             readable.append((min(at or stored.received_at, stored.received_at), stored, event))
         for _, stored, event in sorted(readable, key=lambda item: item[0]):
             if self._change.forget:
                 break  # what comes after that waits, in case the conversation begins anew
-            if not isinstance(event, OperatorReleased):
+            if not isinstance(event, Order):
                 self._events[stored.id] = event
+            elif isinstance(event, Told) and not self._hear(event):
+                self._change.handled.append(stored.id)
+                continue
             if failure := self._try(_facts_of(event, stored)):
                 self._set_aside(stored, f"internal error: {type(failure).__name__}", Level.ERROR)
             else:
                 self._change.handled.append(stored.id)
                 AT_WORK.set(AtWork(self._state.id, stored.id))
-                self._change.users |= set() if isinstance(event, OperatorReleased) else event_user_ids(event)
+                self._change.users |= set() if isinstance(event, Order) else event_user_ids(event)
         self._look_again(readable)
         self._new_events = []
 
-    def _look_again(self, received: Iterable[tuple[datetime, StoredEvent, Event | OperatorReleased]]) -> None:
+    def _look_again(self, received: Iterable[tuple[datetime, StoredEvent, Event | Order]]) -> None:
         """What came after something newer may be newer itself, by a clock that is behind."""
         newest: datetime | None = None
         for at, stored, event in received:
-            if newest and newest - CLOCKS_DIFFER <= at < newest and not isinstance(event, OperatorReleased):
+            if newest and newest - CLOCKS_DIFFER <= at < newest and not isinstance(event, Order):
                 self._try(fact for fact in _facts_of(event, stored) if isinstance(fact, HolderSeen))
             newest = max(newest or at, at)
 
@@ -243,7 +247,21 @@ class Session:
         if not stored.by_operator:
             self._try([NotUnderstood()])
 
-    def _order(self, stored: StoredEvent) -> OperatorReleased:
+    def _hear(self, told: Told) -> bool:
+        """Note in the journal what the flow at work is told. False: there is no flow, or it was told too much."""
+        run = self._state.run
+        heard = [entry for entry in self._journal if run and entry.run_id == run.id and entry.kind == TOLD]
+        if run is None or len(heard) >= SIGNALS_LIMIT:
+            self._tell(Signal("signal_unheard", Level.WARNING, self._state.id, {"signal": told.name}))
+            return False
+        entry = JournalEntry(run.id, FIRST_TOLD + len(heard), TOLD, told.name, told.data, len(str(told.data)))
+        self._note([entry])
+        if self._performance:
+            self._performance.turn.hear(entry)
+            self._told_meanwhile = True
+        return True
+
+    def _order(self, stored: StoredEvent) -> Order:
         return order_of(stored.type, stored.body, self._context.clock.now() - stored.received_at)
 
     def _forget_events(self) -> None:
@@ -508,6 +526,9 @@ class Session:
             fields = {"seconds": seconds, "outcome": type(performance.turn.outcome).__name__}
             self._report(Signal("turn_over", Level.DEBUG, self._state.id, fields))
             self._step(performance.turn.outcome)
+            if self._told_meanwhile:  # perhaps when the flow had just begun to wait
+                self._step(FlowTold())
+                self._told_meanwhile = False
 
     def _note(self, entries: list[JournalEntry]) -> None:
         self._journal.extend(entries)
@@ -659,7 +680,7 @@ class Session:
         self._context.observe(signal)
 
 
-def _facts_of(event: Event | OperatorReleased, stored: StoredEvent) -> Iterator[Fact]:
+def _facts_of(event: Event | Order, stored: StoredEvent) -> Iterator[Fact]:
     yield from facts_of_either(event, stored.received_at) or (TimePassed(),)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Never, get_args
@@ -16,7 +15,7 @@ from bot.flows.content import AnyButton, Choice, Content, Form, FormField, Text,
 from bot.flows.defuse import defused
 from bot.flows.hand_over import METADATA_LIMIT, Priority, fitted, json_bytes, ticket_values
 from bot.flows.json_form import json_form
-from bot.flows.limits import NO_TIME, WAIT_LIMIT, check_attempts, check_time
+from bot.flows.limits import NO_TIME, SIGNAL_NAME, WAIT_LIMIT, check_attempts, check_time
 from bot.flows.outcome import When
 from bot.flows.turn import CleanUpCall, Said, Turn
 from bot.flows.who import Conversation, User
@@ -24,7 +23,6 @@ from bot.signals import Level, Signal
 
 MESSAGE_METADATA_LIMIT = METADATA_LIMIT - 256  # the bot adds the effect's id, by which it finds a message again
 CLEAN_UP_TIMEOUT_LIMIT = timedelta(minutes=5)
-_EVENT = re.compile(r"[a-z](_?[a-z0-9]){0,63}")
 
 
 class Chat(Calls):
@@ -144,6 +142,29 @@ class Chat(Calls):
         """
         return await self.ask(Form(fields, text), timeout=timeout, metadata=metadata, fresh=fresh)
 
+    async def signal(self, name: str, timeout: timedelta | None = None) -> Any:
+        """Wait until another system sends a signal: `POST /api/v1/conversations/{id}/signals/{name}`.
+
+        A signal that came earlier in this run, and that no step has taken yet, counts. What the user says meanwhile is
+        kept for the next question.
+
+        Args:
+            name: in snake_case, such as `paid`.
+            timeout: how long to wait; FLOW_IDLE_TIMEOUT where it is not given.
+
+        Returns:
+            The data that came with it, as JSON has it; None without any.
+
+        Raises:
+            NoAnswer: it did not come in time.
+            FlowMisuse: a name that is too long, or not in snake_case.
+        """
+        if not SIGNAL_NAME.fullmatch(str(name)):
+            raise FlowMisuse("a signal has a short name in snake_case")
+        if timeout is not None:
+            check_time("the timeout of a signal", timeout, WAIT_LIMIT)
+        return await self._turn.signal(name, timeout)
+
     async def sleep(self, duration: timedelta) -> None:
         """Go on later. The conversation stays with the bot meanwhile. Raises `FlowMisuse`: more than seven days."""
         check_time("a sleep", duration, WAIT_LIMIT)
@@ -204,7 +225,7 @@ class Chat(Calls):
         Raises:
             FlowMisuse: a name that is too long, or not in snake_case.
         """
-        if not _EVENT.fullmatch(str(event)):
+        if not SIGNAL_NAME.fullmatch(str(event)):
             raise FlowMisuse("the event of a log line is a short name in snake_case")
         await self._turn.log(Signal(event, level, self.conversation_id, fields))
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 from bot.flows.authoring import FlowMisuse
 
 Errors = type[BaseException] | tuple[type[BaseException], ...]
+
+SIGNAL_NAME = re.compile(r"[a-z](_?[a-z0-9]){0,63}")
+"""Of a signal, and of a line in the log: short, in snake_case."""
 
 WAIT_LIMIT = timedelta(days=7)  # the bot holds control as long as a flow waits
 NO_TIME = timedelta(0)

@@ -44,6 +44,10 @@ CLEAN_UPS_LIMIT = 20
 REFUSALS_LIMIT = 100  # steps that a flow may try to take after it was cut off, before it is left to stand still
 UNANSWERED_LIMIT = 10  # questions in a row; who asks on and on, although nobody is there, keeps control for ever
 GATHER, GATHERED = "gather", "gathered"
+SIGNAL, SIGNALLED = "signal", "signalled"
+TOLD = "told"
+FIRST_TOLD = 1_000_000  # index of a run's first signal: beyond those of its steps
+SIGNALS_LIMIT = 100
 PART = "flow"
 ASIDE = "anywhere"
 RAISED = "raised"
@@ -135,10 +139,12 @@ class Turn:
     _taken: list[asyncio.Future[None]] = field(default_factory=list)
     _end: asyncio.Event = field(default_factory=asyncio.Event)  # set when it is cut off
     _refusals: int = 0
+    _told: list[JournalEntry] = field(default_factory=list)  # signals, in the order in which they came
     _aside: list[str] = field(default_factory=list)  # handlers of words that are at work
 
     def __post_init__(self) -> None:
-        self._entries = list(self.context.journal)
+        self._entries = [entry for entry in self.context.journal if entry.kind != TOLD]
+        self._told = [entry for entry in self.context.journal if entry.kind == TOLD]
         self._bytes = sum(entry.size for entry in self._entries)
         for entry in self._entries:
             self._used.update(_used_by(entry))
@@ -247,6 +253,30 @@ class Turn:
             if now < until:
                 await self._wait(until, wants_input=False)
             self._record("slept")
+
+    async def signal(self, name: str, timeout: timedelta | None) -> Any:
+        """Wait for a signal and return its data. Raises `NoAnswer`: none came in time."""
+        with _Alone(self, SIGNAL):
+            await self._unless_over()
+            asked = self._replayed(SIGNAL, name)
+            if asked is None:
+                until = self.context.clock.now() + (self.context.idle if timeout is None else timeout)
+                asked = self._record(SIGNAL, name, {"until": until.isoformat()})
+            if (known := self._replayed(SIGNALLED, name)) is None:
+                taken = {entry.data["told"] for entry in self._entries if entry.kind == SIGNALLED and entry.data}
+                unused = (told for told in self._told if told.key == name and told.index not in taken)
+                told = next(unused, None)
+                until = datetime.fromisoformat(asked.data["until"])
+                if told is None and self.context.clock.now() < until:
+                    await self._wait(until, wants_input=False)
+                known = self._record(SIGNALLED, name, {"told": told.index, "data": told.data} if told else None)
+            if known.data is None:
+                raise NoAnswer(f"the signal {name} did not come in time")
+            return known.data["data"]
+
+    def hear(self, told: JournalEntry) -> None:
+        """A signal has come while the turn is under way."""
+        self._told.append(told)
 
     async def call(self, name: str, function: Callable[[], Awaitable[Any]]) -> Any:
         """Run a function and keep its result: it runs at least once, and never again once its result is stored.

@@ -7,10 +7,12 @@ from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import count
 from typing import Any, Literal, Protocol, TypeVar
 
 from bot.control.policy import Policy
 from bot.control.state import RunStatus
+from bot.engine.orders import signal_order
 from bot.flows.authoring import Flow, FlowFunction, Router
 from bot.flows.catalogue import Catalogue
 from bot.flows.handlers import Handler, Lifespan
@@ -128,6 +130,7 @@ class Talk:
         self._last_worker: Process | None = None
         self.signals: list[Signal] = []
         self._raised: list[Raised] = []
+        self._numbers = count()
         self._loop = TalkLoop()
         self._loop.set_exception_handler(_but_for_deaths)
         policy = catalogue.applied_to(Policy(me=BOT, app_key=True, idle=play.idle))
@@ -205,6 +208,16 @@ class Talk:
     async def agent_closes(self) -> None:
         """The agent's ticket is solved and closed: in mode "pass" that hands the conversation back to the bot."""
         self._act(self._agent_closes())
+
+    async def signal(self, name: str, data: Any = None, *, key: str | None = None) -> None:
+        """Another system sends a signal, as by `POST /api/v1/conversations/{id}/signals/{name}`.
+
+        Args:
+            name: what `chat.signal` waits for.
+            data: goes with it; JSON.
+            key: the idempotency key; one of its own if it is not given.
+        """
+        self._act(self._signals(name, data, key or f"signal {next(self._numbers)}"))
 
     async def wait(self, *, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
         """Time passes."""
@@ -399,6 +412,12 @@ class Talk:
             self._last_worker = process
         elif operation == "claim" and process is self._last_worker and len(self._stage.alive) > 1:
             await asyncio.sleep(POLITE)
+
+    async def _signals(self, name: str, data: Any, key: str) -> None:
+        conversation_id = self._visitor.conversation_id
+        order = signal_order(conversation_id, name, data, key=key, now=self._stage.clock.now())
+        await self._stage.store.order(order)
+        self._stage.look(conversation_id)
 
     async def _agent_says(self, text: str) -> None:
         board, now = self._stage.sandbox.switchboard, self._stage.clock.now()
