@@ -27,8 +27,8 @@ from bot.flows.answer import Answer
 from bot.flows.authoring import Began, CallFailed, FlowError
 from bot.flows.catalogue import UnknownFlow
 from bot.flows.raised import Raised
+from bot.flows.turn import TOLD, Turn
 from bot.flows.turn import Context as TurnContext
-from bot.flows.turn import Turn
 from bot.flows.who import conversation_of, user_of
 from bot.store.interface import JournalEntry
 from bot.sunshine import SunshineError
@@ -132,6 +132,8 @@ def prepare(
         performance the outcome, where there is no flow to run.
     """
     first: list[JournalEntry] = []
+    signals = [entry for entry in journal if entry.kind == TOLD]
+    journal = [entry for entry in journal if entry.kind != TOLD]
     if not journal:
         beginning = _beginning(run, events)
         try:
@@ -153,7 +155,7 @@ def prepare(
             conversation_id=state.id,
             run_id=run.id,
             began=_began_with(data, state.id),
-            journal=[*journal, *first],
+            journal=[*journal, *first, *signals],
             answers={given.event_id: _answer(events.get(given.event_id)) for given in state.inputs},
             clock=context.clock,
             idle=context.policy.idle,

@@ -687,7 +687,8 @@ def _facts_of(event: Event | Order, stored: StoredEvent) -> Iterator[Fact]:
 def _asked_for(work: Work) -> Iterable[StoredEvent]:
     """Events of earlier that a turn may ask for: what opened the run only as long as its journal does not tell."""
     said = {given.event_id for given in work.state.inputs}
-    return (event for event in work.inputs if event.id in said or not work.journal)
+    has_begun = any(entry.kind != TOLD for entry in work.journal)
+    return (event for event in work.inputs if event.id in said or not has_begun)
 
 
 def _readable(stored: Iterable[StoredEvent]) -> Iterator[tuple[str, Event]]:

@@ -7,7 +7,8 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
+from types import CoroutineType
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast, overload
 
 from bot.control.policy import backoff
 from bot.flows.authoring import CallFailed, FlowMisuse
@@ -77,7 +78,9 @@ class Call(Coroutine[Any, Any, T], Generic[T]):
         self._options = options
         self._called_with = (function, args, kwargs)
         self._result = Result(function)
-        self._alone = self._await_alone()
+        alone = cast("CoroutineType[Any, Any, T]", self._await_alone())
+        alone.__qualname__ = "Chat.call"  # as the warning has it, if nobody awaits it
+        self._alone = alone
 
     @property
     def is_new(self) -> bool:

@@ -60,6 +60,8 @@ class Chat(Calls):
     def resources(self) -> Any:
         """What the team's `@lifespan` has opened. Raises `FlowMisuse`: no module of FLOWS has one."""
         if self._turn.context.resources is None:
+            if self._turn.context.handlers.lifespan:
+                raise FlowMisuse("there are no resources: a replay and a simulation open nothing that is real")
             raise FlowMisuse("there are no resources: no module of FLOWS has a function with @lifespan")
         return self._turn.context.resources
 

@@ -96,7 +96,10 @@ def steps_not_awaited(module: ModuleType) -> Iterator[str]:
             chats = {one.arg for one in function.args.args if one.arg == "chat" or _is_chat(one.annotation)}
             for statement in ast.walk(function):
                 match statement:
-                    case ast.Expr(ast.Call(ast.Attribute(ast.Name(chat), step))) if chat in chats and step in _STEPS:
+                    case ast.Expr(
+                        ast.Call(ast.Attribute(ast.Name(chat), step))
+                        | ast.Call(ast.Call(ast.Attribute(ast.Name(chat), "call_with" as step)))
+                    ) if chat in chats and (step in _STEPS or step == "call_with"):
                         yield (
                             f"FLOWS: {file.name}:{statement.lineno}: {chat}.{step}(…) does nothing without await: "
                             f"write `await {chat}.{step}(…)`"

@@ -90,6 +90,10 @@ class ChatWith(Protocol):
             handlers: those that count (`@on_error`, …); if not given, those in the modules that define the flows.
             idle: FLOW_IDLE_TIMEOUT.
             switches: how the platform behaves where its documents leave it open; see `bot.sandbox.switches`.
+
+        Raises:
+            ValueError: no flow; handlers that can't work; options that exclude each other.
+            AssertionError: the `@lifespan` could not be opened.
         """
 
 

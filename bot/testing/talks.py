@@ -54,6 +54,8 @@ class Talks:
         **switches: Any,
     ) -> Talk:
         """See `ChatWith`."""
+        if deaths and change_worker_every_turn:
+            raise ValueError("deaths and change_worker_every_turn exclude each other: deaths change the worker, too")
         talk = Talk(
             self._thread,
             _catalogue(opening, closing, flows, handlers),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,10 @@ import pytest
 from flow_samples import assert_misuse
 
 from bot import Chat, NoAnswer, flow
-from bot.flows.turn import SIGNALS_LIMIT
+from bot.control.state import Conversation, Opening, OpeningKind, Purpose, Run, RunStatus
+from bot.engine.performance import prepare
+from bot.flows.turn import FIRST_TOLD, SIGNALS_LIMIT, TOLD
+from bot.store.interface import JournalEntry
 from bot.testing.talk import ChatWith, Mode
 
 in_both_modes = pytest.mark.parametrize("mode", ["release", "pass"])
@@ -149,3 +153,24 @@ async def test_the_end_of_the_user_ends_the_wait(chat_with: ChatWith) -> None:
 def test_a_misuse_says_what_is_wrong(misuse: Any, words: str) -> None:
     """At once."""
     assert_misuse(misuse, words)
+
+
+async def test_one_that_is_there_before_the_first_turn_is_not_the_beginning(chat_with: ChatWith) -> None:
+    """A worker that stops may leave a run that is to begin, and a signal for it."""
+    talk = chat_with(payment)
+    context = talk._stage.processes[0].context
+    at = talk._stage.clock.now()
+    run = Run(1, Purpose.OPENING, Opening(OpeningKind.MESSAGE), at, RunStatus.READY, at, at + HOUR)
+    told = JournalEntry(1, FIRST_TOLD, TOLD, "paid", {"amount": 7}, 13)
+
+    async def begun() -> list[str]:
+        state = Conversation("c1", run=run)
+        performance, first, outcome = prepare(context, state, run, [told], {}, lambda: None, lambda: False)
+        assert performance
+        assert outcome is None
+        await asyncio.sleep(0)
+        entries, _ = performance.turn.take()
+        performance.cut_off()
+        return [f"{entry.index} {entry.kind} {entry.key}" for entry in (*first, *entries)]
+
+    assert talk._run(begun()) == ["0 began payment", "1 say ", "2 signal paid", "3 signalled paid", "4 ask "]

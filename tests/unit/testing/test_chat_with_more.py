@@ -212,6 +212,12 @@ async def test_a_thread_of_a_driver_is_waited_for(chat_with: ChatWith) -> None:
     talk.expects("from a thread")
 
 
+async def test_options_that_exclude_each_other_are_refused(chat_with: ChatWith) -> None:
+    """And not just ignored."""
+    with pytest.raises(ValueError, match="exclude each other"):
+        chat_with(order, deaths="everywhere", change_worker_every_turn=True)
+
+
 def test_talks_end_with_their_test() -> None:
     """Also those in which the bot is dying."""
     with Talks() as talks:
