@@ -64,6 +64,7 @@ class CallOptions:
         return backoff(attempt, salt, self.backoff, BACKOFF_CAP).total_seconds() if self.backoff else 0.0
 
 
+_NO_OPTIONS = CallOptions()
 _OPTIONS = frozenset(option.name for option in fields(CallOptions))
 
 
@@ -202,7 +203,8 @@ class Calls:
             FlowMisuse: a result that can't be kept, or would not come back as what it is, which ends the flow; no
                 function; a wrong option.
         """
-        options = CallOptions(**{name: kwargs.pop(name) for name in _OPTIONS & kwargs.keys()})
+        given = _OPTIONS & kwargs.keys()
+        options = CallOptions(**{name: kwargs.pop(name) for name in given}) if given else _NO_OPTIONS
         return Call(self._turn, options, function, args, kwargs)
 
     def call_with(

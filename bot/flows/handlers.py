@@ -121,7 +121,7 @@ class Handlers:
 
     def wanted(self, answer: Answer) -> str | None:
         """The name of the handler whose word an answer is, if it is one."""
-        if answer.payload is not None or answer.choice is not None:
+        if not self.anywhere or answer.payload is not None or answer.choice is not None:
             return None
         words = [Choice(word, handler.name) for handler in self.anywhere for word in handler.words]
         found = typed_choice(words, [], answer.text)

@@ -10,6 +10,7 @@ from asyncio import Future, Task
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -39,15 +40,7 @@ class Result:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._name = name_of(function)
-        self._function = function
-
-    @functools.cached_property
-    def _returned(self) -> Any:
-        return _returned_by(self._function)
-
-    @functools.cached_property
-    def _adapter(self) -> TypeAdapter[Any] | None:
-        return None if self._returned in (_ANYTHING, _UNRESOLVED) else _adapter_of(self._returned)
+        self._returned, self._adapter = _known_of(function)
 
     @property
     def type_name(self) -> str:
@@ -98,10 +91,31 @@ class _Sentinel:
 _ANYTHING, _UNRESOLVED = _Sentinel(), _Sentinel()
 
 
-def _returned_by(function: Callable[..., Any]) -> Any:
-    """The type that a function's annotation names; `_ANYTHING` without one, `_UNRESOLVED` if a name is not there."""
+_known: WeakKeyDictionary[Any, tuple[Any, TypeAdapter[Any] | None]] = WeakKeyDictionary()
+"""What is known of functions that were called lately: a flow asks for it in each of its turns."""
+
+
+def _known_of(function: Callable[..., Any]) -> tuple[Any, TypeAdapter[Any] | None]:
+    """The type that a function returns, and what reads it; None if that is just the JSON form, or can't be read."""
     while isinstance(function, functools.partial):
         function = function.func
+    key = getattr(function, "__func__", function)
+    try:
+        return _known[key]
+    except KeyError:
+        known = _known[key] = _look_at(function)
+        return known
+    except TypeError:  # it can't be hashed, or not be held weakly
+        return _look_at(function)
+
+
+def _look_at(function: Callable[..., Any]) -> tuple[Any, TypeAdapter[Any] | None]:
+    returned = _returned_by(function)
+    return returned, None if returned in (_ANYTHING, _UNRESOLVED) else _adapter_of(returned)
+
+
+def _returned_by(function: Callable[..., Any]) -> Any:
+    """The type that a function's annotation names; `_ANYTHING` without one, `_UNRESOLVED` if a name is not there."""
     if isinstance(function, type):
         return function
     annotated = function if _annotations_of(function) else getattr(type(function), "__call__", function)  # noqa: B004
