@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -81,6 +82,16 @@ def test_the_tests_of_the_chapter_pass(folder: Path) -> None:
         done = subprocess.run(whole, cwd=folder, capture_output=True, text=True, timeout=100, check=False)  # noqa: S603
         assert done.returncode == 0, done.stdout + done.stderr
     assert "11 passed" in done.stdout
+
+
+@pytest.mark.long
+def test_the_flows_of_the_chapter_type_check(folder: Path) -> None:
+    """In strict mode, as they stand there."""
+    flows = [file.name for file in folder.glob("*.py") if not file.name.startswith("test_")]
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(folder / ".cache"), *flows]
+    environment = {"MYPYPATH": str(ROOT), "PATH": os.environ["PATH"]}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_settings_of_the_chapter_start_the_bot(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
