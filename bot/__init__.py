@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     )
     from bot.flows.defuse import Markup, markup
     from bot.flows.handlers import anywhere, every_turn, lifespan, on_error
+    from bot.flows.identity import Conversation, User
     from bot.flows.message import Attachment, Location
     from bot.flows.outcome import Outcome
-    from bot.flows.who import Conversation, User
 
 __all__ = [
     "Answer",
@@ -100,7 +100,7 @@ _HOMES = (
     "bot.flows.handlers",
     "bot.flows.message",
     "bot.flows.outcome",
-    "bot.flows.who",
+    "bot.flows.identity",
     "bot.control.state",
 )
 

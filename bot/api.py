@@ -1,4 +1,4 @@
-"""`/api/v1`: other systems tell a waiting flow that something has happened, such as a payment."""
+"""`/api/v1`: lets other systems send signals to flows, such as "paid"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takes up changed files of flows while the sandbox runs: the bot restarts with them, the platform goes on."""
+"""Hot reload for the sandbox: restarts the bot when a file of the flows changes; the platform keeps running."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NEVER = {"bot", "webhooks", "__main__"}
 
 
 class FlowFiles:
-    """The files of the team's own modules: those of FLOWS, and what they import from beside them.
+    """Watches the files of the modules in FLOWS, and of modules imported from the same folders.
 
     Args:
         modules: as in FLOWS; they are imported already.
@@ -61,7 +61,7 @@ class FlowFiles:
         return old
 
     def put_back(self, old: dict[str, ModuleType]) -> None:
-        """Let the old modules count again."""
+        """Restore the old modules."""
         self._failed |= set(self._ours().values())
         self._take_out()
         sys.modules.update(old)

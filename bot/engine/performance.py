@@ -11,10 +11,10 @@ from typing import Any
 
 from bot.control.facts import FlowFailed, FlowReleased, FlowReturned
 from bot.control.state import Conversation, OpeningKind, Run
-from bot.engine import playing as playing_module
+from bot.engine import flow_runner as flow_runner_module
 from bot.engine.context import Context
-from bot.engine.introduced import conversation_in, user_in
-from bot.engine.playing import played
+from bot.engine.flow_runner import played
+from bot.engine.identity import conversation_in, user_in
 from bot.flows import authoring as authoring_module
 from bot.flows import calls as calls_module
 from bot.flows import chat as chat_module
@@ -26,10 +26,10 @@ from bot.flows import turn as turn_module
 from bot.flows.answer import Answer
 from bot.flows.authoring import Began, CallFailed, FlowError
 from bot.flows.catalogue import UnknownFlow
+from bot.flows.identity import conversation_of, user_of
 from bot.flows.raised import Raised
 from bot.flows.turn import TOLD, Turn
 from bot.flows.turn import Context as TurnContext
-from bot.flows.who import conversation_of, user_of
 from bot.store.interface import JournalEntry
 from bot.sunshine import SunshineError
 from bot.troubles import Troubles, What
@@ -47,7 +47,7 @@ _BACKEND_TODO = "Look at the function and at the system that it calls; flows go 
 _OURS_MODULES = (authoring_module, chat_module, content_module, functions_module, json_form_module, turn_module)
 _OURS = (
     __file__,
-    playing_module.__file__,
+    flow_runner_module.__file__,
     calls_module.__file__,
     limits_module.__file__,
     *(module.__file__ for module in _OURS_MODULES),

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
 from bot.control.state import Purpose
+from bot.flows.identity import Conversation, User
 from bot.flows.message import Carrier
-from bot.flows.who import Conversation, User
 
 if TYPE_CHECKING:
     from bot.flows.chat import Chat

@@ -30,7 +30,7 @@ BACKOFF_CAP = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class CallOptions:
-    """How a call is tried. Raises `FlowMisuse` for what can't be.
+    """Retry and timeout options of a call. Raises `FlowMisuse` for an invalid one.
 
     Attributes:
         attempts: how often, before it counts as failed.
@@ -55,12 +55,12 @@ class CallOptions:
         check_errors("give_up_on", self.give_up_on)
 
     def tries_again(self, error: Exception, attempt: int) -> bool:
-        """Is there another attempt after that many, the last of which raised this?"""
+        """Tell whether to retry after this many attempts, the last of which raised `error`."""
         is_final = isinstance(error, self.give_up_on) or not isinstance(error, self.retry_on)
         return attempt < self.attempts and not is_final
 
     def pause(self, attempt: int, salt: str) -> float:
-        """Seconds to wait after that many attempts."""
+        """Return the pause after this many attempts, in seconds."""
         return backoff(attempt, salt, self.backoff, BACKOFF_CAP).total_seconds() if self.backoff else 0.0
 
 
@@ -85,11 +85,11 @@ class Call(Coroutine[Any, Any, T], Generic[T]):
 
     @property
     def is_new(self) -> bool:
-        """Has nobody begun it yet?"""
+        """True until somebody awaits it."""
         return inspect.getcoroutinestate(self._alone) == inspect.CORO_CREATED
 
     async def tried(self) -> Any:
-        """Try it as often as it takes; the result's JSON form. Raises `CallFailed` or `FlowMisuse`."""
+        """Run the function, with retries; return the JSON form of its result. Raises `CallFailed` or `FlowMisuse`."""
         attempt = 0
         while True:
             attempt += 1
@@ -109,7 +109,7 @@ class Call(Coroutine[Any, Any, T], Generic[T]):
             raise self._turn.misused(str(error)) from None
 
     def read(self, stored: Any) -> T:
-        """Return what the function returned, out of the journal. Raises `JournalMismatch`: its type has changed."""
+        """Read a stored result. Raises `JournalMismatch` if its type has changed."""
         try:
             read: T = self._result.read(stored)
         except Unreadable as error:
@@ -145,7 +145,7 @@ class Call(Coroutine[Any, Any, T], Generic[T]):
 
 
 class Caller:
-    """What `chat.call_with` gives: calls functions with its options, and takes their own arguments, which are typed."""
+    """Calls functions with fixed options; their own arguments are typed. Made by `chat.call_with`."""
 
     def __init__(self, turn: Turn, options: CallOptions) -> None:
         self._turn, self._options = turn, options
@@ -269,7 +269,7 @@ class Calls:
 
 
 def _problem(calls: Sequence[object]) -> str:
-    """What keeps calls from being made at once; empty if nothing does."""
+    """Return the reason why these can't be gathered, or an empty string."""
     if not all(isinstance(call, Call) for call in calls):
         return "chat.gather takes calls: chat.gather(chat.call(…), chat.call(…)), without await"
     if len(calls) > GATHER_LIMIT:

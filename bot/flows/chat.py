@@ -14,11 +14,11 @@ from bot.flows.calls import Calls
 from bot.flows.content import AnyButton, Choice, Content, Form, FormField, Text, messages
 from bot.flows.defuse import defused
 from bot.flows.hand_over import METADATA_LIMIT, Priority, fitted, json_bytes, ticket_values
+from bot.flows.identity import Conversation, User
 from bot.flows.json_form import json_form
 from bot.flows.limits import NO_TIME, SIGNAL_NAME, WAIT_LIMIT, check_attempts, check_time
 from bot.flows.outcome import When
 from bot.flows.turn import CleanUpCall, Said, Turn
-from bot.flows.who import Conversation, User
 from bot.signals import Level, Signal
 
 MESSAGE_METADATA_LIMIT = METADATA_LIMIT - 256  # the bot adds the effect's id, by which it finds a message again

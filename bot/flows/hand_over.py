@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args
 from bot.control.state import Metadata
 from bot.flows.authoring import FlowMisuse
 from bot.flows.defuse import defused
+from bot.flows.identity import User
 from bot.flows.json_form import json_form
-from bot.flows.who import User
 
 METADATA_LIMIT = 4096  # bytes; the platform's limit for metadata
 SHORTEST = 200  # bytes: no text is cut below this; beyond that, whole fields are left out

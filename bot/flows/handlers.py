@@ -1,4 +1,4 @@
-"""What serves all flows of a team: resources of the process, what is said after an error, words that work anywhere."""
+"""Handlers shared by all flows: `@lifespan`, `@on_error`, `@anywhere`, `@every_turn`."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Handlers:
     every_turn: tuple[EveryTurn, ...] = field(default=())
 
     def wanted(self, answer: Answer) -> str | None:
-        """The name of the handler whose word an answer is, if it is one."""
+        """Return the name of the handler that an answer calls, if any."""
         if not self.anywhere or answer.payload is not None or answer.choice is not None:
             return None
         words = [Choice(word, handler.name) for handler in self.anywhere for word in handler.words]
@@ -133,7 +133,7 @@ class Handlers:
 
 
 class TwoHandlers(ValueError):
-    """There is more than one handler where there can be one; the text says which and where."""
+    """Two handlers compete for the same job; the text says which and where."""
 
 
 def handlers_in(modules: Iterable[ModuleType], more: Sequence[Handler] = ()) -> Handlers:
@@ -174,7 +174,7 @@ def _without_doubles(handlers: Iterable[Anywhere]) -> Iterator[Anywhere]:
 
 
 def handler_problems(handlers: Handlers) -> Iterator[str]:
-    """Yield a line for each handler that can't work, with what to write instead."""
+    """Yield one line per handler that can't work, with the signature to write instead."""
     if handlers.lifespan:
         yield from _problems("@lifespan", handlers.lifespan.function, "async def {name}()", 0, yields=True)
     if handlers.on_error:

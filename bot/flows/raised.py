@@ -9,7 +9,7 @@ from types import TracebackType
 
 from bot.signals import Level, Signal
 
-_RUNNERS = ("bot/engine/performance.py", "bot/engine/playing.py", "bot/flows/authoring.py")  # what calls every flow
+_RUNNERS = ("bot/engine/performance.py", "bot/engine/flow_runner.py", "bot/flows/authoring.py")  # what calls every flow
 
 LONGEST_CHAIN = 10
 """Causes, and calls of each, that are told."""

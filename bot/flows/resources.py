@@ -25,7 +25,7 @@ class Resources:
 
 
 def as_resources(given: Any) -> Any:
-    """What was yielded as flows see it."""
+    """Wrap a dict so that its values are attributes; return any other object as it is."""
     return Resources(given) if isinstance(given, Mapping) else given
 
 

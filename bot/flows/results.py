@@ -1,4 +1,4 @@
-"""What a call returns, kept as JSON and read back as the type that the function's annotation names."""
+"""Call results: stored as JSON, read back as the type in the function's annotation."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _HINT = "annotate the function with what it returns, or return texts, numbers, l
 
 
 class Unreadable(ValueError):
-    """A stored result that is not what the function returns now: its result type has changed."""
+    """A stored result can't be read as the annotated type: the type has changed since."""
 
 
 class Result:
-    """The result of one function: how it is stored, and what it is read back as.
+    """Stores and reads the results of one function.
 
     Without an annotation (or with `Any`) the flow gets the JSON form. With one it gets the annotated type: a
     dataclass, a pydantic model, an enum, a datetime, a list of these, and so on.
@@ -92,11 +92,11 @@ _ANYTHING, _UNRESOLVED = _Sentinel(), _Sentinel()
 
 
 _known: WeakKeyDictionary[Any, tuple[Any, TypeAdapter[Any] | None]] = WeakKeyDictionary()
-"""What is known of functions that were called lately: a flow asks for it in each of its turns."""
+"""Cache of result types: a flow needs them again in every turn."""
 
 
 def _known_of(function: Callable[..., Any]) -> tuple[Any, TypeAdapter[Any] | None]:
-    """The type that a function returns, and what reads it; None if that is just the JSON form, or can't be read."""
+    """Return a function's result type and its reader; no reader if the JSON form will do, or the type is unknown."""
     while isinstance(function, functools.partial):
         function = function.func
     key = getattr(function, "__func__", function)
@@ -115,7 +115,7 @@ def _look_at(function: Callable[..., Any]) -> tuple[Any, TypeAdapter[Any] | None
 
 
 def _returned_by(function: Callable[..., Any]) -> Any:
-    """The type that a function's annotation names; `_ANYTHING` without one, `_UNRESOLVED` if a name is not there."""
+    """Return the annotated type; `_ANYTHING` without an annotation, `_UNRESOLVED` if a name in it is missing."""
     if isinstance(function, type):
         return function
     annotated = function if _annotations_of(function) else getattr(type(function), "__call__", function)  # noqa: B004
@@ -174,7 +174,7 @@ def _shown(returned: Any) -> str:
 
 
 def _is_same(back: Any, result: Any, form: Any) -> bool:
-    """Is what was read back the same as what the function returned?"""
+    """Check that nothing was lost between the result and its stored form."""
     try:
         if json_form("what came back", back) != form:
             return False

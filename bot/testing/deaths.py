@@ -11,7 +11,7 @@ MOST = 1000  # deaths of one talk; what takes more would never end
 
 
 class Deaths:
-    """Deaths everywhere: each save fails once by the process's death, is made by the next, and kills that one, too.
+    """Kills the process before each save; the next process repeats the save, and dies after it.
 
     So every step of a flow is taken at least twice, and each goes on in another process. A process lives where nothing
     has changed for the flow since the last death, and once the flow is over: a control action that may have been
@@ -52,7 +52,7 @@ class Deaths:
             self._replace(process)
 
     async def _stands(self) -> tuple[Any, ...] | None:
-        """Return how far the flow has come; None if none is at work, and nothing has come in that may begin one."""
+        """Return a measure of the flow's progress; None if no flow is running and no event could start one."""
         conversation_id = self._conversation_id()
         state = await self._stage.state(conversation_id) if conversation_id else None
         inbox = (await self._stage.store.counts(self._stage.clock.now())).inbox

@@ -1,4 +1,4 @@
-"""The event loop of a talk: virtual time, in which real I/O is refused in words, and threads are waited for."""
+"""The event loop of a talk: virtual time that refuses real I/O with an explanation, and waits for threads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TODO = (
 
 
 class RealIO(RuntimeError):
-    """A flow under test wants to reach something outside, such as a server; the text says what to do instead."""
+    """A flow under test tried to reach a server or start a program; the text says what to do instead."""
 
 
 class TalkLoop(VirtualTimeLoop):

@@ -16,9 +16,9 @@ from bot.engine.orders import signal_order
 from bot.flows.authoring import Flow, FlowFunction, Router
 from bot.flows.catalogue import Catalogue
 from bot.flows.handlers import Handler, Lifespan
+from bot.flows.identity import User
 from bot.flows.raised import Raised
 from bot.flows.resources import LifespanFailed, as_resources, opened
-from bot.flows.who import User
 from bot.replay.harness import Process, ProcessDied, Stage
 from bot.replay.virtual_time import end_tasks
 from bot.sandbox.errors import NotPossibleError

@@ -1,4 +1,4 @@
-"""What the fixture `chat_with` makes: the talks of one test, each with the flows that it is given."""
+"""The factory behind the fixture `chat_with`: makes the talks of one test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bot.flows.authoring import Flow, FlowFunction, Router
 from bot.flows.catalogue import Catalogue
 from bot.flows.functions import defined_in
 from bot.flows.handlers import Handler, handler_problems, handlers_in
-from bot.flows.who import User
+from bot.flows.identity import User
 from bot.sandbox.switches import Switches
 from bot.testing.talk import After, Mode, Play, Talk, Where
 from bot.testing.thread import LoopThread

@@ -1,4 +1,4 @@
-"""`Ticket`: what the agent gets, as a test asserts it."""
+"""`Ticket`: the agent's ticket, for assertions."""
 
 from __future__ import annotations
 

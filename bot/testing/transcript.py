@@ -1,4 +1,4 @@
-"""A conversation as a test reads it: who said what, in a line each, and what failed."""
+"""Formats messages and failures as the lines that tests compare."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def failure_of(signal: Signal) -> str:
 
 
 def speaker_of(entry: Entry) -> str:
-    """Who said it: "user", "bot" or "agent"."""
+    """Return the speaker: "user", "bot" or "agent"."""
     if entry.kind is Kind.POSTBACK or entry.detail["author"] != "business":
         return "user"
     return "bot" if EFFECT_KEY in (entry.metadata or {}) else "agent"
 
 
 def words_of(entry: Entry) -> str:
-    """What was said, in a line."""
+    """Return a message as one line."""
     if entry.kind is Kind.POSTBACK:
         return f"[taps {entry.text}]"
     content: Json = entry.detail["content"]

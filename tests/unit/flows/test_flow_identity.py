@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from bot import Chat, Conversation, Flow, Router, User
-from bot.engine.introduced import conversation_in, user_in
-from bot.flows.who import conversation_of, user_of
+from bot.engine.identity import conversation_in, user_in
+from bot.flows.identity import conversation_of, user_of
 from bot.testing.talk import ChatWith
 from webhooks.events import parse_event
 

@@ -1,4 +1,4 @@
-"""Who a flow talks to, and where: the end user and the conversation, as far as webhooks tell."""
+"""The end user and the conversation of a flow, as far as webhooks describe them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """The end user. What nobody has told is None, or empty.
+    """The end user. Unknown values are None or empty.
 
     E-mail, locale, profile and metadata come only if the webhook includes the full user (`includeFullUser`), as one
     that `setup` has made does. All of it is what the user, a channel or your site has told the platform.
@@ -37,7 +37,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """The conversation. What nobody has told is None, or empty.
+    """The conversation. Unknown values are None or empty.
 
     Attributes:
         id: the platform's id.
@@ -61,10 +61,10 @@ _CONVERSATION = frozenset(one.name for one in fields(Conversation))
 
 
 def user_of(stored: Mapping[str, Any]) -> User:
-    """The user that the journal tells of; another version of the bot may have stored more or less."""
+    """Read a user from the journal. Keys written by another version of the bot are ignored."""
     return User(**{name: value for name, value in stored.items() if name in _USER})
 
 
 def conversation_of(stored: Mapping[str, Any]) -> Conversation:
-    """The conversation that the journal tells of, by the same rule."""
+    """Read a conversation from the journal. Unknown keys are ignored."""
     return Conversation(**{name: value for name, value in stored.items() if name in _CONVERSATION})

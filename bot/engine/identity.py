@@ -1,4 +1,4 @@
-"""What an event tells of the end user and the conversation, in the form in which a run's journal keeps it."""
+"""Extracts the end user and the conversation from an event, in the form that the journal keeps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PERSONAL = "personal"
 
 
 def user_in(event: Event | None) -> dict[str, Any]:
-    """The end user of an event: the fields of `bot.flows.who.User`; empty if it tells of none."""
+    """Return the fields of `bot.flows.identity.User` for the event's user."""
     user, _ = _told_by(event)
     author = event.payload.message.author if isinstance(event, ConversationMessage) else None
     shown = author.display_name if author else None
@@ -33,7 +33,7 @@ def user_in(event: Event | None) -> dict[str, Any]:
 
 
 def conversation_in(event: Event | None) -> dict[str, Any]:
-    """The conversation of an event: the fields of `bot.flows.who.Conversation`; empty if it tells of none."""
+    """Return the fields of `bot.flows.identity.Conversation`; empty if the event belongs to no conversation."""
     payload = event.payload if event is not None else None
     if not isinstance(payload, InConversation):
         return {}

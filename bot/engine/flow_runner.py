@@ -1,4 +1,4 @@
-"""Runs a flow's code within the team's handlers: around every turn, and after an error."""
+"""Runs a flow's code inside the team's `@every_turn` handlers, and its `@on_error` handler after an exception."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ async def played(turn: Turn, words: Callable[[BaseException], str]) -> None:
 
     Args:
         turn: the turn.
-        words: says what was raised, without what anybody has said.
+        words: describes an exception without quoting the user.
 
     Raises:
-        BaseException: what the flow raised, also where a handler has taken over; or what the handler raised.
+        BaseException: the flow's exception, even if a handler dealt with it; or the handler's own.
     """
     chat, handlers = Chat(turn), turn.context.handlers
     async with AsyncExitStack() as stack:
