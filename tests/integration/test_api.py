@@ -6,19 +6,23 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from bot.api import add_api
+from bot.app import running
 from bot.clock import SystemClock
 from bot.control.state import Conversation, Opening, OpeningKind, Purpose, Run, RunStatus
 from bot.engine.orders import LARGEST_SIGNAL, Told, order_of
+from bot.settings import load_settings
 from bot.signals import Signal
 from bot.store import SqliteStore, Unavailable
 from bot.store.interface import Change
+from bot.store.migrations import migrate
 from webhooks.inbox import NewEvent
 
 TOKEN = "a token of the api"
@@ -131,3 +135,28 @@ async def test_a_database_out_of_reach(place: Place, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(place.store, "order", fails)
     assert await place.sends() == (503, {"error": "it could not be stored: send it again"})
+
+
+async def test_the_bot_serves_it(tmp_path: Path) -> None:
+    """Beside the webhook, on the same port."""
+    url = f"sqlite:///{tmp_path / 'bot.db'}"
+    migrate(url)
+    settings = load_settings(
+        _env_file=None,
+        sunshine_base_url="http://127.0.0.1:9",
+        sunshine_app_id="app",
+        sunshine_key_id="int_x",
+        sunshine_key_secret="secret",
+        sunshine_switchboard_integration="bot",
+        sunshine_webhook_secret="secret-of-the-webhook",
+        control_mode="pass",
+        host="127.0.0.1",
+        port=0,
+        database_url=url,
+        api_token=TOKEN,
+    )
+    headers = {"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": "k"}
+    async with running(settings, hooks=()) as bot, ClientSession() as http:
+        path = f"http://127.0.0.1:{bot.port}/api/v1/conversations/c1/signals/paid"
+        async with http.post(path, headers=headers) as answer:
+            assert (answer.status, await answer.json()) == (404, {"error": "no such conversation is known"})
