@@ -18,7 +18,7 @@ from bot.store import StoreError
 
 EVERY = 0.3  # seconds between two looks at the files
 _INSTALLED = ("site-packages", "dist-packages")
-_NEVER = {"bot", "webhooks", "__main__"}
+_NEVER = sys.stdlib_module_names | {"bot", "webhooks", "__main__"}  # Python itself may live in the same folder
 
 
 class FlowFiles:
