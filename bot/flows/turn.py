@@ -532,9 +532,9 @@ class _Alone:
 
     def __enter__(self) -> None:
         if self._turn._busy:  # noqa: SLF001 - the turn's own guard
-            raise self._turn.misused(
-                f"{self._step} while {self._turn._busy} is under way: await one step after the other"  # noqa: SLF001
-            )
+            busy = self._turn._busy  # noqa: SLF001
+            several = "; several calls at once: chat.gather" if self._step == busy == "call" else ""
+            raise self._turn.misused(f"{self._step} while {busy} is under way: await one step after the other{several}")
         self._turn._busy = self._step  # noqa: SLF001
 
     def __exit__(self, *_: object) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from typing import Any, Never
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, Never, TypeVar, TypeVarTuple
 
 from bot.replay.virtual_time import Look, Ready, VirtualTimeLoop
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 THREAD_PATIENCE = 0.025  # real seconds for a thread of the flow's own, each time before virtual time passes
 
@@ -44,6 +50,24 @@ class TalkLoop(VirtualTimeLoop):
         if any(thread not in self._known and thread is not mine for thread in threading.enumerate()):
             return look(THREAD_PATIENCE)
         return []
+
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        """Run it in this thread, but not at once: what must not happen at the same time is noticed as in production."""
+        future: asyncio.Future[T] = self.create_future()
+
+        def run() -> None:
+            if not future.done():
+                TalkLoop._settle(future, super(TalkLoop, self).run_in_executor(executor, func, *args))
+
+        self.call_soon(run)
+        return future
+
+    @staticmethod
+    def _settle(future: asyncio.Future[T], done: asyncio.Future[T]) -> None:
+        if error := done.exception():
+            future.set_exception(error)
+        else:
+            future.set_result(done.result())
 
     async def create_connection(self, _: Any, host: Any = None, port: Any = None, **__: Any) -> Never:  # type: ignore[override]
         """Refuse."""

@@ -281,7 +281,7 @@ async def test_each_turn_is_wrapped(chat_with: ChatWith, deaths: Any) -> None:
     talk.expects("[de] ?")
     await talk.user("ja")
     talk.expects("[de] ja")
-    assert done.count("begins") == done.count("ends") == done.count("tenant DE")
+    assert done.count("begins") == done.count("ends") >= done.count("tenant DE") >= 2
     if not deaths:
         assert done == ["begins", "tenant DE", "ends"] * 2
 

@@ -222,3 +222,15 @@ def test_talks_end_with_their_test() -> None:
     """Also those in which the bot is dying."""
     with Talks() as talks:
         talks.begin(order, deaths="everywhere")
+
+
+async def test_two_calls_at_once_fail_as_in_production(chat_with: ChatWith) -> None:
+    """Plain functions have threads there; here they must not just run one after the other."""
+
+    async def hasty(chat: Chat) -> None:
+        await asyncio.gather(chat.call(len, "a"), chat.call(len, "b"))
+
+    talk = chat_with(hasty, may_fail=True)
+    await talk.user("hi")
+    assert "call while call is under way" in talk.failures[0]
+    assert "several calls at once: chat.gather" in talk.failures[0]
