@@ -1,7 +1,8 @@
 """Plays the journal of a waiting run against the code at hand, without effects: does the run still fit?
 
 The flow's code runs as it does at the beginning of every turn: from its first line, with the journal answering, as far
-as the journal goes. The first step that would be new ends it.
+as the journal goes. The first step that would be new ends it. The handlers of all flows run as well, but for the
+lifespan: what it would open is replaced by something that does nothing.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import Any
 
 from bot.clock import Clock, SystemClock
 from bot.control.facts import FlowFailed, FlowMismatched, FlowWaits
-from bot.engine.performance import began_by, begun_with, flow_of, gone, perform
+from bot.engine.performance import began_by, flow_of, gone, perform
 from bot.flows.catalogue import Catalogue
+from bot.flows.resources import StandIn
 from bot.flows.steps import described
-from bot.flows.turn import CHANGED, MISMATCH, Context, Turn
+from bot.flows.turn import CHANGED, MISMATCH, TOLD, Context, Turn
 from bot.store.interface import JournalEntry
 from bot.store.operators import PAGE, OperatorStore, RunAtWork
 
@@ -44,14 +46,16 @@ async def misfit(
     context = Context(
         conversation_id=conversation_id,
         run_id=first.run_id,
-        began=began_by(first),
-        user=begun_with(first),
+        began=began_by(first, conversation_id),
         journal=journal,
         answers={},
         clock=clock or SystemClock(),
         idle=timedelta(minutes=15),
         history=_nothing,
         functions=catalogue.functions,
+        handlers=catalogue.handlers,
+        resources=StandIn() if catalogue.handlers.lifespan else None,
+        find=catalogue.find,
     )
     turn = Turn(flow, context, over.set, only_replays=True)
     task = asyncio.create_task(perform(turn), name=f"flow {flow.name}")
@@ -88,7 +92,7 @@ async def all_at_work(store: OperatorStore, page: int = PAGE) -> AsyncIterator[R
 
 def waits_at(journal: Sequence[JournalEntry]) -> str:
     """The step at which a run stands, in words of the flow's author: `ask "Your name?" (orders.py:12)`."""
-    entry = next((entry for entry in reversed(journal) if entry.kind != CHANGED), None)
+    entry = next((entry for entry in reversed(journal) if entry.kind not in (CHANGED, TOLD)), None)
     if entry is None:
         return "its beginning"
     place = entry.data.get("place") if isinstance(entry.data, dict) else None

@@ -8,18 +8,12 @@ for operators.
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
-from typing import Any, get_type_hints
-
-from pydantic import TypeAdapter
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
-from pydantic_core import ValidationError
 
 from bot.flows.authoring import FlowMisuse
 from bot.flows.content import Carousel, Content, File, Form, Image, Text
@@ -31,7 +25,6 @@ _DIGEST, _KEYED = "#", "="  # how a stored key begins that is a text's digest, o
 _HERE = Path(__file__).parent
 _ENGINE = _HERE.parent / "engine"
 _SAMPLES = frozenset({"assistant.py", "survey.py", "triage.py"})  # flows that stand beside the authoring API
-_TYPELESS = "None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +33,22 @@ class Step:
 
     Attributes:
         kind: say, ask, call, ….
-        name: digest of its text, or the name of its function; empty where the kind says all.
+        name: digest of its text, or the name of its function or signal; empty where the kind says all.
         key: as the author has given it, or empty.
         text: its text, to tell operators if it stands in the flow's code.
+        parts: the calls of a `gather`, by which that is known if it has no key.
     """
 
     kind: str
     name: str = ""
     key: str = ""
     text: str = ""
+    parts: tuple[Step, ...] = ()
+
+    @property
+    def is_named(self) -> bool:
+        """Is its name one of the code's, and no digest?"""
+        return bool(self.name) and not self.name.startswith(_DIGEST)
 
     @property
     def stored(self) -> str:
@@ -59,12 +59,18 @@ class Step:
         """Is that entry this step? Earlier versions of the bot stored no text: there the kind is all there is."""
         if entry.kind != self.kind:
             return False
-        return entry.key in (self.stored, self.name) or (entry.key == "" and self.name.startswith(_DIGEST))
+        if self.parts and not entry.key.startswith(_KEYED):
+            known = entry.data["of"]
+            return len(known) == len(self.parts) and all(map(Step._is_known_by, self.parts, known))
+        return self._is_known_by(entry.key) or (entry.key == "" and self.name.startswith(_DIGEST))
+
+    def _is_known_by(self, key: str) -> bool:
+        return key in (self.stored, self.name)
 
     def __str__(self) -> str:
         text = self.text if self.text and is_written(self.text) else ""
         key = self.key if self.key and is_written(self.key) else ""
-        return _described(self.kind, text, key or (self.name if not self.name.startswith(_DIGEST) else ""))
+        return _described(self.kind, text, key or (self.name if self.is_named else ""))
 
 
 def text_step(kind: str, content: Content, key: str | None = None) -> Step:
@@ -134,41 +140,3 @@ def _is_in(file: str, folder: Path) -> bool:
     """Is that a file of the bot's in this folder, and none of its sample flows?"""
     path = Path(file)
     return path.parent == folder and path.name not in _SAMPLES
-
-
-# -- results ----------------------------------------------------------------------------------------------------------
-
-
-def result_type(function: Callable[..., Any]) -> str:
-    """What a function says that it returns, as it is written; empty if it says nothing."""
-    try:
-        annotation = function.__annotations__.get("return", "")
-    except AttributeError:
-        return ""
-    if annotation is None:
-        return _TYPELESS
-    return annotation if isinstance(annotation, str) else getattr(annotation, "__qualname__", str(annotation))
-
-
-def still_returns(function: Callable[..., Any], stored: Any, returned: str) -> bool:
-    """May a stored result be one of the function, which said at that time that it returns `returned`?
-
-    It may if the function still says so, or says nothing, or if the result has the form of what it says now.
-    """
-    now = result_type(function)
-    if not (now and returned) or now == returned:
-        return True
-    adapter = _adapter(function)
-    try:
-        if adapter:
-            adapter.validate_json(json.dumps(stored), strict=True)
-    except ValidationError:
-        return False
-    return True
-
-
-def _adapter(function: Callable[..., Any]) -> TypeAdapter[Any] | None:
-    try:
-        return TypeAdapter(get_type_hints(function)["return"])
-    except (PydanticSchemaGenerationError, PydanticUserError, KeyError, NameError, TypeError, AttributeError):
-        return None  # a type that says nothing about the form of a result

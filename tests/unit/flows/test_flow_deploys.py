@@ -104,7 +104,7 @@ async def _says_more(chat: Chat) -> None:
 async def _fails_early(chat: Chat) -> None:
     await chat.say("Welcome.")
     number = await chat.call(price)
-    await chat.say(number["net"])
+    await chat.say(number["net"])  # type: ignore[index] # it raises
     name = await chat.ask("Your name?")
     await chat.say(f"name={name.text}")
 
@@ -233,7 +233,10 @@ CHANGES = {
     "all that follows removed": (one(_nothing_left), 'wants to end, the journal has ask "Your name?"'),
     "a message inserted": (one(_says_more), 'wants say "We have news.", the journal has call price'),
     "a failure on the way": (one(_fails_early), "wants to fail (TypeError at"),
-    "another result": (one(_other_result), "wants call price to return str, the journal has a result of what returned"),
+    "another result": (
+        one(_other_result),
+        "wants call price to return str, the journal has a result that does not fit",
+    ),
     "the flow renamed": (one(_name_first, "purchase"), "there is no flow 'order' any more"),
     "the flow removed": (Catalogue(), "there is no flow 'order' any more"),
     "a newer version alone": (one(_name_first, version=2), "there is no flow 'order' version 1 any more"),
