@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -271,15 +271,15 @@ class _History:
         return [dict(message) for message in page.messages]
 
 
-def _began(stored: Mapping[str, Any]) -> Began:
+def _began(stored: Mapping[str, Any], **with_whom: Any) -> Began:
     """What the journal tells of the beginning; another version of the bot may have stored more or less."""
-    return Began(**{name: value for name, value in stored.items() if name in _BEGAN_FIELDS})
+    return Began(**{name: value for name, value in stored.items() if name in _BEGAN_FIELDS}, **with_whom)
 
 
 def _began_with(stored: Mapping[str, Any], conversation_id: str) -> Began:
     """The same, with the user and the conversation."""
-    conversation = replace(conversation_of(stored.get("conversation", {})), id=conversation_id)
-    return replace(_began(stored["began"]), user=user_of(stored["user"]), conversation=conversation)
+    conversation = conversation_of({**stored.get("conversation", {}), "id": conversation_id})
+    return _began(stored["began"], user=user_of(stored["user"]), conversation=conversation)
 
 
 def _beginning(run: Run, events: Mapping[str, Event]) -> dict[str, Any]:

@@ -209,7 +209,7 @@ class Calls:
             FlowMisuse: a result that can't be kept, or would not come back as what it is, which ends the flow; no
                 function; a wrong option.
         """
-        given = _OPTIONS & kwargs.keys()
+        given = _OPTIONS & kwargs.keys() if kwargs else ()
         options = CallOptions(**{name: kwargs.pop(name) for name in given}) if given else _NO_OPTIONS
         return Call(self._turn, options, function, args, kwargs)
 

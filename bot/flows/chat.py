@@ -315,9 +315,9 @@ class CleanUpHandle:
 
 def _said(content: Content, metadata: Mapping[str, Any] | None) -> list[Said]:
     """The messages of some content; the metadata goes with the last one."""
-    known = _metadata(metadata or {})
+    known = _metadata(metadata) if metadata else {}
     *first, last = messages(content)
-    return [*(Said(message, {}) for message in first), Said(last, known)]
+    return [*(Said(message, {}) for message in first), Said(last, known)] if first else [Said(last, known)]
 
 
 def _content(content: str | Content, choices: Sequence[str | Choice], buttons: Sequence[AnyButton] = ()) -> Content:

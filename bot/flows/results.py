@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import types
 import typing
 from asyncio import Future, Task
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, to_json
 
 from bot.flows.authoring import FlowMisuse
 from bot.flows.functions import name_of
@@ -87,7 +87,9 @@ class Result:
         if self._adapter is None or (self._returned in _PLAIN and isinstance(stored, self._returned)):
             return stored
         try:
-            return self._adapter.validate_json(json.dumps(stored))
+            return self._adapter.validate_json(to_json(stored))
+        except PydanticSerializationError:
+            raise Unreadable(self.type_name, "not Unicode") from None
         except ValidationError as error:
             wrong = error.errors(include_url=False, include_context=False, include_input=False)[0]
             fields = frozenset(

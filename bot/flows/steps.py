@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 
 from bot.flows.authoring import FlowMisuse
 from bot.flows.content import Carousel, Content, File, Form, Image, Text
@@ -22,8 +22,8 @@ from bot.store.interface import JournalEntry
 KEY_LIMIT = 64  # characters
 LONGEST_SHOWN = 80  # characters of a text for operators
 _DIGEST, _KEYED = "#", "="  # how a stored key begins that is a text's digest, or that the author has given
-_HERE = Path(__file__).parent
-_ENGINE = _HERE.parent / "engine"
+_HERE = str(Path(__file__).parent)
+_ENGINE = str(Path(__file__).parents[1] / "engine")
 _SAMPLES = frozenset({"assistant.py", "survey.py", "triage.py"})  # flows that stand beside the authoring API
 
 
@@ -62,10 +62,10 @@ class Step:
         if self.parts and not entry.key.startswith(_KEYED):
             known = entry.data["of"]
             return len(known) == len(self.parts) and all(map(Step._is_known_by, self.parts, known))
-        return self._is_known_by(entry.key) or (entry.key == "" and self.name.startswith(_DIGEST))
+        return self._is_known_by(entry.key)
 
     def _is_known_by(self, key: str) -> bool:
-        return key in (self.stored, self.name)
+        return key == self.name or (key == self.stored if key else self.name.startswith(_DIGEST))
 
     def __str__(self) -> str:
         text = self.text if self.text and is_written(self.text) else ""
@@ -82,8 +82,19 @@ def text_step(kind: str, content: Content, key: str | None = None) -> Step:
             words = [str(text), *(str(field.name) for field in fields)]
         case Carousel(cards):
             words = [str(card.title) for card in cards]
-    digest = hashlib.blake2b("\0".join((type(content).__name__, *words)).encode("utf-8", "replace"), digest_size=6)
-    return Step(kind, f"{_DIGEST}{digest.hexdigest()}", checked_key(key), words[0] if words else "")
+    return _text_step(kind, checked_key(key), type(content).__name__, *words)
+
+
+@lru_cache(maxsize=512)  # each turn takes the steps of earlier ones once more
+def named_step(kind: str, name: str = "", key: str = "") -> Step:
+    """The step of a function or a signal, or one of which the kind says all."""
+    return Step(kind, name, key)
+
+
+@lru_cache(maxsize=512)
+def _text_step(kind: str, key: str, *words: str) -> Step:
+    digest = hashlib.blake2b("\0".join(words).encode("utf-8", "replace"), digest_size=6)
+    return Step(kind, f"{_DIGEST}{digest.hexdigest()}", key, words[1] if len(words) > 1 else "")
 
 
 def checked_key(key: str | None) -> str:
@@ -118,12 +129,22 @@ def _described(kind: str, text: str, name: str) -> str:
 def place_in_code() -> str:
     """File and line of the flow's code that wants the step which is being taken."""
     frame = next(_frames(), None)
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame else "an unknown place"
+    return f"{_name_of(frame.f_code.co_filename)}:{frame.f_lineno}" if frame else "an unknown place"
+
+
+@lru_cache(maxsize=256)
+def _name_of(file: str) -> str:
+    return Path(file).name
 
 
 def is_written(text: str) -> bool:
     """Does a text stand as it is in the flow's code? Then it quotes nobody."""
-    return any(text == known for frame in _frames() for known in frame.f_code.co_consts if isinstance(known, str))
+    return any(text in _texts_of(frame.f_code) for frame in _frames())
+
+
+@lru_cache(maxsize=256)
+def _texts_of(code: CodeType) -> frozenset[str]:
+    return frozenset(known for known in code.co_consts if isinstance(known, str))
 
 
 def _frames() -> Iterator[FrameType]:
@@ -136,7 +157,7 @@ def _frames() -> Iterator[FrameType]:
 
 
 @lru_cache(maxsize=256)
-def _is_in(file: str, folder: Path) -> bool:
+def _is_in(file: str, folder: str) -> bool:
     """Is that a file of the bot's in this folder, and none of its sample flows?"""
     path = Path(file)
-    return path.parent == folder and path.name not in _SAMPLES
+    return str(path.parent) == folder and path.name not in _SAMPLES

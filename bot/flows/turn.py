@@ -35,7 +35,7 @@ from bot.flows.json_form import json_form
 from bot.flows.labels import typed_choice
 from bot.flows.outcome import When
 from bot.flows.results import Unreadable
-from bot.flows.steps import LONGEST_SHOWN, Step, described, is_written, place_in_code
+from bot.flows.steps import LONGEST_SHOWN, Step, described, is_written, named_step, place_in_code
 from bot.signals import Level, Observe, Signal, silent
 from bot.store.interface import JournalEntry
 
@@ -61,6 +61,9 @@ ON_END = "on_end"
 WITHDRAWN = "on_end_withdrawn"
 CHANGED = "changed"
 MISMATCH = f"{JournalMismatch.__name__}: "  # how the problem begins where code and journal differ
+
+
+_USES_INPUT = frozenset({"ask", "answer"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ class Context:
     find: Callable[[str, int], Flow | None] = lambda _, __: None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Called:
     """A function that a flow calls.
 
@@ -180,11 +183,14 @@ class Turn:
     _aside: list[str] = field(default_factory=list)  # handlers of words that are at work
 
     def __post_init__(self) -> None:
-        self._entries = [entry for entry in self.context.journal if entry.kind != TOLD]
-        self._told = [entry for entry in self.context.journal if entry.kind == TOLD]
-        self._bytes = sum(entry.size for entry in self._entries)
-        for entry in self._entries:
-            self._used.update(_used_by(entry))
+        for entry in self.context.journal:
+            if entry.kind == TOLD:
+                self._told.append(entry)
+                continue
+            self._entries.append(entry)
+            self._bytes += entry.size
+            if entry.kind in _USES_INPUT:
+                self._used.update(_used_by(entry))
 
     def take(self) -> tuple[list[JournalEntry], list[Said]]:
         """What is new since the last time; it is to be stored in one transaction."""
@@ -331,7 +337,7 @@ class Turn:
         """
         with _Alone(self, CALL):
             await self._unless_over()
-            step = Step(CALL, called.name, called.key)
+            step = named_step(CALL, called.name, called.key)
             known = self._replayed_step(step)
             if known is None:
                 data, failed = await self._made(called, _shown_of(step))
@@ -438,7 +444,7 @@ class Turn:
             if self._replayed(WITHDRAWN, str(index)) is None:
                 await self._stored(WITHDRAWN, str(index))
 
-    def _way(self, kind: str, wanted: str | None, data: Any = None) -> JournalEntry | None:
+    def _way(self, kind: str, wanted: Callable[[], str | None], data: Any = None) -> JournalEntry | None:
         """Say which way the run goes here: as the journal has it, if it goes on, else as the code at hand wants it.
 
         It is a step only if a way is taken. Returns its entry; None: it goes straight on.
@@ -450,11 +456,12 @@ class Turn:
                 return None
             self._at = at + 1
             return entry
-        if wanted is None:
+        way = wanted()
+        if way is None:
             return None
         self._at = at
         self._at_the_end()
-        return self._record(kind, wanted, data)
+        return self._record(kind, way, data)
 
     async def enter(self, flow: Flow) -> Flow:
         """Begin a flow as a part of this one; return it in the version in which the run has begun it.
@@ -462,7 +469,7 @@ class Turn:
         A journal of an earlier version of the bot does not mention it.
         """
         await self._unless_over()
-        entry = self._way(PART, flow.name, {"version": flow.version})
+        entry = self._way(PART, lambda: flow.name, {"version": flow.version})
         if entry is None:
             return flow
         version = entry.data["version"]
@@ -477,8 +484,12 @@ class Turn:
     def turned_aside(self, answer: Answer) -> Anywhere | None:
         """The handler that an answer calls, if it is one of the words that work anywhere."""
         handlers = self.context.handlers
-        wanted = handlers.wanted(answer)
-        entry = self._way(ASIDE, None if wanted in self._aside else wanted)
+
+        def wanted() -> str | None:
+            name = handlers.wanted(answer)
+            return None if name in self._aside else name
+
+        entry = self._way(ASIDE, wanted)
         if entry is None:
             return None
         handler = handlers.named(entry.key)
@@ -604,7 +615,7 @@ class Turn:
 
     def _replayed(self, kind: str, name: str = "", key: str = "") -> JournalEntry | None:
         """The journal's next entry, as in `_replayed_step`."""
-        return self._replayed_step(Step(kind, name, key))
+        return self._replayed_step(named_step(kind, name, key))
 
     def _replayed_step(self, step: Step) -> JournalEntry | None:
         """The journal's next entry, which must be that step; None where the journal ends, and the step is new."""
@@ -621,15 +632,17 @@ class Turn:
 
         Marks of changes are passed over: the code may have forgotten them by now.
         """
-        self._at = self._beyond_marks()
-        if self._at < len(self._entries):
-            return self._entries[self._at]
+        while self._at < len(self._entries):
+            entry = self._entries[self._at]
+            if entry.kind != CHANGED:
+                return entry
+            self._at += 1
         self._at_the_end()
         return None
 
     def _beyond_marks(self) -> int:
         at = self._at
-        while at < len(self._entries) and _is_mark(self._entries[at]):
+        while at < len(self._entries) and self._entries[at].kind == CHANGED:
             at += 1
         return at
 
