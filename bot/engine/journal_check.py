@@ -1,8 +1,7 @@
 """Plays the journal of a waiting run against the code at hand, without effects: does the run still fit?
 
 The flow's code runs as it does at the beginning of every turn: from its first line, with the journal answering, as far
-as the journal goes. The first step that would be new ends it. The handlers of all flows run as well, but for the
-lifespan: what it would open is replaced by something that does nothing.
+as the journal goes. The first step that would be new ends it. The handlers of all flows run as well.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from bot.clock import Clock, SystemClock
 from bot.control.facts import FlowFailed, FlowMismatched, FlowWaits
 from bot.engine.performance import began_by, flow_of, gone, perform
 from bot.flows.catalogue import Catalogue
-from bot.flows.resources import StandIn
 from bot.flows.steps import described
 from bot.flows.turn import CHANGED, MISMATCH, TOLD, Context, Turn
 from bot.store.interface import JournalEntry
@@ -26,7 +24,11 @@ PATIENCE = 5.0  # seconds for one journal
 
 
 async def misfit(
-    catalogue: Catalogue, conversation_id: str, journal: Sequence[JournalEntry], clock: Clock | None = None
+    catalogue: Catalogue,
+    conversation_id: str,
+    journal: Sequence[JournalEntry],
+    clock: Clock | None = None,
+    resources: Any = None,
 ) -> str:
     """Return why a run would not go on with these flows; empty if it would.
 
@@ -35,6 +37,7 @@ async def misfit(
         conversation_id: the platform's.
         journal: the run's whole journal.
         clock: the machine's, if none is given.
+        resources: what the flows' lifespan has opened; flows name functions of it, and types of results.
     """
     if not journal:
         return ""
@@ -54,7 +57,7 @@ async def misfit(
         history=_nothing,
         functions=catalogue.functions,
         handlers=catalogue.handlers,
-        resources=StandIn() if catalogue.handlers.lifespan else None,
+        resources=resources,
         find=catalogue.find,
     )
     turn = Turn(flow, context, over.set, only_replays=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -27,38 +27,6 @@ class Resources:
 def as_resources(given: Any) -> Any:
     """Wrap a dict so that its values are attributes; return any other object as it is."""
     return Resources(given) if isinstance(given, Mapping) else given
-
-
-class StandIn:
-    """Stands for resources where none are to be opened: takes every use, and does nothing."""
-
-    def __getattr__(self, name: str) -> StandIn:
-        return self
-
-    def __call__(self, *_: object, **__: object) -> StandIn:
-        return self
-
-    def __getitem__(self, _: object) -> StandIn:
-        return self
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(())
-
-    def __await__(self) -> Generator[None, None, StandIn]:
-        yield from ()
-        return self
-
-    def __enter__(self) -> StandIn:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    async def __aenter__(self) -> StandIn:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
 
 
 @asynccontextmanager

@@ -118,6 +118,11 @@ def described(entry: JournalEntry) -> str:
     return _described(entry.kind, "", entry.key)
 
 
+def told_apart_by(entry: JournalEntry) -> str:
+    """By what a step differs from a step of the journal whose description is the same: "text" or "key"."""
+    return "text" if not entry.key or entry.key.startswith(_DIGEST) else "key"
+
+
 def _described(kind: str, text: str, name: str) -> str:
     shown = f"{text[:LONGEST_SHOWN]}…" if len(text) > LONGEST_SHOWN else text
     return " ".join(filter(None, (kind, name, f'"{shown}"' if shown else "")))

@@ -35,7 +35,7 @@ from bot.flows.json_form import json_form
 from bot.flows.labels import typed_choice
 from bot.flows.outcome import When
 from bot.flows.results import Unreadable
-from bot.flows.steps import LONGEST_SHOWN, Step, described, is_written, named_step, place_in_code
+from bot.flows.steps import LONGEST_SHOWN, Step, described, is_written, named_step, place_in_code, told_apart_by
 from bot.signals import Level, Observe, Signal, silent
 from bot.store.interface import JournalEntry
 
@@ -667,7 +667,9 @@ class Turn:
     def _mismatch(self, wants: str, entry: JournalEntry, place: str = "", has: str = "") -> FlowMismatched:
         where, has = f"flow {self.flow.title}, step {entry.index}", has or described(entry)
         differs = (
-            f"{wants}, the journal has {has}" if wants != has else f"{wants} with another text than the journal has"
+            f"{wants}, the journal has {has}"
+            if wants != has
+            else f"{wants} with another {told_apart_by(entry)} than the journal has"
         )
         return FlowMismatched(self.context.run_id, f"{MISMATCH}{where}: the code{place} wants {differs}")
 
