@@ -147,6 +147,7 @@ async def _run(wanted: Wanted, folder: Path, told: asyncio.Event) -> None:
         console_token=token,
         release_grace="5s",
         closing_timeout="2m",
+        flow_mismatch="restart",  # who writes a flow wants to see the new one
     )
     migrate(settings.database_url)
     bot = SandboxBot(platform, settings, clock, lambda: pages.changed(), signs_in=is_loopback(wanted.host))

@@ -100,7 +100,8 @@ class Reloader:
     """Restarts the bot with the new code when a file of the flows changes.
 
     If the new code can't be used, the bot goes on with the old one, and the traceback or the problem is shown.
-    Conversations, ports and the database stay; a flow that waits goes on in the new code, from its journal.
+    Conversations, ports and the database stay; a flow that waits goes on in the new code, from its journal, or
+    begins anew where that does not fit any more.
     """
 
     def __init__(self, bot: SandboxBot, settings: Settings) -> None:

@@ -110,7 +110,7 @@ async def _sandbox(folder: Path, *options: str) -> AsyncIterator[Developer]:
 
 @pytest.mark.timeout(180)
 async def test_a_changed_file_counts_at_once(tmp_path: Path) -> None:
-    """Also one that the flows import. Who waits goes on; what can't be imported is shown, and changes nothing."""
+    """Also one that the flows import. Who waits goes on, or begins anew. What can't be imported changes nothing."""
     (tmp_path / "my_flows.py").write_text(GREET, encoding="utf-8")
     (tmp_path / "words.py").write_text('HELLO = "Hello."', encoding="utf-8")
     async with _sandbox(tmp_path, "--port", "0") as developer:
@@ -122,8 +122,12 @@ async def test_a_changed_file_counts_at_once(tmp_path: Path) -> None:
         await developer.says("tea", first)
         await developer.hears("I heard: tea", first)
 
+        waiting = await developer.says("hi")
+        await developer.hears("Hello.", waiting)
         developer.writes(words='HELLO = "Moin."')
         await developer.reads("words.py changed: the bot runs with the new code")
+        await developer.says("tea", waiting)
+        await developer.hears("Moin.", waiting)
         second = await developer.says("hi")
         await developer.hears("Moin.", second)
 
