@@ -364,7 +364,7 @@ class Turn:
             known: dict[int, JournalEntry] = {}
             failed: dict[int, CallFailed] = {}  # in this turn, with their causes
             while len(known) < len(parts) and (entry := self._next()):
-                place = entry.data["place"] if entry.kind == GATHERED else -1
+                place = entry.data["number"] if entry.kind == GATHERED else -1
                 missing = next(place for place in range(len(parts)) if place not in known)
                 if place in known or not 0 <= place < len(parts) or not parts[place].fits(entry):
                     raise self._mismatched(str(parts[missing]), entry)
@@ -388,7 +388,7 @@ class Turn:
     ) -> tuple[JournalEntry, CallFailed | None]:
         data, failed = await self._made(called, shown)
         key = Step(GATHERED, called.name, called.key).stored
-        return self._record(GATHERED, key, {"place": place, **data}), failed
+        return self._record(GATHERED, key, {"number": place, **data}), failed
 
     async def _made(self, called: Called, shown: Mapping[str, str]) -> tuple[dict[str, Any], CallFailed | None]:
         """Run a function and tell how it went; return what the journal is to keep, and how it failed."""

@@ -156,10 +156,10 @@ def test_each_of_several_calls_is_told() -> None:
         assert "Lovelace" not in repr([one for one in signals if one.level > Level.DEBUG])
         journal = await journal_of(played.stage, played.visitor.conversation_id)
         first, second = sorted(
-            (entry.data for entry in journal if entry.kind == "gathered"), key=lambda one: one["place"]
+            (entry.data for entry in journal if entry.kind == "gathered"), key=lambda one: one["number"]
         )
-        assert (first["place"], first["result"], first["attempts"], first["failure"]) == (0, "a", 3, "ConnectionError")
-        assert (second["place"], second["attempts"], second["failure"]) == (1, 3, "ConnectionError")
+        assert (first["number"], first["result"], first["attempts"], first["failure"]) == (0, "a", 3, "ConnectionError")
+        assert (second["number"], second["attempts"], second["failure"]) == (1, 3, "ConnectionError")
         assert second["seconds"] > 3
 
     play(script, flow)
