@@ -147,7 +147,8 @@ def prepare(
     """
     first: list[JournalEntry] = []
     signals = [entry for entry in journal if entry.kind == TOLD]
-    journal = [entry for entry in journal if entry.kind != TOLD]
+    if signals:
+        journal = [entry for entry in journal if entry.kind != TOLD]
     if not journal:
         beginning = _beginning(run, events)
         try:

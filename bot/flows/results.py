@@ -210,6 +210,8 @@ def _shown(returned: Any) -> str:
 def _is_same(back: Any, result: Any, form: Any) -> bool:
     """Check that nothing was lost between the result and its stored form."""
     try:
+        if type(back) is type(form) and back == form == result:
+            return True
         if json_form("what came back", back) != form:
             return False
         if bool(back == result):
