@@ -18,10 +18,10 @@ if TYPE_CHECKING:
         JournalMismatch,
         NoAnswer,
         Router,
-        User,
         flow,
         router,
     )
+    from bot.flows.calls import Call
     from bot.flows.chat import Chat, CleanUpHandle
     from bot.flows.content import (
         Button,
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
         TextField,
     )
     from bot.flows.defuse import Markup, markup
+    from bot.flows.handlers import anywhere, every_turn, lifespan, on_error
+    from bot.flows.identity import Conversation, User
     from bot.flows.message import Attachment, Location
     from bot.flows.outcome import Outcome
 
@@ -49,6 +51,7 @@ __all__ = [
     "Attachment",
     "Began",
     "Button",
+    "Call",
     "CallFailed",
     "Card",
     "Carousel",
@@ -56,6 +59,7 @@ __all__ = [
     "Choice",
     "CleanUpHandle",
     "Content",
+    "Conversation",
     "EmailField",
     "File",
     "Flow",
@@ -77,8 +81,12 @@ __all__ = [
     "Text",
     "TextField",
     "User",
+    "anywhere",
+    "every_turn",
     "flow",
+    "lifespan",
     "markup",
+    "on_error",
     "router",
 ]
 
@@ -86,10 +94,13 @@ _HOMES = (
     "bot.flows.authoring",
     "bot.flows.content",
     "bot.flows.answer",
+    "bot.flows.calls",
     "bot.flows.chat",
     "bot.flows.defuse",
+    "bot.flows.handlers",
     "bot.flows.message",
     "bot.flows.outcome",
+    "bot.flows.identity",
     "bot.control.state",
 )
 

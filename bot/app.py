@@ -15,6 +15,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from bot.account.account_watch import AccountWatch
+from bot.api import add_api
 from bot.clock import Clock, SystemClock
 from bot.console.render import HOME as CONSOLE_PATH
 from bot.console.site import Console, closed_console
@@ -25,7 +26,8 @@ from bot.engine.retention import Retention
 from bot.engine.worker import Worker
 from bot.flows.catalogue import Catalogue
 from bot.flows.inspection import inspected
-from bot.flows.raised import told_of
+from bot.flows.raised import error_in_words, told_of
+from bot.flows.resources import LifespanFailed, opened
 from bot.health import add_health, add_metrics, add_no_metrics
 from bot.listening import Listener, raise_descriptor_limit
 from bot.loop_thread import Handler, LoopThread
@@ -35,7 +37,7 @@ from bot.observability.mixups import Mixups
 from bot.replay.recording import Recorder, RecordingIntake
 from bot.replay.tape import TapeError
 from bot.settings import FlowMismatch, LogErrors, Settings, SettingsProblem
-from bot.signals import Observe, Signal
+from bot.signals import Level, Observe, Signal
 from bot.store import Database, Unavailable, open_store
 from bot.store.interface import Store
 from bot.store.owners import new_owner
@@ -222,6 +224,7 @@ async def _start_worker(
     policy = catalogue.applied_to(settings.policy)
     owner, troubles = new_owner(), watch.troubles
     is_full = settings.log_errors is LogErrors.FULL
+    resources = await stack.enter_async_context(_resources(catalogue, observe, is_full=is_full))
     context = Context(
         store,
         clients,
@@ -236,6 +239,7 @@ async def _start_worker(
         full_errors=is_full,
         restarts=settings.flow_mismatch is FlowMismatch.RESTART,
         mismatch_text=settings.flow_mismatch_text,
+        resources=resources,
     )
     if left := await store.join(clock.now() + AFTERMATH):
         observe(Signal("left_by_dead_worker", fields={"conversations": left}))
@@ -266,6 +270,22 @@ def _from_any_thread(wake: Wake) -> Wake:
             loop.call_soon_threadsafe(wake, list(conversation_ids))
 
     return wake_there
+
+
+@asynccontextmanager
+async def _resources(catalogue: Catalogue, observe: Observe, *, is_full: bool) -> AsyncIterator[Any]:
+    """What the flows' lifespan opens, for as long as the worker runs. Raises `SettingsProblem`."""
+
+    def failed(error: Exception) -> None:
+        observe(Signal("lifespan_failed", Level.WARNING, fields={"error": error_in_words(error, is_full=is_full)}))
+
+    async with AsyncExitStack() as stack:
+        try:
+            resources = await stack.enter_async_context(opened(catalogue.handlers.lifespan, failed))
+        except LifespanFailed as error:
+            cause = error_in_words(error.__cause__ or error, is_full=is_full)
+            raise SettingsProblem([f"FLOWS: the lifespan {error} failed: {cause}"]) from error
+        yield resources
 
 
 def _run_beside(stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -341,6 +361,7 @@ async def _start_web(
     else:
         add_no_metrics(app)
         await _listen_for_metrics(stack, settings, store, worker, clock, watch)
+    add_api(app, store, clock, settings.api_token.get_secret_value(), worker.wake, watch.on_signal)
     _add_console(app, settings, store, worker, clock, watch)
     app.router.add_route("*", "/{path:.*}", wrong_address_handler(intake, WEBHOOK_PATH, receive))
     return await _listen(stack, settings.host, settings.port, app, watch)

@@ -174,6 +174,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
     metrics_token: SecretStr = SecretStr("")
+    api_token: SecretStr = SecretStr("")
     flows: Annotated[list[str], NoDecode, BeforeValidator(_names)] = [
         "bot.flows.triage",
         "bot.flows.survey",
@@ -240,7 +241,7 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("console_token", "metrics_token")
+    @field_validator("console_token", "metrics_token", "api_token")
     @classmethod
     def _long(cls, value: SecretStr) -> SecretStr:
         token = value.get_secret_value().strip()

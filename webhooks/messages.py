@@ -56,6 +56,8 @@ class Conversation(Part):
         active_switchboard_integration: None: nobody, which is the proof of a release. An integration that can't be read
             is there, and not `is_known`.
         pending_switchboard_integration: decides nothing.
+        brand_id: the brand, where there are several.
+        participants: the users who take part; mostly not told.
     """
 
     id: Id
@@ -63,6 +65,8 @@ class Conversation(Part):
     metadata: Object[dict[str, Any]] = Field(default_factory=dict)
     active_switchboard_integration: SwitchboardIntegration | None = None
     pending_switchboard_integration: Maybe[SwitchboardIntegration] = None
+    brand_id: Maybe[Id] = None
+    participants: Maybe[list[Any]] = None
 
 
 class User(OpenPart):

@@ -64,6 +64,8 @@ def _waiting(facts: Facts) -> Iterator[Finding]:
         yield warn(name, what, f"Run `switchboard-bot flows check` and mend the flows, or these are {becomes}.")
     elif facts.waiting:
         yield ok(name, f"all {facts.waiting} conversations that wait in a flow fit the flows")
+    elif facts.has_lifespan:
+        yield ok(name, "not looked at: `switchboard-bot flows check` does it, and opens the flows' @lifespan for it")
 
 
 def _running(facts: Facts) -> Iterator[Finding]:

@@ -66,7 +66,8 @@ async def examine(
     catalogue, flows = (Catalogue(), "") if "flows" in problems else _look_at_flows(settings)
     waiting: int = 0
     unfit: tuple[str, ...] = ()
-    if not (database or flows or {"database_url", "flows"} & problems.keys()):
+    has_lifespan = catalogue.handlers.lifespan is not None  # what it opens is not doctor's to open
+    if not (database or flows or has_lifespan or {"database_url", "flows"} & problems.keys()):
         waiting, unfit = await play_waiting(settings.database_url, catalogue)
     return Facts(
         settings,
@@ -83,6 +84,7 @@ async def examine(
         opens="flows" in problems or (catalogue.opens and not flows),
         waiting=waiting,
         unfit=unfit,
+        has_lifespan=has_lifespan,
         unknown=tuple(unknown),
         troubles=await ask_running(settings),
     )

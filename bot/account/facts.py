@@ -65,6 +65,7 @@ class Facts:
         opens: may a flow serve users: is there an opening flow, or a router?
         waiting: how many conversations with a flow at work were looked at.
         unfit: of these, the ones whose journal would not fit the flows: a line each.
+        has_lifespan: the flows have a lifespan; then no conversation was looked at.
     """
 
     settings: Settings
@@ -83,6 +84,7 @@ class Facts:
     unknown: tuple[str, ...] = ()
     waiting: int = 0
     unfit: tuple[str, ...] = ()
+    has_lifespan: bool = False
 
     @property
     def me(self) -> Member | None:

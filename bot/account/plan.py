@@ -225,7 +225,7 @@ def find_ours(account: Account, wishes: Wishes) -> Ours:
 
 
 def _integration(account: Account, ours: Ours, wishes: Wishes) -> Iterator[Change]:
-    body = {"target": wishes.target, "triggers": list(TRIGGERS)}
+    body = {"target": wishes.target, "triggers": list(TRIGGERS), "includeFullUser": True}  # for `chat.user`
     found, webhook = ours.integration, ours.webhook
     if webhook is None and not wishes.target:
         raise NoPlan(

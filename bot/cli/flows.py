@@ -17,6 +17,8 @@ from bot.console.words import age
 from bot.engine.journal_check import all_at_work, misfit, waits_at
 from bot.flows.authoring import Flow
 from bot.flows.catalogue import Catalogue, UnknownFlow, load_catalogue
+from bot.flows.raised import error_in_words
+from bot.flows.resources import LifespanFailed, opened
 from bot.store import Database
 from bot.store.operators import RunAtWork
 
@@ -69,7 +71,8 @@ def list_flows(
 def check(modules: _Modules = "", as_json: _AsJson = False) -> None:
     """Play every waiting journal against the code at hand, without effects. Exit 1: not all of them fit.
 
-    Nothing is said, called or stored. Run it before a deploy, with the new code and the database that runs.
+    Nothing is said, called or stored; a @lifespan is opened. Run it before a deploy, with the new code and the database
+    that runs.
     """
     now = SystemClock().now()
     catalogue, problem = _loaded(modules)
@@ -78,10 +81,14 @@ def check(modules: _Modules = "", as_json: _AsJson = False) -> None:
 
     async def play(store: Database) -> tuple[int, list[tuple[RunAtWork, str]]]:
         played, unfit = 0, []
-        async for one in all_at_work(store):
-            played += 1
-            if found := await misfit(catalogue, one.state.id, one.journal):
-                unfit.append((one, found))
+        try:
+            async with opened(catalogue.handlers.lifespan, lambda _: None) as resources:
+                async for one in all_at_work(store):
+                    played += 1
+                    if found := await misfit(catalogue, one.state.id, one.journal, resources=resources):
+                        unfit.append((one, found))
+        except LifespanFailed as error:
+            refuse([f"FLOWS: the lifespan {error} failed: {error_in_words(error.__cause__ or error, is_full=False)}"])
         return played, unfit
 
     played, unfit = with_database(play)

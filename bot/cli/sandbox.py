@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pdb  # noqa: T100 - for the breakpoints of others
 import secrets
 import signal
+import sys
 import tempfile
 import webbrowser
 from contextlib import suppress
@@ -17,13 +19,16 @@ import typer
 
 from bot import terminal
 from bot.cli.problems import refuse, refuse_database, refuse_password
-from bot.cli.sandbox_account import WantedAccount, run_account
+from bot.cli.sandbox_account import SALT, WantedAccount, run_account
 from bot.cli.sandbox_bot import SandboxBot, address, settings_beside
+from bot.cli.sandbox_reload import Reloader
 from bot.clock import SystemClock
 from bot.loopback import is_loopback
 from bot.observability import configure_logs
 from bot.sandbox.pages import Pages
+from bot.sandbox.records import Ids
 from bot.sandbox.sandbox import Sandbox
+from bot.sandbox.state_file import StateFile, StateFileError
 from bot.sandbox.switches import Switches
 from bot.settings import ControlMode, SettingsProblem
 from bot.store import StoreError, migrate
@@ -45,6 +50,7 @@ class Wanted:
     opening_flow: str
     closing_flow: str
     opens_browser: bool
+    state: Path | None
 
 
 def sandbox(
@@ -68,7 +74,12 @@ def sandbox(
     untouched: Annotated[
         bool, typer.Option("--untouched", help="With --account: one that has never seen the bot.")
     ] = False,
-    state: Annotated[Path | None, typer.Option(help="With --account: the file that keeps it.")] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep conversations in this file, the bot's database beside it, and the ports, over a restart."
+        ),
+    ] = None,
 ) -> None:
     """Be the end user and the agent of a bot on this machine, and watch who has control. Until Ctrl-C.
 
@@ -84,21 +95,24 @@ def sandbox(
             refuse([f"{', '.join(given)}: --account runs no bot that could use it"])
         run_account(WantedAccount(mode, host, port, untouched, state))
         return
-    if untouched or state:
-        refuse(["--untouched, --state: they belong to --account, which is not given"])
+    if untouched:
+        refuse(["--untouched: it belongs to --account, which is not given"])
     configure_logs("console", "WARNING")
     if not flows:
         flows, opening_flow, closing_flow = TOUR, opening_flow or "tour", closing_flow or "farewell"
-    wanted = Wanted(mode, host, port, database, flows, opening_flow, closing_flow, open_)
+    wanted = Wanted(mode, host, port, database, flows, opening_flow, closing_flow, open_, state)
     try:
         asyncio.run(_until_told(wanted))
+    except StateFileError as error:
+        refuse([f"--state: {error}"])
     except SettingsProblem as error:
         refuse([_as_option(problem) for problem in error.problems])
     except (StoreError, ValueError) as error:
         refuse_database(error)
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
-        refuse([f"--host, --port: can't listen on {host}:{port}: {why}. Give another port; 0 takes any free one"])
+        where = f"{host}:{port}{' and the two ports after it' if state and port else ''}"
+        refuse([f"--host, --port: can't listen on {where}: {why}. Give another port; 0 takes any free one"])
 
 
 async def _until_told(wanted: Wanted) -> None:
@@ -116,36 +130,68 @@ async def _until_told(wanted: Wanted) -> None:
 async def _run(wanted: Wanted, folder: Path, told: asyncio.Event) -> None:
     clock = SystemClock()
     switches = Switches(mode="pass" if wanted.mode is ControlMode.PASS else "release")
-    platform = Sandbox(switches=switches, time_scale=RETRIES, clock=clock)
+    ids = Ids(SALT if wanted.state else int(clock.now().timestamp()))
+    bot_port, api_port = (wanted.port + 1, wanted.port + 2) if wanted.state and wanted.port else (0, 0)
+    platform = Sandbox(switches=switches, time_scale=RETRIES, clock=clock, ids=ids, port=api_port)
+    kept = _kept(wanted, platform, ids)
     await platform.start()
     token = secrets.token_urlsafe(12)
     settings = settings_beside(
         platform,
-        database_url=_database_url(wanted.database, folder),
+        database_url=_database_url(wanted, folder),
         host=wanted.host,
-        port=0,
+        port=bot_port,
         flows=wanted.flows,
         opening_flow=wanted.opening_flow,
         closing_flow=wanted.closing_flow,
         console_token=token,
         release_grace="5s",
         closing_timeout="2m",
+        flow_mismatch="restart",  # who writes a flow wants to see the new one
     )
     migrate(settings.database_url)
     bot = SandboxBot(platform, settings, clock, lambda: pages.changed(), signs_in=is_loopback(wanted.host))
     pages = Pages(platform, bot, wanted.host, wanted.port)
     await pages.start()
+    if wanted.flows != TOUR:
+        sys.dont_write_bytecode = True  # two saves within a second must not look the same
+        if "PYTHONBREAKPOINT" not in os.environ:
+            sys.breakpointhook = _breakpoint
     await bot.start()
     url = f"http://{address(wanted.host)}:{pages.port}/"
     _tell(url, bot.console_url, token)
     if wanted.opens_browser:
         webbrowser.open(url)
-    await told.wait()
+    keeping = asyncio.create_task(kept.keep() if kept else told.wait(), name="keeps the platform")
+    reloading = asyncio.create_task(Reloader(bot, settings).run(), name="takes up changed flows")
+    stop = asyncio.create_task(told.wait(), name="waits for the end")
+    await asyncio.wait((keeping, stop), return_when=asyncio.FIRST_COMPLETED)
+    reloading.cancel()
     with suppress(TimeoutError):
         async with asyncio.timeout(ENDS_WITHIN):
             await pages.stop()
             await bot.stop()
             await platform.stop()
+    if not keeping.done():
+        keeping.cancel()
+    with suppress(asyncio.CancelledError):
+        await keeping
+
+
+def _kept(wanted: Wanted, platform: Sandbox, ids: Ids) -> StateFile | None:
+    """The file that keeps the platform, if one is wanted; what it has kept is restored."""
+    if wanted.state is None:
+        return None
+    file = StateFile(wanted.state, platform, ids)
+    file.restore()
+    ids.salt = int(platform.clock.now().timestamp())  # from here on, ids that no earlier start has given away
+    file.write()  # fail before anything is printed
+    return file
+
+
+def _breakpoint() -> None:
+    """Stop in the debugger, and leave Ctrl-C to the sandbox, which pdb would take for good."""
+    pdb.Pdb(nosigint=True).set_trace(sys._getframe(1))  # noqa: SLF001 - as `breakpoint` does
 
 
 def _tell(url: str, console_url: str, token: str) -> None:
@@ -158,9 +204,10 @@ def _tell(url: str, console_url: str, token: str) -> None:
     terminal.say("End it with Ctrl-C.")
 
 
-def _database_url(given: str, folder: Path) -> str:
+def _database_url(wanted: Wanted, folder: Path) -> str:
+    given = wanted.database
     if not given:
-        return f"sqlite:///{folder}/sandbox.db"
+        return f"sqlite:///{wanted.state}.db" if wanted.state else f"sqlite:///{folder}/sandbox.db"
     return given if "://" in given else f"sqlite:///{given}"
 
 

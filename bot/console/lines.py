@@ -14,8 +14,9 @@ from bot.control.commands import Pass, Read, Release
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Key, Who
 from bot.engine.delivery import EFFECT_KEY
+from bot.engine.orders import SIGNAL
 from bot.flows.steps import described
-from bot.flows.turn import BEGAN
+from bot.flows.turn import BEGAN, CALL, GATHERED, SIGNALLED, TOLD
 from bot.store.interface import CleanUp, JournalEntry, Say
 from bot.store.operators import PastDuty, PastEffect, PastEvent, Timeline
 from webhooks.events import (
@@ -117,7 +118,10 @@ def _with_holders(lines: list[Line]) -> list[Line]:
 def _of_event(past: PastEvent, own: set[str]) -> Iterator[Line]:
     at = past.received_at
     if past.by_operator:
-        yield Line(at, Actor.OPERATOR, "asked for a release by hand", note=_fate(past), mark=_mark(past))
+        is_signal = past.type == SIGNAL
+        what = "told the flow something from outside" if is_signal else "asked for a release by hand"
+        actor = Actor.PLATFORM if is_signal else Actor.OPERATOR
+        yield Line(at, actor, what, note=_fate(past), mark=_mark(past))
         return
     if not past.body:
         large = f"too large to show ({past.size / 1_000_000:.1f} MB); `switchboard-bot tape export` writes it to a file"
@@ -258,15 +262,18 @@ def _said(content: Mapping[str, Any]) -> str:
 
 
 def _of_step(entry: JournalEntry) -> Iterator[Line]:
-    """A step of a flow; none where an earlier version of the bot has not recorded its time."""
-    if entry.at is None:
+    """A step of a flow; none where an earlier version of the bot has not recorded its time.
+
+    A signal has a line of its own, as what came in.
+    """
+    if entry.at is None or entry.kind == TOLD:
         return
     data = entry.data if isinstance(entry.data, dict) else {}
     if entry.kind == BEGAN:
         yield Line(entry.at, Actor.BOT, f"flow {entry.key!r} version {data.get('version', 1)} began")
         return
-    failed = "error" in data and entry.kind == "call"
-    value = next((data[name] for name in ("error", "result", "args") if name in data), None)
+    failed = "error" in data and entry.kind in (CALL, GATHERED)
+    value = next((data[name] for name in ("error", "result", "args", "data") if name in data), None)
     yield Line(
         entry.at,
         Actor.BOT,
@@ -279,7 +286,7 @@ def _of_step(entry: JournalEntry) -> Iterator[Line]:
 
 def _went(entry: JournalEntry, data: Mapping[str, Any]) -> Iterator[str]:
     """How a step went: where it stands, how long it took or may take, how often it was tried. No values."""
-    if entry.kind == "call":
+    if entry.kind in (CALL, GATHERED):
         attempts = data.get("attempts", 1)
         if "error" in data:
             yield "failed"
@@ -295,3 +302,5 @@ def _went(entry: JournalEntry, data: Mapping[str, Any]) -> Iterator[str]:
         yield str(data["place"])
     if entry.kind == "answer" and entry.data is None:
         yield "nobody answered"
+    if entry.kind == SIGNALLED and entry.data is None:
+        yield "it did not come"

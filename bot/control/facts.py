@@ -223,6 +223,11 @@ class OperatorReleased:
     against: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FlowTold:
+    """The flow at work was told something from outside: it has a look, if it waits."""
+
+
 class Answer(StrEnum):
     """How the platform answered a control action or a read, as far as the rules need to know."""
 
@@ -294,6 +299,7 @@ Fact = (
     | FlowReleased
     | FlowHandedOver
     | OperatorReleased
+    | FlowTold
     | Answered
     | ConversationRead
     | TimePassed

@@ -33,6 +33,7 @@ from bot.control.facts import (
     FlowMismatched,
     FlowReleased,
     FlowReturned,
+    FlowTold,
     FlowWaits,
     HolderSeen,
     NotUnderstood,
@@ -158,6 +159,8 @@ def _take_in(draft: Draft, fact: Fact) -> None:  # noqa: C901 - one line a fact,
             _flow_mismatched(draft, fact)
         case FlowWaits() | FlowReturned() | FlowFailed() | FlowReleased() | FlowHandedOver():
             _flow_told(draft, fact)
+        case FlowTold():
+            _flow_looks(draft)
         case OperatorReleased():
             _operator_released(draft, fact)
         case Answered():
@@ -612,6 +615,13 @@ def _flow_waits(draft: Draft, run: Run, fact: FlowWaits) -> None:
         until=until,
         deadline=deadline,
     )
+
+
+def _flow_looks(draft: Draft) -> None:
+    """Let a flow that waits take a turn. If it still has to wait, it does so until the same time."""
+    run = draft.state.run
+    if run and run.status is RunStatus.WAITING:
+        draft.set_run(run, status=RunStatus.READY, since=draft.now)
 
 
 def _operator_released(draft: Draft, fact: OperatorReleased) -> None:

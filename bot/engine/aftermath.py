@@ -20,7 +20,7 @@ from bot.control.state import Conversation, Run
 from bot.flows.chat import CLEAN_UP_TIMEOUT_LIMIT
 from bot.flows.functions import Functions, NotFound, run
 from bot.flows.outcome import Outcome, When, outcome_named, with_outcome
-from bot.flows.turn import ON_END, WITHDRAWN
+from bot.flows.turn import ON_END, RAISED, WITHDRAWN
 from bot.store.interface import CleanUp, JournalEntry, OutboxItem
 
 PATIENCE = timedelta(hours=1)  # then a clean-up is given up, however often it has been tried
@@ -54,6 +54,12 @@ def outcome_of(fact: Fact, run: Run, after: Conversation, now: datetime) -> Outc
             return Outcome.TIMED_OUT
         case _:
             return Outcome.ENDED if after.ended else Outcome.INTERRUPTED
+
+
+def chosen_by(journal: Iterable[JournalEntry], run_id: int, outcome: Outcome) -> Outcome:
+    """The outcome of a run: failed, where the end was chosen by the handler of an error that the flow has raised."""
+    has_raised = any(entry.run_id == run_id and entry.kind == RAISED for entry in journal)
+    return Outcome.FAILED if outcome.went_well and has_raised else outcome
 
 
 def clean_ups_of(

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from bot.clock import Clock
 from bot.control.policy import Policy
@@ -37,6 +38,7 @@ class Context:
         full_errors: LOG_ERRORS=full: what errors say is logged, which may quote the user.
         restarts: FLOW_MISMATCH=restart: a run whose journal doesn't fit its flow's code any more begins anew.
         mismatch_text: what the user is told where such a run is handed over; empty: nothing.
+        resources: what the team's lifespan has opened for flows; None without one.
         fetch_every: how often a conversation at work looks for events that another process has stored.
     """
 
@@ -55,3 +57,4 @@ class Context:
     full_errors: bool = False
     restarts: bool = False
     mismatch_text: str = ""
+    resources: Any = None

@@ -1,7 +1,7 @@
 """Plays the journal of a waiting run against the code at hand, without effects: does the run still fit?
 
 The flow's code runs as it does at the beginning of every turn: from its first line, with the journal answering, as far
-as the journal goes. The first step that would be new ends it.
+as the journal goes. The first step that would be new ends it. The handlers of all flows run as well.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 from bot.clock import Clock, SystemClock
 from bot.control.facts import FlowFailed, FlowMismatched, FlowWaits
-from bot.engine.performance import began_by, begun_with, flow_of, gone, perform
+from bot.engine.performance import began_by, flow_of, gone, perform
 from bot.flows.catalogue import Catalogue
 from bot.flows.steps import described
-from bot.flows.turn import CHANGED, MISMATCH, Context, Turn
+from bot.flows.turn import CHANGED, MISMATCH, TOLD, Context, Turn
 from bot.store.interface import JournalEntry
 from bot.store.operators import PAGE, OperatorStore, RunAtWork
 
@@ -24,7 +24,11 @@ PATIENCE = 5.0  # seconds for one journal
 
 
 async def misfit(
-    catalogue: Catalogue, conversation_id: str, journal: Sequence[JournalEntry], clock: Clock | None = None
+    catalogue: Catalogue,
+    conversation_id: str,
+    journal: Sequence[JournalEntry],
+    clock: Clock | None = None,
+    resources: Any = None,
 ) -> str:
     """Return why a run would not go on with these flows; empty if it would.
 
@@ -33,6 +37,7 @@ async def misfit(
         conversation_id: the platform's.
         journal: the run's whole journal.
         clock: the machine's, if none is given.
+        resources: what the flows' lifespan has opened; flows name functions of it, and types of results.
     """
     if not journal:
         return ""
@@ -44,14 +49,16 @@ async def misfit(
     context = Context(
         conversation_id=conversation_id,
         run_id=first.run_id,
-        began=began_by(first),
-        user=begun_with(first),
+        began=began_by(first, conversation_id),
         journal=journal,
         answers={},
         clock=clock or SystemClock(),
         idle=timedelta(minutes=15),
         history=_nothing,
         functions=catalogue.functions,
+        handlers=catalogue.handlers,
+        resources=resources,
+        find=catalogue.find,
     )
     turn = Turn(flow, context, over.set, only_replays=True)
     task = asyncio.create_task(perform(turn), name=f"flow {flow.name}")
@@ -88,7 +95,7 @@ async def all_at_work(store: OperatorStore, page: int = PAGE) -> AsyncIterator[R
 
 def waits_at(journal: Sequence[JournalEntry]) -> str:
     """The step at which a run stands, in words of the flow's author: `ask "Your name?" (orders.py:12)`."""
-    entry = next((entry for entry in reversed(journal) if entry.kind != CHANGED), None)
+    entry = next((entry for entry in reversed(journal) if entry.kind not in (CHANGED, TOLD)), None)
     if entry is None:
         return "its beginning"
     place = entry.data.get("place") if isinstance(entry.data, dict) else None

@@ -1,4 +1,4 @@
-"""What operators ask of a conversation, on its way through the inbox: written by any process, read by the worker.
+"""What operators and other systems ask of a conversation, on its way through the inbox: written by any process.
 
 An order waits among the conversation's events, survives what they survive, and takes effect once, like them.
 """
@@ -6,21 +6,39 @@ An order waits among the conversation's events, survives what they survive, and 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from bot.control.facts import Fact, OperatorReleased
+from bot.control.facts import Fact, FlowTold, OperatorReleased
 from bot.control.reading import facts_of
 from webhooks.events import Event, InvalidEvent
 from webhooks.inbox import NewEvent
+from webhooks.wire import content_id
 
 RELEASE = "operator:release"
+SIGNAL = "signal"
+LARGEST_SIGNAL = 4096  # bytes of a signal's data, as JSON
 
 CONFIRMED_FOR = timedelta(minutes=5)
 """So long counts an operator's word that control may be taken from another. Later, that one may have it anew."""
 
 _RELEASED = TypeAdapter(OperatorReleased)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A flow is told something from outside: the signal's name, and its data, which is JSON."""
+
+    name: str
+    data: Any = None
+
+
+Order = OperatorReleased | Told
+
+_TOLD = TypeAdapter(Told)
 
 
 def release_order(
@@ -39,11 +57,27 @@ def release_order(
     return NewEvent(f"order:{order_id}", conversation_id, RELEASE, body, now)
 
 
-def order_of(type_: str, body: bytes, age: timedelta = timedelta(0)) -> OperatorReleased:
+def signal_order(conversation_id: str, name: str, data: Any, *, key: str, now: datetime) -> NewEvent:
+    """A signal for the flow at work.
+
+    Args:
+        conversation_id: where.
+        name: as in `chat.signal`.
+        data: JSON.
+        key: the sender's idempotency key; a second signal of the conversation with the same one is the same.
+        now: when.
+    """
+    body = json.dumps({"name": name, "data": data}).encode()
+    return NewEvent(content_id([SIGNAL, conversation_id, key]), conversation_id, SIGNAL, body, now)
+
+
+def order_of(type_: str, body: bytes, age: timedelta = timedelta(0)) -> Order:
     """What was asked. Raises `InvalidEvent` for what this version does not know, or does not do after so long."""
-    if type_ != RELEASE:
+    if type_ not in (RELEASE, SIGNAL):
         raise InvalidEvent("an order of an unknown kind")
     try:
+        if type_ == SIGNAL:
+            return _TOLD.validate_json(body)
         order = _RELEASED.validate_json(body)
     except ValidationError:
         raise InvalidEvent("an order of an unknown form") from None
@@ -52,6 +86,12 @@ def order_of(type_: str, body: bytes, age: timedelta = timedelta(0)) -> Operator
     return order
 
 
-def facts_of_either(event: Event | OperatorReleased, received_at: datetime) -> tuple[Fact, ...]:
-    """The facts of an event, or what an operator asks, which is one itself."""
-    return (event,) if isinstance(event, OperatorReleased) else facts_of(event, received_at)
+def facts_of_either(event: Event | Order, received_at: datetime) -> tuple[Fact, ...]:
+    """The facts of an event, or of an order."""
+    match event:
+        case OperatorReleased():
+            return (event,)
+        case Told():
+            return (FlowTold(),)
+        case _:
+            return facts_of(event, received_at)

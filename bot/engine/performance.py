@@ -11,21 +11,27 @@ from typing import Any
 
 from bot.control.facts import FlowFailed, FlowMismatched, FlowReleased, FlowReturned
 from bot.control.state import Conversation, OpeningKind, Run
+from bot.engine import flow_runner as flow_runner_module
 from bot.engine.context import Context
+from bot.engine.flow_runner import played
+from bot.engine.identity import conversation_in, user_in
 from bot.flows import authoring as authoring_module
+from bot.flows import calls as calls_module
 from bot.flows import chat as chat_module
 from bot.flows import content as content_module
 from bot.flows import functions as functions_module
 from bot.flows import json_form as json_form_module
+from bot.flows import limits as limits_module
+from bot.flows import results as results_module
 from bot.flows import steps as steps_module
 from bot.flows import turn as turn_module
 from bot.flows.answer import Answer
-from bot.flows.authoring import Began, CallFailed, Flow, FlowError, User
+from bot.flows.authoring import Began, CallFailed, Flow, FlowError
 from bot.flows.catalogue import Catalogue, UnknownFlow
-from bot.flows.changes import changes_of
-from bot.flows.chat import Chat
+from bot.flows.changes import changes_in
+from bot.flows.identity import conversation_of, user_of
 from bot.flows.raised import Raised
-from bot.flows.turn import BEGAN, FAILED_ATTEMPTS, Turn
+from bot.flows.turn import BEGAN, TOLD, Turn
 from bot.flows.turn import Context as TurnContext
 from bot.rarely import worth_telling
 from bot.signals import Level, Signal
@@ -33,22 +39,25 @@ from bot.store.interface import JournalEntry
 from bot.sunshine import SunshineError
 from bot.troubles import What
 from webhooks.events import (
-    ConversationCreate,
     ConversationMessage,
     ConversationPostback,
     ConversationReferral,
     Event,
 )
 
-_BEGAN_FIELDS = frozenset(field.name for field in fields(Began))
+_BEGAN_FIELDS = frozenset(field.name for field in fields(Began)) - {"user", "conversation"}
 _BACKEND_TODO = "Look at the function and at the system that it calls; flows go on without its result."
 
 _OURS_MODULES = (
     authoring_module,
+    calls_module,
     chat_module,
     content_module,
+    flow_runner_module,
     functions_module,
     json_form_module,
+    limits_module,
+    results_module,
     steps_module,
     turn_module,
 )
@@ -98,11 +107,11 @@ async def perform(turn: Turn) -> None:
     """Run a turn's flow until it ends, or takes a step after which nothing of it counts; `turn.outcome` says how."""
     run_id = turn.context.run_id
     try:
-        await turn.flow(Chat(turn))
+        await played(turn, _words)
     except asyncio.CancelledError:
         turn.over(FlowFailed(run_id, "cancelled"))
     except BaseException as error:  # noqa: BLE001 - whatever a flow raises ends the flow, and nothing else
-        if turn.outcome is None or isinstance(turn.outcome, FlowFailed):
+        if not turn.failure and (turn.outcome is None or isinstance(turn.outcome, FlowFailed)):
             turn.context.raised(error)
         turn.over(FlowFailed(run_id, _words(error)))
     else:
@@ -137,10 +146,13 @@ def prepare(
         performance the outcome, where there is no flow to run.
     """
     first: list[JournalEntry] = []
+    signals = [entry for entry in journal if entry.kind == TOLD]
+    if signals:
+        journal = [entry for entry in journal if entry.kind != TOLD]
     if not journal:
         beginning = _beginning(run, events)
         try:
-            flow = context.catalogue.route(run.purpose, _began(beginning["began"]))
+            flow = context.catalogue.route(run.purpose, _began_with(beginning, state.id))
         except BaseException as error:  # noqa: BLE001 - the team's own code: whatever it raises ends the run, and no more
             return None, [], FlowFailed(run.id, _no_route(error))
         if flow is None:  # where nobody has written, there is nothing to pass on to anybody either
@@ -156,9 +168,8 @@ def prepare(
         TurnContext(
             conversation_id=state.id,
             run_id=run.id,
-            began=began_by(entry),
-            user=begun_with(entry),
-            journal=[*journal, *first],
+            began=began_by(entry, state.id),
+            journal=[*journal, *first, *signals],
             answers={given.event_id: _answer(events.get(given.event_id)) for given in state.inputs},
             clock=context.clock,
             idle=context.policy.idle,
@@ -168,6 +179,9 @@ def prepare(
             called=partial(_note_call, context, state.id, known),
             observe=context.observe,
             raised=lambda error: context.raised(Raised(known.name, state.id, run.id, error, known.version)),
+            handlers=context.catalogue.handlers,
+            resources=context.resources,
+            find=context.catalogue.find,
         ),
         notify,
     )
@@ -188,28 +202,24 @@ def gone(catalogue: Catalogue, entry: JournalEntry) -> str:
     return f"there is no flow {entry.key!r}{version} any more"
 
 
-def began_by(entry: JournalEntry) -> Began:
-    """What began the run, as its first journal entry tells."""
-    return _began(entry.data["began"])
-
-
-def begun_with(entry: JournalEntry) -> User:
-    """The user, as a run's first journal entry tells."""
-    return User(**entry.data["user"])
+def began_by(entry: JournalEntry, conversation_id: str) -> Began:
+    """What began the run, and with whom, as its first journal entry tells."""
+    return _began_with(entry.data, conversation_id)
 
 
 def began_entry(run: Run, flow: Flow, beginning: Mapping[str, Any], context: Context) -> JournalEntry:
-    """The first entry of a run's journal. `beginning`: what began it, and who the user is."""
-    changes = sorted(changes_of(flow.function))
+    """The first entry of a run's journal. `beginning`: what began it, who the user is, and where."""
+    changes = sorted(changes_in(flow, context.catalogue.handlers))
     data = {**beginning, "version": flow.version, "changes": changes}
     return JournalEntry(run.id, 0, BEGAN, flow.name, data, at=context.clock.now())
 
 
-def begun_anew(context: Context, run: Run, old: JournalEntry) -> JournalEntry | None:
+def begun_anew(context: Context, conversation_id: str, run: Run, old: JournalEntry) -> JournalEntry | None:
     """The first entry of a run that is restarted: by the newest version of its flow, or whichever serves it now.
 
     Args:
         context: the engine's surroundings.
+        conversation_id: the platform's.
         run: the new run.
         old: the first entry of the run before.
 
@@ -219,26 +229,25 @@ def begun_anew(context: Context, run: Run, old: JournalEntry) -> JournalEntry | 
     flow = context.catalogue.flows.get(old.key)
     if flow is None:
         try:
-            flow = context.catalogue.route(run.purpose, _began(old.data["began"]))
+            flow = context.catalogue.route(run.purpose, began_by(old, conversation_id))
         except BaseException:  # noqa: BLE001 - the team's own code: whatever it raises, there is no flow
             return None
     return None if flow is None else began_entry(run, flow, old.data, context)
 
 
-def _note_call(context: Context, conversation_id: str, flow: Flow, function: str, error: Exception | None) -> None:
+def _note_call(
+    context: Context, conversation_id: str, flow: Flow, function: str, attempt: int, error: Exception | None
+) -> None:
     """Note an attempt of `chat.call`. An error of the API is noted as a trouble where it occurs."""
     if error is None:
         context.troubles.works(What.BACKEND, function)
         return
     kind = type(error).__name__
-    attempts = FAILED_ATTEMPTS.get()
-    if attempts is not None:
-        attempts.append(kind)
     if not isinstance(error, SunshineError):
         problem = f"{function} raised {kind}"  # its text may quote the user
         context.troubles.failed(What.BACKEND, problem, _BACKEND_TODO, where=function)
     fields: dict[str, object] = {"flow": flow.name, "version": flow.version, "function": function, "error": kind}
-    fields["attempt"] = len(attempts) if attempts else 1
+    fields["attempt"] = attempt
     if context.full_errors:
         fields["message"] = str(error)
     times = worth_telling(context.told, (function, kind))
@@ -263,9 +272,15 @@ class _History:
         return [dict(message) for message in page.messages]
 
 
-def _began(stored: Mapping[str, Any]) -> Began:
+def _began(stored: Mapping[str, Any], **with_whom: Any) -> Began:
     """What the journal tells of the beginning; another version of the bot may have stored more or less."""
-    return Began(**{name: value for name, value in stored.items() if name in _BEGAN_FIELDS})
+    return Began(**{name: value for name, value in stored.items() if name in _BEGAN_FIELDS}, **with_whom)
+
+
+def _began_with(stored: Mapping[str, Any], conversation_id: str) -> Began:
+    """The same, with the user and the conversation."""
+    conversation = conversation_of({**stored.get("conversation", {}), "id": conversation_id})
+    return _began(stored["began"], user=user_of(stored["user"]), conversation=conversation)
 
 
 def _beginning(run: Run, events: Mapping[str, Event]) -> dict[str, Any]:
@@ -283,7 +298,8 @@ def _beginning(run: Run, events: Mapping[str, Event]) -> dict[str, Any]:
             "message": dict(said.message),
             "referral_details": referral,
         },
-        "user": _user(event),
+        "user": user_in(event),
+        "conversation": conversation_in(event or next(reversed([*events.values()]), None)),
     }
 
 
@@ -299,21 +315,6 @@ def _answer(event: Event | None) -> Answer:
             return Answer("", payload.postback.payload, raw)
         case _:
             return Answer("")
-
-
-def _user(event: Event | None) -> dict[str, Any]:
-    match event:
-        case ConversationMessage(payload=payload):
-            author = payload.message.author
-            return {"id": author.user_id, "name": author.display_name}
-        case (
-            ConversationPostback(payload=payload)
-            | ConversationReferral(payload=payload)
-            | ConversationCreate(payload=payload)
-        ) if payload.user:
-            return {"id": payload.user.id, "name": None}
-        case _:
-            return {"id": None, "name": None}
 
 
 def _referral(event: Event | None) -> dict[str, Any]:

@@ -23,9 +23,9 @@ from bot.control.facts import (
     FlowBegan,
     FlowFailed,
     FlowMismatched,
+    FlowTold,
     HolderSeen,
     NotUnderstood,
-    OperatorReleased,
     TimePassed,
 )
 from bot.control.history import MomentKind, moments
@@ -33,15 +33,15 @@ from bot.control.policy import CLOCKS_DIFFER, PROOF_WAIT, backoff
 from bot.control.reading import believable_time
 from bot.control.rules import step
 from bot.control.state import Run, RunStatus
-from bot.engine.aftermath import Aftermath, clean_up_once, clean_ups_of, outcome_of
+from bot.engine.aftermath import Aftermath, chosen_by, clean_up_once, clean_ups_of, outcome_of
 from bot.engine.context import Context
 from bot.engine.delivery import PATIENCE_WHEN_OVER, Delivery, Result
-from bot.engine.orders import facts_of_either, order_of
+from bot.engine.orders import Order, Told, facts_of_either, order_of
 from bot.engine.performance import NoTurn, Performance, begun_anew, prepare
 from bot.engine.places import Places
 from bot.flows.content import Text, messages
 from bot.flows.outcome import Outcome
-from bot.flows.turn import Said, TurnOutcome
+from bot.flows.turn import BEGAN, FIRST_TOLD, SIGNALS_LIMIT, TOLD, Said, TurnOutcome
 from bot.signals import AT_WORK, AtWork, Level, Signal
 from bot.store.interface import (
     Change,
@@ -107,6 +107,7 @@ class Session:
         self._performance: Performance | None = None
         self._under_way: tuple[OutboxItem, asyncio.Task[Result]] | None = None
         self._dropped_under_way = False
+        self._told_meanwhile = False
         self._signal = asyncio.Event()
         self._aftermath = Aftermath(context.catalogue.functions, self._signal.set)
         self._typing_at: datetime | None = None
@@ -200,19 +201,22 @@ class Session:
             except InvalidEvent as error:
                 self._set_aside(stored, str(error), Level.WARNING)
                 continue
-            at = None if isinstance(event, OperatorReleased) else believable_time(event, stored.received_at)
+            at = None if isinstance(event, Order) else believable_time(event, stored.received_at)
             readable.append((min(at or stored.received_at, stored.received_at), stored, event))
         for _, stored, event in sorted(readable, key=lambda item: item[0]):
             if self._change.forget:
                 break  # what comes after that waits, in case the conversation begins anew
-            if not isinstance(event, OperatorReleased):
+            if not isinstance(event, Order):
                 self._events[stored.id] = event
+            elif isinstance(event, Told) and not self._hear(event):
+                self._change.handled.append(stored.id)
+                continue
             if failure := self._try(_facts_of(event, stored)):
                 self._set_aside(stored, f"internal error: {type(failure).__name__}", Level.ERROR)
             else:
                 self._change.handled.append(stored.id)
                 AT_WORK.set(AtWork(self._state.id, stored.id))
-                if not isinstance(event, OperatorReleased):
+                if not isinstance(event, Order):
                     self._change.users |= event_user_ids(event)
                     if len(self._contacts) < MOST_CONTACTS:
                         self._change.contacts |= contacts_of(event) - self._contacts
@@ -220,11 +224,11 @@ class Session:
             self._look_again(readable)
         self._new_events = []
 
-    def _look_again(self, received: Iterable[tuple[datetime, StoredEvent, Event | OperatorReleased]]) -> None:
+    def _look_again(self, received: Iterable[tuple[datetime, StoredEvent, Event | Order]]) -> None:
         """What came after something newer may be newer itself, by a clock that is behind."""
         newest: datetime | None = None
         for at, stored, event in received:
-            if newest and newest - CLOCKS_DIFFER <= at < newest and not isinstance(event, OperatorReleased):
+            if newest and newest - CLOCKS_DIFFER <= at < newest and not isinstance(event, Order):
                 self._try(fact for fact in _facts_of(event, stored) if isinstance(fact, HolderSeen))
             newest = max(newest or at, at)
 
@@ -253,7 +257,22 @@ class Session:
         if not stored.by_operator:
             self._try([NotUnderstood()])
 
-    def _order(self, stored: StoredEvent) -> OperatorReleased:
+    def _hear(self, told: Told) -> bool:
+        """Note in the journal what the flow at work is told. False: there is no flow, or it was told too much."""
+        run = self._state.run
+        heard = [entry for entry in self._journal if run and entry.run_id == run.id and entry.kind == TOLD]
+        if run is None or len(heard) >= SIGNALS_LIMIT:
+            self._tell(Signal("signal_unheard", Level.WARNING, self._state.id, {"signal": told.name}))
+            return False
+        index, size, now = FIRST_TOLD + len(heard), len(str(told.data)), self._context.clock.now()
+        entry = JournalEntry(run.id, index, TOLD, told.name, told.data, size, now)
+        self._note([entry])
+        if self._performance:
+            self._performance.turn.hear(entry)
+            self._told_meanwhile = True
+        return True
+
+    def _order(self, stored: StoredEvent) -> Order:
         return order_of(stored.type, stored.body, self._context.clock.now() - stored.received_at)
 
     def _forget_events(self) -> None:
@@ -283,7 +302,7 @@ class Session:
             self._obey(command, before)
         run = self._state.run
         if before and (run is None or run.id != before.id):
-            outcome = outcome_of(fact, before, self._state, now)
+            outcome = chosen_by(self._journal, before.id, outcome_of(fact, before, self._state, now))
             self._clean_up_after(before.id, outcome)
             seconds = max(0.0, (now - before.began).total_seconds())  # by two clocks
             told: dict[str, object] = {"run": before.id, "outcome": outcome.value, "seconds": seconds}
@@ -532,6 +551,9 @@ class Session:
             more = {"seconds": seconds, "outcome": type(performance.turn.outcome).__name__}
             self._report(Signal("turn_over", Level.DEBUG, self._state.id, {**fields, **more}))
             self._end_turn(performance.run, performance.turn.outcome)
+            if self._told_meanwhile:  # perhaps when the flow had just begun to wait
+                self._step(FlowTold())
+                self._told_meanwhile = False
 
     def _end_turn(self, run: Run, outcome: TurnOutcome | NoTurn) -> None:
         if isinstance(outcome, FlowMismatched):
@@ -541,12 +563,12 @@ class Session:
 
     def _end_mismatched(self, run: Run, outcome: FlowMismatched) -> None:
         """The run's journal doesn't fit its flow any more: begin the run anew, or tell the user and end it."""
-        old = next(entry for entry in self._journal if entry.run_id == run.id)
+        old = next(entry for entry in self._journal if entry.run_id == run.id and entry.kind == BEGAN)
         may_restart = self._context.restarts and not run.restarted
-        if may_restart and begun_anew(self._context, run, old):
+        if may_restart and begun_anew(self._context, self._state.id, run, old):
             self._step(replace(outcome, restart=True))
             again = self._state.run
-            if again and again.restarted and (entry := begun_anew(self._context, again, old)):
+            if again and again.restarted and (entry := begun_anew(self._context, self._state.id, again, old)):
                 self._note([entry])  # what began the run is not in the inbox any more, where it was long ago
             return
         if self._context.mismatch_text and not self._state.ended:
@@ -710,14 +732,15 @@ def _flow_of(run: Run) -> dict[str, object]:
     return {"flow": run.flow, "version": run.version} if run.flow else {}
 
 
-def _facts_of(event: Event | OperatorReleased, stored: StoredEvent) -> Iterator[Fact]:
+def _facts_of(event: Event | Order, stored: StoredEvent) -> Iterator[Fact]:
     yield from facts_of_either(event, stored.received_at) or (TimePassed(),)
 
 
 def _asked_for(work: Work) -> Iterable[StoredEvent]:
     """Events of earlier that a turn may ask for: what opened the run only as long as its journal does not tell."""
     said = {given.event_id for given in work.state.inputs}
-    return (event for event in work.inputs if event.id in said or not work.journal)
+    has_begun = any(entry.kind != TOLD for entry in work.journal)
+    return (event for event in work.inputs if event.id in said or not has_begun)
 
 
 def _readable(stored: Iterable[StoredEvent]) -> Iterator[tuple[str, Event]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
 from bot.control.state import Purpose
+from bot.flows.identity import Conversation, User
 from bot.flows.message import Carrier
 
 if TYPE_CHECKING:
@@ -82,7 +83,12 @@ class Flow:
         return f"{self.name!r} version {self.version}"
 
     async def __call__(self, chat: Chat) -> None:
-        """Run the flow; so one flow can be a part of another. Raises `FlowMisuse`: its function is no coroutine."""
+        """Run the flow as a part of another one: the journal has it under its own name and version."""
+        begun = await chat._turn.enter(self)  # noqa: SLF001 - no step of an author's
+        await begun.run(chat)
+
+    async def run(self, chat: Chat) -> None:
+        """Run the flow. Raises `FlowMisuse`: its function is no coroutine."""
         running = self.function(chat)
         if not isinstance(running, Awaitable):
             raise FlowMisuse(f"flow {self.name!r} is no coroutine function: begin it with `async def`")
@@ -149,14 +155,6 @@ def router(
 
 
 @dataclass(frozen=True, slots=True)
-class User:
-    """The end user: the platform's id, and the name where it is known."""
-
-    id: str | None = None
-    name: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Began(Carrier):
     """What began the flow.
 
@@ -171,6 +169,8 @@ class Began(Carrier):
         referral: of a referral, its code.
         message: the first message (or postback) as the platform posted it; empty where none began it.
         referral_details: all that a referral tells, such as the ad, as the platform posted it.
+        user: the end user, as far as what began it tells.
+        conversation: the conversation: brand, channel, metadata.
     """
 
     kind: str
@@ -180,3 +180,5 @@ class Began(Carrier):
     referral: str | None = None
     message: Mapping[str, Any] = field(default_factory=dict)
     referral_details: Mapping[str, Any] = field(default_factory=dict)
+    user: User = field(default_factory=User)
+    conversation: Conversation = field(default_factory=Conversation)

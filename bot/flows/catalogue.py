@@ -12,6 +12,7 @@ from bot.control.policy import Policy
 from bot.control.state import Purpose
 from bot.flows.authoring import Began, Flow, Router
 from bot.flows.functions import Functions, defined_in
+from bot.flows.handlers import Handlers, TwoHandlers, handlers_in
 
 
 class UnknownFlow(ValueError):
@@ -36,6 +37,7 @@ class Catalogue:
     router: Router | None = None
     modules: tuple[str, ...] = ()
     older: tuple[Flow, ...] = ()
+    handlers: Handlers = field(default_factory=Handlers)
 
     def __post_init__(self) -> None:
         for setting, name in (("OPENING_FLOW", self.opening), ("CLOSING_FLOW", self.closing)):
@@ -119,9 +121,10 @@ def load_catalogue(modules: Iterable[str], opening: str = "", closing: str = "")
             opening or the closing flow is not there.
     """
     names = list(modules)
+    router, handlers = load_router(names), load_handlers(names)
     newest = load_flows(names)
     older = tuple(flow for flow in load_versions(names) if newest[flow.name] is not flow)
-    return Catalogue(newest, opening, closing, load_router(names), tuple(names), older)
+    return Catalogue(newest, opening, closing, router, tuple(names), older, handlers)
 
 
 def load_flows(modules: Iterable[str]) -> dict[str, Flow]:
@@ -157,6 +160,18 @@ def load_router(modules: Iterable[str]) -> Router | None:
         places = " and ".join(sorted(repr(name) for _, name in routers.values()))
         raise UnknownFlow(f"FLOWS: there is more than one router, in {places}")
     return next((found for found, _ in routers.values()), None)
+
+
+def load_handlers(modules: Iterable[str]) -> Handlers:
+    """The handlers that the named modules hold.
+
+    Raises:
+        UnknownFlow: a module can't be imported, or two handlers do the same.
+    """
+    try:
+        return handlers_in(import_module(name) for name in modules)
+    except TwoHandlers as error:
+        raise UnknownFlow(f"FLOWS: {error}") from None
 
 
 def import_module(name: str) -> ModuleType:

@@ -11,6 +11,7 @@ from typing import Any
 
 from bot.flows.authoring import Flow
 from bot.flows.functions import is_authored
+from bot.flows.handlers import Handlers
 
 METHOD = "changed"
 _FUNCTIONS_LIMIT = 1000  # that are looked through for one flow
@@ -23,6 +24,11 @@ def changes_of(function: Callable[..., Any]) -> frozenset[str]:
     """
     known = inspect.unwrap(function)
     return _changes_of(known) if type(known) is FunctionType else frozenset()
+
+
+def changes_in(flow: Flow, handlers: Handlers) -> frozenset[str]:
+    """The names of the changes that a run of a flow may come to: the flow's own, and those of the handlers."""
+    return changes_of(flow.function).union(*map(changes_of, handlers.functions))
 
 
 @lru_cache(maxsize=256)

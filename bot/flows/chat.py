@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Never, get_args
 
 from bot.control.facts import FlowHandedOver, FlowReleased
-from bot.control.policy import backoff
 from bot.control.state import Metadata
 from bot.flows.answer import Answer
-from bot.flows.authoring import Began, CallFailed, FlowMisuse, User
+from bot.flows.authoring import Began, FlowMisuse
+from bot.flows.calls import Calls
 from bot.flows.content import AnyButton, Choice, Content, Form, FormField, Text, messages
 from bot.flows.defuse import defused
-from bot.flows.functions import name_of, run
-from bot.flows.hand_over import METADATA_LIMIT, fitted, json_bytes
+from bot.flows.hand_over import METADATA_LIMIT, Priority, fitted, json_bytes, ticket_values
+from bot.flows.identity import Conversation, User
 from bot.flows.json_form import json_form
+from bot.flows.limits import NO_TIME, SIGNAL_NAME, WAIT_LIMIT, check_attempts, check_time
 from bot.flows.outcome import When
 from bot.flows.steps import checked_key, text_step
 from bot.flows.turn import CleanUpCall, Said, Turn
@@ -25,13 +24,9 @@ from bot.signals import Level, Signal
 
 MESSAGE_METADATA_LIMIT = METADATA_LIMIT - 256  # the bot adds the effect's id, by which it finds a message again
 CLEAN_UP_TIMEOUT_LIMIT = timedelta(minutes=5)
-NO_TIME = timedelta(0)
-_EVENT = re.compile(r"[a-z](_?[a-z0-9]){0,63}")
-Errors = type[BaseException] | tuple[type[BaseException], ...]
-WAIT_LIMIT = timedelta(days=7)  # the bot holds control as long as a flow waits
 
 
-class Chat:
+class Chat(Calls):
     """A conversation as its flow sees it. Every method that is awaited is a step of the journal."""
 
     def __init__(self, turn: Turn) -> None:
@@ -49,13 +44,27 @@ class Chat:
 
     @property
     def user(self) -> User:
-        """The end user."""
-        return self._turn.context.user
+        """The end user, as far as what began the flow tells."""
+        return self._turn.context.began.user
+
+    @property
+    def conversation(self) -> Conversation:
+        """The conversation: its brand, channel, metadata, as far as what began the flow tells."""
+        return self._turn.context.began.conversation
 
     @property
     def opening(self) -> Began:
         """What began the flow."""
         return self._turn.context.began
+
+    @property
+    def resources(self) -> Any:
+        """What the team's `@lifespan` has opened. Raises `FlowMisuse`: no module of FLOWS has one."""
+        if self._turn.context.resources is None:
+            if self._turn.context.handlers.lifespan:
+                raise FlowMisuse("there are no resources: a replay and a simulation open nothing that is real")
+            raise FlowMisuse("there are no resources: no module of FLOWS has a function with @lifespan")
+        return self._turn.context.resources
 
     async def say(
         self,
@@ -108,9 +117,16 @@ class Chat:
             FlowMisuse: it is beyond one of the platform's limits; the text says which.
         """
         if timeout is not None:
-            _check_time("the timeout of a question", timeout, WAIT_LIMIT)
+            check_time("the timeout of a question", timeout, WAIT_LIMIT)
         whole = _content(content, choices, buttons)
-        return await self._turn.ask(_said(whole, metadata), timeout, text_step("ask", whole, key), fresh=fresh)
+        said, step = _said(whole, metadata), text_step("ask", whole, key)
+        while True:
+            answer = await self._turn.ask(said, timeout, step, fresh=fresh)
+            handler = self._turn.turned_aside(answer)
+            if handler is None:
+                return answer
+            with self._turn.aside(handler):
+                await handler.function(self, answer)
 
     async def form(
         self,
@@ -137,66 +153,33 @@ class Chat:
         """
         return await self.ask(Form(fields, text), timeout=timeout, metadata=metadata, fresh=fresh, key=key)
 
-    async def call(
-        self,
-        function: Callable[..., Any],
-        *args: Any,
-        attempts: int = 1,
-        timeout: timedelta | None = None,
-        retry_on: Errors = Exception,
-        give_up_on: Errors = (),
-        key: str | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Run code that must not be repeated: the function runs at least once, and its result is kept.
+    async def signal(self, name: str, timeout: timedelta | None = None, *, key: str | None = None) -> Any:
+        """Wait until another system sends a signal: `POST /api/v1/conversations/{id}/signals/{name}`.
+
+        A signal that came earlier in this run, and that no step has taken yet, counts. What the user says meanwhile is
+        kept for the next question.
 
         Args:
-            function: a coroutine function, or a plain one, which runs in a thread.
-            attempts: how often to try, with a growing pause, before it counts as failed.
-            timeout: for each attempt; `TimeoutError` when it is over.
-            retry_on: errors after which it is tried again; all others end it at once.
-            give_up_on: errors that end it at once, whatever `retry_on` says.
-            key: what this step is known by in place of the function's name.
+            name: in snake_case, such as `paid`.
+            timeout: how long to wait; FLOW_IDLE_TIMEOUT where it is not given.
+            key: what this step is known by in place of the signal's name.
 
         Returns:
-            The result in its JSON form (a dataclass comes back as a dict).
+            The data that came with it, as JSON has it; None without any.
 
         Raises:
-            CallFailed: the last attempt raised or timed out; it has the error's type and message, and the attempts.
-            FlowMisuse: a result without a JSON form, which ends the flow; no function, wrong `attempts` or `timeout`.
+            NoAnswer: it did not come in time.
+            FlowMisuse: a name that is too long, or not in snake_case.
         """
-        name = name_of(function)
-        if not callable(function):
-            raise FlowMisuse(f"{name} can't be called: give a function, and what it is called with")
-        _check_attempts(attempts)
+        if not SIGNAL_NAME.fullmatch(str(name)):
+            raise FlowMisuse("a signal has a short name in snake_case")
         if timeout is not None:
-            _check_time("the timeout of a call", timeout, WAIT_LIMIT, above=NO_TIME)
-
-        _check_errors("retry_on", retry_on)
-        _check_errors("give_up_on", give_up_on)
-        called = self._turn.context.called
-
-        async def tried() -> Any:
-            for attempt in range(1, attempts + 1):
-                try:
-                    async with asyncio.timeout(timeout.total_seconds() if timeout else None):
-                        result = await run(function, args, kwargs)
-                except Exception as error:
-                    called(name, error)
-                    is_final = isinstance(error, give_up_on) or not isinstance(error, retry_on)
-                    if attempt == attempts or is_final:
-                        raise CallFailed(name, f"{type(error).__name__}: {error}", attempt) from error
-                else:
-                    called(name, None)
-                    return result
-                await asyncio.sleep(backoff(attempt, self.conversation_id).total_seconds())
-            raise AssertionError("the last attempt returns or raises")
-
-        return await self._turn.call(name, tried, key=checked_key(key), of=function)
+            check_time("the timeout of a signal", timeout, WAIT_LIMIT)
+        return await self._turn.signal(name, timeout, checked_key(key))
 
     async def sleep(self, duration: timedelta, *, key: str | None = None) -> None:
         """Go on later. The conversation stays with the bot meanwhile. Raises `FlowMisuse`: more than seven days."""
-        _check_time("a sleep", duration, WAIT_LIMIT)
+        check_time("a sleep", duration, WAIT_LIMIT)
         await self._turn.sleep(duration, checked_key(key))
 
     def changed(self, what: str) -> bool:
@@ -247,8 +230,8 @@ class Chat:
             FlowMisuse: a function that no other process could find, arguments without a JSON form, or too many.
         """
         address = self._turn.context.functions.address_of(function)
-        _check_attempts(attempts)
-        _check_time("the timeout of a clean-up", timeout, CLEAN_UP_TIMEOUT_LIMIT, above=NO_TIME)
+        check_attempts(attempts)
+        check_time("the timeout of a clean-up", timeout, CLEAN_UP_TIMEOUT_LIMIT, above=NO_TIME)
         if when not in get_args(When):
             raise FlowMisuse(f"when is one of {', '.join(get_args(When))}, and not {when!r}")
         call = CleanUpCall(list(args), kwargs, attempts, timeout.total_seconds(), when)
@@ -268,7 +251,7 @@ class Chat:
         Raises:
             FlowMisuse: a name that is too long, or not in snake_case.
         """
-        if not _EVENT.fullmatch(str(event)):
+        if not SIGNAL_NAME.fullmatch(str(event)):
             raise FlowMisuse("the event of a log line is a short name in snake_case")
         await self._turn.log(Signal(event, level, self.conversation_id, fields))
 
@@ -277,6 +260,10 @@ class Chat:
         to: str | None = None,
         ticket_fields: Mapping[str, str | int | float | bool] | None = None,
         metadata: Metadata | None = None,
+        *,
+        tags: Sequence[str] = (),
+        priority: Priority | None = None,
+        requester: User | None = None,
     ) -> Never:
         """Pass control on and end the flow: nothing after it runs.
 
@@ -284,6 +271,10 @@ class Chat:
             to: id, name or type of a switchboard integration; PASS_TO where it is not given.
             ticket_fields: values for the agent's ticket, by field id.
             metadata: goes with the pass; flat.
+            tags: added to the ticket. No tag has spaces or commas: they become `_`.
+            priority: of the ticket: "low", "normal", "high" or "urgent".
+            requester: whose name and e-mail address the ticket's requester gets, such as
+                `User(name="Ada", email=answer.text)`.
 
         A value that is too long for the platform is shortened, and one that it can't take is left out; the log and the
         conversation's timeline say which. If the target is declined, control goes to PASS_TO.
@@ -293,7 +284,7 @@ class Chat:
         """
         if to is not None and not isinstance(to, str):
             raise FlowMisuse(f"{type(to).__name__} is no switchboard integration: give its id, name or type")
-        fields = {f"dataCapture.ticketField.{key}": value for key, value in (ticket_fields or {}).items()}
+        fields = ticket_values(ticket_fields or {}, tags, priority, requester)
         passed = fitted({**(metadata or {}), **fields})
         run_id = self._turn.context.run_id
         await self._turn.end(FlowHandedOver(run_id, to, passed.metadata, passed.shortened, passed.left_out))
@@ -324,9 +315,9 @@ class CleanUpHandle:
 
 def _said(content: Content, metadata: Mapping[str, Any] | None) -> list[Said]:
     """The messages of some content; the metadata goes with the last one."""
-    known = _metadata(metadata or {})
+    known = _metadata(metadata) if metadata else {}
     *first, last = messages(content)
-    return [*(Said(message, {}) for message in first), Said(last, known)]
+    return [*(Said(message, {}) for message in first), Said(last, known)] if first else [Said(last, known)]
 
 
 def _content(content: str | Content, choices: Sequence[str | Choice], buttons: Sequence[AnyButton] = ()) -> Content:
@@ -347,21 +338,3 @@ def _metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     if json_bytes(made) > MESSAGE_METADATA_LIMIT:
         raise FlowMisuse(f"the metadata is too large: at most {MESSAGE_METADATA_LIMIT} bytes")
     return made
-
-
-def _check_attempts(attempts: object) -> None:
-    if not isinstance(attempts, int) or attempts < 1:
-        raise FlowMisuse("attempts is a whole number, and at least 1")
-
-
-def _check_errors(what: str, given: object) -> None:
-    kinds = given if isinstance(given, tuple) else (given,)
-    if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
-        raise FlowMisuse(f"{what} is an exception's type, or a tuple of them")
-
-
-def _check_time(what: str, duration: object, limit: timedelta, *, above: timedelta = timedelta.min) -> None:
-    if not isinstance(duration, timedelta):
-        raise FlowMisuse(f"{what} is a timedelta, and not {type(duration).__name__}")
-    if not above < duration <= limit:
-        raise FlowMisuse(f"{what} is too long or too short: at most {limit}")

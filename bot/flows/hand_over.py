@@ -3,21 +3,53 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from bot.control.state import Metadata
 from bot.flows.authoring import FlowMisuse
 from bot.flows.defuse import defused
+from bot.flows.identity import User
 from bot.flows.json_form import json_form
 
 METADATA_LIMIT = 4096  # bytes; the platform's limit for metadata
 SHORTEST = 200  # bytes: no text is cut below this; beyond that, whole fields are left out
 CUT = "…"
 _JOINER = "\u200d"
+
+
+Priority = Literal["low", "normal", "high", "urgent"]
+
+_FIELD = "dataCapture.ticketField."
+_SYSTEM_FIELD = "dataCapture.systemField."
+_NOT_IN_A_TAG = re.compile(r"[\s,]+")
+
+
+def ticket_values(
+    fields: Mapping[str, Any], tags: Sequence[str], priority: str | None, requester: User | None
+) -> dict[str, Any]:
+    """Return the metadata of a pass from which the agent workspace fills the ticket (platform.md, section 2).
+
+    What can't be goes on as None, so that it is left out and told: no hand-over fails over a field.
+    """
+    system: dict[str, Any] = {}
+    if tags:
+        texts = [tags] if isinstance(tags, str) else [str(tag) for tag in tags]
+        made = [_NOT_IN_A_TAG.sub("_", tag.strip()) for tag in texts]
+        system["tags"] = ",".join(dict.fromkeys(filter(None, made)))
+    if priority is not None:
+        system["priority"] = priority if priority in get_args(Priority) else None
+    if requester is not None:
+        known = {"requester.name": requester.name, "requester.email": requester.email}
+        system |= {name: value for name, value in known.items() if value}
+    return {
+        **{f"{_FIELD}{key}": value for key, value in fields.items()},
+        **{f"{_SYSTEM_FIELD}{key}": value for key, value in system.items()},
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from typing import Any
 from bot.flows.authoring import Flow
 from bot.flows.catalogue import Catalogue, UnknownFlow, import_module, load_catalogue, load_flows, load_router
 from bot.flows.chat import Chat
+from bot.flows.handlers import handler_problems
 
-_STEPS = frozenset(name for name, value in vars(Chat).items() if inspect.iscoroutinefunction(value))
+_STEPS = frozenset(name for name, value in inspect.getmembers(Chat) if inspect.iscoroutinefunction(value)) | {"call"}
 
 
 def inspected(
@@ -38,6 +39,7 @@ def inspected(
     except UnknownFlow as error:
         return Catalogue(), [str(error)]
     problems = [problem for found in catalogue.all for problem in _problems_of_flow(found)]
+    problems += handler_problems(catalogue.handlers)
     if catalogue.router:
         named = (("OPENING_FLOW", opening), ("CLOSING_FLOW", closing))
         idle = [setting for setting, name in named if name and setting.lower() in chosen]
@@ -94,7 +96,10 @@ def steps_not_awaited(module: ModuleType) -> Iterator[str]:
             chats = {one.arg for one in function.args.args if one.arg == "chat" or _is_chat(one.annotation)}
             for statement in ast.walk(function):
                 match statement:
-                    case ast.Expr(ast.Call(ast.Attribute(ast.Name(chat), step))) if chat in chats and step in _STEPS:
+                    case ast.Expr(
+                        ast.Call(ast.Attribute(ast.Name(chat), step))
+                        | ast.Call(ast.Call(ast.Attribute(ast.Name(chat), "call_with" as step)))
+                    ) if chat in chats and (step in _STEPS or step == "call_with"):
                         yield (
                             f"FLOWS: {file.name}:{statement.lineno}: {chat}.{step}(…) does nothing without await: "
                             f"write `await {chat}.{step}(…)`"

@@ -9,7 +9,11 @@ from types import TracebackType
 
 from bot.signals import Level, Signal
 
-_RUNNERS = ("bot/engine/performance.py", "bot/flows/authoring.py")  # what calls every flow
+_RUNNERS = (  # what calls every flow
+    "bot/engine/performance.py",
+    "bot/engine/flow_runner.py",
+    "bot/flows/authoring.py",
+)
 _LOOP = "asyncio/events.py"  # what calls everything on an event loop
 
 LONGEST_CHAIN = 10
@@ -65,6 +69,12 @@ def told_of(raised: Raised, *, is_full: bool) -> Signal:
     if is_full:
         fields["exception"] = raised.whole
     return Signal("flow_raised", Level.WARNING, raised.conversation_id, fields)
+
+
+def error_in_words(error: BaseException, *, is_full: bool) -> str:
+    """An error's type and place; its message, which may hold a password or the like, only if `is_full`."""
+    place = "".join(f" at {call}" for call in _calls(error.__traceback__)[-1:])
+    return f"{type(error).__name__}{f': {error}' if is_full else ''}{place}"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

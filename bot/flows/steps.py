@@ -8,18 +8,12 @@ for operators.
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from types import FrameType
-from typing import Any, get_type_hints
-
-from pydantic import TypeAdapter
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
-from pydantic_core import ValidationError
+from types import CodeType, FrameType
 
 from bot.flows.authoring import FlowMisuse
 from bot.flows.content import Carousel, Content, File, Form, Image, Text
@@ -28,10 +22,9 @@ from bot.store.interface import JournalEntry
 KEY_LIMIT = 64  # characters
 LONGEST_SHOWN = 80  # characters of a text for operators
 _DIGEST, _KEYED = "#", "="  # how a stored key begins that is a text's digest, or that the author has given
-_HERE = Path(__file__).parent
-_ENGINE = _HERE.parent / "engine"
+_HERE = str(Path(__file__).parent)
+_ENGINE = str(Path(__file__).parents[1] / "engine")
 _SAMPLES = frozenset({"assistant.py", "survey.py", "triage.py"})  # flows that stand beside the authoring API
-_TYPELESS = "None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +33,22 @@ class Step:
 
     Attributes:
         kind: say, ask, call, ….
-        name: digest of its text, or the name of its function; empty where the kind says all.
+        name: digest of its text, or the name of its function or signal; empty where the kind says all.
         key: as the author has given it, or empty.
         text: its text, to tell operators if it stands in the flow's code.
+        parts: the calls of a `gather`, by which that is known if it has no key.
     """
 
     kind: str
     name: str = ""
     key: str = ""
     text: str = ""
+    parts: tuple[Step, ...] = ()
+
+    @property
+    def is_named(self) -> bool:
+        """Is its name one of the code's, and no digest?"""
+        return bool(self.name) and not self.name.startswith(_DIGEST)
 
     @property
     def stored(self) -> str:
@@ -59,12 +59,18 @@ class Step:
         """Is that entry this step? Earlier versions of the bot stored no text: there the kind is all there is."""
         if entry.kind != self.kind:
             return False
-        return entry.key in (self.stored, self.name) or (entry.key == "" and self.name.startswith(_DIGEST))
+        if self.parts and not entry.key.startswith(_KEYED):
+            known = entry.data["of"]
+            return len(known) == len(self.parts) and all(map(Step._is_known_by, self.parts, known))
+        return self._is_known_by(entry.key)
+
+    def _is_known_by(self, key: str) -> bool:
+        return key == self.name or (key == self.stored if key else self.name.startswith(_DIGEST))
 
     def __str__(self) -> str:
         text = self.text if self.text and is_written(self.text) else ""
         key = self.key if self.key and is_written(self.key) else ""
-        return _described(self.kind, text, key or (self.name if not self.name.startswith(_DIGEST) else ""))
+        return _described(self.kind, text, key or (self.name if self.is_named else ""))
 
 
 def text_step(kind: str, content: Content, key: str | None = None) -> Step:
@@ -76,8 +82,19 @@ def text_step(kind: str, content: Content, key: str | None = None) -> Step:
             words = [str(text), *(str(field.name) for field in fields)]
         case Carousel(cards):
             words = [str(card.title) for card in cards]
-    digest = hashlib.blake2b("\0".join((type(content).__name__, *words)).encode("utf-8", "replace"), digest_size=6)
-    return Step(kind, f"{_DIGEST}{digest.hexdigest()}", checked_key(key), words[0] if words else "")
+    return _text_step(kind, checked_key(key), type(content).__name__, *words)
+
+
+@lru_cache(maxsize=512)  # each turn takes the steps of earlier ones once more
+def named_step(kind: str, name: str = "", key: str = "") -> Step:
+    """The step of a function or a signal, or one of which the kind says all."""
+    return Step(kind, name, key)
+
+
+@lru_cache(maxsize=512)
+def _text_step(kind: str, key: str, *words: str) -> Step:
+    digest = hashlib.blake2b("\0".join(words).encode("utf-8", "replace"), digest_size=6)
+    return Step(kind, f"{_DIGEST}{digest.hexdigest()}", key, words[1] if len(words) > 1 else "")
 
 
 def checked_key(key: str | None) -> str:
@@ -101,6 +118,11 @@ def described(entry: JournalEntry) -> str:
     return _described(entry.kind, "", entry.key)
 
 
+def told_apart_by(entry: JournalEntry) -> str:
+    """By what a step differs from a step of the journal whose description is the same: "text" or "key"."""
+    return "text" if not entry.key or entry.key.startswith(_DIGEST) else "key"
+
+
 def _described(kind: str, text: str, name: str) -> str:
     shown = f"{text[:LONGEST_SHOWN]}…" if len(text) > LONGEST_SHOWN else text
     return " ".join(filter(None, (kind, name, f'"{shown}"' if shown else "")))
@@ -112,12 +134,22 @@ def _described(kind: str, text: str, name: str) -> str:
 def place_in_code() -> str:
     """File and line of the flow's code that wants the step which is being taken."""
     frame = next(_frames(), None)
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame else "an unknown place"
+    return f"{_name_of(frame.f_code.co_filename)}:{frame.f_lineno}" if frame else "an unknown place"
+
+
+@lru_cache(maxsize=256)
+def _name_of(file: str) -> str:
+    return Path(file).name
 
 
 def is_written(text: str) -> bool:
     """Does a text stand as it is in the flow's code? Then it quotes nobody."""
-    return any(text == known for frame in _frames() for known in frame.f_code.co_consts if isinstance(known, str))
+    return any(text in _texts_of(frame.f_code) for frame in _frames())
+
+
+@lru_cache(maxsize=256)
+def _texts_of(code: CodeType) -> frozenset[str]:
+    return frozenset(known for known in code.co_consts if isinstance(known, str))
 
 
 def _frames() -> Iterator[FrameType]:
@@ -130,45 +162,7 @@ def _frames() -> Iterator[FrameType]:
 
 
 @lru_cache(maxsize=256)
-def _is_in(file: str, folder: Path) -> bool:
+def _is_in(file: str, folder: str) -> bool:
     """Is that a file of the bot's in this folder, and none of its sample flows?"""
     path = Path(file)
-    return path.parent == folder and path.name not in _SAMPLES
-
-
-# -- results ----------------------------------------------------------------------------------------------------------
-
-
-def result_type(function: Callable[..., Any]) -> str:
-    """What a function says that it returns, as it is written; empty if it says nothing."""
-    try:
-        annotation = function.__annotations__.get("return", "")
-    except AttributeError:
-        return ""
-    if annotation is None:
-        return _TYPELESS
-    return annotation if isinstance(annotation, str) else getattr(annotation, "__qualname__", str(annotation))
-
-
-def still_returns(function: Callable[..., Any], stored: Any, returned: str) -> bool:
-    """May a stored result be one of the function, which said at that time that it returns `returned`?
-
-    It may if the function still says so, or says nothing, or if the result has the form of what it says now.
-    """
-    now = result_type(function)
-    if not (now and returned) or now == returned:
-        return True
-    adapter = _adapter(function)
-    try:
-        if adapter:
-            adapter.validate_json(json.dumps(stored), strict=True)
-    except ValidationError:
-        return False
-    return True
-
-
-def _adapter(function: Callable[..., Any]) -> TypeAdapter[Any] | None:
-    try:
-        return TypeAdapter(get_type_hints(function)["return"])
-    except (PydanticSchemaGenerationError, PydanticUserError, KeyError, NameError, TypeError, AttributeError):
-        return None  # a type that says nothing about the form of a result
+    return str(path.parent) == folder and path.name not in _SAMPLES

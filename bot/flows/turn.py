@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -25,24 +25,17 @@ from bot.flows.authoring import (
     FlowMisuse,
     JournalMismatch,
     NoAnswer,
-    User,
 )
-from bot.flows.changes import changes_of
+from bot.flows.changes import changes_in
 from bot.flows.content import Choice, listed, offered
 from bot.flows.defuse import undefused
 from bot.flows.functions import Functions
+from bot.flows.handlers import Anywhere, Handlers
 from bot.flows.json_form import json_form
 from bot.flows.labels import typed_choice
 from bot.flows.outcome import When
-from bot.flows.steps import (
-    LONGEST_SHOWN,
-    Step,
-    described,
-    is_written,
-    place_in_code,
-    result_type,
-    still_returns,
-)
+from bot.flows.results import Unreadable
+from bot.flows.steps import LONGEST_SHOWN, Step, described, is_written, named_step, place_in_code, told_apart_by
 from bot.signals import Level, Observe, Signal, silent
 from bot.store.interface import JournalEntry
 
@@ -55,13 +48,22 @@ CLEAN_UPS_LIMIT = 20
 REFUSALS_LIMIT = 100  # steps that a flow may try to take after it was cut off, before it is left to stand still
 UNANSWERED_LIMIT = 10  # questions in a row; who asks on and on, although nobody is there, keeps control for ever
 BEGAN = "began"
+CALL = "call"
+GATHER, GATHERED = "gather", "gathered"
+SIGNAL, SIGNALLED = "signal", "signalled"
+TOLD = "told"
+FIRST_TOLD = 1_000_000  # index of a run's first signal: beyond those of its steps
+SIGNALS_LIMIT = 100
+PART = "flow"
+ASIDE = "anywhere"
+RAISED = "raised"
 ON_END = "on_end"
 WITHDRAWN = "on_end_withdrawn"
 CHANGED = "changed"
 MISMATCH = f"{JournalMismatch.__name__}: "  # how the problem begins where code and journal differ
 
-FAILED_ATTEMPTS: ContextVar[list[str] | None] = ContextVar("failed_attempts", default=None)
-"""Types of the errors with which attempts of the call under way have failed; to be added to by `Context.called`."""
+
+_USES_INPUT = frozenset({"ask", "answer"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,23 +98,25 @@ class Context:
     Attributes:
         conversation_id: the platform's id.
         run_id: number of the run.
-        began: what began the flow.
-        user: the end user.
+        began: what began the flow, and with whom.
         journal: the run's entries so far, the first of which says what began it.
         answers: user input by event id, oldest first. The journal tells which of it the run has used already.
         idle: how long an `ask` without a time-out waits.
         history: reads the newest messages.
         ended: has the user ended the conversation by now? Then nobody can answer any more.
         functions: those that may be called when the run is over.
-        called: is told of each attempt of `chat.call`: the function's name, and the error; None if it worked.
+        called: is told of each attempt of `chat.call`: the function's name, which attempt, and the error; None if it
+            worked.
         observe: is told what the flow logs.
         raised: is told what the flow raises.
+        handlers: the team's, for all flows.
+        resources: what the team's lifespan has opened; None without one.
+        find: the flow of a name in a version, if it is registered.
     """
 
     conversation_id: str
     run_id: int
     began: Began
-    user: User
     journal: Sequence[JournalEntry]
     answers: Mapping[str, Answer]
     clock: Clock
@@ -120,9 +124,30 @@ class Context:
     history: Callable[[], Awaitable[list[dict[str, Any]]]]
     functions: Functions = field(default_factory=Functions)
     ended: Callable[[], bool] = lambda: False
-    called: Callable[[str, Exception | None], None] = lambda _, __: None
+    called: Callable[[str, int, Exception | None], None] = lambda _, __, ___: None
     observe: Observe = silent
     raised: Callable[[BaseException], None] = lambda _: None
+    handlers: Handlers = field(default_factory=Handlers)
+    resources: Any = None
+    find: Callable[[str, int], Flow | None] = lambda _, __: None
+
+
+@dataclass(slots=True)
+class Called:
+    """A function that a flow calls.
+
+    Attributes:
+        name: the function's.
+        key: as the author has given it; empty for none.
+        tried: runs it, with all its attempts, and returns the JSON form of its result. Adds to its argument the type of
+            each error. Raises `CallFailed`.
+        read: makes of the JSON form what the function returns. Raises `Unreadable`.
+    """
+
+    name: str
+    key: str
+    tried: Callable[[list[str]], Awaitable[Any]]
+    read: Callable[[Any], Any]
 
 
 @dataclass(slots=True)
@@ -140,6 +165,7 @@ class Turn:
     notify: Callable[[], None]
     only_replays: bool = False
     outcome: TurnOutcome | None = None
+    failure: str = ""  # what the flow raised, where a handler has taken over
     _entries: list[JournalEntry] = field(default_factory=list)
     _at: int = 1  # the first entry says what began the run
     _bytes: int = 0
@@ -153,12 +179,18 @@ class Turn:
     _end: asyncio.Event = field(default_factory=asyncio.Event)  # set when it is cut off
     _refusals: int = 0
     _changes: dict[str, bool] = field(default_factory=dict)
+    _told: list[JournalEntry] = field(default_factory=list)  # signals, in the order in which they came
+    _aside: list[str] = field(default_factory=list)  # handlers of words that are at work
 
     def __post_init__(self) -> None:
-        self._entries = list(self.context.journal)
-        self._bytes = sum(entry.size for entry in self._entries)
-        for entry in self._entries:
-            self._used.update(_used_by(entry))
+        for entry in self.context.journal:
+            if entry.kind == TOLD:
+                self._told.append(entry)
+                continue
+            self._entries.append(entry)
+            self._bytes += entry.size
+            if entry.kind in _USES_INPUT:
+                self._used.update(_used_by(entry))
 
     def take(self) -> tuple[list[JournalEntry], list[Said]]:
         """What is new since the last time; it is to be stored in one transaction."""
@@ -271,53 +303,112 @@ class Turn:
                 await self._wait(until, wants_input=False)
             self._record("slept")
 
-    async def call(
-        self,
-        name: str,
-        function: Callable[[], Awaitable[Any]],
-        *,
-        key: str = "",
-        of: Callable[..., Any] | None = None,
-    ) -> Any:
-        """Run a function and keep its result: it runs at least once, and never again once its result is stored.
-
-        The result comes back as its JSON form, on the first run as on every later one.
-
-        Args:
-            name: the function's name.
-            function: runs it, with all its attempts.
-            key: as the author has given it.
-            of: the function itself, which tells by its annotation what it returns.
-        """
-        with _Alone(self, "call"):
+    async def signal(self, name: str, timeout: timedelta | None, key: str = "") -> Any:
+        """Wait for a signal and return its data. Raises `NoAnswer`: none came in time."""
+        with _Alone(self, SIGNAL):
             await self._unless_over()
-            step, returns = Step("call", name, key), result_type(of) if of else ""
+            asked = self._replayed(SIGNAL, name, key)
+            if asked is None:
+                until = self.context.clock.now() + (self.context.idle if timeout is None else timeout)
+                step = Step(SIGNAL, name, key)
+                known_by = {"until": until.isoformat(), "place": place_in_code(), **_shown_of(step)}
+                asked = self._record(SIGNAL, step.stored, known_by)
+            if (known := self._replayed(SIGNALLED, name, key)) is None:
+                taken = {entry.data["told"] for entry in self._entries if entry.kind == SIGNALLED and entry.data}
+                unused = (told for told in self._told if told.key == name and told.index not in taken)
+                told = next(unused, None)
+                until = datetime.fromisoformat(asked.data["until"])
+                if told is None and self.context.clock.now() < until:
+                    await self._wait(until, wants_input=False)
+                data = {"told": told.index, "data": told.data} if told else None
+                known = self._record(SIGNALLED, Step(SIGNALLED, name, key).stored, data)
+            if known.data is None:
+                raise NoAnswer(f"the signal {name} did not come in time")
+            return known.data["data"]
+
+    def hear(self, told: JournalEntry) -> None:
+        """A signal has come while the turn is under way."""
+        self._told.append(told)
+
+    async def call(self, called: Called) -> Any:
+        """Run a function and return its result, as it is read from the journal: on the first run as on every later one.
+
+        It runs at least once, and never again once its result is stored. Raises `CallFailed` and `JournalMismatch`.
+        """
+        with _Alone(self, CALL):
+            await self._unless_over()
+            step = named_step(CALL, called.name, called.key)
             known = self._replayed_step(step)
             if known is None:
-                began, failures = self.context.clock.now(), list[str]()
-                FAILED_ATTEMPTS.set(failures)
-                try:
-                    result, failed = await function(), None
-                except CallFailed as error:
-                    result, failed = None, error
-                finally:
-                    FAILED_ATTEMPTS.set(None)
-                await self._unless_over()
-                told = self._told_of_call(name, began, failures, failed)
-                shown = {**told, **_shown_of(step), **({"function": name} if key else {})}
-                if failed is None:
-                    kept = self._kept(f"the result of {name}", result)
-                    declared = {"returns": returns} if returns else {}
-                    known = self._record("call", step.stored, {"result": kept, **declared, **shown})
-                else:
-                    self._record("call", step.stored, {"error": failed.error, **shown, "attempts": failed.attempts})
+                data, failed = await self._made(called, _shown_of(step))
+                known = self._record(CALL, step.stored, data)
+                if failed:
                     raise failed
-            if "error" in known.data:
-                raise CallFailed(name, known.data["error"], known.data.get("attempts", 1))
-            if of and not still_returns(of, known.data["result"], known.data.get("returns", "")):
-                wants = f"{step} to return {returns}"
-                raise self._mismatched(wants, known, f"a result of what returned {known.data['returns']}")
-            return known.data["result"]
+            made = self._read(called, step, known)
+            if isinstance(made, CallFailed):
+                raise made
+            return made
+
+    async def gather(self, calls: Sequence[Called], key: str = "") -> list[Any]:
+        """Run functions at once, as one step. Each result is stored when it is there, with its place in the list.
+
+        Returns:
+            For each its result, or its `CallFailed`.
+        """
+        with _Alone(self, GATHER):
+            await self._unless_over()
+            parts = tuple(Step(GATHERED, called.name, called.key) for called in calls)
+            step = Step(GATHER, ", ".join(part.name for part in parts)[:LONGEST_SHOWN], key, parts=parts)
+            if self._replayed_step(step) is None:
+                self._record(GATHER, step.stored, {"of": [part.stored for part in parts], **_shown_of(step)})
+            known: dict[int, JournalEntry] = {}
+            failed: dict[int, CallFailed] = {}  # in this turn, with their causes
+            while len(known) < len(parts) and (entry := self._next()):
+                place = entry.data["number"] if entry.kind == GATHERED else -1
+                missing = next(place for place in range(len(parts)) if place not in known)
+                if place in known or not 0 <= place < len(parts) or not parts[place].fits(entry):
+                    raise self._mismatched(str(parts[missing]), entry)
+                known[place] = entry
+                self._at += 1
+            shown = [_shown_of(part) for part in parts]
+            left = [place for place in range(len(parts)) if place not in known]
+            tasks = [asyncio.ensure_future(self._gathered(place, calls[place], shown[place])) for place in left]
+            try:
+                for place, (entry, error) in zip(left, await asyncio.gather(*tasks), strict=True):
+                    known[place] = entry
+                    if error:
+                        failed[place] = error
+            finally:
+                for task in tasks:
+                    task.cancel()
+            return [failed.get(at) or self._read(called, parts[at], known[at]) for at, called in enumerate(calls)]
+
+    async def _gathered(
+        self, place: int, called: Called, shown: Mapping[str, str]
+    ) -> tuple[JournalEntry, CallFailed | None]:
+        data, failed = await self._made(called, shown)
+        key = Step(GATHERED, called.name, called.key).stored
+        return self._record(GATHERED, key, {"number": place, **data}), failed
+
+    async def _made(self, called: Called, shown: Mapping[str, str]) -> tuple[dict[str, Any], CallFailed | None]:
+        """Run a function and tell how it went; return what the journal is to keep, and how it failed."""
+        began, failures, failed = self.context.clock.now(), list[str](), None
+        try:
+            made = {"result": await called.tried(failures)}
+        except CallFailed as error:
+            failed, made = error, {"error": error.error}
+        await self._unless_over()
+        return {**made, **self._told_of_call(called.name, began, failures, failed), **shown}, failed
+
+    def _read(self, called: Called, step: Step, entry: JournalEntry) -> Any:
+        """The result of a call that the journal keeps, or its `CallFailed`. Raises `JournalMismatch`."""
+        if "error" in entry.data:
+            return CallFailed(called.name, entry.data["error"], entry.data.get("attempts", 1))
+        try:
+            return called.read(entry.data["result"])
+        except Unreadable as error:
+            wants = f"{step} to return {error.wanted}"
+            raise self._mismatched(wants, entry, f"a result that does not fit ({error.reason})") from None
 
     def _told_of_call(
         self, name: str, began: datetime, failures: Sequence[str], failed: CallFailed | None
@@ -353,6 +444,88 @@ class Turn:
             if self._replayed(WITHDRAWN, str(index)) is None:
                 await self._stored(WITHDRAWN, str(index))
 
+    def _way(self, kind: str, wanted: Callable[[], str | None], data: Any = None) -> JournalEntry | None:
+        """Say which way the run goes here: as the journal has it, if it goes on, else as the code at hand wants it.
+
+        It is a step only if a way is taken. Returns its entry; None: it goes straight on.
+        """
+        at = self._beyond_marks()
+        if at < len(self._entries):
+            entry = self._entries[at]
+            if entry.kind != kind:
+                return None
+            self._at = at + 1
+            return entry
+        way = wanted()
+        if way is None:
+            return None
+        self._at = at
+        self._at_the_end()
+        return self._record(kind, way, data)
+
+    async def enter(self, flow: Flow) -> Flow:
+        """Begin a flow as a part of this one; return it in the version in which the run has begun it.
+
+        A journal of an earlier version of the bot does not mention it.
+        """
+        await self._unless_over()
+        entry = self._way(PART, lambda: flow.name, {"version": flow.version})
+        if entry is None:
+            return flow
+        version = entry.data["version"]
+        begun = flow if flow.version == version else self.context.find(flow.name, version)
+        if entry.key != flow.name:
+            raise self._mismatched(f"{PART} {flow.name}", entry)
+        if begun is None:
+            wants = f"{PART} {flow.name} version {flow.version}"
+            raise self._mismatched(wants, entry, f"{described(entry)} version {version}")
+        return begun
+
+    def turned_aside(self, answer: Answer) -> Anywhere | None:
+        """The handler that an answer calls, if it is one of the words that work anywhere."""
+        handlers = self.context.handlers
+
+        def wanted() -> str | None:
+            name = handlers.wanted(answer)
+            return None if name in self._aside else name
+
+        entry = self._way(ASIDE, wanted)
+        if entry is None:
+            return None
+        handler = handlers.named(entry.key)
+        if handler is None:
+            raise self._mismatched("no such word", entry)
+        return handler
+
+    @contextmanager
+    def aside(self, handler: Anywhere) -> Iterator[None]:
+        """While a handler is at work, its own words are answers like any others."""
+        self._aside.append(handler.name)
+        try:
+            yield
+        finally:
+            self._aside.pop()
+
+    def failed(self, error: Exception, words: str) -> None:
+        """Note that the flow raised, and that a handler goes on. It is told when it is noted.
+
+        Args:
+            error: what was raised.
+            words: the same, without what anybody has said.
+
+        Raises:
+            JournalMismatch: the flow has not raised that, or not here, in an earlier turn.
+        """
+        step, entry = Step(RAISED, type(error).__name__), self._next()
+        if entry is None:
+            self._record(step.kind, step.stored)
+            self.context.raised(error)
+        elif step.fits(entry):
+            self._at += 1
+        else:
+            raise self._mismatched(f"to fail ({words})", entry)
+        self.failure = words
+
     async def _stored(self, kind: str, key: str, data: Any = None) -> JournalEntry:
         """Record a step, and wait until it is stored."""
         self._unstored.append(stored := asyncio.get_running_loop().create_future())
@@ -387,7 +560,7 @@ class Turn:
         began = (self._entries[0].data or {}) if self._entries else {}
         if what in began.get("changes", ()):
             return True
-        if "changes" not in began or what in changes_of(self.flow.function):
+        if "changes" not in began or what in changes_in(self.flow, self.context.handlers):
             return False  # earlier versions of the bot knew no changes at all
         marks = [entry.key for entry in takewhile(_is_mark, self._entries[self._at :])]
         if what in marks:
@@ -403,6 +576,9 @@ class Turn:
         """End the flow here and now."""
         with _Alone(self, "the end of the flow"):
             await self._unless_over()
+            if self.failure:  # a failed flow is told, also where its handler chooses another end
+                told = {"detail": self.failure, "flow": self.flow.name, "version": self.flow.version}
+                self.context.observe(Signal("flow_failed", Level.WARNING, self.context.conversation_id, told))
             self.over(outcome)
             await self._forever()
 
@@ -437,25 +613,38 @@ class Turn:
         except FlowMisuse as error:
             raise self.misused(str(error)) from None
 
-    def _replayed(self, kind: str, name: str = "") -> JournalEntry | None:
+    def _replayed(self, kind: str, name: str = "", key: str = "") -> JournalEntry | None:
         """The journal's next entry, as in `_replayed_step`."""
-        return self._replayed_step(Step(kind, name))
+        return self._replayed_step(named_step(kind, name, key))
 
     def _replayed_step(self, step: Step) -> JournalEntry | None:
-        """The journal's next entry, which must be that step; None where the journal ends, and the step is new.
-
-        Marks of changes are passed over: the code may have forgotten them by now.
-        """
-        while self._at < len(self._entries) and _is_mark(self._entries[self._at]):
-            self._at += 1
-        if self._at >= len(self._entries):
-            self._at_the_end()
+        """The journal's next entry, which must be that step; None where the journal ends, and the step is new."""
+        entry = self._next()
+        if entry is None:
             return None
-        entry = self._entries[self._at]
         if not step.fits(entry):
             raise self._mismatched(str(step), entry)
         self._at += 1
         return entry
+
+    def _next(self) -> JournalEntry | None:
+        """The journal's next entry that is a step; None where the journal ends, and the next step is new.
+
+        Marks of changes are passed over: the code may have forgotten them by now.
+        """
+        while self._at < len(self._entries):
+            entry = self._entries[self._at]
+            if entry.kind != CHANGED:
+                return entry
+            self._at += 1
+        self._at_the_end()
+        return None
+
+    def _beyond_marks(self) -> int:
+        at = self._at
+        while at < len(self._entries) and self._entries[at].kind == CHANGED:
+            at += 1
+        return at
 
     def _at_the_end(self) -> None:
         """The next step is new: where the turn only replays, it ends here."""
@@ -478,7 +667,9 @@ class Turn:
     def _mismatch(self, wants: str, entry: JournalEntry, place: str = "", has: str = "") -> FlowMismatched:
         where, has = f"flow {self.flow.title}, step {entry.index}", has or described(entry)
         differs = (
-            f"{wants}, the journal has {has}" if wants != has else f"{wants} with another text than the journal has"
+            f"{wants}, the journal has {has}"
+            if wants != has
+            else f"{wants} with another {told_apart_by(entry)} than the journal has"
         )
         return FlowMismatched(self.context.run_id, f"{MISMATCH}{where}: the code{place} wants {differs}")
 
@@ -501,9 +692,10 @@ def _is_mark(entry: JournalEntry) -> bool:
 
 
 def _shown_of(step: Step) -> dict[str, str]:
-    """What the journal keeps of a step for operators: text and key, if they stand in the flow's code."""
+    """What the journal keeps of a step for operators: text and key, if they stand in the flow's code, and function."""
     given = {"says": step.text, "named": step.key}
-    return {name: text[:LONGEST_SHOWN] for name, text in given.items() if text and is_written(text)}
+    shown = {name: text[:LONGEST_SHOWN] for name, text in given.items() if text and is_written(text)}
+    return {**shown, "function": step.name} if step.key and step.is_named else shown
 
 
 def _used_by(entry: JournalEntry) -> Sequence[str]:
@@ -530,9 +722,9 @@ class _Alone:
 
     def __enter__(self) -> None:
         if self._turn._busy:  # noqa: SLF001 - the turn's own guard
-            raise self._turn.misused(
-                f"{self._step} while {self._turn._busy} is under way: await one step after the other"  # noqa: SLF001
-            )
+            busy = self._turn._busy  # noqa: SLF001
+            several = "; several calls at once: chat.gather" if self._step == busy == "call" else ""
+            raise self._turn.misused(f"{self._step} while {busy} is under way: await one step after the other{several}")
         self._turn._busy = self._step  # noqa: SLF001
 
     def __exit__(self, *_: object) -> None:

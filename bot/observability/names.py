@@ -54,6 +54,9 @@ EVENTS = {
     "ticket_field_shortened": "a hand-over's values were too long for the platform, and were cut: `detail` names them",
     "ticket_field_left_out": "a hand-over went on without values that the platform can't take: `detail` names them",
     "message_given_up": "a message could not be delivered: `outcome`, and `flow`, `version` if it is at work still",
+    "lifespan_failed": "the flows' `@lifespan` raised when it closed: `error`",
+    "signal_taken": "another system has sent a flow a signal: `signal`",
+    "signal_unheard": "a signal came, and no flow was at work any more, or it had too many: `signal`",
     "clean_up_failed": "an `on_end` function failed for good: `error`",
     # control
     "effect_tried": "one call for one effect (debug): `effect`, `outcome`",

@@ -34,6 +34,7 @@ from bot.sandbox.switches import Switches
 from bot.sandbox.transport import SandboxTransport
 from bot.signals import Observe, Signal, silent
 from bot.store import SqliteStore, Unavailable
+from bot.store.sqlite_claim import cut_leases
 from bot.sunshine import Credentials, SunshineClient
 from bot.troubles import Troubles
 from webhooks.inbox import GroupCommit, NewEvent
@@ -48,6 +49,9 @@ _DUTIES = """
     SELECT conversation_id, since, closed_at, action, reason, attempts, last_answer, proof
     FROM duties ORDER BY conversation_id, duty_id
 """
+
+
+_PROGRESS = "SELECT (SELECT count(*) FROM journal), (SELECT count(*) FROM outbox)"
 
 
 class ProcessDied(BaseException):
@@ -114,6 +118,7 @@ class Stage:
         self.raised: Callable[[Raised], None] = lambda _: None
         self.restarts = False  # FLOW_MISMATCH=restart, for the processes that start from now on
         self.mismatch_text = ""
+        self.resources: Any = None
         self.answered: Callable[[httpx2.Response], httpx2.Response] = lambda response: response
 
     async def __aenter__(self) -> Stage:
@@ -178,9 +183,20 @@ class Stage:
         connection = self.store._shared  # noqa: SLF001 - the checker looks at the database itself
         return list(connection.execute(_DUTIES)) if connection else []
 
+    def progress(self) -> tuple[int, int]:
+        """How many journal entries and waiting effects there are in the database."""
+        connection = self.store._shared  # noqa: SLF001 - the checker looks at the database itself
+        found = connection.execute(_PROGRESS).fetchone() if connection else (0, 0)
+        return int(found[0]), int(found[1])
+
     def _in_transaction(self, moment: str) -> None:
         if self.interference.transaction:
             self.interference.transaction(moment)
+
+    async def free_claims(self) -> None:
+        """Let everybody have what dead processes have claimed, at once."""
+        now = self.clock.now()
+        await self.store._writer.run(lambda connection: cut_leases(connection, now))  # noqa: SLF001
 
     def ended(self) -> list[str]:
         """Ids of the conversations that their users have ended."""
@@ -229,6 +245,7 @@ class Process:
             raised=lambda raised: stage.raised(raised),
             restarts=stage.restarts,
             mismatch_text=stage.mismatch_text,
+            resources=stage.resources,
         )
         self.worker = Worker(self.context, concurrency=50, poll=SAFETY_NET) if worker else None
         self.inbox = GroupCommit(self.store.receive, on_stored=self._stored, unavailable=(Unavailable, OSError))

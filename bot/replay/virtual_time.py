@@ -19,6 +19,10 @@ MOST_ROUNDS = 300_000
 """Rounds of the loop at one moment. What takes more goes round without end, and time would never pass again."""
 
 
+Ready = list[tuple[selectors.SelectorKey, int]]
+Look = Callable[[float], Ready]
+
+
 class Stuck(RuntimeError):
     """Everything waits for something that no timer and no task will ever bring, or goes round without end."""
 
@@ -33,6 +37,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
         return self._selector_of_time.seconds
+
+    def before_time_passes(self, ask: Callable[[Look], Ready]) -> None:
+        """Let `ask` look for something to do, in real time, whenever virtual time is about to pass."""
+        self._selector_of_time.before_time_passes = ask
 
     def jump(self, duration: timedelta) -> None:
         """Let the clock jump forward, as a machine that was asleep does."""
@@ -60,6 +68,7 @@ class _TimeSelector(selectors.SelectSelector):
         super().__init__()
         self.seconds = 0.0
         self._rounds = 0  # at this moment
+        self.before_time_passes: Callable[[Look], Ready] = lambda _: []
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         self._rounds += 1
@@ -68,8 +77,7 @@ class _TimeSelector(selectors.SelectSelector):
             raise Stuck("there is always something to do at once, and no time passes")
         if timeout == 0:  # there is something to do already; what comes from outside is looked for before time passes
             return []
-        ready = super().select(0)
-        if ready:
+        if ready := super().select(0) or self.before_time_passes(super().select):
             return ready
         if timeout is None:
             raise Stuck("nothing is left to do, and nothing will ever happen")

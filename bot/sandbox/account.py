@@ -9,7 +9,7 @@ from typing import Any
 
 from bot.sandbox.errors import NotPossibleError, not_found
 from bot.sandbox.history import Cause, Entry, History, Kind
-from bot.sandbox.payloads import conversation_in_event
+from bot.sandbox.payloads import conversation_in_event, with_full_users
 from bot.sandbox.records import (
     CUSTOM,
     WEB,
@@ -205,7 +205,11 @@ class Account:
         event |= {"type": event_type, "payload": payload}
         for integration in self.integrations.values():
             if integration.type == CUSTOM and self._hears(integration.id, conversation, former):
-                self._outgoing.append(Delivery(integration.id, deepcopy(event)))
+                shown = deepcopy(event)
+                hooks = [hook for hook in self.webhooks.values() if hook.integration_id == integration.id]
+                if any(hook.include_full_user for hook in hooks):
+                    shown = with_full_users(shown, self.users)
+                self._outgoing.append(Delivery(integration.id, shown))
         if self._outgoing and self.on_outgoing is not None:
             self.on_outgoing()
 

@@ -46,7 +46,7 @@ def conversation_in_api(conversation: Conversation, members: Members) -> Json:
 
 def user_in_event(user: User) -> Json:
     """A user as webhooks show it without `includeFullUser`."""
-    shown: Json = {"id": user.id, "authenticated": False}
+    shown: Json = {"id": user.id, "authenticated": user.authenticated}
     if user.external_id is not None:
         shown["externalId"] = user.external_id
     return shown
@@ -61,6 +61,16 @@ def user_in_api(user: User) -> Json:
     if user.to_be_retained is not None:
         shown["toBeRetained"] = user.to_be_retained
     return shown
+
+
+def with_full_users(event: Json, users: Mapping[str, User]) -> Json:
+    """An event in which each user of the payload is shown whole, as a webhook with `includeFullUser` has it."""
+    payload = event["payload"]
+    for part in (payload, payload.get("message", {}).get("author", {}), payload.get("activity", {}).get("author", {})):
+        user = users.get(part.get("user", {}).get("id"))
+        if user is not None:
+            part["user"] = user_in_api(user)
+    return event
 
 
 def message_in_api(message: Message) -> Json:

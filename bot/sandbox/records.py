@@ -102,6 +102,7 @@ class User:
     Attributes:
         name: the given name; empty where nobody has told it.
         profile: the rest of the profile, as the API names it.
+        authenticated: has the user signed in?
     """
 
     id: str
@@ -111,6 +112,7 @@ class User:
     metadata: Json = field(default_factory=dict)
     signed_up_at: str | None = None
     to_be_retained: bool | None = None
+    authenticated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

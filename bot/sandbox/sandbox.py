@@ -104,7 +104,7 @@ class Sandbox:
         """Make the bot's webhook, with all triggers, or move it to another URL."""
         integration_id = self.switchboard.member(BOT).integration_id
         caller = Caller("sandbox", "app")
-        body = {"target": webhook_url, "triggers": list(TRIGGERS)}
+        body = {"target": webhook_url, "triggers": list(TRIGGERS), "includeFullUser": True}
         for webhook in self.switchboard.webhooks.values():
             if webhook.integration_id == integration_id:
                 self.switchboard.update_webhook(integration_id, webhook.id, body, caller)

@@ -34,7 +34,12 @@ class Sessions(Workspace):
         return user
 
     def create_conversation(
-        self, user: User | str, creation_reason: str = "startConversation", *, now: datetime
+        self,
+        user: User | str,
+        creation_reason: str = "startConversation",
+        *,
+        now: datetime,
+        metadata: Json | None = None,
     ) -> Conversation:
         """A conversation begins; the default responder is active at once, and `conversation:create` names it."""
         user_id = user if isinstance(user, str) else user.id
@@ -43,7 +48,7 @@ class Sessions(Workspace):
         if creation_reason not in CREATION_REASONS:
             raise ValueError(f"{creation_reason!r} is no creation reason; known are {', '.join(CREATION_REASONS)}")
         is_default = all(c.user_id != user_id for c in self.conversations.values())
-        conversation = Conversation(self._ids(), user_id, self.channel_id, now, is_default)
+        conversation = Conversation(self._ids(), user_id, self.channel_id, now, is_default, metadata=metadata or {})
         self.widget_seen[user_id] = now
         self._begin(conversation, creation_reason, self._source(conversation), f"user:{user_id}", now)
         return conversation

@@ -27,12 +27,14 @@ class Visitor:
 
     Attributes:
         user: the person as the platform knows it.
+        metadata: of the conversation that the visitor will open.
     """
 
     def __init__(self, sandbox: Sandbox, name: str) -> None:
         self._sandbox = sandbox
         self._switchboard = sandbox.switchboard
         self.user = self._switchboard.create_user(name)
+        self.metadata: Json = {}
         self._conversation_id: str | None = None
         self._read = 0
 
@@ -51,7 +53,9 @@ class Visitor:
 
     async def opens(self, creation_reason: str = "startConversation") -> str:
         """Open the widget, and return the conversation's id."""
-        conversation = self._switchboard.create_conversation(self.user, creation_reason, now=self._sandbox.clock.now())
+        conversation = self._switchboard.create_conversation(
+            self.user, creation_reason, now=self._sandbox.clock.now(), metadata=dict(self.metadata)
+        )
         self._conversation_id, self._read = conversation.id, 0
         return conversation.id
 

@@ -22,7 +22,7 @@ def chat_with() -> Iterator[ChatWith]:
 
     See `bot.testing.talk.Talk` for what a talk can do.
     """
-    from bot.testing.talk import Talks
+    from bot.testing.talks import Talks
 
     with Talks() as talks:
         yield talks.begin

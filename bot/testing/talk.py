@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Literal, Protocol, Self, TypeVar
+from itertools import count
+from typing import Any, Literal, Protocol, TypeVar
 
 from bot.control.policy import Policy
 from bot.control.state import RunStatus
-from bot.engine.delivery import EFFECT_KEY
+from bot.engine.orders import signal_order
 from bot.flows.authoring import Flow, FlowFunction, Router
 from bot.flows.catalogue import Catalogue
+from bot.flows.handlers import Handler, Lifespan
+from bot.flows.identity import User
 from bot.flows.raised import Raised
-from bot.replay.harness import Process, Stage
-from bot.replay.virtual_time import VirtualTimeLoop, end_tasks
+from bot.flows.resources import LifespanFailed, as_resources, opened
+from bot.replay.harness import Process, ProcessDied, Stage
+from bot.replay.virtual_time import end_tasks
 from bot.sandbox.errors import NotPossibleError
 from bot.sandbox.history import Entry, Kind
 from bot.sandbox.records import Caller, Json
@@ -23,14 +28,20 @@ from bot.sandbox.switchboard import BOT, WORKSPACE
 from bot.sandbox.switches import Switches
 from bot.sandbox.users import Agent, Visitor
 from bot.signals import Signal
+from bot.testing.deaths import Deaths
+from bot.testing.loop import TalkLoop
 from bot.testing.thread import LoopThread
+from bot.testing.ticket import Ticket, ticket_of
+from bot.testing.transcript import failure_of, speaker_of, words_of
 
 T = TypeVar("T")
 
 Mode = Literal["release", "pass"]
 After = Literal["handback", "end"]
+Where = Literal["everywhere"]
 
 PATIENCE = timedelta(minutes=1)  # of virtual time, until everything that an action brought about is done
+PATIENCE_WITH_DEATHS = timedelta(minutes=10)
 FAILED = ("flow_failed", "flow_timed_out", "message_given_up", "model_failed", "pass_refused", "ticket_field_left_out")
 POLITE = 0.01  # seconds for which the worker that had the last turn lets another one go first
 
@@ -49,6 +60,11 @@ class ChatWith(Protocol):
         may_fail: bool = False,
         restart_every_turn: bool = False,
         change_worker_every_turn: bool = False,
+        deaths: Where | None = None,
+        user: User | None = None,
+        conversation_metadata: Mapping[str, Any] | None = None,
+        resources: Any = None,
+        handlers: Sequence[Handler] | None = None,
         idle: timedelta = timedelta(minutes=15),
         **switches: Any,
     ) -> Talk:
@@ -65,9 +81,34 @@ class ChatWith(Protocol):
             may_fail: a flow that fails is no error of the test; see `Talk.failures`.
             restart_every_turn: kill the bot's process after every turn, and start another one.
             change_worker_every_turn: two workers, which take turns.
+            deaths: "everywhere": the bot's process dies before and after each save of the flow. So each step is taken
+                twice, and each call is made twice: what it does must bear that. Webhooks that meet a dying process come
+                again, as from the platform, after fifteen seconds.
+            user: who the user is, for `chat.user`.
+            conversation_metadata: for `chat.conversation.metadata`.
+            resources: what `chat.resources` is, in place of what the `@lifespan` opens: a dict, or any object.
+            handlers: those that count (`@on_error`, …); if not given, those in the modules that define the flows.
             idle: FLOW_IDLE_TIMEOUT.
             switches: how the platform behaves where its documents leave it open; see `bot.sandbox.switches`.
+
+        Raises:
+            ValueError: no flow; handlers that can't work; options that exclude each other.
+            AssertionError: the `@lifespan` could not be opened.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """How a talk is played; see `ChatWith`."""
+
+    may_fail: bool = False
+    restart_every_turn: bool = False
+    change_worker_every_turn: bool = False
+    deaths: Where | None = None
+    user: User | None = None
+    conversation_metadata: Mapping[str, Any] = field(default_factory=dict)
+    resources: Any = None
+    idle: timedelta = timedelta(minutes=15)
 
 
 class Talk:
@@ -83,29 +124,41 @@ class Talk:
         catalogue: Catalogue,
         *,
         switches: Switches,
-        may_fail: bool,
-        restart_every_turn: bool,
-        change_worker_every_turn: bool,
-        idle: timedelta,
+        play: Play,
     ) -> None:
         self._thread = thread
-        self._may_fail = may_fail
-        self._restarts = restart_every_turn
+        self._may_fail = play.may_fail
+        self._restarts = play.restart_every_turn
         self._expected = 0  # messages of the bot that were expected already
         self._told = 0  # failures that were told already
         self._last_worker: Process | None = None
         self.signals: list[Signal] = []
         self._raised: list[Raised] = []
-        self._loop = VirtualTimeLoop()
-        policy = catalogue.applied_to(Policy(me=BOT, app_key=True, idle=idle))
+        self._numbers = count()
+        self._loop = TalkLoop()
+        self._loop.set_exception_handler(_but_for_deaths)
+        policy = catalogue.applied_to(Policy(me=BOT, app_key=True, idle=play.idle))
         self._stage = Stage(self._loop, switches=switches, catalogue=catalogue, policy=policy)
         self._stage.observe = self.signals.append
         self._stage.raised = self._raised.append
-        if change_worker_every_turn:
-            self._stage.interference.store = self._let_another_go_first
         self._visitor: Visitor = self._stage.sandbox.visitor()
         self._agent: Agent = self._stage.sandbox.agent()
-        self._run(self._begin(2 if change_worker_every_turn else 1))
+        self._visitor.metadata = dict(play.conversation_metadata)
+        if play.user:
+            self._introduce(play.user)
+        self._deaths: Deaths | None = None
+        if play.change_worker_every_turn:
+            self._stage.interference.store = self._let_another_go_first
+        elif play.deaths:
+            self._deaths = Deaths(self._stage, self._known_id)
+        self._opened = AsyncExitStack()
+        lifespan = None if play.resources is not None else catalogue.handlers.lifespan
+        self._stage.resources = as_resources(play.resources)
+        try:
+            self._run(self._begin(2 if play.change_worker_every_turn else 1, lifespan))
+        except BaseException:
+            self.close()
+            raise
 
     # -- what happens ----------------------------------------------------------------------------------------------
 
@@ -160,6 +213,16 @@ class Talk:
         """The agent's ticket is solved and closed: in mode "pass" that hands the conversation back to the bot."""
         self._act(self._agent_closes())
 
+    async def signal(self, name: str, data: Any = None, *, key: str | None = None) -> None:
+        """Another system sends a signal, as by `POST /api/v1/conversations/{id}/signals/{name}`.
+
+        Args:
+            name: what `chat.signal` waits for.
+            data: goes with it; JSON.
+            key: the idempotency key; one of its own if it is not given.
+        """
+        self._act(self._signals(name, data, key or f"signal {next(self._numbers)}"))
+
     async def wait(self, *, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
         """Time passes."""
         self._act(self._stage.wait(timedelta(hours=hours, minutes=minutes, seconds=seconds)))
@@ -174,7 +237,7 @@ class Talk:
     def transcript(self) -> list[str]:
         """What was said, line by line: `user: hi`, `bot: Hello!`, `agent: …`; `[…]` is what is no text."""
         said = self._history(Kind.MESSAGE, Kind.POSTBACK)
-        return [f"{_speaker(entry)}: {_words(entry)}" for entry in said if "activity" not in entry.detail]
+        return [f"{speaker_of(entry)}: {words_of(entry)}" for entry in said if "activity" not in entry.detail]
 
     @property
     def said(self) -> list[str]:
@@ -200,9 +263,39 @@ class Talk:
         return state is not None and state.duty is None and not state.at_stake and self.holder != BOT
 
     @property
+    def ticket(self) -> Ticket | None:
+        """What the agent gets: the newest ticket of the conversation; None if there is none."""
+        conversation_id = self._known_id()
+        found = self._stage.sandbox.switchboard.ticket_of(conversation_id) if conversation_id else None
+        said = self._history(Kind.MESSAGE)
+        lines = {entry.message_id or "": f"{speaker_of(entry)}: {words_of(entry)}" for entry in said}
+        return ticket_of(found, lines) if found else None
+
+    @property
+    def open_after_end(self) -> timedelta:
+        """How long the conversation stayed open after the user had ended it; until now, if it still is.
+
+        Raises:
+            AssertionError: the user has not ended it.
+        """
+        ends = self._history(Kind.ENDED)
+        if not ends:
+            raise AssertionError("the user has not ended the conversation")
+        end = ends[-1]
+        if end.holder is None:
+            return timedelta(0)
+        moves = self._history(Kind.HOLDER, Kind.MERGED, Kind.REMOVED)
+        closed = (entry.at for entry in moves if entry.number > end.number and entry.holder is None)
+        return next(closed, self._stage.clock.now()) - end.at
+
+    def logged(self, event: str) -> list[dict[str, object]]:
+        """The fields of each line that `chat.log` (or the bot) has logged under that name, the oldest first."""
+        return [dict(signal.fields) for signal in self.signals if signal.event == event]
+
+    @property
     def failures(self) -> list[str]:
         """What went wrong for the user: a flow or a model failed, a message or a ticket field lost, a pass declined."""
-        return [_failure(signal) for signal in self.signals if signal.event in FAILED]
+        return [failure_of(signal) for signal in self.signals if signal.event in FAILED]
 
     @property
     def errors(self) -> list[BaseException]:
@@ -240,11 +333,27 @@ class Talk:
         return f"the bot did not say {text!r}; it said:\n{since}{failed}\nall of it:\n{transcript}"
 
     def _history(self, *kinds: Kind) -> list[Entry]:
+        conversation_id = self._known_id()
+        return self._stage.sandbox.switchboard.history.of(conversation_id, *kinds) if conversation_id else []
+
+    def _known_id(self) -> str | None:
         try:
-            conversation_id = self._visitor.conversation_id
+            return self._visitor.conversation_id
         except NotPossibleError:
-            return []
-        return self._stage.sandbox.switchboard.history.of(conversation_id, *kinds)
+            return None
+
+    def _introduce(self, user: User) -> None:
+        """Let the platform know the user."""
+        told = {"email": user.email, "locale": user.locale}
+        known = self._visitor.user
+        self._visitor.user = self._stage.sandbox.switchboard.users[known.id] = replace(
+            known,
+            name=user.name or "",
+            external_id=user.external_id,
+            profile={**{name: value for name, value in told.items() if value}, **user.profile},
+            metadata=dict(user.metadata),
+            authenticated=bool(user.authenticated),
+        )
 
     # -- how it is played ------------------------------------------------------------------------------------------
 
@@ -262,12 +371,19 @@ class Talk:
                 await self._settle()
 
         self._run(whole())
+        if self._loop.refused and not self._may_fail:
+            raise AssertionError(self._loop.refused[-1])
         if self.failures[self._told :] and not self._may_fail:
             told, self._told = self._told, len(self.failures)
             raise AssertionError(f"the flow failed: {'; '.join(self.failures[told:])}") from self._cause()
 
-    async def _begin(self, processes: int) -> None:
+    async def _begin(self, processes: int, lifespan: Lifespan | None) -> None:
         await self._stage.__aenter__()
+        if lifespan:
+            try:
+                self._stage.resources = await self._opened.enter_async_context(opened(lifespan, _raise))
+            except LifespanFailed as error:
+                raise AssertionError(f"the @lifespan {error} failed: {error.__cause__}") from error.__cause__
         for _ in range(processes):
             await self._stage.start_process()
 
@@ -278,7 +394,7 @@ class Talk:
 
     async def _settle(self) -> None:
         """Let time pass until nothing is on its way and the flow waits, but not for ever: it may hang."""
-        end = self._stage.clock.now() + PATIENCE
+        end = self._stage.clock.now() + (PATIENCE if self._deaths is None else PATIENCE_WITH_DEATHS)
         pause = 0.001
         while not await self._is_settled() and self._stage.clock.now() < end:
             await asyncio.sleep(pause)
@@ -300,6 +416,12 @@ class Talk:
             self._last_worker = process
         elif operation == "claim" and process is self._last_worker and len(self._stage.alive) > 1:
             await asyncio.sleep(POLITE)
+
+    async def _signals(self, name: str, data: Any, key: str) -> None:
+        conversation_id = self._visitor.conversation_id
+        order = signal_order(conversation_id, name, data, key=key, now=self._stage.clock.now())
+        await self._stage.store.order(order)
+        self._stage.look(conversation_id)
 
     async def _agent_says(self, text: str) -> None:
         board, now = self._stage.sandbox.switchboard, self._stage.clock.now()
@@ -335,6 +457,7 @@ class Talk:
         """End everything."""
 
         def whole() -> None:
+            self._loop.run_until_complete(self._opened.aclose())
             self._loop.run_until_complete(self._stage.__aexit__())
             end_tasks(self._loop)
             self._loop.close()
@@ -342,105 +465,11 @@ class Talk:
         self._thread.run(whole)
 
 
-class Talks:
-    """The talks of one test."""
-
-    def __init__(self) -> None:
-        self._thread = LoopThread()
-        self._talks: list[Talk] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for talk in self._talks:
-            talk.close()
-        self._thread.stop()
-
-    def begin(
-        self,
-        opening: Flow | Router | FlowFunction | None = None,
-        *,
-        closing: Flow | FlowFunction | None = None,
-        flows: Sequence[Flow] = (),
-        mode: Mode = "release",
-        after: After = "handback",
-        may_fail: bool = False,
-        restart_every_turn: bool = False,
-        change_worker_every_turn: bool = False,
-        idle: timedelta = timedelta(minutes=15),
-        **switches: Any,
-    ) -> Talk:
-        """See `ChatWith`."""
-        talk = Talk(
-            self._thread,
-            _catalogue(opening, closing, flows),
-            switches=Switches(**{"mode": mode, **switches}),
-            may_fail=may_fail,
-            restart_every_turn=restart_every_turn,
-            change_worker_every_turn=change_worker_every_turn,
-            idle=idle,
-        )
-        self._talks.append(talk)
-        if opening is None:
-            talk.bring_to_closing(mode, after)
-        return talk
+def _raise(error: Exception) -> None:
+    raise error
 
 
-def _catalogue(
-    opening: Flow | Router | FlowFunction | None, closing: Flow | FlowFunction | None, flows: Sequence[Flow]
-) -> Catalogue:
-    if opening is None and closing is None:
-        raise ValueError("chat_with needs a flow")
-    router = opening if isinstance(opening, Router) else None
-    first = None if opening is None or isinstance(opening, Router) else _flow(opening)
-    last = None if closing is None else _flow(closing)
-    if first and last and first.name == last.name and first is not last:
-        last = replace(last, name=f"{last.name} (closing)")
-    known = {flow.name: flow for flow in (*flows, first, last) if flow}
-    return Catalogue(known, first.name if first else "", last.name if last else "", router)
-
-
-def _flow(given: Flow | FlowFunction) -> Flow:
-    if isinstance(given, Flow):
-        return given
-    if not callable(given):
-        raise TypeError(f"chat_with is given a flow, and not {given!r}")
-    function: Callable[..., Any] = given
-    return Flow(getattr(function, "__name__", "flow"), given)
-
-
-def _failure(signal: Signal) -> str:
-    detail = str(signal.fields.get("detail", ""))
-    if detail and signal.event.startswith("flow"):
-        return detail
-    words = signal.event.replace("_", " ")
-    return f"{words}: {detail}" if detail else words
-
-
-def _speaker(entry: Entry) -> str:
-    if entry.kind is Kind.POSTBACK or entry.detail["author"] != "business":
-        return "user"
-    return "bot" if EFFECT_KEY in (entry.metadata or {}) else "agent"
-
-
-def _words(entry: Entry) -> str:
-    """What was said, in a line."""
-    if entry.kind is Kind.POSTBACK:
-        return f"[taps {entry.text}]"
-    content: Json = entry.detail["content"]
-    shown = str(content.get("text") or "")
-    match content["type"]:
-        case "text":
-            return shown
-        case "carousel":
-            what = " | ".join(str(card["title"]) for card in content["items"])
-        case "form":
-            what = ", ".join(str(field["label"]) for field in content["fields"])
-        case "formResponse":
-            what = str(content["textFallback"]).replace("\n", ", ")
-        case "location":
-            what = f"{content['coordinates']['lat']}, {content['coordinates']['long']}"
-        case _:
-            what = str(content.get("mediaUrl", ""))
-    return f"[{content['type']}: {what}]{f' {shown}' if shown else ''}"
+def _but_for_deaths(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Tell what goes wrong in the loop, as it does by itself, but not that a process died: that was wanted."""
+    if not isinstance(context.get("exception"), ProcessDied):
+        loop.default_exception_handler(context)

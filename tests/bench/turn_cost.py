@@ -168,9 +168,9 @@ def _turn(journal: Sequence[JournalEntry]) -> Callable[[], Coroutine[Any, Any, i
 
     async def played() -> int:
         over = asyncio.Event()
-        began = Began("message", "hi")
+        began = Began("message", "hi", user=User("u"))
         given = {"e9": answer}
-        context = TurnContext("c1", 1, began, User("u"), journal, given, Still(), timedelta(minutes=15), _nothing)
+        context = TurnContext("c1", 1, began, journal, given, Still(), timedelta(minutes=15), _nothing)
         turn = Turn(known, context, over.set)
         performance = Performance(run, turn)
         while turn.outcome is None:

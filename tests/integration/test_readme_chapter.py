@@ -1,7 +1,8 @@
-"""The README's chapter "Write your first flow": every snippet in it is run, as a newcomer runs it."""
+"""The README's chapter "Write your first flow" and docs/flows.md: every snippet is run, as a newcomer runs it."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -17,7 +18,7 @@ from bot.flows.authoring import Began
 from bot.flows.catalogue import load_catalogue
 from bot.settings import load_settings
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
 REQUIRED = {
     "sunshine_base_url": "https://example.zendesk.com/sc",
     "sunshine_app_id": "app",
@@ -30,9 +31,13 @@ REQUIRED = {
 
 
 def _chapter() -> str:
-    found = re.search(r"^## Write your first flow\n(.*?)^## ", README.read_text(), re.MULTILINE | re.DOTALL)
+    """The chapter, and the page that it leads to."""
+    found = re.search(
+        r"^## Write your first flow\n(.*?)^## ", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
     assert found
-    return found[1]
+    assert "(docs/flows.md)" in found[1]
+    return found[1] + (ROOT / "docs" / "flows.md").read_text()
 
 
 def _snippets(language: str) -> list[str]:
@@ -48,7 +53,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         assert not (tmp_path / name[1]).exists()
         (tmp_path / name[1]).write_text(snippet)
     monkeypatch.syspath_prepend(str(tmp_path))
-    for module in ("my_flows", "shop", "my_assistant"):
+    for module in ("my_flows", "shop", "my_assistant", "prices", "my_handlers", "payment"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     return tmp_path
 
@@ -76,7 +81,17 @@ def test_the_tests_of_the_chapter_pass(folder: Path) -> None:
         whole = [sys.executable, *arguments, *plugin, *alone]
         done = subprocess.run(whole, cwd=folder, capture_output=True, text=True, timeout=100, check=False)  # noqa: S603
         assert done.returncode == 0, done.stdout + done.stderr
-    assert "7 passed" in done.stdout
+    assert "11 passed" in done.stdout
+
+
+@pytest.mark.long
+def test_the_flows_of_the_chapter_type_check(folder: Path) -> None:
+    """In strict mode, as they stand there."""
+    flows = [file.name for file in folder.glob("*.py") if not file.name.startswith("test_")]
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(folder / ".cache"), *flows]
+    environment = {"MYPYPATH": str(ROOT), "PATH": os.environ["PATH"]}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_settings_of_the_chapter_start_the_bot(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,9 +125,9 @@ def test_every_step_and_every_method_that_the_chapter_names_is_there() -> None:
 
     chapter = _chapter()
     steps = re.findall(r"^\| `(\w+)\(", chapter, re.MULTILINE)
-    public = {name for name in vars(Chat) if not name.startswith("_")}
-    assert set(steps) | {"opening", "user", "conversation_id", "run_id"} == public
-    kit = chapter[chapter.index("### Test it") :]
+    public = {name for name in dir(Chat) if not name.startswith("_")}
+    assert set(steps) | {"opening", "user", "conversation", "resources", "conversation_id", "run_id"} == public
+    kit = chapter[chapter.index("## Test it") :]
     for name in vars(Talk):
         if not name.startswith("_") and name not in ("close", "bring_to_closing"):
             assert re.search(rf"`{name}\b", kit), name

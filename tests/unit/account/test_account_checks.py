@@ -76,6 +76,7 @@ def test_all_is_well() -> None:
         ({"opens": False}, [("warn", "flows")]),
         ({"waiting": 7}, []),
         ({"waiting": 7, "unfit": ("c1: there is no flow 'order' any more",)}, [("warn", "waiting_flows")]),
+        ({"has_lifespan": True}, []),
         ({"flows": "FLOWS: no", "opens": False}, [("wrong", "flows")]),
         ({"account": replace(WELL, board=None), "target": None}, [("wrong", "switchboard")]),
         ({"account": replace(WELL, customs=(OTHER,)), "target": None}, [("wrong", "switchboard_integration")]),

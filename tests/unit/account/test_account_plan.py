@@ -58,7 +58,7 @@ def test_an_account_that_has_never_seen_the_bot() -> None:
     assert changes[0].step.body == {
         "type": "custom",
         "displayName": "switchboard-bot",
-        "webhooks": [{"target": TARGET, "triggers": list(TRIGGERS)}],
+        "webhooks": [{"target": TARGET, "triggers": list(TRIGGERS), "includeFullUser": True}],
     }
 
 
@@ -122,7 +122,7 @@ def test_an_app_without_a_switchboard() -> None:
         ),
         (
             replace(WELL, customs=(replace(MINE, webhooks=()),)),
-            MakeWebhook("mine", {"target": TARGET, "triggers": list(TRIGGERS)}),
+            MakeWebhook("mine", {"target": TARGET, "triggers": list(TRIGGERS), "includeFullUser": True}),
             False,
         ),
     ],

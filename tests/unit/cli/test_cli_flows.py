@@ -162,3 +162,45 @@ def test_what_doctor_finds_out(folder: Path) -> None:
     played, (problem,) = asyncio.run(play_waiting(url, load_catalogue([other])))
     assert played == 1
     assert problem.startswith("c1: flow 'order' version 1, step 1: the code at doctored_flows.py:6 wants ask")
+
+
+LIFESPAN = """
+from dataclasses import dataclass
+from pathlib import Path
+from bot import Chat, flow, lifespan
+
+@dataclass
+class Order:
+    number: int
+
+class Orders:
+    def order_of(self, name: str) -> Order:
+        raise AssertionError("it ran already")
+
+@lifespan
+async def shop():
+    {fails}
+    yield {{"orders": Orders()}}
+    Path("closed").touch()
+
+@flow("order")
+async def order(chat: Chat) -> None:
+    found = await chat.call(chat.resources.orders.order_of, "tea")
+    await chat.ask("Your name?")
+    await chat.say(str(found.number))
+"""
+
+
+def test_check_opens_and_closes_what_flows_share(folder: Path) -> None:
+    """They name functions of it. A lifespan that fails is told in one line, without what it says."""
+    (folder / "shop_flows.py").write_text(LIFESPAN.format(fails="pass"))
+    waits(folder, "c1")
+    told = run("check", FLOWS="shop_flows")
+    assert told.exit_code == 1
+    assert 'wants call Orders.order_of, the journal has ask "Your name?"' in told.stdout
+    assert (folder / "closed").exists()
+    (folder / "broken_shop.py").write_text(LIFESPAN.format(fails="raise OSError('SECRET')"))
+    told = run("check", FLOWS="broken_shop")
+    assert (told.exit_code, told.stderr.count("\n")) == (2, 1)
+    assert told.stderr.startswith("FLOWS: the lifespan shop failed: OSError at")
+    assert "SECRET" not in told.output

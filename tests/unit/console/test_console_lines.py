@@ -241,6 +241,17 @@ def test_steps_of_a_flow() -> None:
         ("call", "=pay", {"error": "KeyError: 'x'", "attempts": 1, "seconds": 0.0, "function": "charge"}),
         ("on_end", "shop:cancel", {"args": ["r-1"], "kwargs": {}, "attempts": 3, "timeout": 30.0, "when": "always"}),
         ("changed", "ask for the language", None),
+        ("gather", "price, stock", {"of": ["price", "=stock"]}),
+        ("gathered", "price", {"number": 0, "result": 3, "attempts": 2, "seconds": 0.5, "failure": "OSError"}),
+        (
+            "gathered",
+            "=stock",
+            {"number": 1, "error": "OSError: x", "attempts": 1, "seconds": 0.0, "function": "stock"},
+        ),
+        ("signal", "paid", {"until": until, "place": "orders.py:20"}),
+        ("told", "paid", {"until": "SECRET", "place": "SECRET"}),
+        ("signalled", "paid", {"told": 1_000_000, "data": {"amount": 7}}),
+        ("signalled", "shipped", None),
     ]
     journal = [JournalEntry(1, at, *entry, at=NOW + at * SECOND) for at, entry in enumerate(told)]
     lines = lines_of(replace(EMPTY, journal=journal))
@@ -255,6 +266,12 @@ def test_steps_of_a_flow() -> None:
         ("step 7: call charge", "failed; 0 s", "\"KeyError: 'x'\"", Mark.WARNING),
         ("step 8: on_end shop:cancel", "", '["r-1"]', Mark.PLAIN),
         ("step 9: changed ask for the language", "", "", Mark.PLAIN),
+        ("step 10: gather price, stock", "", "", Mark.PLAIN),
+        ("step 11: gathered price", "0.5 s; 2 attempts; last failure OSError", "3", Mark.PLAIN),
+        ("step 12: gathered stock", "failed; 0 s", '"OSError: x"', Mark.WARNING),
+        ("step 13: signal paid", "until 2026-03-01 12:00:01; orders.py:20", "", Mark.PLAIN),
+        ("step 15: signalled paid", "", '{"amount": 7}', Mark.PLAIN),
+        ("step 16: signalled shipped", "it did not come", "", Mark.PLAIN),
     ]
     assert all(line.text == "" for line in lines)
 

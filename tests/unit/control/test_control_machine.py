@@ -20,6 +20,7 @@ from bot.control.facts import (
     FlowHandedOver,
     FlowReleased,
     FlowReturned,
+    FlowTold,
     FlowWaits,
     HolderSeen,
     TimePassed,
@@ -176,6 +177,11 @@ class Conversations(RuleBasedStateMachine):
             "hands over": FlowHandedOver(run),
         }
         self.tell(ways[way])
+
+    @rule()
+    def told(self) -> None:
+        """Another system tells the flow something."""
+        self.tell(FlowTold())
 
     # -- what holds ------------------------------------------------------------------------------------------------
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Literal
 
 import pytest
+from deploy_samples import deployed, journal_of, one
 from flow_samples import Play
 from tiers import some
 
@@ -26,8 +25,6 @@ from bot.sandbox.records import Caller
 from bot.sandbox.switchboard import BOT, WORKSPACE
 from bot.sandbox.switches import Switches
 from bot.store.interface import JournalEntry
-
-FlowFunction = Callable[[Chat], Awaitable[None]]
 
 
 def price() -> int:
@@ -104,7 +101,7 @@ async def _says_more(chat: Chat) -> None:
 async def _fails_early(chat: Chat) -> None:
     await chat.say("Welcome.")
     number = await chat.call(price)
-    await chat.say(number["net"])
+    await chat.say(number["net"])  # type: ignore[index] # it raises
     name = await chat.ask("Your name?")
     await chat.say(f"name={name.text}")
 
@@ -135,95 +132,6 @@ async def _other_result(chat: Chat) -> None:
     await chat.say(f"name={name.text} mail={mail.text} price={number}")
 
 
-@dataclass(frozen=True)
-class Deployed:
-    """What became of a user who waited during a deploy.
-
-    Attributes:
-        said: by the bot, after the deploy.
-        foretold: what `flows check` said of the waiting run; empty: it fits.
-        signals: names of what was told after the deploy.
-        details: of the mismatch.
-        holder: who is active in the end.
-    """
-
-    said: list[str]
-    foretold: str
-    signals: list[str]
-    details: list[str]
-    holder: str | None
-
-
-def deployed(
-    old: FlowFunction,
-    new: Catalogue,
-    *,
-    before: Sequence[str] = (),
-    after: Sequence[str] = ("Ada",),
-    mode: Literal["release", "pass"] = "release",
-    restarts: bool = False,
-    text: str = "",
-    legacy: bool = False,
-) -> Deployed:
-    """Let a user answer some questions of a flow, deploy other flows, and let the user go on."""
-
-    async def whole(loop: Any) -> Deployed:
-        first = Catalogue({"order": Flow("order", old)}, "order")
-        policy = replace(Policy(me=BOT, app_key=True), closes=False)
-        async with Stage(loop, switches=Switches(mode=mode), catalogue=first, policy=policy) as stage:
-            process = await stage.start_process()
-            played = Play(stage)
-            for words in ("hi", *before):
-                await played.visitor.says(words)
-                await stage.wait(timedelta(seconds=5))
-            process.kill()
-            if legacy:
-                _as_stored_by_today(stage)
-            stage.catalogue, stage.restarts, stage.mismatch_text = new, restarts, text
-            journal = await journal_of(stage, played.visitor.conversation_id)
-            foretold = await misfit(new, played.visitor.conversation_id, journal, stage.clock)
-            known, told = len(played.bots), len(played.signals)
-            await stage.start_process()
-            await stage.wait(timedelta(seconds=30))
-            for words in after:
-                if played.holder == BOT:
-                    await played.visitor.says(words)
-                    await stage.wait(timedelta(seconds=5))
-            await stage.wait(timedelta(seconds=30))
-            signals = played.signals[told:]
-            details = [
-                str(one.fields["detail"]) for one in signals if one.event in ("flow_mismatched", "flow_restarted")
-            ]
-            return Deployed(played.bots[known:], foretold, [one.event for one in signals], details, played.holder)
-
-    return run_virtual(whole)
-
-
-async def journal_of(stage: Stage, conversation_id: str) -> list[JournalEntry]:
-    """The stored journal of the run at work."""
-    found = await stage.store.timeline(conversation_id)
-    assert found is not None
-    assert found.listed.state.run is not None
-    return [entry for entry in found.journal if entry.run_id == found.listed.state.run.id]
-
-
-def _as_stored_by_today(stage: Stage) -> None:
-    """Make the stored journal and state what version 1.0 of the bot would have stored."""
-    connection = stage.store._shared
-    assert connection is not None
-    connection.execute("UPDATE journal SET key = '' WHERE kind IN ('say', 'ask', 'sleep')")
-    connection.execute("UPDATE journal SET data = 'null' WHERE kind = 'say'")
-    connection.execute("UPDATE journal SET data = json_remove(data, '$.place', '$.says', '$.version', '$.changes')")
-    connection.execute("UPDATE journal SET data = json_remove(data, '$.returns', '$.seconds') WHERE kind = 'call'")
-    fields = ("$.run.flow", "$.run.version", "$.run.restarted")
-    connection.execute("UPDATE conversations SET state = json_remove(state, ?, ?, ?)", fields)
-
-
-def one(function: FlowFunction, name: str = "order", version: int = 1) -> Catalogue:
-    """A catalogue with one flow."""
-    return Catalogue({name: Flow(name, function, version)}, name)
-
-
 CHANGES = {
     "a question inserted": (one(_inserted), 'wants ask "Your language?", the journal has ask "Your name?"'),
     "a question removed": (one(_removed), 'wants ask "Your e-mail?", the journal has ask "Your name?"'),
@@ -233,7 +141,10 @@ CHANGES = {
     "all that follows removed": (one(_nothing_left), 'wants to end, the journal has ask "Your name?"'),
     "a message inserted": (one(_says_more), 'wants say "We have news.", the journal has call price'),
     "a failure on the way": (one(_fails_early), "wants to fail (TypeError at"),
-    "another result": (one(_other_result), "wants call price to return str, the journal has a result of what returned"),
+    "another result": (
+        one(_other_result),
+        "wants call price to return str, the journal has a result that does not fit",
+    ),
     "the flow renamed": (one(_name_first, "purchase"), "there is no flow 'order' any more"),
     "the flow removed": (Catalogue(), "there is no flow 'order' any more"),
     "a newer version alone": (one(_name_first, version=2), "there is no flow 'order' version 1 any more"),

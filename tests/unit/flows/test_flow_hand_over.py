@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bot import Chat, flow
-from bot.flows.hand_over import METADATA_LIMIT, fitted, json_bytes
+from bot import Chat, User, flow
+from bot.flows.hand_over import METADATA_LIMIT, fitted, json_bytes, ticket_values
 from bot.sandbox.history import Kind
 from bot.sandbox.switchboard import WORKSPACE
 from bot.testing.talk import ChatWith, Mode, Talk
@@ -157,3 +157,35 @@ async def test_the_user_ends_on_the_way_down(chat_with: ChatWith, mode: Mode) ->
     await talk.end()
     await talk.wait(minutes=1)
     assert (talk.holder, talk.released) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        ({"tags": ["vip", " angry customer ", "a,b", "", "vip"]}, {"tags": "vip,angry_customer,a_b"}),
+        ({"tags": "vip"}, {"tags": "vip"}),
+        ({"tags": []}, {}),
+        ({"priority": "urgent"}, {"priority": "urgent"}),
+        ({"requester": User(name="Ada", email="a@b.c")}, {"requester.name": "Ada", "requester.email": "a@b.c"}),
+        ({"requester": User("u")}, {}),
+    ],
+)
+def test_a_ticket_has_tags_priority_and_requester(given: dict[str, Any], passed: dict[str, Any]) -> None:
+    """Under the names from which the agent workspace fills it."""
+    whole: dict[str, Any] = {"tags": (), "priority": None, "requester": None, **given}
+    values = ticket_values({"1": "gold"}, **whole)
+    expected = {f"dataCapture.systemField.{name}": value for name, value in passed.items()}
+    assert values == {"dataCapture.ticketField.1": "gold", **expected}
+
+
+async def test_a_priority_that_is_none_costs_no_hand_over(chat_with: ChatWith) -> None:
+    """It is left out, and told."""
+
+    async def hurries(chat: Chat) -> None:
+        await chat.hand_over(priority="at once", tags=["vip"])  # type: ignore[arg-type]
+
+    talk = chat_with(hurries, may_fail=True)
+    await talk.user("hi")
+    assert talk.ticket
+    assert (talk.ticket.tags, talk.ticket.priority) == (("vip",), None)
+    assert talk.failures == ["ticket field left out: dataCapture.systemField.priority"]

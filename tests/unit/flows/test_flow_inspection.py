@@ -72,6 +72,11 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
         (f"{GOOD}{GOOD.replace('def greet', 'def other')}", ["two flows are named 'greet'"]),
         (GOOD.replace("await chat", "chat"), ["inspected_flows.py:5", "write `await chat.say(…)`"]),
         (
+            GOOD.replace('await chat.say("Hi")', "chat.call(len, [])"),
+            ["inspected_flows.py:5", "write `await chat.call("],
+        ),
+        (GOOD.replace('await chat.say("Hi")', "chat.call_with(attempts=3)(len, [])"), ["`await chat.call_with(…)`"]),
+        (
             f"{GOOD}\nasync def part(talk: 'Chat'):\n    if talk:\n        talk.ask('Who?')",
             ["inspected_flows.py:9", "`await talk.ask(…)`"],
         ),

@@ -201,6 +201,11 @@ async def _is_echoed(played: Play) -> None:
     await played.visitor.waits_for("Goodbye", LONG)
 
 
+async def _looks_up(played: Play) -> None:
+    await played.visitor.says("tea?")
+    await played.visitor.waits_for("tea costs 4.20, and 3 are left.", LONG)
+
+
 _first, _shop, _own = readme_module("my_flows"), readme_module("shop"), readme_module("my_assistant")
 
 PLOTS = (
@@ -219,6 +224,7 @@ PLOTS = (
     Plot("the README's shop", _shop.shop.function, _shops),
     Plot("the README's welcome", _shop.welcome.function, _is_welcomed),
     Plot("the README's assistant", _own.assistant.function, _is_echoed),
+    Plot("the README's prices", readme_module("prices").prices.function, _looks_up),
 )
 
 

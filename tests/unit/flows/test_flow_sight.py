@@ -110,7 +110,7 @@ def test_the_message_is_told_only_on_demand(full: bool) -> None:
     context = Context(
         nothing, nothing, nothing, Catalogue(), nothing, "w", signals.append, troubles=troubles, full_errors=full
     )
-    _note_call(context, "c1", Flow("order", nothing), "reserve", KeyError(SECRET))
+    _note_call(context, "c1", Flow("order", nothing), "reserve", 1, KeyError(SECRET))
     assert (SECRET in repr(signals[0])) == full
 
 

@@ -1,0 +1,115 @@
+"""The factory behind the fixture `chat_with`: makes the talks of one test."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from types import ModuleType
+from typing import Any, Self
+
+from bot.flows.authoring import Flow, FlowFunction, Router
+from bot.flows.catalogue import Catalogue
+from bot.flows.functions import defined_in
+from bot.flows.handlers import Handler, handler_problems, handlers_in
+from bot.flows.identity import User
+from bot.sandbox.switches import Switches
+from bot.testing.talk import After, Mode, Play, Talk, Where
+from bot.testing.thread import LoopThread
+
+
+class Talks:
+    """The talks of one test."""
+
+    def __init__(self) -> None:
+        self._thread = LoopThread()
+        self._talks: list[Talk] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for talk in self._talks:
+            talk.close()
+        self._thread.stop()
+
+    def begin(
+        self,
+        opening: Flow | Router | FlowFunction | None = None,
+        *,
+        closing: Flow | FlowFunction | None = None,
+        flows: Sequence[Flow] = (),
+        mode: Mode = "release",
+        after: After = "handback",
+        may_fail: bool = False,
+        restart_every_turn: bool = False,
+        change_worker_every_turn: bool = False,
+        deaths: Where | None = None,
+        user: User | None = None,
+        conversation_metadata: Mapping[str, Any] | None = None,
+        resources: Any = None,
+        handlers: Sequence[Handler] | None = None,
+        idle: timedelta = timedelta(minutes=15),
+        **switches: Any,
+    ) -> Talk:
+        """See `ChatWith`."""
+        if deaths and change_worker_every_turn:
+            raise ValueError("deaths and change_worker_every_turn exclude each other: deaths change the worker, too")
+        talk = Talk(
+            self._thread,
+            _catalogue(opening, closing, flows, handlers),
+            switches=Switches(**{"mode": mode, **switches}),
+            play=Play(
+                may_fail,
+                restart_every_turn,
+                change_worker_every_turn,
+                deaths,
+                user,
+                conversation_metadata or {},
+                resources,
+                idle,
+            ),
+        )
+        self._talks.append(talk)
+        if opening is None:
+            talk.bring_to_closing(mode, after)
+        return talk
+
+
+def _catalogue(
+    opening: Flow | Router | FlowFunction | None,
+    closing: Flow | FlowFunction | None,
+    flows: Sequence[Flow],
+    handlers: Sequence[Handler] | None,
+) -> Catalogue:
+    if opening is None and closing is None:
+        raise ValueError("chat_with needs a flow")
+    router = opening if isinstance(opening, Router) else None
+    first = None if opening is None or isinstance(opening, Router) else _flow(opening)
+    last = None if closing is None else _flow(closing)
+    if first and last and first.name == last.name and first is not last:
+        last = replace(last, name=f"{last.name} (closing)")
+    known = {flow.name: flow for flow in (*flows, first, last) if flow}
+    made = Catalogue(known, first.name if first else "", last.name if last else "", router)
+    found = handlers_in(_modules_of(made)) if handlers is None else handlers_in([], handlers)
+    if problems := list(handler_problems(found)):
+        raise ValueError("; ".join(problems))
+    return replace(made, handlers=found)
+
+
+def _modules_of(catalogue: Catalogue) -> list[ModuleType]:
+    """The modules that define the flows and the router."""
+    functions: list[Callable[..., Any]] = [flow.function for flow in catalogue.flows.values()]
+    functions += [catalogue.router.function] if catalogue.router else []
+    names = dict.fromkeys(filter(None, map(defined_in, functions)))
+    return [sys.modules[name] for name in names if name in sys.modules]
+
+
+def _flow(given: Flow | FlowFunction) -> Flow:
+    if isinstance(given, Flow):
+        return given
+    if not callable(given):
+        raise TypeError(f"chat_with is given a flow, and not {given!r}")
+    function: Callable[..., Any] = given
+    return Flow(getattr(function, "__name__", "flow"), given)
