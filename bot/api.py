@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import json
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,7 +14,7 @@ from bot.engine.orders import LARGEST_SIGNAL, signal_order
 from bot.flows.limits import SIGNAL_NAME
 from bot.signals import Level, Observe, Signal
 from bot.store import Database, StoreError
-from webhooks.wire import identifier
+from webhooks.wire import identifier, read_json
 
 PREFIX = "/api/v1"
 LONGEST_KEY = 200  # characters of an Idempotency-Key
@@ -72,12 +71,14 @@ async def _asked(request: web.Request) -> tuple[str, Any, str]:
         raise ValueError("the signal's name is a short one in snake_case")
     if not _KEY.fullmatch(key):
         raise ValueError(f"send an Idempotency-Key of 1 to {LONGEST_KEY} characters, the same when you repeat it")
-    body = await request.content.read(LARGEST_SIGNAL + 1)
-    if len(body) > LARGEST_SIGNAL:
-        raise ValueError(f"the data is too large: at most {LARGEST_SIGNAL} bytes")
+    body = b""
+    async for piece in request.content.iter_any():
+        body += piece
+        if len(body) > LARGEST_SIGNAL:
+            raise ValueError(f"the data is too large: at most {LARGEST_SIGNAL} bytes")
     try:
-        return name, json.loads(body) if body.strip() else None, key
-    except (ValueError, RecursionError):
+        return name, read_json(body) if body.strip() else None, key
+    except ValueError:
         raise ValueError("the body is the signal's data as JSON, or empty") from None
 
 

@@ -16,7 +16,7 @@ from bot.control.facts import Fact, FlowTold, OperatorReleased
 from bot.control.reading import facts_of
 from webhooks.events import Event, InvalidEvent
 from webhooks.inbox import NewEvent
-from webhooks.wire import content_id
+from webhooks.wire import content_id, write_json
 
 RELEASE = "operator:release"
 SIGNAL = "signal"
@@ -67,7 +67,7 @@ def signal_order(conversation_id: str, name: str, data: Any, *, key: str, now: d
         key: the sender's idempotency key; a second signal of the conversation with the same one is the same.
         now: when.
     """
-    body = json.dumps({"name": name, "data": data}).encode()
+    body = write_json({"name": name, "data": data})
     return NewEvent(content_id([SIGNAL, conversation_id, key]), conversation_id, SIGNAL, body, now)
 
 

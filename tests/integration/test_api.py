@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -160,3 +161,36 @@ async def test_the_bot_serves_it(tmp_path: Path) -> None:
         path = f"http://127.0.0.1:{bot.port}/api/v1/conversations/c1/signals/paid"
         async with http.post(path, headers=headers) as answer:
             assert (answer.status, await answer.json()) == (404, {"error": "no such conversation is known"})
+
+
+@pytest.mark.parametrize(
+    ("body", "data"),
+    [
+        (b"NaN", None),
+        (b'{"amount": Infinity}', {"amount": None}),
+        (b'"\\ud83d"', "\ufffd"),
+        (b'{"text": "\xff"}', {"text": "\ufffd"}),
+        (b"[" * 2000 + b"]" * 2000, ...),
+        (b"9" * 4000, ...),
+    ],
+)
+async def test_odd_data(place: Place, body: bytes, data: Any) -> None:
+    """It is read as webhooks are, and stored as JSON that every database takes."""
+    assert (await place.sends(body=body))[0] == 202
+    (told,) = await place.stored()
+    assert data is ... or told.data == data
+
+
+async def test_data_in_pieces(place: Place) -> None:
+    """A proxy may cut it anywhere."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b'{"am', b'ount"', b": 7}"):
+            yield piece
+            await asyncio.sleep(0.02)
+
+    headers = {"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": "k1"}
+    async with place.client.post("/api/v1/conversations/c1/signals/paid", data=pieces(), headers=headers) as answer:
+        assert answer.status == 202
+    (told,) = await place.stored()
+    assert told.data == {"amount": 7}
