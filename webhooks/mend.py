@@ -44,20 +44,17 @@ def pruned(text: str) -> str:
     for number, token in enumerate(_TOKEN.finditer(text), start=1):
         if number % _TOKENS_AT_ONCE == 0:
             time.sleep(_TURN)  # a large body is read in a thread: the event loop has its turn meanwhile
-        match text[token.start()]:
-            case "[" | "{":
-                depth += 1
-                if depth == DEEPEST + 1:
-                    kept += text[done : token.start()], "null"
-                    done = len(text)  # unless it is closed
-            case "]" | "}":
-                if depth == DEEPEST + 1:
-                    done = token.end()
-                depth -= 1
-            case '"':
-                pass
-            case _:
-                if depth <= DEEPEST:
-                    kept += text[done : token.start()], "null"
-                    done = token.end()
+        first = text[token.start()]
+        if first in "[{":
+            depth += 1
+            if depth == DEEPEST + 1:
+                kept += text[done : token.start()], "null"
+                done = len(text)  # unless it is closed
+        elif first in "]}":
+            if depth == DEEPEST + 1:
+                done = token.end()
+            depth -= 1
+        elif first != '"' and depth <= DEEPEST:
+            kept += text[done : token.start()], "null"
+            done = token.end()
     return "".join((*kept, text[done:]))
