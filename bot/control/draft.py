@@ -172,7 +172,7 @@ class Draft:
         self.set(run=None, inputs=())
 
     def owe(self, action: Action, reason: str, target: str | None = None, metadata: Metadata | None = None) -> None:
-        """Make a control action owed. A release that is owed already stays as it is.
+        """Make a control action owed. A release that is owed already stays as it is, unless it is against another.
 
         Only a release with the integration's key is refused by the platform when control is not ours: everything
         else begins with a read. A pass to ourselves would prove nothing: it becomes a release.
@@ -183,7 +183,7 @@ class Draft:
         )
         if to_myself:
             action, target, metadata = Action.RELEASE, None, None
-        if duty and duty.action is Action.RELEASE:
+        if duty and duty.action is Action.RELEASE and not duty.against:
             return
         if duty:
             self.close_duty(f"replaced: {reason}")

@@ -158,6 +158,12 @@ class TestWhatOthersHold:
         assert (story.state.duty, story.actions) == (None, ["release (app)"] * 3)
         assert story.reports[-1] == "release_by_hand_failed"
 
+    def test_handed_back_meanwhile(self) -> None:
+        """What the bot is to release now is owed by itself, and not only against the other."""
+        story = with_agent(app_key=True).tell(TAKE).later().moves(BOT, "transferToEmail")
+        assert (story.duty.reason, story.duty.against) == ("transferred to email", None)
+        assert story.actions == ["release"]
+
     def test_ended_meanwhile(self) -> None:
         """An end makes it a release like every other after an end."""
         story = with_agent(app_key=True).tell(TAKE).user_ends().shows(DESK)
