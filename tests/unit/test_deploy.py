@@ -21,6 +21,7 @@ from bot.settings import Settings
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 PYTHON = "python -m bot "
+NO_REGISTRY = ("resolve", "pull access", "connection refused", "timeout", "No matching distribution", "Max retries")
 KNOWN = {name.upper() for name in Settings.model_fields}
 
 
@@ -57,6 +58,20 @@ def test_the_image() -> None:
     assert json.loads(found["HEALTHCHECK"][0].partition(" CMD ")[2]) == ["python", "-m", "bot.alive"]
     assert found["VOLUME"] == ["/data"] == found["WORKDIR"]
     assert found["ENV"] == ["PYTHONPATH=/flows"]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_the_image_can_be_built() -> None:
+    """Where there are a Docker daemon and the registries; elsewhere the test above has to do."""
+    docker = shutil.which("docker")
+    if docker is None or subprocess.run([docker, "info"], capture_output=True, check=False).returncode:  # noqa: S603
+        pytest.skip("no Docker daemon is there")
+    command = [docker, "build", "--quiet", str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own Dockerfile
+    if done.returncode and any(words in done.stderr for words in NO_REGISTRY):
+        pytest.skip("the registries are out of reach")
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def _services() -> dict[str, Any]:
