@@ -44,7 +44,7 @@ def list_conversations(
     standing: Annotated[Standing, typer.Option("--filter", help="Which conversations.")] = Standing.ALL,
     older_than: Annotated[str, typer.Option(help="Only what has been so for at least so long: 90s, 15m, 1h.")] = "",
     search: Annotated[
-        str, typer.Option(help="Instead: those found by name, e-mail, external id, ticket, user or conversation.")
+        str, typer.Option(help="Instead: those found by name, e-mail, external id, ticket, flow, user or conversation.")
     ] = "",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
     as_json: _AsJson = False,
@@ -200,7 +200,9 @@ async def _outcome(store: Database, conversation_id: str, order_id: str, until: 
 
 
 def _not_known(conversation_id: str) -> NoReturn:
-    found = "`switchboard-bot conversations list --search` finds by name, e-mail, ticket or the beginning of an id"
+    found = (
+        "`switchboard-bot conversations list --search` finds by name, e-mail, ticket, flow or the beginning of an id"
+    )
     refuse([f"ID: nothing is known of a conversation {conversation_id!r}; {found}"])
 
 

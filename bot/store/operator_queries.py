@@ -65,6 +65,9 @@ SEARCH = f"""
     ), by_contact AS MATERIALIZED (
         SELECT conversation_id AS id FROM contacts INDEXED BY contacts_term
         WHERE term >= :term AND term < :term_beyond AND conversation_id > :id
+    ), by_flow AS MATERIALIZED (
+        SELECT id FROM conversations INDEXED BY conversations_flow
+        WHERE run_id IS NOT NULL AND flow = :flow AND id > :id
     )
     SELECT {_ROW}, created_at FROM conversations WHERE id IN (
         SELECT id FROM (
@@ -74,6 +77,8 @@ SEARCH = f"""
         SELECT id FROM (SELECT DISTINCT id FROM by_user ORDER BY id LIMIT :limit) AS those
         UNION
         SELECT id FROM (SELECT DISTINCT id FROM by_contact ORDER BY id LIMIT :limit) AS others
+        UNION
+        SELECT id FROM (SELECT id FROM by_flow ORDER BY id LIMIT :limit) AS at_work
     ) ORDER BY id LIMIT :limit
 """  # noqa: S608 - only constants
 
@@ -179,7 +184,7 @@ def page_query(listing: Listing) -> tuple[str, dict[str, Any]]:
         after = listing.after.id if listing.after else ""
         term = unicode(search_term(listing.search))
         values = {"first": listing.search, "beyond": listing.search + _BEYOND, "id": after, "limit": listing.limit + 1}
-        return SEARCH, values | {"term": term, "term_beyond": term + _BEYOND}
+        return SEARCH, values | {"term": term, "term_beyond": term + _BEYOND, "flow": unicode(listing.search)}
     until = micros_or_none(listing.until)
     if listing.standing is Standing.OVERDUE:
         overdue = overdue_before(listing.now) - 1

@@ -67,7 +67,7 @@ class Listing:
         until: only those whose `since` is at or before this time.
         search: instead of all that: those that are found by this text, whatever their standing, ordered by id. With it
             begins the conversation's or a user's id, a name or one of its words, an e-mail address, an external id, or
-            a ticket's number.
+            a ticket's number; or the flow at work has that name.
         after: continue after this place.
         limit: at most so many.
     """

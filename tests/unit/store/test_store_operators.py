@@ -304,6 +304,10 @@ class TestTimeline:
         assert found[1].journal[1].data == {"a": "x" * 70_000}
         assert found[1].journal[0].at == NOW
         assert (await store.counts(NOW)).flows == {("", 1): 1, ("order", 1): 2, ("order", 2): 1}
+        assert await listed(store, search="order") == ["c1", "c2", "c3"]
+        page = await store.conversations(Listing(Standing.ALL, NOW, search="order", limit=1))
+        assert await listed(store, search="order", after=page.next) == ["c2", "c3"]
+        assert await listed(store, search="ord") == []
 
     async def test_cut(self, store: Database) -> None:
         """Of much, the newest is shown, and that there is more."""
