@@ -150,12 +150,12 @@ class Message(Part):
 
     @property
     def is_users_end(self) -> bool:
-        """The end user has ended the conversation. Whoever is named as the author (platform.md, 3)."""
+        """The end user has ended the conversation, whoever is named as the author."""
         return self.activity is not None and self.activity.type == _ENDED_BY_USER
 
     @property
     def may_be_end(self) -> bool:
-        """An activity that does not tell which: read the message back to find out (platform.md, 3)."""
+        """An activity that does not tell which: read the message back to find out."""
         return self.is_activity and not (self.activity and self.activity.type)
 
     @property

@@ -29,10 +29,10 @@ message, tell nothing that the bot decides on, and would only be stored. They do
 """
 
 MOST_WEBHOOKS: Final = 10
-"""Of an app (platform.md, section 4)."""
+"""Of an app."""
 
 MOST_MEMBERS: Final = 10
-"""Switchboard integrations of a switchboard (platform.md, section 1)."""
+"""Switchboard integrations of a switchboard."""
 
 _MESSAGING: Final = "Admin Center > Channels > Messaging and social > Messaging > Manage settings"
 

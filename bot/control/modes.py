@@ -1,6 +1,6 @@
 """The two positions of the account's *Conversation control* setting: everything that differs between them.
 
-Source: platform.md, section 3; the table "The two control modes" of design.md.
+Source: the table "The two control modes" in the README.
 """
 
 from __future__ import annotations

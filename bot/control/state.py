@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 Metadata = dict[str, str | int | float | bool]
-"""Flat metadata of a control action; at most 4 KB (platform.md, section 2)."""
+"""Flat metadata of a control action; at most 4 KB."""
 
 OVERDUE = timedelta(minutes=1)
 """A duty that is owed for longer is reported."""
@@ -435,5 +435,5 @@ class Conversation:
         return self.holder.who is Who.BOT or (self.ended is not None and not self.closed)
 
     def is_safe(self) -> bool:
-        """The invariant of design.md: what is at stake always has a time at which it will be looked at again."""
+        """The invariant of the guarantee: what is at stake always has a time at which it will be looked at again."""
         return not self.at_stake or self.look_at is not None

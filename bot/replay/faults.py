@@ -41,7 +41,7 @@ _API: tuple[tuple[Fault, Moment], ...] = (
     (Fault(delay=31.0), Moment.AFTER),
 )
 
-_IGNORED = (Fault(status=200), Moment.BEFORE)  # accepted, and nothing comes of it (platform.md, section 2)
+_IGNORED = (Fault(status=200), Moment.BEFORE)  # accepted, and nothing comes of it
 _CONTROL = frozenset({"PassControl", "ReleaseControl"})
 
 Hand = Callable[[bytes], Awaitable[int]]

@@ -117,7 +117,7 @@ class Account:
         return None if conversation is None else self._name(conversation.active)
 
     def is_open(self, conversation_id: str) -> bool:
-        """Is somebody active? (The only thing that shows whether a conversation is open; platform.md, section 3.)"""
+        """Is somebody active? (The only thing that shows whether a conversation is open.)"""
         return self.holder(conversation_id) is not None
 
     def _first_default(self, name: str | None) -> str | None:

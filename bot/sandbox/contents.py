@@ -1,4 +1,4 @@
-"""What may be in a message or in metadata, and the control shorthand inside business text (platform.md, 2 and 5)."""
+"""What may be in a message or in metadata, and the control shorthand inside business text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is active: every way in which control moves, and the API's control actions (platform.md, sections 1 and 2)."""
+"""Who is active: every way in which control moves, and the API's control actions."""
 
 from __future__ import annotations
 

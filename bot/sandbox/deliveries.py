@@ -1,4 +1,4 @@
-"""The webhook sender: when to try again (pure), and the tasks that do it (asyncio only; platform.md, section 4)."""
+"""The webhook sender: when to try again (pure), and the tasks that do it (asyncio only)."""
 
 from __future__ import annotations
 

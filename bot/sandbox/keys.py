@@ -1,4 +1,4 @@
-"""API keys, and the check of a request's Authorization: Basic, or a JWT signed with HS256 (platform.md, section 6)."""
+"""API keys, and the check of a request's Authorization: Basic, or a JWT signed with HS256."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Keys:
 
     Attributes:
         secrets_listed: does a list of keys show their secrets? (The published description has it in its example, and
-            elsewhere calls a secret a thing that is shown once: platform.md leaves it open.)
+            elsewhere calls a secret a thing that is shown once: the documents leave it open.)
     """
 
     def __init__(self, ids: IdSource) -> None:

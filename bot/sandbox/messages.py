@@ -1,4 +1,4 @@
-"""What is said: messages, typing signs, and the API to post and to read them (platform.md, section 5)."""
+"""What is said: messages, typing signs, and the API to post and to read them."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ def _switch(*positions: object) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """How this copy of the platform behaves where the documents leave it open (platform.md, marks ? and I).
+    """How this copy of the platform behaves where the documents leave it open.
 
     Attributes:
         mode: the account's *Conversation control* setting (section 3).

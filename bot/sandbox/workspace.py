@@ -1,4 +1,4 @@
-"""The agent workspace: tickets, and the agents who work on them (platform.md, section 3)."""
+"""The agent workspace: tickets, and the agents who work on them."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from webhooks.contacts import Contact
 from webhooks.inbox import NewEvent
 
 SAFETY = "conversations_safe"
-"""Name of the CHECK constraint that holds the invariant of design.md."""
+"""Name of the CHECK constraint that holds the invariant of `control.state`."""
 
 UNSAFE = (
     "refused: the bot holds this conversation, or it has ended without proof of release, "
@@ -36,7 +36,7 @@ class StoreError(Exception):
 
     StoreError
     ├── LeaseLost           another worker has the conversation now (or it was erased): drop everything
-    ├── UnsafeState         the state breaks the invariant of design.md: it can't be stored, by nobody
+    ├── UnsafeState         the state breaks the invariant of `control.state`: it can't be stored, by nobody
     └── Unavailable         the database can't be reached, is full, or locked for too long: try again later
         └── SchemaMismatch  its schema is not the one of this version: the message says what to run
     """
@@ -289,7 +289,7 @@ class Store(Protocol):
         Raises:
             LeaseLost: `lease.epoch` is not the newest any more; or a user is removed, so that all was forgotten, and
                 what the change was to be followed by must not be done.
-            UnsafeState: the state breaks the invariant of design.md.
+            UnsafeState: the state breaks the invariant of `control.state`.
             StoreError: an effect id or a journal entry is there already.
         """
 

@@ -13,7 +13,7 @@ from bot.store.interface import Counts
 from bot.store.times import to_micros
 
 OVERDUE_AFTER = timedelta(minutes=1)
-"""A duty that is owed for longer is overdue (design.md, "The two control modes")."""
+"""A duty that is owed for longer is overdue."""
 
 CONVERSATIONS_OF = "SELECT conversation_id FROM participants WHERE user_id = ? ORDER BY conversation_id"
 

@@ -88,8 +88,8 @@ class SunshineClient(ConfigurationCalls):
     async def release_control(self, conversation_id: str, metadata: Mapping[str, Any] | None = None) -> None:
         """Empty the active place. Returning means accepted, which is no proof.
 
-        With an integration key `NotOurs` says that it is not the active one; an app key takes control from
-        anybody (platform.md, section 2).
+        With an integration key `NotOurs` says that it is not the active one; an app key takes control
+        from anybody.
         """
         await self._control("release_control", conversation_id, "releaseControl", metadata=metadata)
 
@@ -125,8 +125,7 @@ class SunshineClient(ConfigurationCalls):
         Args:
             conversation_id: where.
             content: the API's message content, such as `{"type": "text", "text": …}`.
-            metadata: comes back with the message; the only way to recognise it after an unclear answer
-                (platform.md, section 5).
+            metadata: comes back with the message; the only way to recognise it after an unclear answer.
 
         Returns:
             The id of the (first) message made; None where the platform took it without telling an id.
