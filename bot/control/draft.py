@@ -100,7 +100,7 @@ class Draft:
         old = self.state.holder
         active = active and active.completed_by(old.integration)
         new = Holder(self.who(active), active, at, certain, how)
-        if new.who is not Who.BOT:
+        if Who.OTHER in (old.who, new.who):
             self.set(elsewhere_at=max(at, self.state.elsewhere_at or at))
         if old.since and at < old.since:
             return False

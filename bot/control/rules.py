@@ -274,6 +274,8 @@ def _explain(draft: Draft, fact: ControlMoved) -> None:
     if former.who is not Who.OTHER and fact.reason is None:
         return  # nobody had it: a word of the user makes the bot active
     if former.certain and former.since and fact.at < former.since:
+        if fact.reason and former.since == state.spoke_at:  # dated by the user's clock, which may be ahead
+            _control_undated(draft, ControlUndated(fact.active, fact.reason))
         return
     draft.set(former=None)
     serves = state.run and (state.run.began >= fact.at or fact.reason is None)

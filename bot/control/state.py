@@ -349,7 +349,7 @@ class Conversation:
         no_app_key_reported: it has been reported that only an app key could close this conversation.
         mismatch_reported: it has been reported that the platform acts in the other control mode.
         former: who was active before, until a control event (or a pass by the bot) explains the change.
-        elsewhere_at: platform time up to which others, or nobody, are known to have been active before the bot.
+        elsewhere_at: platform time up to which another is known to have been active before the bot.
         handback_at: platform time of the handback that last began a flow, until the user speaks.
         handed: an undated control event said that the bot has been given control: a read is to tell.
         gone: removed from the platform; nothing is owed any more.

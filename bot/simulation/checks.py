@@ -389,7 +389,8 @@ class Checker:
             return
         later = [entry for entry in self._entries if entry.number > said[0].number and entry.kind is not Kind.TICKET]
         disturbed = any(entry.at < said[0].at + LATELY for entry in later if not self._is_bots(entry))
-        if not disturbed and not any("[open" in entry.text for entry in later):
+        ordered = any(order.conversation_id == self._id for order in self._record.orders)
+        if not (disturbed or ordered) and not any("[open" in entry.text for entry in later):
             yield f"G4: nothing is said to {said[0].text!r}"
 
     def _gave_way_to_a_trigger(self) -> Iterator[str]:

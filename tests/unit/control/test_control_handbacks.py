@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
-from control_samples import ANSWERBOT, BOT, BOTH_MODES, DESK, HOUR, MINUTE, SECOND, Story, served, with_agent
+from control_samples import (
+    ANSWERBOT,
+    BOT,
+    BOTH_MODES,
+    DESK,
+    HOUR,
+    MINUTE,
+    NOON,
+    SECOND,
+    Story,
+    owing,
+    served,
+    with_agent,
+)
 
 from bot.control.facts import (
     Answer,
@@ -124,6 +137,31 @@ class TestLateReason:
             story.tell(ControlUndated(BOT, reason)).shows(BOT)
             assert (story.state.holder.who, story.state.duty is not None) == (Who.BOT, owed)
 
+    @in_both_modes
+    @pytest.mark.parametrize(
+        ("reason", "active", "purpose", "owed"),
+        [
+            (E_MAIL, BOT, None, "transferred to email"),
+            ("ticketClosed", BOT, Purpose.CLOSING, None),
+            (E_MAIL, DESK, None, None),
+            (None, BOT, None, None),
+        ],
+    )
+    def test_by_a_user_whose_clock_is_ahead(
+        self, mode: str, reason: str | None, active: Integration, purpose: Purpose | None, owed: str | None
+    ) -> None:
+        """Their clock dates the agent's turn after the event that ended it: a read tells whether the reason counts."""
+        ahead = NOON + 45 * SECOND
+        story = Story(mode).tell(HolderSeen(ahead, BOT, apart=True)).tell(UserSpoke(Input("e1", ahead), BOT))
+        story.tell(FlowHandedOver(story.run.id, DESK.name)).shows(BOT).later(2 * SECOND).shows(DESK)
+        assert story.state.holder.since == ahead
+        handed = story.later(20 * SECOND).platform
+        story.later(5 * SECOND).tell(ControlUndated()).shows(BOT)
+        story.tell(ControlMoved(handed, BOT, reason))
+        if reason:
+            story.shows(active)
+        assert (story.flow, story.state.duty and story.state.duty.reason) == (purpose, owed)
+
     def test_undated_and_wrong(self) -> None:
         """It doesn't count where the read shows another, nor later on."""
         story = with_agent().later(MINUTE).tell(ControlUndated(BOT, E_MAIL)).shows(DESK)
@@ -193,6 +231,21 @@ class TestLateWords:
         """A word to nobody waits for whoever gets control."""
         story = Story().moves(None).later().user_says(None).later()
         assert story.moves(BOT).flow is Purpose.OPENING
+
+    @pytest.mark.parametrize("behind", [SECOND / 2, MINUTE, 11 * HOUR])
+    def test_a_word_to_nobody_by_a_slow_clock(self, behind: timedelta) -> None:
+        """It has made the bot active, as a read has shown already: it is answered, however far its clock is behind."""
+        story = owing().later().moves(None).later(MINUTE).tell(ControlUndated()).shows(BOT)
+        said_at = story.platform - MINUTE - behind
+        assert story.tell(UserSpoke(Input("late", said_at, said_id="m9"))).flow is Purpose.OPENING
+
+    @pytest.mark.parametrize(("before", "flow"), [(SECOND, None), (-SECOND, Purpose.OPENING)])
+    def test_a_word_from_around_the_end_of_an_agents_turn(self, before: timedelta, flow: Purpose | None) -> None:
+        """What was said before the agent gave control up was said to the agent; what came after it was not."""
+        story = with_agent().later(MINUTE).moves(None)
+        released = story.platform
+        story.later(MINUTE).tell(ControlUndated()).shows(BOT)
+        assert story.tell(UserSpoke(Input("late", released - before, said_id="m9"))).flow is flow
 
 
 class TestHandedAround:
