@@ -387,7 +387,7 @@ def _unknown(names: Iterable[str]) -> Iterable[str]:
         if near := get_close_matches(name, known, 1, 0.9):
             yield f"{name} is no setting: write {near[0]}"
         elif name.startswith("SUNSHINE_"):
-            yield f"{name} is no setting: leave it out, or look for its name in the README"
+            yield f"{name} is no setting: leave it out, or look for its name in docs/reference.md"
 
 
 def _unreadable(error: OSError | UnicodeDecodeError) -> str:

@@ -1,6 +1,6 @@
 """The two positions of the account's *Conversation control* setting: everything that differs between them.
 
-Source: the table "The two control modes" in the README.
+Source: the table "The two control modes" in docs/architecture.md.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 A fact is first taken in as knowledge (this module), then the state is settled (`obligations`): whatever is known now
 decides what is owed, whichever fact came last. That is why no order of facts can lose an obligation.
 
-Source: the table "The two control modes" and the guarantee G1 to G5 in the README; platform behaviour: Zendesk's
-switchboard documentation.
+Source: the guarantee G1 to G5 in the README; the table "The two control modes" in docs/architecture.md. What the
+platform does is in docs/platform.md.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ def _switch(*positions: object) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """How this copy of the platform behaves where the documents leave it open.
+    """How this copy of the platform behaves where Zendesk's documents leave it open (sections of docs/platform.md).
 
     Attributes:
         mode: the account's *Conversation control* setting (section 3).

@@ -1,4 +1,4 @@
-"""The newcomer's way, command by command as in the README: account, setup, serve, doctor, chat, end, proof."""
+"""The newcomer's way, command by command as in docs/connect.md: account, setup, serve, doctor, chat, end, proof."""
 
 from __future__ import annotations
 
@@ -120,9 +120,10 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     await made.sweep()
 
 
-def from_the_readme(command: str) -> list[str]:
-    """The arguments of a command in the README's chapter."""
-    chapter = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Rehearse it")[2].partition("\n## ")[0]
+def from_the_page(command: str) -> list[str]:
+    """The arguments of a command in the chapter "Rehearse it"."""
+    page = (ROOT / "docs" / "connect.md").read_text(encoding="utf-8")
+    chapter = page.partition("## Rehearse it")[2].partition("\n## ")[0]
     lines = re.findall(rf"^switchboard-bot ({command}.*)$", chapter, re.MULTILINE)
     assert len(lines) == 1
     return str(lines[0]).partition("|")[0].split()
@@ -130,14 +131,14 @@ def from_the_readme(command: str) -> list[str]:
 
 @pytest.mark.parametrize("mode", some(["pass", "release"]))
 async def test_from_nothing_to_a_proof(desk: Desk, mode: str) -> None:
-    """The README's commands, on other ports: what the account prints is a `.env`; the end is proven."""
-    assert from_the_readme("serve") == ["serve"]
-    _, printed = await desk.account("--mode", mode, *from_the_readme("sandbox")[2:])
+    """The chapter's commands, on other ports: what the account prints is a `.env`; the end is proven."""
+    assert from_the_page("serve") == ["serve"]
+    _, printed = await desk.account("--mode", mode, *from_the_page("sandbox")[2:])
     desk.env.write_text(f"{printed}HOST=127.0.0.1\nPORT={desk.bot_port}\n", encoding="utf-8")
-    code, said = await desk.run(*(one.replace("8080", str(desk.bot_port)) for one in from_the_readme("setup")))
+    code, said = await desk.run(*(one.replace("8080", str(desk.bot_port)) for one in from_the_page("setup")))
     assert code == 0, said
     await desk.bot()
-    code, said = await desk.run(*from_the_readme("doctor"))
+    code, said = await desk.run(*from_the_page("doctor"))
     assert (code, "Nothing is wrong" in said) == (0, True), said
 
     user = (await desk.page("state"))["firstUser"]

@@ -311,7 +311,7 @@ class TestTheWayBack:
 
 @pytest.mark.parametrize("schema", [[], [f"--schema={SCHEMA}"]], ids=["of then", "of today"])
 def test_the_way_back_on_postgres(postgres: PostgresServer, tmp_path: Path, schema: list[str]) -> None:
-    """As in docs/operations.md: the schema is dropped before pg_restore; then a new try to upgrade succeeds."""
+    """As in docs/operate.md: the schema is dropped before pg_restore; then a new try to upgrade succeeds."""
     url, query = old_postgres(postgres)
     if schema:
         migrate(url)

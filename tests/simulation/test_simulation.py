@@ -167,6 +167,11 @@ def test_every_planted_bug_has_its_place() -> None:
     assert done.stdout.strip() == str(len(BUGS)), done.stderr
 
 
+def test_the_page_counts_the_planted_bugs() -> None:
+    """docs/replay.md tells how many there are."""
+    assert f"{len(BUGS)} deliberate bugs" in (ROOT / "docs" / "replay.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", some(["acknowledge before the commit", "forget the fencing token"]))
 def test_a_planted_bug_is_found(name: str) -> None:

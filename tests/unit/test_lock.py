@@ -81,9 +81,11 @@ def test_same_versions() -> None:
 
 def test_nothing_installs_without_hashes() -> None:
     """The commands that people, CI and Docker run take dependencies from a lock file alone."""
-    for name in ("README.md", "Dockerfile", ".ci/run", ".ci/sbom"):
+    pages = [str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md")]
+    for name in ("README.md", *pages, "Dockerfile", ".ci/run", ".ci/sbom"):
         for command in re.findall(r"pip\"? install ([^&\n`]+)", (ROOT / name).read_text()):
-            assert re.search(r"-r \S*\.lock|--no-deps --no-build-isolation|\[bench\]|switchboard-bot", command), command
+            needed = r"-r \S*\.lock|--no-deps --no-build-isolation|\[bench\]|switchboard-bot|^honcho$"
+            assert re.search(needed, command), (name, command)
 
 
 def test_base_image() -> None:

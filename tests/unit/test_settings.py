@@ -64,7 +64,7 @@ def problems(load: Any) -> Any:
 
 
 def test_what_is_not_set_has_the_documented_default(load: Any) -> None:
-    """Those of the README's table."""
+    """Those of the table in docs/reference.md."""
     settings = load()
     assert (settings.host, settings.port) == ("0.0.0.0", 8080)  # noqa: S104 - the default
     assert settings.database_url == "sqlite:///switchboard-bot.db"

@@ -1,4 +1,4 @@
-"""The table "The two control modes" of design.md, row by row, in both modes."""
+"""The table "The two control modes" of docs/architecture.md, row by row, in both modes."""
 
 from __future__ import annotations
 

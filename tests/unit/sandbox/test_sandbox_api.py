@@ -1,4 +1,4 @@
-"""The API without a network: signatures, scopes, routes, and faults (platform.md, sections 5 and 6)."""
+"""The API without a network: signatures, scopes, routes, and faults (docs/platform.md, sections 5 and 6)."""
 
 from __future__ import annotations
 

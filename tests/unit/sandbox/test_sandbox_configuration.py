@@ -1,4 +1,4 @@
-"""The configuration API: what `doctor` reads and `setup` mends (platform.md, sections 1, 3, 4 and 6)."""
+"""The configuration API: what `doctor` reads and `setup` mends (docs/platform.md, sections 1, 3, 4 and 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who holds a conversation, and the control actions (platform.md, sections 1 and 2)."""
+"""Who holds a conversation, and the control actions (docs/platform.md, sections 1 and 2)."""
 
 from __future__ import annotations
 

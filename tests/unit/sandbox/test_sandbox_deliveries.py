@@ -1,4 +1,4 @@
-"""The webhook sender: schedule, batches, retries and triggers (platform.md, section 4)."""
+"""The webhook sender: schedule, batches, retries and triggers (docs/platform.md, section 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What webhooks carry: ids, times, authors, extra keys, removal and merging (platform.md, section 4)."""
+"""What webhooks carry: ids, times, authors, extra keys, removal and merging (docs/platform.md, section 4)."""
 
 from __future__ import annotations
 

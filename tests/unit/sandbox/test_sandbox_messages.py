@@ -1,4 +1,4 @@
-"""Posting and reading messages (platform.md, section 5)."""
+"""Posting and reading messages (docs/platform.md, section 5)."""
 
 from __future__ import annotations
 

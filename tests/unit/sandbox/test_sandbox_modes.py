@@ -1,4 +1,4 @@
-"""The two modes of Conversation control: who is active after an end, and what tells it (platform.md, section 3)."""
+"""The two modes of Conversation control: who is active after an end, and what tells it (docs/platform.md, 3)."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def misfits(schema: str, value: Any) -> Iterator[str]:
     """What does not fit a schema of the description."""
     validator = OAS30Validator({"$ref": f"urn:api#/components/schemas/{schema}"}, registry=registry())
     for error in validator.iter_errors(value):
-        # The reason of a user-ended session is unknown, and may be none of the published two (platform.md, section 3).
+        # The reason of a user-ended session is unknown, and may be none of the published two (docs/platform.md, 3).
         if list(error.absolute_path) != ["payload", "reason"]:
             yield f"{schema} {list(error.absolute_path)}: {error.message}"
 
