@@ -33,7 +33,7 @@ from bot.sunshine.addresses import segment
 
 _DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>ms|s|m|h|d)?")
 _KEY_PROBLEM = "api_key"
-_INTEGRATION = "int_"  # what the id of an integration's key begins with
+_INTEGRATION = "int_"  # what the id of an integration's key begins with (docs/platform.md, 6)
 LONGEST = timedelta(days=365)  # added to the time of day, much more would have no date
 SHORTEST_TOKEN = 12
 SHORTEST_WEBHOOK_SECRET = 16

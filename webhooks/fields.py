@@ -1,7 +1,7 @@
 """How the fields of an event are read: what a decision needs is required, anything else gives way when it is wrong.
 
-A field that gives way counts as absent. The platform adds keys and values at any time, and an event that
-is set aside because of a picture's address would be a lost event.
+A field that gives way counts as absent. The platform adds keys and values at any time (docs/platform.md, 4), and an
+event that is set aside because of a picture's address would be a lost event.
 """
 
 from __future__ import annotations

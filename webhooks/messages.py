@@ -150,12 +150,12 @@ class Message(Part):
 
     @property
     def is_users_end(self) -> bool:
-        """The end user has ended the conversation, whoever is named as the author."""
+        """The end user has ended the conversation, whoever is named as the author (docs/platform.md, 3)."""
         return self.activity is not None and self.activity.type == _ENDED_BY_USER
 
     @property
     def may_be_end(self) -> bool:
-        """An activity that does not tell which: read the message back to find out."""
+        """An activity that does not tell which: read the message back to find out (docs/platform.md, 3)."""
         return self.is_activity and not (self.activity and self.activity.type)
 
     @property

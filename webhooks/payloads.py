@@ -67,7 +67,7 @@ class CreationPayload(WithUser):
 
     @property
     def widget_opened(self) -> bool:
-        """The widget was opened, and nobody has written yet."""
+        """The widget was opened, and nobody has written yet (docs/platform.md, 4)."""
         return self.creation_reason == _START_CONVERSATION
 
 

@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Sequence
 
 API_KEY_HEADER = "X-API-Key"
-"""The header that carries it."""
+"""The header that carries it (docs/platform.md, 4)."""
 
 
 class Secrets:

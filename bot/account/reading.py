@@ -76,7 +76,7 @@ class Board:
         return self.by_id(name) or next((member for member in self.members if member.name == name), None)
 
     def target(self, name: str) -> Member | None:
-        """Whom passControl means by this id, name or type; not for `next`."""
+        """Whom passControl means by this id, name or type (docs/platform.md, 2); not for `next`."""
         return self.named(name) or next((member for member in self.members if member.type == name), None)
 
     @property

@@ -29,10 +29,10 @@ message, tell nothing that the bot decides on, and would only be stored. They do
 """
 
 MOST_WEBHOOKS: Final = 10
-"""Of an app."""
+"""Of an app (docs/platform.md, 4)."""
 
 MOST_MEMBERS: Final = 10
-"""Switchboard integrations of a switchboard."""
+"""Switchboard integrations of a switchboard (docs/platform.md, 1)."""
 
 _MESSAGING: Final = "Admin Center > Channels > Messaging and social > Messaging > Manage settings"
 

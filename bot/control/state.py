@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 Metadata = dict[str, str | int | float | bool]
-"""Flat metadata of a control action; at most 4 KB."""
+"""Flat metadata of a control action; at most 4 KB (docs/platform.md, 2)."""
 
 OVERDUE = timedelta(minutes=1)
 """A duty that is owed for longer is reported."""

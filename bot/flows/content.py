@@ -1,6 +1,6 @@
 """What a flow can say: typed content, made into the API's message content and checked when it is said.
 
-Source of the limits: the published API description (messages, actions, items, fields).
+Source of the limits: docs/platform.md, 5, and the published API description (messages, actions, items, fields).
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class Account:
         return None if conversation is None else self._name(conversation.active)
 
     def is_open(self, conversation_id: str) -> bool:
-        """Is somebody active? (The only thing that shows whether a conversation is open.)"""
+        """Is somebody active? (The only thing that shows whether a conversation is open; docs/platform.md, 3.)"""
         return self.holder(conversation_id) is not None
 
     def _first_default(self, name: str | None) -> str | None:

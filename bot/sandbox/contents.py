@@ -1,4 +1,4 @@
-"""What may be in a message or in metadata, and the control shorthand inside business text."""
+"""What may be in a message or in metadata, and the control shorthand in business text (docs/platform.md, 2 and 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is active: every way in which control moves, and the API's control actions."""
+"""Who is active: every way in which control moves, and the API's control actions (docs/platform.md, 1 and 2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The webhook sender: when to try again (pure), and the tasks that do it (asyncio only)."""
+"""The webhook sender: when to try again (pure), and the tasks that do it (asyncio only; docs/platform.md, 4)."""
 
 from __future__ import annotations
 

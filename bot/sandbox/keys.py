@@ -1,4 +1,4 @@
-"""API keys, and the check of a request's Authorization: Basic, or a JWT signed with HS256."""
+"""API keys, and the check of a request's Authorization: Basic, or a JWT signed with HS256 (docs/platform.md, 6)."""
 
 from __future__ import annotations
 

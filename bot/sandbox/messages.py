@@ -1,4 +1,4 @@
-"""What is said: messages, typing signs, and the API to post and to read them."""
+"""What is said: messages, typing signs, and the API to post and to read them (docs/platform.md, 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end user's side: opening, writing, tapping, ending; and removal and merging of people."""
+"""The end user's side: opening, writing, tapping, ending; removal and merging of people (docs/platform.md, 3 and 4)."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ class Sessions(Workspace):
         self._system_says(conversation, ENDED, text, author, source, now, webhook=webhook)
 
     def _settle_end(self, conversation: Conversation, now: datetime) -> None:
-        """What happens to control when the user ends the conversation."""
+        """What happens to control when the user ends the conversation (docs/platform.md, 3)."""
         passes = self.switches.mode == "pass"
         if passes and conversation.active is not None and not self._workspace_holds(conversation):
             if self.switches.end_while_bot_active_in_pass == "stays":

@@ -1,4 +1,4 @@
-"""The agent workspace: tickets, and the agents who work on them."""
+"""The agent workspace: tickets, and the agents who work on them (docs/platform.md, 3)."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class SunshineClient(ConfigurationCalls):
         """Empty the active place. Returning means accepted, which is no proof.
 
         With an integration key `NotOurs` says that it is not the active one; an app key takes control
-        from anybody.
+        from anybody (docs/platform.md, 2).
         """
         await self._control("release_control", conversation_id, "releaseControl", metadata=metadata)
 
@@ -125,7 +125,8 @@ class SunshineClient(ConfigurationCalls):
         Args:
             conversation_id: where.
             content: the API's message content, such as `{"type": "text", "text": …}`.
-            metadata: comes back with the message; the only way to recognise it after an unclear answer.
+            metadata: comes back with the message; the only way to recognise it after an unclear answer
+                (docs/platform.md, 5).
 
         Returns:
             The id of the (first) message made; None where the platform took it without telling an id.

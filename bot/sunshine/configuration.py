@@ -1,7 +1,7 @@
 """The calls that look at an account's set-up and change it: app, integrations, keys, webhooks, switchboards.
 
-They need an app key; webhooks also take the integration's own. Bodies and results are the API's JSON objects, in its
-own words. Only integrations come in pages, which are followed to the end.
+They need an app key (docs/platform.md, 6); webhooks also take the integration's own. Bodies and results are the API's
+JSON objects, in its own words. Only integrations come in pages, which are followed to the end.
 """
 
 from __future__ import annotations

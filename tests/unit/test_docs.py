@@ -201,3 +201,20 @@ def test_the_map_of_packages() -> None:
     }
     packages = {f"bot/{file.parent.name}" for file in (ROOT / "bot").glob("*/__init__.py")}
     assert told == packages | {"webhooks"}
+
+
+def test_what_code_cites() -> None:
+    """A page that code names is there, with the section or the heading that it names."""
+    sections = {str(number) for number in range(1, 8)}
+    assert set(re.findall(r"^## (\d)\. ", read(ROOT / "docs" / "platform.md"), re.MULTILINE)) == sections
+    cited: set[str] = set()
+    for file in [file for folder in ("bot", "webhooks", "tests") for file in (ROOT / folder).rglob("*.py")]:
+        code = read(file)
+        for page in re.findall(r"\bdocs/[\w-]+\.md", code):
+            assert (ROOT / page).exists(), (file, page)
+        for numbers in re.findall(r"docs/platform\.md, (?:sections? )?(\d(?:(?:, | and )\d)*)", code):
+            cited |= set(re.findall(r"\d", numbers))
+        for heading, page in re.findall(r'"([A-Z][^"\n]+)" (?:in|of) (docs/[\w-]+\.md)', code):
+            assert anchor(heading) in places(ROOT / page), (file, heading)
+    assert cited <= sections
+    assert len(cited) > 4
