@@ -19,10 +19,10 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 REFERENCE = ROOT / "docs" / "reference.md"
 DOCS = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "deploy" / "README.md"]
-PAGES_OF_TODAY = [*DOCS, ROOT / "tests" / "README.md", ROOT / "SECURITY.md"]
+PAGES_OF_TODAY = [*DOCS, *ROOT.glob("examples/README.md"), ROOT / "tests" / "README.md", ROOT / "SECURITY.md"]
 PAGES = [*PAGES_OF_TODAY, ROOT / "CHANGELOG.md"]  # which also names files that are gone
 TYPED = re.compile(r"(?:switchboard-bot|python -m bot) ([a-z]+)(?![-\w])((?: +[^`#|\n]+)?)")
-FOLDERS = ("bot", "webhooks", "tests", "docs", "deploy", ".ci")
+FOLDERS = ("bot", "webhooks", "tests", "docs", "deploy", "examples", ".ci")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -200,7 +200,7 @@ def test_the_map_of_packages() -> None:
         for first, *_ in rows(chapter(ROOT / "docs/architecture.md", "Where what is"))
     }
     packages = {f"bot/{file.parent.name}" for file in (ROOT / "bot").glob("*/__init__.py")}
-    assert told == packages | {"webhooks"}
+    assert told == packages | {folder for folder in ("webhooks", "examples") if (ROOT / folder).is_dir()}
 
 
 def test_what_code_cites() -> None:
