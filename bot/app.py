@@ -364,13 +364,25 @@ async def _start_web(
     add_api(app, store, clock, settings.api_token.get_secret_value(), worker.wake, watch.on_signal)
     _add_console(app, settings, store, worker, clock, watch)
     app.router.add_route("*", "/{path:.*}", wrong_address_handler(intake, WEBHOOK_PATH, receive))
-    return await _listen(stack, settings.host, settings.port, app, watch)
+    return await _listen(stack, settings.host, settings.port, app, watch, lambda asked: intake.has_key(asked.headers))
 
 
-async def _listen(stack: AsyncExitStack, host: str, port: int, app: web.Application, watch: Watch) -> int:
+async def _listen(
+    stack: AsyncExitStack,
+    host: str,
+    port: int,
+    app: web.Application,
+    watch: Watch,
+    may_pipeline: Callable[[web.BaseRequest], bool] = lambda _: False,
+) -> int:
     """Serve an application, and return the port. Raises `OSError`."""
     listener = Listener(
-        app, host, port, inflates=lambda request: is_address(request.path, WEBHOOK_PATH), on_cut=watch.on_cut
+        app,
+        host,
+        port,
+        inflates=lambda request: is_address(request.path, WEBHOOK_PATH),
+        may_pipeline=may_pipeline,
+        on_cut=watch.on_cut,
     )
     await listener.start()
     stack.push_async_callback(listener.stop)

@@ -46,6 +46,7 @@ class Connection(asyncio.BufferedProtocol):
         "_discards",
         "_group",
         "_inner",
+        "_pipelines",
         "_transport",
         "deadline",
         "phase",
@@ -59,6 +60,7 @@ class Connection(asyncio.BufferedProtocol):
         self._discards = 0  # bytes that are thrown away, before even that stops
         self._group: Group | None = None
         self._asks = False  # has a part of the next request come?
+        self._pipelines = False  # did this request come before the answer to the one before it?
         self.phase: Cut | None = Cut.HEAD
         self.deadline = inf
 
@@ -116,13 +118,17 @@ class Connection(asyncio.BufferedProtocol):
 
     def begin(self, body: Body) -> None:
         """A head is complete, and a handler begins."""
-        self._asks = False
+        self._pipelines, self._asks = not self._asks, False
         if body.is_eof():
             self._works()
         else:
             self.phase, self.deadline = Cut.BODY, self._all.now() + self._all.limits.body
             self._move_if_open(self._all.sending)
             body.on_eof(self._works)
+
+    def is_pipelined(self) -> bool:
+        """Tell whether the client sends requests before it has the answers to those before them."""
+        return self._pipelines or self._asks
 
     def end(self, body: Body) -> None:
         """The handler has its answer. The rest of the body is thrown away unread."""

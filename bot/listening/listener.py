@@ -43,8 +43,10 @@ class Listener:
         host: where to listen.
         port: 0 for any free one.
         inflates: does the handler of this request inflate bodies itself?
-        lenient: take chunked and multipart bodies everywhere, as on a stand-in for tests. Otherwise only `inflates` may
-            have them: chunks are costly to parse, and aiohttp inflates parts that say they are compressed.
+        may_pipeline: is this request from somebody who may send more before it is answered?
+        lenient: take chunked and multipart bodies everywhere, and pipelined requests from all, as on a stand-in for
+            tests. Otherwise only `inflates` may have such bodies: chunks are costly to parse, and aiohttp inflates
+            parts that say they are compressed.
         limits: what connections may take.
         on_cut: called with the reason when a connection is cut off; must not raise.
         patience: seconds that requests under way get when the listener is stopped.
@@ -57,6 +59,7 @@ class Listener:
         port: int,
         *,
         inflates: Callable[[web.BaseRequest], bool] = _never,
+        may_pipeline: Callable[[web.BaseRequest], bool] = _never,
         lenient: bool = False,
         limits: Limits | None = None,
         on_cut: Callable[[Cut], None] | None = None,
@@ -66,6 +69,7 @@ class Listener:
         self._host = host
         self._port = port
         self._inflates = inflates
+        self._may_pipeline = may_pipeline
         self._lenient = lenient
         self._limits = limits or Limits()
         self._on_cut = on_cut or _ignore
@@ -134,10 +138,16 @@ class Listener:
         except web.HTTPException as error:
             answer = _plain(error)
         finally:
-            if not body.is_eof() and answer is not None and not answer.prepared:
+            if answer is not None and (
+                (not body.is_eof() and not answer.prepared) or self._is_pipelined(connection, request)
+            ):
                 answer.force_close()
             connection.end(body)
         return answer
+
+    def _is_pipelined(self, connection: Connection, request: web.BaseRequest) -> bool:
+        """Does somebody pipeline who may not?"""
+        return connection.is_pipelined() and not (self._lenient or self._may_pipeline(request))
 
     def _refusal(self, request: web.BaseRequest) -> web.Response | None:
         if self._inflates(request):

@@ -172,6 +172,21 @@ async def test_http_answers_as_designed(sandbox: Sandbox, start: Start) -> None:
     ]
 
 
+@pytest.mark.parametrize(("key", "answers"), [(True, 20), (False, 2)])
+async def test_only_the_platform_may_pipeline(sandbox: Sandbox, start: Start, key: bool, answers: int) -> None:
+    """With the webhook's key the connection stays, and each delivery is answered; the second of a stranger ends it."""
+    program = await start()
+    body = b'{"webhook": {"id": "w", "version": "v2"}, "events": []}'
+    head = f"POST /webhooks/sunshine HTTP/1.1\r\nHost: bot\r\nContent-Length: {len(body)}\r\n"
+    head += f"X-API-Key: {sandbox.secret if key else 'wrong'}\r\n"
+    request, last = f"{head}\r\n".encode() + body, f"{head}Connection: close\r\n\r\n".encode() + body
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(program.url.rpartition(":")[2]))
+    writer.write(request * 19 + last)
+    told = await reader.read()
+    assert told.count(b"HTTP/1.1 200" if key else b"HTTP/1.1 401") == told.count(b"HTTP/1.1") == answers
+    writer.close()
+
+
 @pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize(
     ("engine", "sandbox"),

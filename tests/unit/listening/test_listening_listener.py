@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import gzip
 import logging
+import re
 import resource
 
 import pytest
@@ -96,13 +98,45 @@ async def test_a_bug_is_told_ever_more_rarely(caplog: pytest.LogCaptureFixture) 
 
 
 async def test_pipelined_requests_are_answered_in_turn() -> None:
-    """A connection that sends many at once gets them one by one, and another does not have to wait for all."""
+    """Who may send many at once gets them one by one, and another does not have to wait for all."""
     async with listening(head=3600, idle=3600) as place:
-        greedy, _ = await place.connect(GET * 500)
+        greedy, _ = await place.connect(GET.replace(b"\r\n\r\n", b"\r\nX-Key: right\r\n\r\n") * 500)
         other, _ = await place.connect(GET)
         await other.readuntil(b"hello")
         for _ in range(500):
             await greedy.readuntil(b"hello")
+
+
+@pytest.mark.parametrize("path", [b"/ ", b"/nowhere ", b"/refuse "])
+async def test_a_stranger_does_not_pipeline(path: bytes) -> None:
+    """At most two are answered, the connection is closed; else one segment costs as much as it holds requests."""
+    async with listening(head=3600, idle=3600) as place:
+        answer = await place.asked(GET.replace(b"/ ", path, 1) * 50)
+        assert 1 <= answer.count(b"HTTP/1.1 ") <= 2
+        assert answer.count(b"\r\nConnection: close\r\n") == 1
+        assert place.cuts == []
+
+
+async def test_a_request_before_the_answer_is_pipelined() -> None:
+    """Also where it comes in a segment of its own."""
+    async with listening(head=3600, idle=3600) as place:
+        reader, writer = await place.connect(GET.replace(b"/ ", b"/slow ", 1))
+        await place.began.wait()
+        writer.write(GET)
+        await asyncio.sleep(0.1)
+        place.goes_on.set()
+        assert (await reader.read()).count(b"HTTP/1.1 ") == 1
+
+
+async def test_requests_one_after_the_other_keep_the_connection() -> None:
+    """Whoever asks, whatever the answer."""
+    async with listening(head=3600, idle=3600) as place:
+        reader, writer = await place.connect()
+        for path in [b"/ ", b"/nowhere ", b"/ "] * 10:
+            writer.write(GET.replace(b"/ ", path, 1))
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"close" not in head
+            await reader.readexactly(int(re.findall(rb"Content-Length: ([0-9]+)", head)[0]))
 
 
 @pytest.mark.parametrize("path", some(["/nowhere", "/moved"]))
