@@ -14,7 +14,10 @@ MOST_DESCRIPTORS = 65_536
 MOST_CONNECTIONS = 2_000  # about 20 kB each
 FEWEST_CONNECTIONS = 16
 SHARE = 4  # a listener gets a quarter of the descriptors: the sandbox has three; database and API need some, too
-BACKLOG = 128
+BACKLOG = 128  # connections that wait to be accepted: beyond that, a client tries again only after a second
+ACCEPTED_AT_ONCE = 8
+"""Connections accepted in one round of the event loop, which asyncio takes from the backlog. Those that have to go are
+closed some rounds later; until then both count. Out of descriptors, asyncio accepts nobody for a second."""
 
 
 class Cut(StrEnum):

@@ -13,7 +13,7 @@ from aiohttp import web, web_response
 from bot.listening.complaints import Complaints
 from bot.listening.connection import Connection
 from bot.listening.connections import Connections
-from bot.listening.limits import BACKLOG, Cut, Limits
+from bot.listening.limits import ACCEPTED_AT_ONCE, BACKLOG, Cut, Limits
 
 SERVER = "switchboard-bot"  # the `Server` header
 
@@ -105,8 +105,11 @@ class Listener:
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: Connection(connections), self._host, self._port, backlog=BACKLOG
+                lambda: Connection(connections), self._host, self._port, backlog=ACCEPTED_AT_ONCE
             )
+            for each in self._server.sockets:
+                with each.dup() as queue:
+                    queue.listen(BACKLOG)
         except BaseException:
             await self.stop()
             raise

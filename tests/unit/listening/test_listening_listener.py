@@ -8,13 +8,16 @@ import gzip
 import logging
 import re
 import resource
+import socket
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 from listening_samples import GET, listening
 from tiers import some
 
-from bot.listening import Limits, limits, raise_descriptor_limit
+from bot.listening import Cut, Limits, limits, raise_descriptor_limit
 
 BOMB = gzip.compress(b"x" * 5_000_000)
 
@@ -22,6 +25,10 @@ BOMB = gzip.compress(b"x" * 5_000_000)
 def _post(path: str, body: bytes, *headers: str) -> bytes:
     lines = (f"POST {path} HTTP/1.1", "Host: bot", f"Content-Length: {len(body)}", "Connection: close", *headers)
     return "\r\n".join((*lines, "", "")).encode() + body
+
+
+def _open_descriptors() -> int:
+    return len([*Path("/dev/fd").iterdir()])
 
 
 @pytest.mark.parametrize("path", ["/", "/read", "/refuse", "/nowhere", "/inflates/", "//inflates"])
@@ -137,6 +144,24 @@ async def test_requests_one_after_the_other_keep_the_connection() -> None:
             head = await reader.readuntil(b"\r\n\r\n")
             assert b"close" not in head
             await reader.readexactly(int(re.findall(rb"Content-Length: ([0-9]+)", head)[0]))
+
+
+async def test_a_burst_of_connections_leaves_descriptors() -> None:
+    """Out of them, asyncio would accept nobody for a second."""
+    errors: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: errors.append(told))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with listening(head=3600, idle=3600, connections=16) as place:
+        with ExitStack() as sockets:
+            for _ in range(100):  # they wait in the backlog: the loop has no turn
+                sockets.enter_context(socket.create_connection(("127.0.0.1", place.listener.port)))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (_open_descriptors() + 16 + 48, hard))
+            try:
+                assert b"hello" in await place.asked(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert place.cuts == [Cut.FULL] * len(place.cuts)
+    assert errors == []
 
 
 @pytest.mark.parametrize("path", some(["/nowhere", "/moved"]))
