@@ -9,7 +9,7 @@ from bot.store.codec import unicode
 from bot.store.interface import StoredEvent
 from bot.store.postgres_pool import Pool
 from bot.store.postgres_schema import SCHEMA
-from bot.store.rows import ERASED, EVENT, event_of, names_removed
+from bot.store.rows import ERASED, names_removed
 from bot.store.times import to_micros
 from webhooks.inbox import NewEvent
 
@@ -23,15 +23,6 @@ _RECEIVE = f"""
             AS posted (id, conversation_id, type, body, received_at, said_id)
     ) AS numbered ORDER BY coalesce(said_id, id), id, seq
     ON CONFLICT DO NOTHING
-"""  # noqa: S608 - only constants
-
-_REMOVALS = f"""
-    SELECT {EVENT} FROM inbox
-    WHERE status = 'pending' AND conversation_id IS NULL AND type = 'user:remove' ORDER BY seq LIMIT $1
-"""  # noqa: S608 - only constants
-
-_APP_EVENTS = f"""
-    SELECT {EVENT} FROM inbox WHERE status = 'pending' AND conversation_id IS NULL ORDER BY seq LIMIT $1
 """  # noqa: S608 - only constants
 
 _SPREAD = """
@@ -67,12 +58,6 @@ async def receive(pool: Pool, events: Sequence[NewEvent]) -> int:
         [to_micros(event.received_at) for event in events],
         [None if event.said_id is None else unicode(event.said_id) for event in events],
     )
-
-
-async def app_events(pool: Pool, limit: int) -> list[StoredEvent]:
-    """Return removals of people where any wait, else the oldest other events that belong to no single conversation."""
-    found = await pool.fetch(_REMOVALS, limit) or await pool.fetch(_APP_EVENTS, limit)
-    return [event_of(tuple(row)) for row in found]
 
 
 async def spread(pool: Pool, event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> None:

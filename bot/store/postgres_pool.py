@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
@@ -13,6 +13,7 @@ import asyncpg
 import structlog
 from asyncpg.exceptions import ProtocolViolationError
 
+from bot.store.asking import Ask, Each, for_postgres
 from bot.store.interface import Unavailable
 from bot.store.postgres_errors import AGAIN, ENDED, explain
 from bot.store.postgres_schema import qualified
@@ -47,6 +48,9 @@ class Connection(Protocol):
     async def fetchval(self, statement: str, *values: Any) -> Any:
         """The first value of the first row; None if there is none."""
 
+    async def executemany(self, statement: str, values: Sequence[Sequence[Any]]) -> None:
+        """Run a statement with each of several lists of values."""
+
     async def execute(self, statement: str, *values: Any) -> str:
         """Run a statement, or without values several; PostgreSQL's word on the last one, like `UPDATE 3`."""
 
@@ -76,6 +80,10 @@ class _Ours:
     async def fetchval(self, statement: str, *values: Any) -> Any:
         """See `Connection`."""
         return await self._raw.fetchval(qualified(statement), *values)
+
+    async def executemany(self, statement: str, values: Sequence[Sequence[Any]]) -> None:
+        """See `Connection`."""
+        await self._raw.executemany(qualified(statement), values)
 
     async def execute(self, statement: str, *values: Any) -> str:
         """See `Connection`."""
@@ -223,6 +231,25 @@ class Pool:
         if isinstance(error, ValueError) and not isinstance(error, asyncpg.InterfaceError | OSError):
             return error
         return explain(error, self.place, opening=opening)
+
+
+async def answered(ask: Ask[T], connection: Connection) -> T:
+    """Run work in the words of both engines."""
+    asking = ask()
+    try:
+        statement, values = next(asking)
+        while True:
+            if isinstance(values, Each):
+                each = [for_postgres(statement, one) for one in values.values]
+                await connection.executemany(each[0][0], [given for _, given in each])
+                rows = []
+            else:
+                text, given = for_postgres(statement, values)
+                rows = await connection.fetch(text, *given)
+            statement, values = asking.send(rows)
+    except StopIteration as over:
+        result: T = over.value
+        return result
 
 
 async def _end(connection: Any) -> None:

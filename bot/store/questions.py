@@ -1,6 +1,6 @@
 """What is asked of a database beside the work on conversations: the same words for both engines.
 
-Places for values are `?` or `:name`; `rows.numbered` makes PostgreSQL's of them.
+See `asking` for these words.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.store.interface import Counts
+from bot.store.rows import EVENT
 from bot.store.times import to_micros
 
 OVERDUE_AFTER = timedelta(minutes=1)
@@ -17,7 +18,28 @@ OVERDUE_AFTER = timedelta(minutes=1)
 
 CONVERSATIONS_OF = "SELECT conversation_id FROM participants WHERE user_id = ? ORDER BY conversation_id"
 
+REMOVALS = f"""
+    SELECT {EVENT} FROM inbox INDEXED BY inbox_removals
+    WHERE status = 'pending' AND conversation_id IS NULL AND type = 'user:remove' ORDER BY seq LIMIT ?
+"""  # noqa: S608 - only constants
+
+APP_EVENTS = f"""
+    SELECT {EVENT} FROM inbox WHERE status = 'pending' AND conversation_id IS NULL ORDER BY seq LIMIT ?
+"""  # noqa: S608 - only constants
+
 STATE = "SELECT id, state, holder, ended_at, released_at, updated_at FROM conversations WHERE id = ?"
+
+# Effects go out in their order, so that the first one counts; clean-ups go by themselves.
+DUE_AT = """(SELECT min(at) FROM (
+        SELECT CAST(:look_at AS bigint) AS at
+        UNION ALL SELECT * FROM (
+            SELECT next_attempt FROM outbox
+            WHERE conversation_id = :id AND status = 'open' AND kind <> 'clean_up' ORDER BY seq LIMIT 1
+        ) AS next
+        UNION ALL SELECT next_attempt FROM outbox
+        WHERE conversation_id = :id AND status = 'open' AND kind = 'clean_up'
+    ) AS times)"""
+"""When a conversation is due: at its next look, or when something of its outbox is."""
 
 COUNTS = """
     SELECT

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 from bot.control.history import Moment, MomentKind
@@ -19,9 +16,6 @@ EVENT = "id, conversation_id, type, body, received_at, by_operator"
 
 ERASED = "erased: it named a person who was removed"
 """The reason shown for an event that was set aside and then emptied."""
-
-_INDEXED = re.compile(r"\s+INDEXED BY \w+")
-_PLACE = re.compile(r"\?|(?<![:\w]):(?P<name>[a-z_]+)")
 
 
 def event_of(row: tuple[Any, ...]) -> StoredEvent:
@@ -130,25 +124,3 @@ def lost(lease: Lease) -> LeaseLost:
         f"conversation {lease.conversation_id}: the lease {lease.epoch} of {lease.owner} is over, because it was given "
         "back, taken over or the conversation erased; nothing was written"
     )
-
-
-@cache
-def numbered(statement: str) -> tuple[str, tuple[str, ...]]:
-    """A statement of SQLite's form for PostgreSQL, and the names of its values in their order.
-
-    `?` and `:name` become `$1`, `$2`…; no index is named, which PostgreSQL has no word for.
-    """
-    names: list[str] = []
-
-    def place(found: re.Match[str]) -> str:
-        name = found["name"] or f"?{len(names)}"
-        if name not in names:
-            names.append(name)
-        return f"${names.index(name) + 1}"
-
-    return _PLACE.sub(place, _INDEXED.sub("", statement)), tuple(names)
-
-
-def in_order(names: tuple[str, ...], values: Mapping[str, Any]) -> list[Any]:
-    """The values for the places of a `numbered` statement."""
-    return [values[name] for name in names]

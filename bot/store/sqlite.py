@@ -9,30 +9,29 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from bot.control.state import Conversation
-from bot.store import sqlite_claim, sqlite_inbox, sqlite_operators, sqlite_purge, sqlite_save, sqlite_watch
-from bot.store.codec import StateRow, load_conversation
+from bot.store import sqlite_claim, sqlite_inbox, sqlite_purge, sqlite_save
+from bot.store.asking import Ask
 from bot.store.file_locks import wait_is_told
-from bot.store.interface import Change, Counts, Database, Lease, SchemaMismatch, StoredEvent, Unavailable, Work
+from bot.store.interface import Change, Database, Lease, SchemaMismatch, StoredEvent, Unavailable, Work
 from bot.store.migrations import empty_database, enable_wal
-from bot.store.operators import NEWEST, PAGE, TIMELINE, Access, Before, Listing, Page, RunAtWork, SetAside, Timeline
-from bot.store.questions import CONVERSATIONS_OF, COUNTS, FLOWS, STATE, counts_of, overdue_before
 from bot.store.rows import lost
 from bot.store.schema import sqlite_problem, sqlite_uri
+from bot.store.shared import SharedStore
 from bot.store.sqlite_errors import explain
 from bot.store.sqlite_files import close_files
 from bot.store.sqlite_presence import Presence
 from bot.store.sqlite_scrub import Scrubbing
-from bot.store.sqlite_writer import InlineRunner, OnTransaction, Runner, Session, ThreadRunner
+from bot.store.sqlite_writer import InlineRunner, OnTransaction, Runner, Session, ThreadRunner, answered
 from webhooks.inbox import NewEvent
 
-_LOOKS_AT_ONCE = 200  # conversations in one operation, so that intake does not wait for thousands
+T = TypeVar("T")
 
 _IN_MEMORY = ":memory:"
 
 
-class SqliteStore:
+class SqliteStore(SharedStore):
     """A store on one SQLite file (write-ahead log, `synchronous=FULL`).
 
     Args:
@@ -98,6 +97,9 @@ class SqliteStore:
     def listen(self, heard: Callable[[Iterable[str | None]], None]) -> None:
         """Nothing: SQLite tells nobody. Workers of other processes look often enough."""
 
+    def _tell(self, conversation_ids: Iterable[str | None]) -> None:
+        pass
+
     async def receive(self, events: Sequence[NewEvent]) -> int:
         """Store events that are not known yet and return how many were new. Durable on return."""
         if not events:
@@ -132,10 +134,6 @@ class SqliteStore:
         """When the next claim can find something; None if nothing is ever due."""
         return await self._reader.run(lambda connection: sqlite_claim.next_due(connection, now))
 
-    async def app_events(self, limit: int) -> list[StoredEvent]:
-        """Unhandled events that belong to no single conversation, oldest first."""
-        return await self._reader.run(lambda connection: sqlite_inbox.app_events(connection, limit))
-
     async def spread(self, event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> None:
         """Give an app-level event to each of the conversations, mark it handled and empty its own body."""
         await self._writer.run(lambda connection: sqlite_inbox.spread(connection, event, conversation_ids, now))
@@ -143,35 +141,6 @@ class SqliteStore:
     async def set_aside(self, event_id: str, reason: str) -> None:
         """Set an event aside: shown to people, never taken up again by itself."""
         await self._writer.run(lambda connection: sqlite_inbox.set_aside(connection, event_id, reason))
-
-    async def conversations_of(self, user_id: str) -> list[str]:
-        """Ids of the conversations in which a user was seen."""
-
-        def read(connection: sqlite3.Connection) -> list[str]:
-            return [row[0] for row in connection.execute(CONVERSATIONS_OF, (user_id,))]
-
-        return await self._reader.run(read)
-
-    async def longest_pause(self, now: datetime, lately: datetime) -> timedelta:
-        """The longest time without a new event, among those that ended after `lately` or last until now."""
-        return await self._reader.run(lambda connection: sqlite_watch.longest_pause(connection, now, lately))
-
-    async def look_again(self, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
-        """Let open conversations that the bot does not hold be read, one after the other."""
-        ids = await self._reader.run(lambda connection: sqlite_watch.left_to_others(connection, since, limit))
-        return await self._look_at(ids, first, spacing)
-
-    async def look_at_unheard(self, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
-        """Let what the bot holds and has not heard of be read, one after the other."""
-        ids = await self._reader.run(lambda connection: sqlite_watch.unheard(connection, since, limit))
-        return await self._look_at(ids, first, spacing)
-
-    async def _look_at(self, ids: Sequence[str], first: datetime, spacing: timedelta) -> int:
-        done = 0
-        for start in range(0, len(ids), _LOOKS_AT_ONCE):
-            some, at = ids[start : start + _LOOKS_AT_ONCE], first + start * spacing
-            done += await self._writer.run(partial(sqlite_watch.look_again, ids=some, first=at, spacing=spacing))
-        return done
 
     async def remember_removal(self, user_id: str, now: datetime) -> None:
         """Remember a removed person: see `Store`."""
@@ -188,74 +157,18 @@ class SqliteStore:
         """Leave nothing of what was deleted in the file and its log. Raises `Unavailable`."""
         await self._writer.run_bare(self._scrubbing.now_and_then)
 
-    async def find(self, conversation_id: str) -> Conversation | None:
-        """The state of one conversation."""
+    async def _read(self, ask: Ask[T]) -> T:
+        return await self._reader.run(partial(answered, ask))
 
-        def read(connection: sqlite3.Connection) -> Conversation | None:
-            row = connection.execute(STATE, (conversation_id,)).fetchone()
-            return None if row is None else load_conversation(StateRow(*row))
+    async def _write(self, ask: Ask[T]) -> T:
+        return await self._writer.run(partial(answered, ask))
 
-        return await self._reader.run(read)
-
-    async def counts(self, now: datetime) -> Counts:
-        """The numbers for metrics and the console."""
-
-        def read(connection: sqlite3.Connection) -> Counts:
-            row = connection.execute(COUNTS, {"overdue": overdue_before(now)}).fetchone()
-            return counts_of(row, connection.execute(FLOWS).fetchall(), now)
-
-        return await self._reader.run(read)
-
-    async def conversations(self, listing: Listing) -> Page:
-        """A page of conversations."""
-        return await self._reader.run(lambda connection: sqlite_operators.conversations(connection, listing))
-
-    async def timeline(self, conversation_id: str, limit: int = TIMELINE, before: Before = NEWEST) -> Timeline | None:
-        """A stretch of a conversation's timeline."""
-        return await self._reader.run(
-            lambda connection: sqlite_operators.timeline(connection, conversation_id, limit, before)
-        )
-
-    async def runs_at_work(self, limit: int = PAGE, after: RunAtWork | None = None) -> list[RunAtWork]:
-        """Conversations in which a flow is at work, by flow, version and id."""
-        return await self._reader.run(lambda connection: sqlite_operators.runs_at_work(connection, limit, after))
-
-    async def set_aside_events(self, limit: int = PAGE, before: int | None = None) -> list[SetAside]:
-        """Events that were set aside, the newest first."""
-        return await self._reader.run(lambda connection: sqlite_operators.set_aside_events(connection, limit, before))
-
-    async def retry(self, event_id: str) -> NewEvent | None:
-        """Let an event that was set aside be taken up again."""
-        return await self._writer.run(lambda connection: sqlite_operators.retry(connection, event_id))
-
-    async def order(self, order: NewEvent) -> bool:
-        """Store what an operator asks of a conversation."""
-        return await self._writer.run(lambda connection: sqlite_operators.order(connection, order))
-
-    async def end_session(self, session_id: str, until: datetime, now: datetime) -> None:
-        """Remember until then that a session of the console was signed out. Durable on return."""
-        await self._writer.run(lambda connection: sqlite_operators.end_session(connection, session_id, until, now))
-
-    async def is_session_ended(self, session_id: str) -> bool:
-        """Tell whether a session was signed out."""
-        return await self._reader.run(lambda connection: sqlite_operators.is_session_ended(connection, session_id))
-
-    async def audit(self, access: Access) -> None:
-        """Add to the audit log. Durable on return."""
-        await self._writer.run(lambda connection: sqlite_operators.audit(connection, access))
-
-    async def audit_log(self, limit: int = PAGE, conversation_id: str | None = None) -> list[Access]:
-        """The newest entries of the audit log."""
-        return await self._reader.run(lambda connection: sqlite_operators.audit_log(connection, limit, conversation_id))
+    _transact = _write  # an operation always is
 
     async def ping(self) -> None:
         """Can it be read and written to, and is its schema current? Raises `Unavailable` otherwise."""
         await self._reader.run(_check_schema)
         await self._writer.run(lambda _: None)
-
-    async def probe(self) -> None:
-        """Write a row and remove it again. Raises `Unavailable` if it can't be stored."""
-        await self._writer.run(sqlite_operators.probe)
 
     def for_another_loop(self) -> SqliteStore:
         """Return this store: its threads serve the coroutines of any loop."""

@@ -12,21 +12,12 @@ from typing import Any
 
 from bot.store.codec import unicode
 from bot.store.interface import StoredEvent
-from bot.store.rows import ERASED, EVENT, event_of
+from bot.store.rows import ERASED
 from bot.store.sqlite_writer import Operation, Statement
 from bot.store.times import to_micros
 from webhooks.inbox import NewEvent
 
 _ROWS_A_STATEMENT = 128  # of up to seven columns: SQLite may be built for as few as 999 variables
-
-_REMOVALS = f"""
-    SELECT {EVENT} FROM inbox INDEXED BY inbox_removals
-    WHERE status = 'pending' AND conversation_id IS NULL AND type = 'user:remove' ORDER BY seq LIMIT ?
-"""  # noqa: S608 - only constants
-
-_APP_EVENTS = f"""
-    SELECT {EVENT} FROM inbox WHERE status = 'pending' AND conversation_id IS NULL ORDER BY seq LIMIT ?
-"""  # noqa: S608 - only constants
 
 _COPY = """
     INSERT INTO inbox (id, conversation_id, type, body, received_at)
@@ -73,12 +64,6 @@ def receiving(events: Sequence[NewEvent]) -> Operation[int]:
     ]
     into = "inbox (id, conversation_id, type, body, received_at, said_id)"
     return inserting(into, rows, "ON CONFLICT DO NOTHING")  # the same event, or the same message under another id
-
-
-def app_events(connection: sqlite3.Connection, limit: int) -> list[StoredEvent]:
-    """Return removals of people where any wait, else the oldest other events that belong to no single conversation."""
-    found = connection.execute(_REMOVALS, (limit,)).fetchall() or connection.execute(_APP_EVENTS, (limit,))
-    return [event_of(row) for row in found]
 
 
 def spread(connection: sqlite3.Connection, event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> None:

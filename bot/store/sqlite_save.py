@@ -9,26 +9,13 @@ from datetime import datetime
 
 from bot.store.codec import dump_effect, unicode
 from bot.store.interface import Change, Lease, StoreError
-from bot.store.rows import columns_of, contact_rows, duty_row, has_failed, journal_row, lost
+from bot.store.operators import HISTORY_LIMIT
+from bot.store.questions import DUE_AT
+from bot.store.rows import columns_of, contact_rows, duty_row, has_failed, journal_row, lost, moment_row
 from bot.store.sqlite_inbox import erase_if_removed, erase_set_aside, ids_as_json, inserting
-from bot.store.sqlite_operators import note
 from bot.store.times import to_micros
 
 _STORED = "SELECT epoch, duty_id FROM conversations WHERE id = ?"
-
-# Effects go out in their order, so that the first one counts; clean-ups go by themselves.
-DUE_AT = """(
-            SELECT min(at) FROM (
-                SELECT :look_at AS at
-                UNION ALL SELECT * FROM (
-                    SELECT next_attempt FROM outbox
-                    WHERE conversation_id = :id AND status = 'open' AND kind <> 'clean_up' ORDER BY seq LIMIT 1
-                )
-                UNION ALL SELECT next_attempt FROM outbox
-                WHERE conversation_id = :id AND status = 'open' AND kind = 'clean_up'
-            )
-        )"""
-"""When a conversation is due: at its next look, or when something of its outbox is."""
 
 _SAVE = f"""
     UPDATE conversations SET
@@ -43,6 +30,16 @@ _SAVE = f"""
         lease_until = CASE WHEN :release THEN NULL ELSE lease_until END
     WHERE id = :id AND epoch = :epoch
 """  # noqa: S608 - only constants
+
+_NOTE = """
+    INSERT INTO history (conversation_id, n, at, kind, who, since, text)
+    SELECT ?1, coalesce(max(n), 0) + 1, ?2, ?3, ?4, ?5, ?6 FROM history WHERE conversation_id = ?1
+"""
+
+_TRIM_HISTORY = """
+    DELETE FROM history WHERE conversation_id = :id
+        AND n <= (SELECT max(n) FROM history WHERE conversation_id = :id) - :limit
+"""
 
 _HANDLED = """
     UPDATE inbox SET status = 'handled', handled_at = ?
@@ -135,7 +132,8 @@ def save(connection: sqlite3.Connection, lease: Lease, change: Change, now: date
     _write_journal(connection, change)
     _write_duties(connection, change, duty_id, at)
     if change.history:
-        note(connection, change.state.id, change.history)
+        connection.executemany(_NOTE, [(change.state.id, *moment_row(moment)) for moment in change.history])
+        connection.execute(_TRIM_HISTORY, {"id": change.state.id, "limit": HISTORY_LIMIT})
     if change.users:
         connection.executemany(_SEEN, [(change.state.id, unicode(user)) for user in sorted(change.users)])
     if change.contacts:

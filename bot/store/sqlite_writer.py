@@ -7,15 +7,17 @@ it is run once more. Its caller hears of it only after the commit.
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
+from bot.store.asking import Ask, Each, Values, for_sqlite
 from bot.store.interface import StoreError, Unavailable
 
 T = TypeVar("T")
@@ -48,6 +50,33 @@ class Outcome:
 
     result: Any = None
     error: Exception | None = None
+
+
+def answered(ask: Ask[T], connection: sqlite3.Connection) -> T:
+    """Run work in the words of both engines."""
+    asking = ask()
+    try:
+        statement, values = next(asking)
+        while True:
+            text = for_sqlite(statement)
+            if isinstance(values, Each):
+                rows = connection.executemany(text, values.values).fetchall()
+            elif isinstance(values, Mapping):
+                rows = connection.execute(text, values).fetchall()
+            else:
+                rows = connection.execute(
+                    text, [json.dumps(v) if isinstance(v, list) else v for v in values]
+                ).fetchall()
+            statement, values = asking.send(rows)
+    except StopIteration as over:
+        result: T = over.value
+        return result
+
+
+def _with_lists_as_json(values: Values) -> Values:
+    if isinstance(values, Mapping):
+        return values
+    return [json.dumps(value) if isinstance(value, list) else value for value in values]
 
 
 class Session:
