@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from bot.store import postgres_claim, postgres_inbox, postgres_purge, postgres_save
+from bot.store import postgres_claim, postgres_inbox, postgres_save, purge
 from bot.store.asking import Ask
 from bot.store.batches import Batches
 from bot.store.interface import (
@@ -23,6 +23,7 @@ from bot.store.interface import (
 from bot.store.postgres_errors import is_of_one
 from bot.store.postgres_news import Heard, News, new_teller
 from bot.store.postgres_pool import ANSWER, Pool, answered
+from bot.store.postgres_purge import WORDS
 from bot.store.postgres_save import Saving
 from bot.store.postgres_schema import problem_of
 from bot.store.shared import SharedStore
@@ -162,10 +163,10 @@ class PostgresStore(SharedStore):
 
     async def purge(self, before: datetime, limit: int) -> int:
         """Delete what is older than that and needed by nothing; how much was looked at."""
-        return await postgres_purge.purge(self._pool, before, limit)
+        return sum([await self._transact(partial(part, WORDS, before, limit)) for part in purge.PARTS])
 
     async def scrub(self) -> None:
-        """Nothing: see `postgres_purge`."""
+        """Nothing: see `purge`."""
 
     async def ping(self) -> None:
         """Does it answer, and is its schema current? Raises `Unavailable` otherwise."""

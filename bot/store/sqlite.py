@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from bot.store import sqlite_claim, sqlite_inbox, sqlite_purge, sqlite_save
+from bot.store import purge, sqlite_claim, sqlite_inbox, sqlite_save
 from bot.store.asking import Ask
 from bot.store.file_locks import wait_is_told
 from bot.store.interface import Change, Database, Lease, SchemaMismatch, StoredEvent, Unavailable, Work
@@ -22,6 +22,7 @@ from bot.store.shared import SharedStore
 from bot.store.sqlite_errors import explain
 from bot.store.sqlite_files import close_files
 from bot.store.sqlite_presence import Presence
+from bot.store.sqlite_purge import WORDS
 from bot.store.sqlite_scrub import Scrubbing
 from bot.store.sqlite_writer import InlineRunner, OnTransaction, Runner, Session, ThreadRunner, answered
 from webhooks.inbox import NewEvent
@@ -149,7 +150,7 @@ class SqliteStore(SharedStore):
 
     async def purge(self, before: datetime, limit: int) -> int:
         """Delete what is older than that and needed by nothing; how much was looked at."""
-        looked_at = await self._writer.run(lambda connection: sqlite_purge.purge(connection, before, limit))
+        looked_at = await self._transact(partial(purge.everything, WORDS, before, limit))
         self._scrubbing.purged += looked_at
         return looked_at
 

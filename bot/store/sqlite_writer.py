@@ -60,14 +60,10 @@ def answered(ask: Ask[T], connection: sqlite3.Connection) -> T:
         while True:
             text = for_sqlite(statement)
             if isinstance(values, Each):
-                rows = connection.executemany(text, values.values).fetchall()
-            elif isinstance(values, Mapping):
-                rows = connection.execute(text, values).fetchall()
+                cursor = connection.executemany(text, values.values)
             else:
-                rows = connection.execute(
-                    text, [json.dumps(v) if isinstance(v, list) else v for v in values]
-                ).fetchall()
-            statement, values = asking.send(rows)
+                cursor = connection.execute(text, _with_lists_as_json(values))
+            statement, values = asking.send(cursor.fetchall())
     except StopIteration as over:
         result: T = over.value
         return result
@@ -75,8 +71,12 @@ def answered(ask: Ask[T], connection: sqlite3.Connection) -> T:
 
 def _with_lists_as_json(values: Values) -> Values:
     if isinstance(values, Mapping):
-        return values
-    return [json.dumps(value) if isinstance(value, list) else value for value in values]
+        return dict(zip(values, map(_as_json, values.values()), strict=True))
+    return [*map(_as_json, values)]
+
+
+def _as_json(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list) else value
 
 
 class Session:
