@@ -34,7 +34,7 @@ from bot.sandbox.switches import Switches
 from bot.sandbox.transport import SandboxTransport
 from bot.signals import Observe, Signal, silent
 from bot.store import SqliteStore, Unavailable
-from bot.store.sqlite_claim import cut_leases
+from bot.store.sqlite.claim import cut_leases
 from bot.sunshine import Credentials, SunshineClient
 from bot.troubles import Troubles
 from webhooks.inbox import GroupCommit, NewEvent

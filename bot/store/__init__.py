@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from bot.store.check import current_problem
+from bot.store.database import Database
 from bot.store.interface import (
     Change,
     CleanUp,
     Counts,
-    Database,
     Effect,
     JournalEntry,
     Lease,
@@ -22,8 +23,7 @@ from bot.store.interface import (
     Work,
 )
 from bot.store.migrations import migrate
-from bot.store.schema import current_problem
-from bot.store.sqlite import SqliteStore
+from bot.store.sqlite.store import SqliteStore
 from bot.store.url import is_postgres, sqlite_path
 
 __all__ = [
@@ -61,7 +61,7 @@ def open_store(database_url: str) -> Database:
         ValueError: it is none that can be used; the message says what to write.
     """
     if is_postgres(database_url):
-        from bot.store.postgres import PostgresStore  # asyncpg only where it is used
+        from bot.store.postgres.store import PostgresStore  # asyncpg only where it is used
 
         return PostgresStore(database_url)
     return SqliteStore(sqlite_path(database_url))

@@ -10,7 +10,7 @@ from pathlib import Path
 from bot.private_files import make_private
 from bot.store.interface import StoreError
 from bot.store.schema import sqlite_revision, sqlite_uri
-from bot.store.sqlite_errors import explain
+from bot.store.sqlite.errors import explain
 
 
 def back_up(path: Path, target: Path) -> None:

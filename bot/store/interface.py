@@ -14,7 +14,6 @@ from typing import Any, Protocol
 from bot.control.commands import Pass, Read, Release
 from bot.control.history import Moment
 from bot.control.state import Conversation, Duty, Proof
-from bot.store.operators import OperatorStore
 from webhooks.contacts import Contact
 from webhooks.inbox import NewEvent
 
@@ -383,13 +382,3 @@ class Store(Protocol):
 
     async def ping(self) -> None:
         """Is the database reachable and its schema current? Raises `Unavailable` otherwise."""
-
-
-class Database(Store, OperatorStore, Protocol):
-    """A database, for all who use it."""
-
-    async def probe(self) -> None:
-        """Write a row of `PROBE_BYTES` and remove it again. Raises `Unavailable` if it can't be stored."""
-
-    def for_another_loop(self) -> Database:
-        """Return the same database for another event loop: this store if it serves any, else one to be started."""

@@ -4,7 +4,7 @@
 put off. So the conversations to look at are the first ones of an index, whatever the size of the database.
 
 What is left of it in PostgreSQL's files is PostgreSQL's own matter: its vacuum gives the room to new rows, and its log
-and its backups have their own times. For SQLite's, see `sqlite_scrub`.
+and its backups have their own times. For SQLite's, see `sqlite.scrub`.
 """
 
 from __future__ import annotations

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
-from bot.store.interface import SchemaMismatch, Unavailable
-from bot.store.url import is_postgres, sqlite_path
+from bot.store.interface import SchemaMismatch
 
 HEAD = "0009"
 """The newest revision in `bot/store/migrations/versions` (a test compares them)."""
@@ -94,32 +92,6 @@ def sqlite_version_table(connection: sqlite3.Connection) -> str | None:
             f"the file holds {foreign_tables([*tables])}: give the bot a file of its own in DATABASE_URL"
         )
     return None
-
-
-def current_problem(database_url: str) -> str | None:
-    """What keeps the bot from using this database, in words with the remedy; None if nothing does. Blocking.
-
-    Creates nothing. Raises what `sqlite_path` and `postgres_address` raise.
-    """
-    if is_postgres(database_url):
-        return _postgres_problem(database_url)
-    path = sqlite_path(database_url)
-    if not path.exists():
-        return f"there is no database {path} yet: run `switchboard-bot migrate`"
-    try:
-        with closing(sqlite3.connect(sqlite_uri(path), uri=True)) as connection:
-            return sqlite_problem(connection)
-    except sqlite3.Error as error:
-        return f"the database {path} can't be read ({error}): is it a SQLite file, and may this user read it?"
-
-
-def _postgres_problem(database_url: str) -> str | None:
-    from bot.store.postgres_migrate import problem  # asyncpg only where it is used
-
-    try:
-        return problem(database_url)
-    except Unavailable as error:
-        return str(error)
 
 
 def sqlite_uri(path: Path) -> str:

@@ -35,11 +35,11 @@ from bot.store import (
     current_problem,
     migrate,
     open_store,
-    postgres_news,
 )
 from bot.store.operators import Listing, Standing
-from bot.store.postgres import PostgresStore
-from bot.store.postgres_news import payloads
+from bot.store.postgres import news
+from bot.store.postgres.news import payloads
+from bot.store.postgres.store import PostgresStore
 from webhooks.inbox import GroupCommit, NewEvent
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -540,8 +540,8 @@ class TestNews:
         async def out_of_reach(*_: object) -> None:
             raise Unavailable("out of reach")
 
-        monkeypatch.setattr(postgres_news, "_listened", fails)
-        monkeypatch.setattr(postgres_news, "_AGAIN", 0.001)
+        monkeypatch.setattr(news, "_listened", fails)
+        monkeypatch.setattr(news, "_AGAIN", 0.001)
         if not answers:
             monkeypatch.setattr(store._pool, "fetch", out_of_reach)
         with capture_logs() as logs:

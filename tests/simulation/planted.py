@@ -25,8 +25,10 @@ from bot.engine import delivery
 from bot.engine.delivery import EFFECT_KEY, Delivery, UsersLast
 from bot.engine.session import Session
 from bot.flows import turn
-from bot.store import rows, sqlite_claim, sqlite_save
+from bot.store import rows
 from bot.store.interface import Change, Lease, Say
+from bot.store.sqlite import claim as sqlite_claim
+from bot.store.sqlite import save as sqlite_save
 from bot.sunshine.client import SunshineClient
 from webhooks import wire
 from webhooks.events import event_time

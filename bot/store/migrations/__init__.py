@@ -22,20 +22,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.private_files import make_private
-from bot.store.file_locks import wait_is_told
+from bot.store.check import current_problem
 from bot.store.interface import SchemaMismatch, StoreError
 from bot.store.schema import (
     FORMER_VERSION_TABLE,
     HEAD,
     VERSION_TABLE,
-    current_problem,
     problem_with,
     sqlite_problem,
     sqlite_revision,
     sqlite_version_table,
 )
-from bot.store.sqlite_errors import explain
-from bot.store.sqlite_files import close_files
+from bot.store.sqlite.errors import explain
+from bot.store.sqlite.files import close_files
+from bot.store.sqlite.locks import wait_is_told
 from bot.store.url import is_postgres, sqlite_path
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def migrate(database_url: str) -> None:
         Unavailable: it can't be opened, written, or locked within a minute.
     """
     if is_postgres(database_url):
-        from bot.store.postgres_migrate import upgrade  # asyncpg only where it is used
+        from bot.store.postgres.migrate import upgrade  # asyncpg only where it is used
 
         upgrade(database_url, postgresql_script)
         return

@@ -26,8 +26,8 @@ from bot.control.state import (
     Who,
 )
 from bot.store import Change, OutboxItem, Say, SqliteStore, Work
-from bot.store.postgres import PostgresStore
-from bot.store.sqlite_writer import OnTransaction
+from bot.store.postgres.store import PostgresStore
+from bot.store.sqlite.writer import OnTransaction
 from webhooks.inbox import NewEvent
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)

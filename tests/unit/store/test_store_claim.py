@@ -27,7 +27,7 @@ from store_samples import (
 
 from bot.control.state import Conversation, Input
 from bot.store import Change, JournalEntry, LeaseLost
-from bot.store.sqlite_claim import MOST_EVENTS
+from bot.store.sqlite.claim import MOST_EVENTS
 
 pytestmark = pytest.mark.usefixtures("engine")  # each test runs on SQLite and on PostgreSQL
 

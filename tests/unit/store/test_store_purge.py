@@ -271,11 +271,12 @@ class TestTheRest:
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 async def test_plans() -> None:
     """Nothing is searched for: every query of a purge goes by an index or a key."""
-    from bot.store import purge, sqlite_purge
+    from bot.store import purge
+    from bot.store.sqlite.purge import WORDS
 
     async with opened() as store:
         queries = [text for name, text in vars(purge).items() if name.isupper() and isinstance(text, str)]
-        queries += [*purge.DELETE_REST, *astuple(sqlite_purge.WORDS)]
+        queries += [*purge.DELETE_REST, *astuple(WORDS)]
         assert len(queries) >= 18
         for text in queries:
             names = dict.fromkeys(("id", "ids", "since", "before", "limit", "named", "runs"), "1")

@@ -7,17 +7,15 @@ it is run once more. Its caller hears of it only after the commit.
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
-from bot.store.asking import Ask, Each, Values, for_sqlite
 from bot.store.interface import StoreError, Unavailable
 
 T = TypeVar("T")
@@ -50,33 +48,6 @@ class Outcome:
 
     result: Any = None
     error: Exception | None = None
-
-
-def answered(ask: Ask[T], connection: sqlite3.Connection) -> T:
-    """Run work in the words of both engines."""
-    asking = ask()
-    try:
-        statement, values = next(asking)
-        while True:
-            text = for_sqlite(statement)
-            if isinstance(values, Each):
-                cursor = connection.executemany(text, values.values)
-            else:
-                cursor = connection.execute(text, _with_lists_as_json(values))
-            statement, values = asking.send(cursor.fetchall())
-    except StopIteration as over:
-        result: T = over.value
-        return result
-
-
-def _with_lists_as_json(values: Values) -> Values:
-    if isinstance(values, Mapping):
-        return dict(zip(values, map(_as_json, values.values()), strict=True))
-    return [*map(_as_json, values)]
-
-
-def _as_json(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, list) else value
 
 
 class Session:

@@ -11,20 +11,23 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from bot.store import purge, sqlite_claim, sqlite_inbox, sqlite_save
+from bot.store import purge
 from bot.store.asking import Ask
-from bot.store.file_locks import wait_is_told
-from bot.store.interface import Change, Database, Lease, SchemaMismatch, StoredEvent, Unavailable, Work
+from bot.store.database import Database
+from bot.store.interface import Change, Lease, SchemaMismatch, StoredEvent, Unavailable, Work
 from bot.store.migrations import empty_database, enable_wal
 from bot.store.rows import lost
 from bot.store.schema import sqlite_problem, sqlite_uri
 from bot.store.shared import SharedStore
-from bot.store.sqlite_errors import explain
-from bot.store.sqlite_files import close_files
-from bot.store.sqlite_presence import Presence
-from bot.store.sqlite_purge import WORDS
-from bot.store.sqlite_scrub import Scrubbing
-from bot.store.sqlite_writer import InlineRunner, OnTransaction, Runner, Session, ThreadRunner, answered
+from bot.store.sqlite import claim, inbox, save
+from bot.store.sqlite.asked import answered
+from bot.store.sqlite.errors import explain
+from bot.store.sqlite.files import close_files
+from bot.store.sqlite.locks import wait_is_told
+from bot.store.sqlite.presence import Presence
+from bot.store.sqlite.purge import WORDS
+from bot.store.sqlite.scrub import Scrubbing
+from bot.store.sqlite.writer import InlineRunner, OnTransaction, Runner, Session, ThreadRunner
 from webhooks.inbox import NewEvent
 
 T = TypeVar("T")
@@ -91,7 +94,7 @@ class SqliteStore(SharedStore):
         if self._path == _IN_MEMORY or not await asyncio.to_thread(self._presence.enter):
             return 0
         try:
-            return await self._writer.run(lambda connection: sqlite_claim.cut_leases(connection, until))
+            return await self._writer.run(lambda connection: claim.cut_leases(connection, until))
         finally:
             await asyncio.to_thread(self._presence.share)
 
@@ -105,47 +108,47 @@ class SqliteStore(SharedStore):
         """Store events that are not known yet and return how many were new. Durable on return."""
         if not events:
             return 0
-        return await self._writer.run(sqlite_inbox.receiving(events))
+        return await self._writer.run(inbox.receiving(events))
 
     async def claim(self, *, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Work]:
         """Lease up to `limit` conversations, those that have waited longest first.
 
-        Of a conversation's events, at most `sqlite_claim.MOST_EVENTS` are loaded; `fetch` has the others.
+        Of a conversation's events, at most `claim.MOST_EVENTS` are loaded; `fetch` has the others.
         """
         return await self._writer.run(
-            lambda connection: sqlite_claim.claim(connection, owner=owner, now=now, lease=lease, limit=limit)
+            lambda connection: claim.claim(connection, owner=owner, now=now, lease=lease, limit=limit)
         )
 
     async def fetch(self, lease: Lease) -> list[StoredEvent]:
         """The oldest unhandled events of a leased conversation. Raises `LeaseLost`."""
-        return await self._reader.run(lambda connection: sqlite_claim.fetch(connection, lease))
+        return await self._reader.run(lambda connection: claim.fetch(connection, lease))
 
     async def save(self, lease: Lease, change: Change, now: datetime) -> None:
         """Write a change. Raises `LeaseLost` or `UnsafeState`, and then nothing is written."""
-        if await self._writer.run(lambda connection: sqlite_save.save(connection, lease, change, now)):
+        if await self._writer.run(lambda connection: save.save(connection, lease, change, now)):
             await self._after_erasure()
             if not (change.forget or change.release):
                 raise lost(lease)
 
     async def renew(self, lease: Lease, until: datetime) -> Lease:
         """Keep the lease until a later time. Raises `LeaseLost`."""
-        return await self._writer.run(lambda connection: sqlite_claim.renew(connection, lease, until))
+        return await self._writer.run(lambda connection: claim.renew(connection, lease, until))
 
     async def next_due(self, now: datetime) -> datetime | None:
         """When the next claim can find something; None if nothing is ever due."""
-        return await self._reader.run(lambda connection: sqlite_claim.next_due(connection, now))
+        return await self._reader.run(lambda connection: claim.next_due(connection, now))
 
     async def spread(self, event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> None:
         """Give an app-level event to each of the conversations, mark it handled and empty its own body."""
-        await self._writer.run(lambda connection: sqlite_inbox.spread(connection, event, conversation_ids, now))
+        await self._writer.run(lambda connection: inbox.spread(connection, event, conversation_ids, now))
 
     async def set_aside(self, event_id: str, reason: str) -> None:
         """Set an event aside: shown to people, never taken up again by itself."""
-        await self._writer.run(lambda connection: sqlite_inbox.set_aside(connection, event_id, reason))
+        await self._writer.run(lambda connection: inbox.set_aside(connection, event_id, reason))
 
     async def remember_removal(self, user_id: str, now: datetime) -> None:
         """Remember a removed person: see `Store`."""
-        if await self._writer.run(lambda connection: sqlite_save.remember_removal(connection, user_id, now)):
+        if await self._writer.run(lambda connection: save.remember_removal(connection, user_id, now)):
             await self._after_erasure()
 
     async def purge(self, before: datetime, limit: int) -> int:

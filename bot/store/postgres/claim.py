@@ -19,9 +19,9 @@ from bot.control.state import Conversation
 from bot.store.codec import StateRow, Unreadable, load_conversation, load_data, load_effect
 from bot.store.interface import JournalEntry, Lease, OutboxItem, StoredEvent, Work
 from bot.store.owners import is_certainly_dead
-from bot.store.postgres_pool import Pool
+from bot.store.postgres.pool import Pool
 from bot.store.rows import event_of, lost, named_events
-from bot.store.sqlite_claim import MOST_EVENTS
+from bot.store.sqlite.claim import MOST_EVENTS
 from bot.store.times import from_micros, to_micros
 
 _WINDOW = 512  # the oldest pending events among which the most urgent conversations are looked for

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from bot.store import postgres_claim, postgres_inbox, postgres_save, purge
+from bot.store import purge
 from bot.store.asking import Ask
 from bot.store.batches import Batches
+from bot.store.database import Database
 from bot.store.interface import (
     Change,
-    Database,
     Lease,
     SchemaMismatch,
     StoredEvent,
@@ -20,12 +20,14 @@ from bot.store.interface import (
     Unavailable,
     Work,
 )
-from bot.store.postgres_errors import is_of_one
-from bot.store.postgres_news import Heard, News, new_teller
-from bot.store.postgres_pool import ANSWER, Pool, answered
-from bot.store.postgres_purge import WORDS
-from bot.store.postgres_save import Saving
-from bot.store.postgres_schema import problem_of
+from bot.store.postgres import claim, inbox, save
+from bot.store.postgres.connection import answered
+from bot.store.postgres.errors import is_of_one
+from bot.store.postgres.news import Heard, News, new_teller
+from bot.store.postgres.pool import ANSWER, Pool
+from bot.store.postgres.purge import WORDS
+from bot.store.postgres.save import Saving
+from bot.store.postgres.schema import problem_of
 from bot.store.shared import SharedStore
 from bot.store.url import postgres_address
 from webhooks.inbox import NewEvent
@@ -55,17 +57,17 @@ class PostgresStore(SharedStore):
         self._news = News(self._pool, self._teller)
         self._unheard: list[tuple[str, datetime]] = []  # claims of which no answer came
         self._saves: Batches[Saving, None] = Batches(
-            lambda savings: postgres_save.save(self._pool, savings),
+            lambda savings: save.save(self._pool, savings),
             key=lambda saving: saving.lease.conversation_id,
             is_of_one=is_of_one,
         )
         self._renewals: Batches[tuple[Lease, datetime], Lease] = Batches(
-            lambda renewals: postgres_claim.renew(self._pool, renewals),
+            lambda renewals: claim.renew(self._pool, renewals),
             key=lambda renewal: renewal[0].conversation_id,
             is_of_one=is_of_one,
         )
         self._fetches: Batches[Lease, list[StoredEvent]] = Batches(
-            lambda leases: postgres_claim.fetch(self._pool, leases),
+            lambda leases: claim.fetch(self._pool, leases),
             key=lambda lease: lease.conversation_id,
             is_of_one=is_of_one,
         )
@@ -91,13 +93,13 @@ class PostgresStore(SharedStore):
 
         That is known of processes of this machine; the leases of others run out in their time.
         """
-        return await postgres_claim.cut_leases(self._pool, until)
+        return await claim.cut_leases(self._pool, until)
 
     async def receive(self, events: Sequence[NewEvent]) -> int:
         """Store events that are not known yet and return how many were new. Durable on return."""
         if not events:
             return 0
-        new = await postgres_inbox.receive(self._pool, events)
+        new = await inbox.receive(self._pool, events)
         if new:
             self._tell(event.conversation_id for event in events)
         return new
@@ -120,13 +122,13 @@ class PostgresStore(SharedStore):
     async def claim(self, *, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Work]:
         """Lease up to `limit` conversations, those that have waited longest first.
 
-        Of a conversation's events, at most `sqlite_claim.MOST_EVENTS` are loaded; `fetch` has the others.
+        Of a conversation's events, at most `claim.MOST_EVENTS` are loaded; `fetch` has the others.
         """
         while self._unheard:
-            await postgres_claim.give_back(self._pool, *self._unheard[0])
+            await claim.give_back(self._pool, *self._unheard[0])
             del self._unheard[0]
         try:
-            return await postgres_claim.claim(self._pool, owner=owner, now=now, lease=lease, limit=limit)
+            return await claim.claim(self._pool, owner=owner, now=now, lease=lease, limit=limit)
         except StoreError:
             self._unheard.append((owner, now + lease))
             raise
@@ -147,19 +149,19 @@ class PostgresStore(SharedStore):
 
     async def next_due(self, now: datetime) -> datetime | None:
         """When the next claim can find something; None if nothing is ever due."""
-        return await postgres_claim.next_due(self._pool, now)
+        return await claim.next_due(self._pool, now)
 
     async def spread(self, event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> None:
         """Give an app-level event to each of the conversations, mark it handled and empty its own body."""
-        await postgres_inbox.spread(self._pool, event, conversation_ids, now)
+        await inbox.spread(self._pool, event, conversation_ids, now)
 
     async def set_aside(self, event_id: str, reason: str) -> None:
         """Set an event aside: shown to people, never taken up again by itself."""
-        await postgres_inbox.set_aside(self._pool, event_id, reason)
+        await inbox.set_aside(self._pool, event_id, reason)
 
     async def remember_removal(self, user_id: str, now: datetime) -> None:
         """A person was removed: a conversation in which `save` sees them from now on is forgotten."""
-        await postgres_save.remember_removal(self._pool, user_id, now)
+        await save.remember_removal(self._pool, user_id, now)
 
     async def purge(self, before: datetime, limit: int) -> int:
         """Delete what is older than that and needed by nothing; how much was looked at."""

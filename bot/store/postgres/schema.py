@@ -12,15 +12,12 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from asyncpg.exceptions import InsufficientPrivilegeError
 
 from bot.store.interface import SchemaMismatch, Unavailable
+from bot.store.postgres.connection import Connection
 from bot.store.schema import FORMER_VERSION_TABLE, SAFE_TABLE, TABLES, VERSION_TABLE, foreign_tables, problem_with
-
-if TYPE_CHECKING:
-    from bot.store.postgres_pool import Connection
 
 SCHEMA = "switchboard_bot"
 

@@ -18,7 +18,7 @@ from bot.control.state import Conversation
 from bot.store.codec import StateRow, Unreadable, dump_conversation, load_conversation, load_data, load_effect
 from bot.store.interface import JournalEntry, Lease, OutboxItem, StoredEvent, Work
 from bot.store.rows import EVENT, event_of, lost, named_events
-from bot.store.sqlite_inbox import ids_as_json
+from bot.store.sqlite.inbox import ids_as_json
 from bot.store.times import from_micros, to_micros
 
 MOST_EVENTS = 500

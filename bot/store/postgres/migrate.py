@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from bot.store.interface import SchemaMismatch, StoreError
-from bot.store.postgres_pool import Connection, Pool
-from bot.store.postgres_schema import enter, problem_of, revision
+from bot.store.postgres.connection import Connection
+from bot.store.postgres.pool import Pool
+from bot.store.postgres.schema import enter, problem_of, revision
 from bot.store.schema import HEAD, problem_with
 from bot.store.url import PostgresAddress, postgres_address
 

@@ -15,8 +15,9 @@ from typing import Any
 from bot.store.codec import dump_effect, unicode
 from bot.store.interface import Change, Lease, StoreError
 from bot.store.operators import HISTORY_LIMIT
-from bot.store.postgres_errors import is_of_one
-from bot.store.postgres_pool import Connection, Pool
+from bot.store.postgres.connection import Connection
+from bot.store.postgres.errors import is_of_one
+from bot.store.postgres.pool import Pool
 from bot.store.rows import (
     ERASED,
     columns_of,

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from bot.private_files import close_to_others, make_private
-from bot.store.file_locks import in_words, wait_is_told
 from bot.store.interface import Unavailable
+from bot.store.sqlite.locks import in_words, wait_is_told
 
 if sys.platform != "win32":
     import fcntl

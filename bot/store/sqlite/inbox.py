@@ -13,7 +13,7 @@ from typing import Any
 from bot.store.codec import unicode
 from bot.store.interface import StoredEvent
 from bot.store.rows import ERASED
-from bot.store.sqlite_writer import Operation, Statement
+from bot.store.sqlite.writer import Operation, Statement
 from bot.store.times import to_micros
 from webhooks.inbox import NewEvent
 

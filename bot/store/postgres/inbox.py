@@ -7,8 +7,8 @@ from datetime import datetime
 
 from bot.store.codec import unicode
 from bot.store.interface import StoredEvent
-from bot.store.postgres_pool import Pool
-from bot.store.postgres_schema import SCHEMA
+from bot.store.postgres.pool import Pool
+from bot.store.postgres.schema import SCHEMA
 from bot.store.rows import ERASED, names_removed
 from bot.store.times import to_micros
 from webhooks.inbox import NewEvent

@@ -16,8 +16,8 @@ import asyncpg
 import structlog
 
 from bot.store.interface import StoreError
-from bot.store.postgres_errors import explain
-from bot.store.postgres_pool import CONNECT, Pool
+from bot.store.postgres.errors import explain
+from bot.store.postgres.pool import CONNECT, Pool
 
 Heard = Callable[[Iterable[str | None]], None]
 

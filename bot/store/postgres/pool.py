@@ -7,16 +7,16 @@ import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 import structlog
 from asyncpg.exceptions import ProtocolViolationError
 
-from bot.store.asking import Ask, Each, for_postgres
 from bot.store.interface import Unavailable
-from bot.store.postgres_errors import AGAIN, ENDED, explain
-from bot.store.postgres_schema import qualified
+from bot.store.postgres.connection import Connection
+from bot.store.postgres.errors import AGAIN, ENDED, explain
+from bot.store.postgres.schema import qualified
 from bot.store.url import PostgresAddress
 
 T = TypeVar("T")
@@ -39,22 +39,6 @@ _log = structlog.get_logger(__name__)
 logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)  # each try to connect again; the bot itself tells it once
 
 
-class Connection(Protocol):
-    """What operations use of asyncpg's connection."""
-
-    async def fetch(self, statement: str, *values: Any) -> list[Any]:
-        """The rows of a statement."""
-
-    async def fetchval(self, statement: str, *values: Any) -> Any:
-        """The first value of the first row; None if there is none."""
-
-    async def executemany(self, statement: str, values: Sequence[Sequence[Any]]) -> None:
-        """Run a statement with each of several lists of values."""
-
-    async def execute(self, statement: str, *values: Any) -> str:
-        """Run a statement, or without values several; PostgreSQL's word on the last one, like `UPDATE 3`."""
-
-
 Operation = Callable[[Connection], Awaitable[T]]
 
 
@@ -67,7 +51,7 @@ class _BareConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has 
 
 
 class _Ours:
-    """A connection that finds our tables in our schema (see `postgres_schema`)."""
+    """A connection that finds our tables in our schema (see `schema`)."""
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
@@ -231,25 +215,6 @@ class Pool:
         if isinstance(error, ValueError) and not isinstance(error, asyncpg.InterfaceError | OSError):
             return error
         return explain(error, self.place, opening=opening)
-
-
-async def answered(ask: Ask[T], connection: Connection) -> T:
-    """Run work in the words of both engines."""
-    asking = ask()
-    try:
-        statement, values = next(asking)
-        while True:
-            if isinstance(values, Each):
-                each = [for_postgres(statement, one) for one in values.values]
-                await connection.executemany(each[0][0], [given for _, given in each])
-                rows = []
-            else:
-                text, given = for_postgres(statement, values)
-                rows = await connection.fetch(text, *given)
-            statement, values = asking.send(rows)
-    except StopIteration as over:
-        result: T = over.value
-        return result
 
 
 async def _end(connection: Any) -> None:

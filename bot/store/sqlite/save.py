@@ -12,7 +12,7 @@ from bot.store.interface import Change, Lease, StoreError
 from bot.store.operators import HISTORY_LIMIT
 from bot.store.questions import DUE_AT
 from bot.store.rows import columns_of, contact_rows, duty_row, has_failed, journal_row, lost, moment_row
-from bot.store.sqlite_inbox import erase_if_removed, erase_set_aside, ids_as_json, inserting
+from bot.store.sqlite.inbox import erase_if_removed, erase_set_aside, ids_as_json, inserting
 from bot.store.times import to_micros
 
 _STORED = "SELECT epoch, duty_id FROM conversations WHERE id = ?"

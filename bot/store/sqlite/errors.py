@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from bot.store.file_locks import in_words
 from bot.store.interface import SAFETY, UNSAFE, SchemaMismatch, StoreError, Unavailable, UnsafeState
+from bot.store.sqlite.locks import in_words
 
 _ADVICE = {
     "SQLITE_BUSY": "another process kept it locked for too long; is a backup or a shell open on it?",
