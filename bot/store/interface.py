@@ -6,6 +6,7 @@ worker that made it. No SQL and no engine shows here.
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -55,6 +56,17 @@ class Unavailable(StoreError):
 
 class SchemaMismatch(Unavailable):
     """The database has no schema yet, or an older or a newer one than this version of the bot."""
+
+
+def own(error: BaseException) -> BaseException:
+    """An error of its own for each of several callers, or their tracebacks would pile up in one."""
+    if isinstance(error, CancelledError):
+        return StoreError("the store was stopped meanwhile")
+    if not isinstance(error, StoreError):
+        return error
+    copy = type(error)(*error.args)
+    copy.__cause__ = error.__cause__
+    return copy
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from bot.store import purge
 from bot.store.asking import Ask
-from bot.store.batches import Batches
 from bot.store.database import Database
 from bot.store.interface import (
     Change,
@@ -19,6 +18,7 @@ from bot.store.interface import (
     StoreError,
     Unavailable,
     Work,
+    own,
 )
 from bot.store.postgres import claim, inbox, save
 from bot.store.postgres.connection import answered
@@ -30,8 +30,10 @@ from bot.store.postgres.save import Saving
 from bot.store.postgres.schema import problem_of
 from bot.store.shared import SharedStore
 from bot.store.url import postgres_address
+from webhooks.batches import Batches
 from webhooks.inbox import NewEvent
 
+Item = TypeVar("Item")
 T = TypeVar("T")
 
 
@@ -135,17 +137,17 @@ class PostgresStore(SharedStore):
 
     async def fetch(self, lease: Lease) -> list[StoredEvent]:
         """The oldest unhandled events of a leased conversation. Raises `LeaseLost`."""
-        return await self._fetches.do(lease)
+        return await _done(self._fetches, lease)
 
     async def save(self, lease: Lease, change: Change, now: datetime) -> None:
         """Write a change. Raises `LeaseLost` or `UnsafeState`, and then nothing is written."""
         if change.state.id != lease.conversation_id:
             raise StoreError(f"a lease of {lease.conversation_id} can't write the state of {change.state.id}")
-        await self._saves.do(Saving(lease, change, now))
+        await _done(self._saves, Saving(lease, change, now))
 
     async def renew(self, lease: Lease, until: datetime) -> Lease:
         """Keep the lease until a later time. Raises `LeaseLost`."""
-        return await self._renewals.do((lease, until))
+        return await _done(self._renewals, (lease, until))
 
     async def next_due(self, now: datetime) -> datetime | None:
         """When the next claim can find something; None if nothing is ever due."""
@@ -178,6 +180,14 @@ class PostgresStore(SharedStore):
     def for_another_loop(self) -> PostgresStore:
         """Return another store of the same process: connections belong to the loop that opened them."""
         return PostgresStore(self._url, answer=self._answer, teller=self._teller)
+
+
+async def _done(batches: Batches[Item, T], item: Item) -> T:
+    """Do one thing, together with others. Raises the error that it has."""
+    outcome = await batches.put(item)
+    if isinstance(outcome, BaseException):
+        raise own(outcome)
+    return outcome
 
 
 _conforms: type[Database] = PostgresStore  # for the type checker: every method is there, with its types

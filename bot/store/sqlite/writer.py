@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
-from bot.store.interface import StoreError, Unavailable
+from bot.store.interface import Unavailable, own
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
@@ -47,7 +47,7 @@ class Outcome:
     """What became of an operation: its result, or the error that it raised."""
 
     result: Any = None
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 class Session:
@@ -285,16 +285,7 @@ def _run(session: Session, jobs: Sequence[_Job]) -> list[Outcome]:
     try:
         return session.run([job.operation for job in jobs])
     except Exception as error:  # noqa: BLE001 - every caller is to be told, and the thread lives on
-        return [Outcome(error=_own(error)) for _ in jobs]
-
-
-def _own(error: Exception) -> Exception:
-    """An error of its own for each caller, or their tracebacks would pile up in one."""
-    if not isinstance(error, StoreError):
-        return error
-    copy = type(error)(*error.args)
-    copy.__cause__ = error.__cause__
-    return copy
+        return [Outcome(error=own(error)) for _ in jobs]
 
 
 def _answer(answers: Sequence[tuple[_Job, Outcome]]) -> None:
