@@ -31,89 +31,6 @@ _log = structlog.get_logger(__name__)
 
 _ROW = "c.id, c.state, c.holder, c.ended_at, c.released_at, c.updated_at, c.epoch"
 
-# One plan serves all calls, so that it must be good without a guess of how many rows there will be: ids that were found
-# are looked up as an array, and limits are written out.
-#
-# $1 owner, $2 until, $3 now, $4 limit
-_CLAIM = f"""
-    WITH {{recursive}} oldest AS MATERIALIZED (
-        SELECT conversation_id, received_at FROM inbox
-        WHERE status = 'pending' AND conversation_id IS NOT NULL ORDER BY seq LIMIT {{window}}
-    ), urgent AS MATERIALIZED (
-        SELECT conversation_id AS id, min(received_at) AS since FROM oldest GROUP BY conversation_id
-    ), {{walk}} due AS MATERIALIZED (
-        SELECT id, due_at AS since FROM conversations
-        WHERE lease_until IS NULL AND due_at IS NOT NULL AND due_at <= $3
-        ORDER BY due_at LIMIT {{most}} FOR UPDATE SKIP LOCKED
-    ), expired AS MATERIALIZED (
-        SELECT id, least(CASE WHEN due_at <= $3 THEN due_at END, (
-            SELECT received_at FROM inbox
-            WHERE conversation_id = conversations.id AND status = 'pending' ORDER BY seq LIMIT 1
-        )) AS since FROM conversations
-        WHERE lease_until IS NOT NULL AND lease_until <= $3
-        ORDER BY lease_until LIMIT {_EXPIRED} FOR UPDATE SKIP LOCKED
-    ), waiting AS MATERIALIZED (
-        SELECT id, (SELECT since FROM {{found}} AS found WHERE found.id = conversations.id) AS since FROM conversations
-        WHERE id = ANY (ARRAY(SELECT id FROM {{found}} AS found)) AND lease_until IS NULL
-        ORDER BY 2, 1 LIMIT {{most}} FOR UPDATE SKIP LOCKED
-    ), known AS MATERIALIZED (
-        SELECT id FROM conversations WHERE id = ANY (ARRAY(SELECT id FROM {{found}} AS found))
-    ), unknown AS MATERIALIZED (
-        SELECT id, since FROM {{found}} AS found WHERE id <> ALL (ARRAY(SELECT id FROM known))
-    ), gone AS MATERIALIZED (
-        SELECT conversation_id AS id FROM removed WHERE conversation_id = ANY (ARRAY(SELECT id FROM unknown))
-    ), chosen AS MATERIALIZED (
-        SELECT id, min(since) AS since, bool_or(is_new) AS is_new FROM (
-            SELECT id, since, false AS is_new FROM due
-            UNION ALL SELECT id, since, false FROM expired WHERE since IS NOT NULL
-            UNION ALL SELECT id, since, false FROM waiting
-            UNION ALL SELECT id, since, true FROM unknown WHERE id <> ALL (ARRAY(SELECT id FROM gone))
-        ) AS each GROUP BY id ORDER BY 2, 1 LIMIT $4
-    ), freed AS (
-        UPDATE conversations SET lease_owner = NULL, lease_until = NULL
-        WHERE id = ANY (ARRAY(SELECT id FROM expired EXCEPT SELECT id FROM chosen))
-    ), late AS (
-        UPDATE inbox SET status = 'handled', handled_at = $3, reason = 'came after the removal', body = ''
-        WHERE status = 'pending' AND conversation_id = ANY (ARRAY(SELECT id FROM gone))
-    ), leased AS (
-        UPDATE conversations AS c SET lease_owner = $1, lease_until = $2, epoch = c.epoch + 1
-        WHERE id = ANY (ARRAY(SELECT id FROM chosen WHERE NOT is_new)) RETURNING {_ROW}
-    ), created AS (
-        INSERT INTO conversations AS c
-            (id, holder, gone, mismatch, epoch, lease_owner, lease_until, created_at, updated_at, kept_since,
-            state)
-        SELECT id, 'unknown', false, false, 1, $1, $2, $3, $3, $3, '{{{{"id":' || to_json(id) || '}}}}'
-        FROM chosen WHERE is_new ORDER BY id
-        ON CONFLICT (id) DO NOTHING RETURNING {_ROW}
-    )
-    SELECT (SELECT count(*) FROM oldest) AS seen, taken.* FROM (SELECT) AS always LEFT JOIN (
-        SELECT got.*, chosen.since FROM (SELECT * FROM leased UNION ALL SELECT * FROM created) AS got
-        JOIN chosen ON chosen.id = got.id
-    ) AS taken ON true
-    ORDER BY taken.since, taken.id
-"""  # noqa: S608 - only constants
-
-# From one conversation to the next in the index, however many events each has: for when the oldest events all belong to
-# few conversations that others work on.
-_STEP = """
-    SELECT conversation_id FROM inbox WHERE status = 'pending' AND conversation_id > {after}
-    ORDER BY conversation_id LIMIT 1
-"""
-_WALK = f"""
-    walk (id) AS (
-        (SELECT ({_STEP.format(after="''")}))
-        UNION ALL
-        SELECT ({_STEP.format(after="walk.id")}) FROM walk WHERE walk.id IS NOT NULL
-    ), free AS MATERIALIZED (
-        SELECT walk.id, (
-            SELECT received_at FROM inbox WHERE conversation_id = walk.id AND status = 'pending' ORDER BY seq LIMIT 1
-        ) AS since FROM walk
-        WHERE walk.id IS NOT NULL
-            AND ((SELECT lease_until FROM conversations WHERE id = walk.id) > {{now}}) IS NOT TRUE
-        LIMIT {{most}}
-    )
-"""  # noqa: S608 - only constants
-
 _EVENT_ARRAYS = """
     array_agg(id ORDER BY seq), array_agg(conversation_id ORDER BY seq), array_agg(type ORDER BY seq),
     array_agg(body ORDER BY seq), array_agg(received_at ORDER BY seq), array_agg(by_operator ORDER BY seq)
@@ -202,17 +119,106 @@ _NEXT_DUE = f"""
         )
 """  # noqa: S608 - only constants
 
-_FREE_WALKING = f"WITH RECURSIVE {_WALK.format(now='$1', most=1)} SELECT EXISTS (SELECT FROM free)"  # noqa: S608
+
+# From one conversation to the next in the index, however many events each has: for when the oldest events all belong to
+# few conversations that others work on.
+def _walk(now: str, most: int) -> str:
+    return f"""
+        walk (id) AS (
+            (SELECT ({_next("''")}))
+            UNION ALL
+            SELECT ({_next("walk.id")}) FROM walk WHERE walk.id IS NOT NULL
+        ), free AS MATERIALIZED (
+            SELECT walk.id, (
+                SELECT received_at FROM inbox
+                WHERE conversation_id = walk.id AND status = 'pending' ORDER BY seq LIMIT 1
+            ) AS since FROM walk
+            WHERE walk.id IS NOT NULL
+                AND ((SELECT lease_until FROM conversations WHERE id = walk.id) > {now}) IS NOT TRUE
+            LIMIT {most}
+        )
+    """  # noqa: S608 - only constants
 
 
+def _next(after: str) -> str:
+    return f"""
+        SELECT conversation_id FROM inbox WHERE status = 'pending' AND conversation_id > {after}
+        ORDER BY conversation_id LIMIT 1
+    """  # noqa: S608 - only constants
+
+
+_FREE_WALKING = f"WITH RECURSIVE {_walk('$1', 1)} SELECT EXISTS (SELECT FROM free)"  # noqa: S608
+
+
+# One plan serves all calls, so that it must be good without a guess of how many rows there will be: ids that were found
+# are looked up as an array, and limits are written out.
 @cache
 def _claiming(most: int, *, walking: bool = False) -> str:
-    """The statement that claims up to `most` conversations, be they among the oldest events or anywhere."""
-    window = max(_WINDOW, 4 * most)
+    """The statement that claims up to `most` conversations, be they among the oldest events or anywhere.
+
+    Its values: owner, until, now, limit.
+    """
+    found, recursive, walk = "urgent", "", ""
     if walking:
-        walk = _WALK.format(now="$3", most=max(_WINDOW, most)) + ","
-        return _CLAIM.format(recursive="RECURSIVE", walk=walk, found="free", window=window, most=most)
-    return _CLAIM.format(recursive="", walk="", found="urgent", window=window, most=most)
+        found, recursive, walk = "free", "RECURSIVE", f"{_walk('$3', max(_WINDOW, most))},"
+    return f"""
+        WITH {recursive} oldest AS MATERIALIZED (
+            SELECT conversation_id, received_at FROM inbox
+            WHERE status = 'pending' AND conversation_id IS NOT NULL ORDER BY seq LIMIT {max(_WINDOW, 4 * most)}
+        ), urgent AS MATERIALIZED (
+            SELECT conversation_id AS id, min(received_at) AS since FROM oldest GROUP BY conversation_id
+        ), {walk} due AS MATERIALIZED (
+            SELECT id, due_at AS since FROM conversations
+            WHERE lease_until IS NULL AND due_at IS NOT NULL AND due_at <= $3
+            ORDER BY due_at LIMIT {most} FOR UPDATE SKIP LOCKED
+        ), expired AS MATERIALIZED (
+            SELECT id, least(CASE WHEN due_at <= $3 THEN due_at END, (
+                SELECT received_at FROM inbox
+                WHERE conversation_id = conversations.id AND status = 'pending' ORDER BY seq LIMIT 1
+            )) AS since FROM conversations
+            WHERE lease_until IS NOT NULL AND lease_until <= $3
+            ORDER BY lease_until LIMIT {_EXPIRED} FOR UPDATE SKIP LOCKED
+        ), waiting AS MATERIALIZED (
+            SELECT id, (SELECT since FROM {found} AS found WHERE found.id = conversations.id) AS since
+            FROM conversations
+            WHERE id = ANY (ARRAY(SELECT id FROM {found} AS found)) AND lease_until IS NULL
+            ORDER BY 2, 1 LIMIT {most} FOR UPDATE SKIP LOCKED
+        ), known AS MATERIALIZED (
+            SELECT id FROM conversations WHERE id = ANY (ARRAY(SELECT id FROM {found} AS found))
+        ), unknown AS MATERIALIZED (
+            SELECT id, since FROM {found} AS found WHERE id <> ALL (ARRAY(SELECT id FROM known))
+        ), gone AS MATERIALIZED (
+            SELECT conversation_id AS id FROM removed WHERE conversation_id = ANY (ARRAY(SELECT id FROM unknown))
+        ), chosen AS MATERIALIZED (
+            SELECT id, min(since) AS since, bool_or(is_new) AS is_new FROM (
+                SELECT id, since, false AS is_new FROM due
+                UNION ALL SELECT id, since, false FROM expired WHERE since IS NOT NULL
+                UNION ALL SELECT id, since, false FROM waiting
+                UNION ALL SELECT id, since, true FROM unknown WHERE id <> ALL (ARRAY(SELECT id FROM gone))
+            ) AS each GROUP BY id ORDER BY 2, 1 LIMIT $4
+        ), freed AS (
+            UPDATE conversations SET lease_owner = NULL, lease_until = NULL
+            WHERE id = ANY (ARRAY(SELECT id FROM expired EXCEPT SELECT id FROM chosen))
+        ), late AS (
+            UPDATE inbox SET status = 'handled', handled_at = $3, reason = 'came after the removal', body = ''
+            WHERE status = 'pending' AND conversation_id = ANY (ARRAY(SELECT id FROM gone))
+        ), leased AS (
+            UPDATE conversations AS c SET lease_owner = $1, lease_until = $2, epoch = c.epoch + 1
+            WHERE id = ANY (ARRAY(SELECT id FROM chosen WHERE NOT is_new)) RETURNING {_ROW}
+        ), created AS (
+            INSERT INTO conversations AS c
+                (id, holder, gone, mismatch, epoch, lease_owner, lease_until, created_at, updated_at, kept_since,
+                state)
+            SELECT id, 'unknown', false, false, 1, $1, $2, $3, $3, $3, '{{"id":' || to_json(id) || '}}'
+            FROM chosen WHERE is_new ORDER BY id
+            ON CONFLICT (id) DO NOTHING RETURNING {_ROW}
+        )
+        SELECT (SELECT count(*) FROM oldest) AS seen, taken.* FROM (SELECT) AS always LEFT JOIN (
+            SELECT got.*, chosen.since FROM (SELECT * FROM leased UNION ALL SELECT * FROM created) AS got
+            JOIN chosen ON chosen.id = got.id
+        ) AS taken ON true
+        ORDER BY taken.since, taken.id
+    """  # noqa: S608 - only constants
 
 
 def _rounded(limit: int) -> int:
