@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -89,6 +88,7 @@ class GroupCommit:
             self._commit,
             is_of_one=lambda error: isinstance(error, Exception) and not isinstance(error, self._unavailable),
             failures=FAILURES_IN_A_ROW,
+            drops_cancelled=False,
             size=len,
             most=limit,
             on_left=self._left,
@@ -124,7 +124,7 @@ class GroupCommit:
             raise NotStored(f"{self._bytes} bytes wait to be stored already")
         self._waiting += len(events)
         self._bytes += size
-        error = await asyncio.shield(self._batches.put(events))
+        error = await self._batches.put(events)
         if error is not None:
             told = str(error) if isinstance(error, self._unavailable) else ""  # others may quote an event
             raise NotStored(f"the store failed: {told or type(error).__name__}") from error
