@@ -10,22 +10,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.store.interface import Counts
-from bot.store.rows import EVENT
 from bot.store.times import to_micros
 
 OVERDUE_AFTER = timedelta(minutes=1)
 """A duty that is owed for longer is overdue."""
 
 CONVERSATIONS_OF = "SELECT conversation_id FROM participants WHERE user_id = ? ORDER BY conversation_id"
-
-REMOVALS = f"""
-    SELECT {EVENT} FROM inbox INDEXED BY inbox_removals
-    WHERE status = 'pending' AND conversation_id IS NULL AND type = 'user:remove' ORDER BY seq LIMIT ?
-"""  # noqa: S608 - only constants
-
-APP_EVENTS = f"""
-    SELECT {EVENT} FROM inbox WHERE status = 'pending' AND conversation_id IS NULL ORDER BY seq LIMIT ?
-"""  # noqa: S608 - only constants
 
 STATE = "SELECT id, state, holder, ended_at, released_at, updated_at FROM conversations WHERE id = ?"
 

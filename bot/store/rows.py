@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import structlog
+
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Conversation, Duty, Proof
-from bot.store.codec import dump_conversation, dump_data, dump_duty, unicode
-from bot.store.interface import Change, JournalEntry, Lease, LeaseLost, StoredEvent
+from bot.store.codec import Unreadable, dump_conversation, dump_data, dump_duty, load_effect, unicode
+from bot.store.interface import Change, JournalEntry, Lease, LeaseLost, OutboxItem, StoredEvent
 from bot.store.times import from_micros, micros_or_none, to_micros
+
+_log = structlog.get_logger(__name__)
 
 EVENT = "id, conversation_id, type, body, received_at, by_operator"
 """The columns that `event_of` takes, in this order."""
@@ -22,6 +27,26 @@ def event_of(row: tuple[Any, ...]) -> StoredEvent:
     """The event in a row of `EVENT`."""
     event_id, conversation_id, type_, body, received_at, by_operator = row
     return StoredEvent(event_id, conversation_id, type_, body, from_micros(received_at), bool(by_operator))
+
+
+def open_effects(conversation_id: str, rows: Iterable[Sequence[Any]]) -> tuple[list[OutboxItem], list[tuple[str, str]]]:
+    """The open effects of a conversation, and ids of those that can't be read, each with what is wrong.
+
+    Args:
+        conversation_id: for the log.
+        rows: each of id, kind, body, creation, next attempt, attempts, whether it may be done.
+    """
+    items, unreadable = [], []
+    for effect_id, kind, body, created_at, next_attempt, attempts, maybe_done in rows:
+        try:
+            effect = load_effect(kind, body)
+        except Unreadable as error:
+            _log.error("effect_unreadable", conversation_id=conversation_id, effect_id=effect_id, problem=str(error))
+            unreadable.append((effect_id, f"unreadable: {error}"))
+            continue
+        created, next_ = from_micros(created_at), from_micros(next_attempt)
+        items.append(OutboxItem(effect, created, next_, attempts, bool(maybe_done)))
+    return items, unreadable
 
 
 def columns_of(state: Conversation) -> dict[str, Any]:

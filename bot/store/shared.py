@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
 from bot.control.state import Conversation
-from bot.store import operator_asking, watch
+from bot.store import app_events, operator_asking, watch
 from bot.store.asking import Ask, Asking, one
 from bot.store.codec import StateRow, load_conversation, unicode
 from bot.store.interface import Counts, StoredEvent
 from bot.store.operators import NEWEST, PAGE, TIMELINE, Access, Before, Listing, Page, RunAtWork, SetAside, Timeline
-from bot.store.questions import APP_EVENTS, CONVERSATIONS_OF, COUNTS, FLOWS, REMOVALS, STATE, counts_of, overdue_before
-from bot.store.rows import event_of
+from bot.store.questions import CONVERSATIONS_OF, COUNTS, FLOWS, STATE, counts_of, overdue_before
 from webhooks.inbox import NewEvent
 
 T = TypeVar("T")
@@ -42,7 +41,11 @@ class SharedStore(ABC):
 
     async def app_events(self, limit: int) -> list[StoredEvent]:
         """Unhandled events that belong to no single conversation, oldest first; removals of people alone, first."""
-        return await self._read(partial(_app_events, limit))
+        return await self._read(partial(app_events.waiting, limit))
+
+    async def spread(self, event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> None:
+        """Give an app-level event to each of the conversations, mark it handled and empty its own body."""
+        await self._transact(partial(app_events.spread, event, conversation_ids, now))
 
     async def conversations_of(self, user_id: str) -> list[str]:
         """Ids of the conversations in which a user was seen."""
@@ -125,11 +128,6 @@ class SharedStore(ABC):
     async def probe(self) -> None:
         """Write a row and remove it again. Raises `Unavailable` if it can't be stored."""
         await self._transact(operator_asking.probe)
-
-
-def _app_events(limit: int) -> Asking[list[StoredEvent]]:
-    rows = (yield REMOVALS, (limit,)) or (yield APP_EVENTS, (limit,))
-    return [event_of(tuple(row)) for row in rows]
 
 
 def _counts(now: datetime) -> Asking[Counts]:

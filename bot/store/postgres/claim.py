@@ -13,21 +13,17 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-import structlog
-
 from bot.control.state import Conversation
-from bot.store.codec import StateRow, Unreadable, load_conversation, load_data, load_effect
-from bot.store.interface import JournalEntry, Lease, OutboxItem, StoredEvent, Work
+from bot.store.codec import StateRow, load_conversation, load_data
+from bot.store.interface import JournalEntry, Lease, StoredEvent, Work
 from bot.store.owners import is_certainly_dead
 from bot.store.postgres.pool import Pool
-from bot.store.rows import event_of, lost, named_events
+from bot.store.rows import event_of, lost, named_events, open_effects
 from bot.store.sqlite.claim import MOST_EVENTS
 from bot.store.times import from_micros, to_micros
 
 _WINDOW = 512  # the oldest pending events among which the most urgent conversations are looked for
 _EXPIRED = 1000  # leases that are seen to have run out in one claim
-
-_log = structlog.get_logger(__name__)
 
 _ROW = "c.id, c.state, c.holder, c.ended_at, c.released_at, c.updated_at, c.epoch"
 
@@ -305,7 +301,7 @@ async def _load(pool: Pool, leases: Sequence[Lease], states: Sequence[Conversati
         events, inputs, effects, notes = _parts(row)
         arrived = _events(events)
         known = {event.id: event for event in _events(inputs)}
-        outbox, given_up = _outbox(lease.conversation_id, effects)
+        outbox, given_up = open_effects(lease.conversation_id, _transposed(effects))
         unreadable += given_up
         works.append(
             Work(
@@ -340,17 +336,3 @@ def _journal(state: Conversation, columns: Sequence[Any]) -> Iterable[JournalEnt
     if state.run:
         for index, kind, key, data in _transposed(columns):
             yield JournalEntry(state.run.id, index, kind, key, load_data(data), len(data))
-
-
-def _outbox(conversation_id: str, columns: Sequence[Any]) -> tuple[list[OutboxItem], list[tuple[str, str]]]:
-    """The open effects, and those that can't be read, which are finished, saying so."""
-    items, unreadable = [], []
-    for effect_id, kind, body, created_at, next_attempt, attempts, maybe_done in _transposed(columns):
-        try:
-            effect = load_effect(kind, body)
-        except Unreadable as error:
-            _log.error("effect_unreadable", conversation_id=conversation_id, effect_id=effect_id, problem=str(error))
-            unreadable.append((effect_id, f"unreadable: {error}"))
-            continue
-        items.append(OutboxItem(effect, from_micros(created_at), from_micros(next_attempt), attempts, maybe_done))
-    return items, unreadable

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from bot.store.codec import unicode
-from bot.store.interface import StoredEvent
 from bot.store.postgres.pool import Pool
 from bot.store.postgres.schema import SCHEMA
 from bot.store.rows import ERASED, names_removed
@@ -24,19 +22,6 @@ _RECEIVE = f"""
     ) AS numbered ORDER BY coalesce(said_id, id), id, seq
     ON CONFLICT DO NOTHING
 """  # noqa: S608 - only constants
-
-_SPREAD = """
-    WITH copies AS (
-        INSERT INTO inbox (id, conversation_id, type, body, received_at)
-        SELECT $1::text || ':' || concerned, concerned, $2, $3, $4 FROM unnest($5::text[]) AS concerned ORDER BY 1
-        ON CONFLICT (id) DO NOTHING
-    ), first AS (
-        UPDATE conversations SET due_at = 0 WHERE id = ANY (ARRAY(
-            SELECT id FROM conversations WHERE id = ANY ($5) AND lease_until IS NULL FOR UPDATE SKIP LOCKED
-        ))
-    )
-    UPDATE inbox SET status = 'handled', handled_at = $6, body = '' WHERE id = $1 AND status = 'pending'
-"""
 
 _SET_ASIDE = f"""
     UPDATE inbox AS i SET
@@ -58,16 +43,6 @@ async def receive(pool: Pool, events: Sequence[NewEvent]) -> int:
         [to_micros(event.received_at) for event in events],
         [None if event.said_id is None else unicode(event.said_id) for event in events],
     )
-
-
-async def spread(pool: Pool, event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> None:
-    """Give each of the conversations a copy, and keep of the event itself only its id: the body is in the copies.
-
-    The conversations are claimed before all others, so that an erasure waits behind nothing.
-    """
-    concerned = [unicode(id_) for id_ in conversation_ids]
-    received_at = to_micros(event.received_at)
-    await pool.execute(_SPREAD, event.id, event.type, event.body, received_at, concerned, to_micros(now))
 
 
 async def set_aside(pool: Pool, event_id: str, reason: str) -> None:

@@ -153,10 +153,6 @@ class PostgresStore(SharedStore):
         """When the next claim can find something; None if nothing is ever due."""
         return await claim.next_due(self._pool, now)
 
-    async def spread(self, event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> None:
-        """Give an app-level event to each of the conversations, mark it handled and empty its own body."""
-        await inbox.spread(self._pool, event, conversation_ids, now)
-
     async def set_aside(self, event_id: str, reason: str) -> None:
         """Set an event aside: shown to people, never taken up again by itself."""
         await inbox.set_aside(self._pool, event_id, reason)

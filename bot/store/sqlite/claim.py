@@ -12,12 +12,10 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-import structlog
-
 from bot.control.state import Conversation
-from bot.store.codec import StateRow, Unreadable, dump_conversation, load_conversation, load_data, load_effect
+from bot.store.codec import StateRow, dump_conversation, load_conversation, load_data
 from bot.store.interface import JournalEntry, Lease, OutboxItem, StoredEvent, Work
-from bot.store.rows import EVENT, event_of, lost, named_events
+from bot.store.rows import EVENT, event_of, lost, named_events, open_effects
 from bot.store.sqlite.inbox import ids_as_json
 from bot.store.times import from_micros, to_micros
 
@@ -25,8 +23,6 @@ MOST_EVENTS = 500
 """So many events of one conversation are loaded at once; the others wait for the next `fetch`."""
 
 _WINDOW = 512  # the oldest pending events among which the most urgent conversations are looked for
-
-_log = structlog.get_logger(__name__)
 
 _END_LEASES = """
     UPDATE conversations SET lease_owner = NULL, lease_until = NULL WHERE lease_until <= ?
@@ -99,7 +95,7 @@ _EVENTS = f"""
 _EVENTS_BY_ID = f"SELECT {EVENT} FROM inbox WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - only constants
 
 _OUTBOX = """
-    SELECT effect_id, conversation_id, kind, body, created_at, next_attempt, attempts, maybe_done FROM outbox
+    SELECT conversation_id, effect_id, kind, body, created_at, next_attempt, attempts, maybe_done FROM outbox
     WHERE status = 'open' AND conversation_id IN (SELECT value FROM json_each(?)) ORDER BY seq
 """
 
@@ -245,17 +241,13 @@ def _load(
 
 def _outbox(connection: sqlite3.Connection, ids: str, at: int) -> Mapping[str, list[OutboxItem]]:
     """The open effects by conversation. One that can't be read is finished, saying so."""
+    rows: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for id_, *row in connection.execute(_OUTBOX, (ids,)):
+        rows[id_].append(tuple(row))
     items: defaultdict[str, list[OutboxItem]] = defaultdict(list)
-    for row in connection.execute(_OUTBOX, (ids,)).fetchall():
-        effect_id, conversation_id, kind, body, created_at, next_attempt, attempts, maybe_done = row
-        try:
-            effect = load_effect(kind, body)
-        except Unreadable as error:
-            _log.error("effect_unreadable", conversation_id=conversation_id, effect_id=effect_id, problem=str(error))
-            connection.execute(_GIVE_UP, (f"unreadable: {error}", at, effect_id))
-            continue
-        created, next_ = from_micros(created_at), from_micros(next_attempt)
-        items[conversation_id].append(OutboxItem(effect, created, next_, attempts, bool(maybe_done)))
+    for id_, several in rows.items():
+        items[id_], unreadable = open_effects(id_, several)
+        connection.executemany(_GIVE_UP, [(outcome, at, effect_id) for effect_id, outcome in unreadable])
     return items
 
 

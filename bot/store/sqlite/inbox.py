@@ -5,33 +5,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from functools import lru_cache
 from itertools import chain
 from typing import Any
 
 from bot.store.codec import unicode
-from bot.store.interface import StoredEvent
 from bot.store.rows import ERASED
 from bot.store.sqlite.writer import Operation, Statement
 from bot.store.times import to_micros
 from webhooks.inbox import NewEvent
 
 _ROWS_A_STATEMENT = 128  # of up to seven columns: SQLite may be built for as few as 999 variables
-
-_COPY = """
-    INSERT INTO inbox (id, conversation_id, type, body, received_at)
-    SELECT ? || ':' || value, value, ?, ?, ? FROM json_each(?) WHERE true
-    ON CONFLICT (id) DO NOTHING
-"""
-
-_SPREAD = """
-    UPDATE inbox SET status = 'handled', handled_at = ?, body = x'' WHERE id = ? AND status = 'pending'
-"""
-
-_FIRST = """
-    UPDATE conversations SET due_at = 0 WHERE id IN (SELECT value FROM json_each(?)) AND lease_until IS NULL
-"""
 
 _SET_ASIDE = """
     UPDATE inbox SET status = 'set_aside', reason = ? WHERE id = ? AND status = 'pending'
@@ -64,17 +48,6 @@ def receiving(events: Sequence[NewEvent]) -> Operation[int]:
     ]
     into = "inbox (id, conversation_id, type, body, received_at, said_id)"
     return inserting(into, rows, "ON CONFLICT DO NOTHING")  # the same event, or the same message under another id
-
-
-def spread(connection: sqlite3.Connection, event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> None:
-    """Give each of the conversations a copy, and keep of the event itself only its id: the body is in the copies.
-
-    The conversations are claimed before all others, so that an erasure waits behind nothing.
-    """
-    concerned = ids_as_json(conversation_ids)
-    connection.execute(_COPY, (event.id, event.type, event.body, to_micros(event.received_at), concerned))
-    connection.execute(_FIRST, (concerned,))
-    connection.execute(_SPREAD, (to_micros(now), event.id))
 
 
 def set_aside(connection: sqlite3.Connection, event_id: str, reason: str) -> None:

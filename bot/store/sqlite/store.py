@@ -138,10 +138,6 @@ class SqliteStore(SharedStore):
         """When the next claim can find something; None if nothing is ever due."""
         return await self._reader.run(lambda connection: claim.next_due(connection, now))
 
-    async def spread(self, event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> None:
-        """Give an app-level event to each of the conversations, mark it handled and empty its own body."""
-        await self._writer.run(lambda connection: inbox.spread(connection, event, conversation_ids, now))
-
     async def set_aside(self, event_id: str, reason: str) -> None:
         """Set an event aside: shown to people, never taken up again by itself."""
         await self._writer.run(lambda connection: inbox.set_aside(connection, event_id, reason))
