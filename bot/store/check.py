@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 
 from bot.store.interface import Unavailable
-from bot.store.schema import sqlite_problem, sqlite_uri
+from bot.store.sqlite.schema import problem_of, uri
 from bot.store.url import is_postgres, sqlite_path
 
 
@@ -26,7 +26,7 @@ def current_problem(database_url: str) -> str | None:
     if not path.exists():
         return f"there is no database {path} yet: run `switchboard-bot migrate`"
     try:
-        with closing(sqlite3.connect(sqlite_uri(path), uri=True)) as connection:
-            return sqlite_problem(connection)
+        with closing(sqlite3.connect(uri(path), uri=True)) as connection:
+            return problem_of(connection)
     except sqlite3.Error as error:
         return f"the database {path} can't be read ({error}): is it a SQLite file, and may this user read it?"

@@ -29,10 +29,8 @@ from bot.store.schema import (
     HEAD,
     VERSION_TABLE,
     problem_with,
-    sqlite_problem,
-    sqlite_revision,
-    sqlite_version_table,
 )
+from bot.store.sqlite import schema as sqlite
 from bot.store.sqlite.errors import explain
 from bot.store.sqlite.files import close_files
 from bot.store.sqlite.locks import wait_is_told
@@ -69,7 +67,7 @@ def migrate(database_url: str) -> None:
         return
     try:
         with closing(_connected(path)) as connection:
-            sqlite_version_table(connection)  # raises before anything is changed in somebody else's file
+            sqlite.version_table(connection)  # raises before anything is changed in somebody else's file
             close_files(path)
             with wait_is_told(path):
                 enable_wal(connection)
@@ -159,7 +157,7 @@ def _makes_new(connection: sqlite3.Connection, path: Path) -> bool:
     with wait_is_told(path):
         connection.execute("BEGIN EXCLUSIVE")
     try:
-        if sqlite_version_table(connection) is not None:
+        if sqlite.version_table(connection) is not None:
             return False
         _make(connection)
         connection.execute("COMMIT")
@@ -179,14 +177,14 @@ def run_migrations(raw: sqlite3.Connection, path: Path) -> None:
     with _ALEMBIC, engine.connect() as connection:  # leaving it early rolls back
         with wait_is_told(path):
             connection.exec_driver_sql("BEGIN EXCLUSIVE")
-        if sqlite_version_table(raw) == FORMER_VERSION_TABLE:
+        if sqlite.version_table(raw) == FORMER_VERSION_TABLE:
             connection.exec_driver_sql(f"ALTER TABLE {FORMER_VERSION_TABLE} RENAME TO {VERSION_TABLE}")
-        revision = sqlite_revision(raw)
+        revision = sqlite.revision(raw)
         if revision is not None and revision > HEAD:
             raise SchemaMismatch(problem_with(revision))
         config = configuration()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")  # sees the transaction, and leaves it to us
-        if (problem := sqlite_problem(raw)) is not None:
+        if (problem := sqlite.problem_of(raw)) is not None:
             raise StoreError(f"the migrations ran, and yet {problem}")
         connection.commit()

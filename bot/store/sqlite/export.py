@@ -9,18 +9,18 @@ from pathlib import Path
 
 from bot.store.interface import SchemaMismatch, StoredEvent
 from bot.store.rows import event_of
-from bot.store.schema import sqlite_problem, sqlite_uri
 from bot.store.selection import Selection
 from bot.store.sqlite.asked import executed
 from bot.store.sqlite.errors import explain
+from bot.store.sqlite.schema import problem_of, uri
 
 
 def stored_events(path: Path, selection: Selection) -> Iterator[StoredEvent]:
     """See `bot.store.export.stored_events`."""
     try:
-        with closing(sqlite3.connect(sqlite_uri(path), uri=True)) as connection:
+        with closing(sqlite3.connect(uri(path), uri=True)) as connection:
             connection.execute("PRAGMA query_only = ON")
-            if (problem := sqlite_problem(connection)) is not None:
+            if (problem := problem_of(connection)) is not None:
                 raise SchemaMismatch(problem)
             for row in executed(connection, *selection.query()):
                 yield event_of(row[1:])

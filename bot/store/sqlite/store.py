@@ -17,7 +17,6 @@ from bot.store.database import Database
 from bot.store.interface import Change, Lease, SchemaMismatch, StoredEvent, Unavailable, Work
 from bot.store.migrations import empty_database, enable_wal
 from bot.store.rows import lost
-from bot.store.schema import sqlite_problem, sqlite_uri
 from bot.store.shared import SharedStore
 from bot.store.sqlite import claim, inbox, save
 from bot.store.sqlite.asked import answered
@@ -26,6 +25,7 @@ from bot.store.sqlite.files import close_files
 from bot.store.sqlite.locks import wait_is_told
 from bot.store.sqlite.presence import Presence
 from bot.store.sqlite.purge import WORDS
+from bot.store.sqlite.schema import problem_of, uri
 from bot.store.sqlite.scrub import Scrubbing
 from bot.store.sqlite.writer import InlineRunner, OnTransaction, Runner, Session, ThreadRunner
 from webhooks.inbox import NewEvent
@@ -221,7 +221,7 @@ class SqliteStore(SharedStore):
         if not Path(self._path).exists():
             raise SchemaMismatch(f"there is no database {self._path} yet: run `switchboard-bot migrate`")
         return sqlite3.connect(
-            sqlite_uri(Path(self._path)),
+            uri(Path(self._path)),
             uri=True,
             timeout=self._busy_timeout,
             isolation_level=None,
@@ -241,7 +241,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 
 def _check_schema(connection: sqlite3.Connection) -> None:
-    if (problem := sqlite_problem(connection)) is not None:
+    if (problem := problem_of(connection)) is not None:
         raise SchemaMismatch(problem)
 
 
