@@ -13,6 +13,7 @@ from bot.control.state import Conversation, Duty, Proof
 from bot.store.codec import Unreadable, dump_conversation, dump_data, dump_duty, load_effect, unicode
 from bot.store.interface import Change, JournalEntry, Lease, LeaseLost, OutboxItem, StoredEvent
 from bot.store.times import from_micros, micros_or_none, to_micros
+from webhooks.inbox import NewEvent
 
 _log = structlog.get_logger(__name__)
 
@@ -27,6 +28,18 @@ def event_of(row: tuple[Any, ...]) -> StoredEvent:
     """The event in a row of `EVENT`."""
     event_id, conversation_id, type_, body, received_at, by_operator = row
     return StoredEvent(event_id, conversation_id, type_, body, from_micros(received_at), bool(by_operator))
+
+
+def posted_row(event: NewEvent) -> tuple[Any, ...]:
+    """An event's id, conversation, type, body, time, and the id of what was said."""
+    return (
+        unicode(event.id),
+        event.conversation_id and unicode(event.conversation_id),
+        unicode(event.type),
+        event.body,
+        to_micros(event.received_at),
+        event.said_id and unicode(event.said_id),
+    )
 
 
 def open_effects(conversation_id: str, rows: Iterable[Sequence[Any]]) -> tuple[list[OutboxItem], list[tuple[str, str]]]:

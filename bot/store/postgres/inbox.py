@@ -1,4 +1,4 @@
-"""The inbox on PostgreSQL: events come in, are given to conversations, set aside. Each function is one operation."""
+"""The inbox on PostgreSQL: events come in, and are set aside. Each function is one operation."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from bot.store.codec import unicode
 from bot.store.postgres.pool import Pool
 from bot.store.postgres.schema import SCHEMA
-from bot.store.rows import ERASED, names_removed
-from bot.store.times import to_micros
+from bot.store.rows import ERASED, names_removed, posted_row
 from webhooks.inbox import NewEvent
 
 # Numbered as they came, but stored in the order of their ids, so that two deliveries of the same events or messages
@@ -34,15 +33,8 @@ _SET_ASIDE = f"""
 
 async def receive(pool: Pool, events: Sequence[NewEvent]) -> int:
     """Store the events that are not known yet; how many were new. One statement, so it commits without us."""
-    return await pool.execute(
-        _RECEIVE,
-        [unicode(event.id) for event in events],
-        [None if event.conversation_id is None else unicode(event.conversation_id) for event in events],
-        [unicode(event.type) for event in events],
-        [event.body for event in events],
-        [to_micros(event.received_at) for event in events],
-        [None if event.said_id is None else unicode(event.said_id) for event in events],
-    )
+    columns = zip(*map(posted_row, events), strict=True)
+    return await pool.execute(_RECEIVE, *map(list, columns))
 
 
 async def set_aside(pool: Pool, event_id: str, reason: str) -> None:

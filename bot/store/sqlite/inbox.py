@@ -1,4 +1,4 @@
-"""The inbox on SQLite: events come in, are given to conversations, set aside. Each function is one operation."""
+"""The inbox on SQLite: events come in, and are set aside. Each function is one operation."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from itertools import chain
 from typing import Any
 
 from bot.store.codec import unicode
-from bot.store.rows import ERASED
+from bot.store.rows import ERASED, posted_row
 from bot.store.sqlite.writer import Operation, Statement
-from bot.store.times import to_micros
 from webhooks.inbox import NewEvent
 
 _ROWS_A_STATEMENT = 128  # of up to seven columns: SQLite may be built for as few as 999 variables
@@ -35,17 +34,7 @@ _ERASE_SET_ASIDE = """
 
 def receiving(events: Sequence[NewEvent]) -> Operation[int]:
     """What stores the events that are not known yet, and tells how many were new."""
-    rows = [
-        (
-            unicode(event.id),
-            None if event.conversation_id is None else unicode(event.conversation_id),
-            unicode(event.type),
-            event.body,
-            to_micros(event.received_at),
-            None if event.said_id is None else unicode(event.said_id),
-        )
-        for event in events
-    ]
+    rows = [posted_row(event) for event in events]
     into = "inbox (id, conversation_id, type, body, received_at, said_id)"
     return inserting(into, rows, "ON CONFLICT DO NOTHING")  # the same event, or the same message under another id
 
