@@ -40,7 +40,7 @@ def add_api(
     async def take(request: web.Request) -> web.Response:
         if not token:
             return _answer(404, _OFF)
-        if not _carries(request, token):
+        if not carries(request, token):
             return _answer(401, "send API_TOKEN as `Authorization: Bearer`", {"WWW-Authenticate": "Bearer"})
         try:
             name, data, key = await _asked(request)
@@ -86,7 +86,7 @@ def _answer(status: int, text: str, headers: dict[str, str] | None = None) -> we
     return web.json_response({"error": text}, status=status, headers=headers)
 
 
-def _carries(request: web.Request, token: str) -> bool:
+def carries(request: web.BaseRequest, token: str) -> bool:
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     is_same = hmac.compare_digest(given.strip().encode("utf-8", "replace"), token.encode())
     return scheme.lower() == "bearer" and is_same

@@ -15,7 +15,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from bot.account.account_watch import AccountWatch
-from bot.api import add_api
+from bot.api import add_api, carries
 from bot.clock import Clock, SystemClock
 from bot.console.render import HOME as CONSOLE_PATH
 from bot.console.site import Console, closed_console
@@ -361,10 +361,15 @@ async def _start_web(
     else:
         add_no_metrics(app)
         await _listen_for_metrics(stack, settings, store, worker, clock, watch)
-    add_api(app, store, clock, settings.api_token.get_secret_value(), worker.wake, watch.on_signal)
+    api_token = settings.api_token.get_secret_value()
+    add_api(app, store, clock, api_token, worker.wake, watch.on_signal)
     _add_console(app, settings, store, worker, clock, watch)
     app.router.add_route("*", "/{path:.*}", wrong_address_handler(intake, WEBHOOK_PATH, receive))
-    return await _listen(stack, settings.host, settings.port, app, watch, lambda asked: intake.has_key(asked.headers))
+
+    def is_trusted(asked: web.BaseRequest) -> bool:
+        return intake.has_key(asked.headers) or (api_token != "" and carries(asked, api_token))
+
+    return await _listen(stack, settings.host, settings.port, app, watch, is_trusted)
 
 
 async def _listen(
@@ -373,7 +378,7 @@ async def _listen(
     port: int,
     app: web.Application,
     watch: Watch,
-    may_pipeline: Callable[[web.BaseRequest], bool] = lambda _: False,
+    is_trusted: Callable[[web.BaseRequest], bool] = lambda _: False,
 ) -> int:
     """Serve an application, and return the port. Raises `OSError`."""
     listener = Listener(
@@ -381,7 +386,7 @@ async def _listen(
         host,
         port,
         inflates=lambda request: is_address(request.path, WEBHOOK_PATH),
-        may_pipeline=may_pipeline,
+        is_trusted=is_trusted,
         on_cut=watch.on_cut,
     )
     await listener.start()

@@ -43,9 +43,12 @@ class Connection(asyncio.BufferedProtocol):
         "_all",
         "_answers_wait_until",
         "_asks",
+        "_credit",
+        "_credited_at",
         "_discards",
         "_group",
         "_inner",
+        "_pause",
         "_pipelines",
         "_transport",
         "deadline",
@@ -61,6 +64,8 @@ class Connection(asyncio.BufferedProtocol):
         self._group: Group | None = None
         self._asks = False  # has a part of the next request come?
         self._pipelines = False  # did this request come before the answer to the one before it?
+        self._credit, self._credited_at = connections.limits.burst, connections.now()  # requests that may come now
+        self._pause: asyncio.TimerHandle | None = None
         self.phase: Cut | None = Cut.HEAD
         self.deadline = inf
 
@@ -77,6 +82,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
         self.move(None)
+        if self._pause is not None:
+            self._pause.cancel()
         if self._inner is not None:
             self._inner.connection_lost(exc)
 
@@ -130,8 +137,8 @@ class Connection(asyncio.BufferedProtocol):
         """Tell whether the client sends requests before it has the answers to those before them."""
         return self._pipelines or self._asks
 
-    def end(self, body: Body) -> None:
-        """The handler has its answer. The rest of the body is thrown away unread."""
+    def end(self, body: Body, is_trusted: Callable[[], bool]) -> None:
+        """The handler has its answer. The rest of the body is thrown away unread; a hasty stranger is slowed down."""
         now, limits = self._all.now(), self._all.limits
         if not body.is_eof():
             self._discards = _THROWN_AWAY
@@ -143,6 +150,15 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self.phase, self.deadline = Cut.IDLE, now + limits.idle
         self._move_if_open(self._all.idle)
+        self._credit = min(limits.burst, self._credit + (now - self._credited_at) * limits.rate) - 1
+        self._credited_at = now
+        if self._credit < 0:
+            if is_trusted():
+                self._credit = limits.burst
+            elif self._transport is not None:
+                self._transport.pause_reading()
+                loop = asyncio.get_running_loop()
+                self._pause = loop.call_later(-self._credit / limits.rate, self._transport.resume_reading)
 
     def look(self, now: float) -> None:
         """Cut it off if its time is over."""

@@ -59,6 +59,7 @@ class Limits:
         linger: how long the rest of a body is thrown away, so that its sender gets to see the answer.
         look: between two looks at whose time is over.
         connections: how many may be open at the same time.
+        burst, rate: requests of a stranger on one connection: so many at once, and then so many a second.
     """
 
     head: float = 10
@@ -68,3 +69,5 @@ class Limits:
     linger: float = 2
     look: float = 1
     connections: int = field(default_factory=_room)
+    burst: float = 20
+    rate: float = 20

@@ -27,6 +27,10 @@ def _never(_: web.BaseRequest) -> bool:
     return False
 
 
+def _always(_: web.BaseRequest) -> bool:
+    return True
+
+
 def _ignore(_: Cut) -> None:
     pass
 
@@ -43,10 +47,10 @@ class Listener:
         host: where to listen.
         port: 0 for any free one.
         inflates: does the handler of this request inflate bodies itself?
-        may_pipeline: is this request from somebody who may send more before it is answered?
-        lenient: take chunked and multipart bodies everywhere, and pipelined requests from all, as on a stand-in for
-            tests. Otherwise only `inflates` may have such bodies: chunks are costly to parse, and aiohttp inflates
-            parts that say they are compressed.
+        is_trusted: is this request from somebody who may send more before it is answered, and as many as they like?
+        lenient: take chunked and multipart bodies everywhere, and trust everybody, as on a stand-in for tests.
+            Otherwise only `inflates` may have such bodies: chunks are costly to parse, and aiohttp inflates parts that
+            say they are compressed.
         limits: what connections may take.
         on_cut: called with the reason when a connection is cut off; must not raise.
         patience: seconds that requests under way get when the listener is stopped.
@@ -59,7 +63,7 @@ class Listener:
         port: int,
         *,
         inflates: Callable[[web.BaseRequest], bool] = _never,
-        may_pipeline: Callable[[web.BaseRequest], bool] = _never,
+        is_trusted: Callable[[web.BaseRequest], bool] = _never,
         lenient: bool = False,
         limits: Limits | None = None,
         on_cut: Callable[[Cut], None] | None = None,
@@ -69,7 +73,7 @@ class Listener:
         self._host = host
         self._port = port
         self._inflates = inflates
-        self._may_pipeline = may_pipeline
+        self._is_trusted = _always if lenient else is_trusted
         self._lenient = lenient
         self._limits = limits or Limits()
         self._on_cut = on_cut or _ignore
@@ -142,15 +146,12 @@ class Listener:
             answer = _plain(error)
         finally:
             if answer is not None and (
-                (not body.is_eof() and not answer.prepared) or self._is_pipelined(connection, request)
+                (not body.is_eof() and not answer.prepared)
+                or (connection.is_pipelined() and not self._is_trusted(request))
             ):
                 answer.force_close()
-            connection.end(body)
+            connection.end(body, partial(self._is_trusted, request))
         return answer
-
-    def _is_pipelined(self, connection: Connection, request: web.BaseRequest) -> bool:
-        """Does somebody pipeline who may not?"""
-        return connection.is_pipelined() and not (self._lenient or self._may_pipeline(request))
 
     def _refusal(self, request: web.BaseRequest) -> web.Response | None:
         if self._inflates(request):

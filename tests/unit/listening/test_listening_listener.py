@@ -9,7 +9,7 @@ import logging
 import re
 import resource
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -139,11 +139,28 @@ async def test_requests_one_after_the_other_keep_the_connection() -> None:
     """Whoever asks, whatever the answer."""
     async with listening(head=3600, idle=3600) as place:
         reader, writer = await place.connect()
-        for path in [b"/ ", b"/nowhere ", b"/ "] * 10:
+        for path in [b"/ ", b"/nowhere ", b"/ "] * 6:
             writer.write(GET.replace(b"/ ", path, 1))
             head = await reader.readuntil(b"\r\n\r\n")
             assert b"close" not in head
             await reader.readexactly(int(re.findall(rb"Content-Length: ([0-9]+)", head)[0]))
+
+
+@pytest.mark.parametrize(("key", "fewest", "most"), [("right", 200, 10**9), ("wrong", 10, 40)])
+async def test_a_hasty_stranger_is_slowed_down(key: str, fewest: int, most: int) -> None:
+    """Ten at once, and then a hundred a second; who is trusted gets as many answers as they can ask for."""
+    request, answers = GET.replace(b"\r\n\r\n", f"\r\nX-Key: {key}\r\n\r\n".encode()), 0
+    async with listening(head=3600, idle=3600, burst=10, rate=100) as place:
+        reader, writer = await place.connect()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.25):
+                while True:
+                    writer.write(request)
+                    await reader.readuntil(b"hello")
+                    answers += 1
+        assert fewest <= answers <= most
+        await place.leave()  # while it waits for its next turn
+        assert b"hello" in await place.asked(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
 
 
 async def test_a_burst_of_connections_leaves_descriptors() -> None:
