@@ -18,7 +18,6 @@ from bot.control.state import (
     Key,
     Metadata,
     Opening,
-    OpeningKind,
     Pending,
     Proof,
     Purpose,
@@ -146,7 +145,7 @@ class Draft:
                 status=RunStatus.READY,
                 since=self.now,
                 deadline=self.now + (self.policy.closing if closing else self.policy.idle),
-                contact=opening.kind is not OpeningKind.CREATED,
+                contact=not opening.is_uninvited,
             ),
             closing_run=number if closing else None,
             idle_at=None,
@@ -178,8 +177,10 @@ class Draft:
         else begins with a read. A pass to ourselves would prove nothing: it becomes a release.
         """
         holder, duty = self.state.holder, self.state.duty
-        to_myself = target is not None and (
-            target == self.policy.me or (holder.who is Who.BOT and _answers(holder.integration, target))
+        to_myself = (
+            action is Action.PASS
+            and target is not None
+            and (target == self.policy.me or (holder.who is Who.BOT and _answers(holder.integration, target)))
         )
         if to_myself:
             action, target, metadata = Action.RELEASE, None, None

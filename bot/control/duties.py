@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
 
+from bot.control import starts
 from bot.control.commands import Pass, Release
 from bot.control.draft import Draft
 from bot.control.facts import Answer, Answered
@@ -29,7 +30,8 @@ def advance(draft: Draft) -> None:
     duty = draft.state.duty
     if duty is None:
         return
-    _report_if_overdue(draft, duty)
+    if duty.is_owed:
+        _report_if_overdue(draft, duty)
     if duty.next_attempt > draft.now:
         return
     pending, in_doubt = draft.state.pending, draft.state.in_doubt
@@ -133,6 +135,10 @@ def checked(draft: Draft) -> None:
         return
     draft.set_duty(failures=0)
     match draft.state.holder.who:
+        case Who.BOT if duty.action is Action.TAKE:
+            starts.begin(draft)
+        case Who.NOBODY if duty.action is Action.TAKE:
+            starts.nobody_is_active(draft, duty)
         case Who.BOT if _is_superseded(draft, duty):
             draft.close_duty("void: the user wrote on after the release was accepted, and the bot is active")
         case Who.BOT:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from bot.control.state import Input, Integration, Metadata
 
@@ -211,6 +212,37 @@ class FlowHandedOver:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowReminded:
+    """The flow called `remind()`: control is released, and a flow begins later.
+
+    Attributes:
+        flow: the name of that flow.
+        after: how much later.
+        data: what it is given, as JSON.
+        about: the user and the conversation, as this flow knows them.
+    """
+
+    run_id: int
+    flow: str
+    after: timedelta
+    data: Any = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowOrdered:
+    """Another system asks that a flow begins, unless somebody is active.
+
+    Attributes:
+        flow: its name.
+        data: what it is given, as JSON.
+    """
+
+    flow: str
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorReleased:
     """An operator asked by hand that control be released.
 
@@ -298,6 +330,8 @@ Fact = (
     | FlowMismatched
     | FlowReleased
     | FlowHandedOver
+    | FlowReminded
+    | FlowOrdered
     | OperatorReleased
     | FlowTold
     | Answered

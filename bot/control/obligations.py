@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import assert_never
 
-from bot.control import duties
+from bot.control import duties, starts
 from bot.control.draft import Draft
 from bot.control.policy import RETRY_FIRST, SOON, WATCH_CAP, WATCH_FIRST, backoff
 from bot.control.state import Action, Opening, OpeningKind, Proof, Purpose, RunStatus, What, Who
@@ -22,6 +22,7 @@ def settle(draft: Draft) -> None:
     _let_time_pass_in_run(draft)
     _reconsider_the_end(draft)
     _reconsider_by_hand(draft)
+    starts.reconsider(draft)
     match draft.state.holder.who:
         case Who.BOT:
             if not draft.state.ended:
@@ -35,6 +36,7 @@ def settle(draft: Draft) -> None:
         case unknown:
             assert_never(unknown)
     _after_the_end(draft)
+    starts.take_control(draft)
     duties.advance(draft)
     _watch(draft)
 
@@ -96,7 +98,8 @@ def _while_another_holds(draft: Draft) -> None:
         return  # nothing is said until the read, and nothing is dropped that it may show to be the bot's
     draft.stop_run()
     draft.set(idle_at=None, inputs=())
-    wanted = draft.state.duty is not None and draft.state.duty.against is not None
+    duty = draft.state.duty
+    wanted = duty is not None and (duty.against is not None or duty.action is Action.TAKE)  # a read is to tell
     if not (draft.state.ended or wanted):
         draft.close_duty(_shown(draft, f"{draft.state.holder} is active"))
 
@@ -108,7 +111,8 @@ def _while_nobody_holds(draft: Draft) -> None:
     draft.stop_run()
     holder, certain = draft.state.holder, draft.state.is_certain
     if certain:
-        draft.close_duty(_shown(draft, "nobody is active"))
+        if draft.state.duty and draft.state.duty.is_owed:
+            draft.close_duty(_shown(draft, "nobody is active"))
         draft.set(inputs=tuple(kept for kept in draft.state.inputs if holder.since and kept.at > holder.since))
     ended = draft.state.ended
     if ended and not ended.proof and certain and holder.since and holder.since >= ended.at:
@@ -198,7 +202,8 @@ def _watch_delay(draft: Draft) -> timedelta | None:
         case Who.OTHER:
             return None if state.ended else backoff(state.watches + 1, state.id, WATCH_FIRST, WATCH_CAP)
         case Who.NOBODY | Who.UNKNOWN:
-            waiting = bool(state.inputs) or state.duty is not None or not state.holder.certain
+            owed = state.duty is not None and state.duty.is_owed
+            waiting = bool(state.inputs) or owed or not state.holder.certain
             checked_anyway = state.ended is not None and not state.closed
             return max(backoff(state.watches, state.id), SOON) if waiting and not checked_anyway else None
         case unknown:

@@ -20,6 +20,9 @@ ANSWER_PATIENCE = timedelta(minutes=1)  # for a pending effect; its answer, or t
 PASS_ATTEMPTS = 3  # per target; then the bot goes the next way down: PASS_TO, then a release
 GUARDED_ATTEMPTS = 3  # with the integration's key; then, after an end, the app key if there is one
 AGAINST_ATTEMPTS = 3  # to take control from another as an operator wants; then that is given up
+TAKE_ATTEMPTS = 3  # to get control that nobody has
+START_PATIENCE = timedelta(minutes=10)  # with a flow that is to begin, and can't: a release to be proven, an outage
+TAKEN_LATE = timedelta(seconds=10)  # a pass to the bot that was given up has taken effect by then
 CLOCKS_DIFFER = timedelta(seconds=1)  # so far apart may the times of two events be that happened at once
 JUST_NOW = timedelta(seconds=3)  # what a person's clock dates so soon after a change may be from before it
 HEARD_LIMIT = 16  # ids of what the user said last: the same message may be told again soon after

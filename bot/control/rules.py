@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from bot.control import duties, obligations
+from bot.control import duties, obligations, starts
 from bot.control.by_hand import Outcome, prospect
 from bot.control.commands import Command, DropUnsent, Forget
 from bot.control.draft import Draft
@@ -31,7 +31,9 @@ from bot.control.facts import (
     FlowFailed,
     FlowHandedOver,
     FlowMismatched,
+    FlowOrdered,
     FlowReleased,
+    FlowReminded,
     FlowReturned,
     FlowTold,
     FlowWaits,
@@ -73,6 +75,7 @@ from bot.control.state import (
     Pending,
     Proof,
     Purpose,
+    Reminder,
     Run,
     RunStatus,
     What,
@@ -82,6 +85,8 @@ from webhooks.events import Reason
 
 A_READ = "a read"
 """How a holder is known that a read has shown."""
+
+_LEADS_TO = {Action.RELEASE: Who.NOBODY, Action.PASS: Who.OTHER, Action.TAKE: Who.BOT}
 
 # What only happens in a conversation that is there, whatever a 404 said: that may be a key that can't see it, or come
 # from a copy that lags behind.
@@ -157,8 +162,10 @@ def _take_in(draft: Draft, fact: Fact) -> None:  # noqa: C901 - one line a fact,
             _flow_began(draft, fact)
         case FlowMismatched():
             _flow_mismatched(draft, fact)
-        case FlowWaits() | FlowReturned() | FlowFailed() | FlowReleased() | FlowHandedOver():
+        case FlowWaits() | FlowReturned() | FlowFailed() | FlowReleased() | FlowHandedOver() | FlowReminded():
             _flow_told(draft, fact)
+        case FlowOrdered(flow, data):
+            starts.plan(draft, Opening(OpeningKind.OUTSIDE, flow=flow, data=data))
         case FlowTold():
             _flow_looks(draft)
         case OperatorReleased():
@@ -236,8 +243,7 @@ def _may_precede_read(draft: Draft, fact: ControlMoved) -> bool:
     if fact.late:
         return state.holder.how == A_READ or state.run is not None or duty is not None
     who = draft.who(fact.active)
-    ours = Who.NOBODY if duty and duty.action is Action.RELEASE else Who.OTHER
-    is_ours = duty is not None and duty.attempts > 0 and who is ours
+    is_ours = duty is not None and duty.attempts > 0 and who is _LEADS_TO[duty.action]
     return state.holder.how == A_READ and since is not None and fact.at - since <= CLOCKS_DIFFER and not is_ours
 
 
@@ -289,6 +295,8 @@ def _moved(draft: Draft, fact: ControlMoved, before: Holder) -> None:
     by_platform = fact.reason is not None or (passed_to_bot and draft.state.ended is not None)
     if draft.policy.mode.is_contradicted(passed_to_bot=passed_to_bot, by_platform=by_platform):
         _report_mismatch(draft)
+    if passed_to_bot and fact.reason is None and _has_taken(draft.state):
+        return  # the bot's own doing
     if passed_to_bot:
         before = _came_back(draft) or before
         if before.who is Who.OTHER:
@@ -306,6 +314,10 @@ def _came_back(draft: Draft) -> Holder | None:
         return None
     draft.close_duty(f"{duty.target} had been given control, shown by a passControl event back to the bot")
     return Holder(Who.OTHER, Integration(duty.target or "", duty.target, duty.target))
+
+
+def _has_taken(state: Conversation) -> bool:
+    return state.duty is not None and state.duty.action is Action.TAKE and state.duty.attempts > 0 and not state.ended
 
 
 def _has_released(duty: Duty | None) -> bool:
@@ -524,6 +536,7 @@ def _agent_wrote(draft: Draft, at: datetime, source: str) -> None:
     state = draft.state
     if state.holder.who is Who.NOBODY and state.holder.since and at <= state.holder.since:
         draft.doubt()  # told late, or dated by a clock that is behind: it may have made the bot active
+    starts.drop_for_agent(draft)
     if state.ended or state.holder.who is not Who.BOT or (state.holder.since and at < state.holder.since):
         return
     if state.duty is None:
@@ -537,6 +550,7 @@ def _gone(draft: Draft) -> None:
     if draft.state.ended and not draft.state.ended.proof:
         draft.set_ended(proof=Proof("the conversation is gone", draft.now))
     draft.set(gone=True, holder=Holder(how="its removal"), inputs=(), pending=None, in_doubt=False)
+    draft.set(start=None, reminders=())
 
 
 def _person_removed(draft: Draft) -> None:
@@ -550,7 +564,8 @@ def _person_removed(draft: Draft) -> None:
 def _flow_began(draft: Draft, fact: FlowBegan) -> None:
     run = draft.state.run
     if run and run.id == fact.run_id:
-        draft.set_run(run, flow=fact.flow, version=fact.version)
+        opening = replace(run.opening, data=None, about={})  # the journal has it now
+        draft.set_run(run, flow=fact.flow, version=fact.version, opening=opening)
 
 
 def _flow_mismatched(draft: Draft, fact: FlowMismatched) -> None:
@@ -566,7 +581,9 @@ def _flow_mismatched(draft: Draft, fact: FlowMismatched) -> None:
     _flow_told(draft, FlowFailed(fact.run_id, fact.problem))
 
 
-def _flow_told(draft: Draft, fact: FlowWaits | FlowReturned | FlowFailed | FlowReleased | FlowHandedOver) -> None:
+def _flow_told(
+    draft: Draft, fact: FlowWaits | FlowReturned | FlowFailed | FlowReleased | FlowHandedOver | FlowReminded
+) -> None:
     run = draft.state.run
     if run is None or run.id != fact.run_id:
         return  # it was stopped meanwhile
@@ -584,6 +601,9 @@ def _flow_told(draft: Draft, fact: FlowWaits | FlowReturned | FlowFailed | FlowR
         case FlowReleased():
             draft.finish_run()
             draft.owe(Action.RELEASE, "the flow released control")
+        case FlowReminded():
+            draft.finish_run()
+            _flow_reminded(draft, fact)
         case FlowHandedOver(_, to, metadata):
             draft.finish_run()
             if fact.shortened:
@@ -596,6 +616,13 @@ def _flow_told(draft: Draft, fact: FlowWaits | FlowReturned | FlowFailed | FlowR
                 draft.owe(Action.PASS, "the flow handed over", to or draft.policy.mode.pass_to, metadata)
         case unknown:
             assert_never(unknown)
+
+
+def _flow_reminded(draft: Draft, fact: FlowReminded) -> None:
+    """Release control now. Whether the flow may begin shows when its time has come."""
+    at = draft.now + fact.after
+    draft.owe(Action.RELEASE, f"the flow released control, and reminds with flow {fact.flow!r} at {at:%Y-%m-%d %H:%M}")
+    starts.remind(draft, Reminder(fact.flow, at, fact.data, fact.about))
 
 
 def _flow_waits(draft: Draft, run: Run, fact: FlowWaits) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 Metadata = dict[str, str | int | float | bool]
 """Flat metadata of a control action; at most 4 KB (docs/platform.md, 2)."""
@@ -108,15 +109,51 @@ class OpeningKind(StrEnum):
     CREATED = "created"
     HANDBACK = "handback"
     ENDED = "ended"
+    OUTSIDE = "outside"
+    REMINDER = "reminder"
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What began a run: the kind, the event's id, and the reason that a handback came with."""
+    """What began a run.
+
+    Attributes:
+        kind: what it was.
+        event_id: of the event that told it.
+        reason: that a handback came with.
+        flow: the flow that begins, where it was named; empty: whichever serves the purpose.
+        data: what the flow is given, as JSON; until its first turn has begun.
+        about: the user and the conversation, as far as they were known; until then.
+    """
 
     kind: OpeningKind
     event_id: str | None = None
     reason: str | None = None
+    flow: str = ""
+    data: Any = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_uninvited(self) -> bool:
+        """Has nobody said anything yet?"""
+        return self.kind in (OpeningKind.CREATED, OpeningKind.OUTSIDE, OpeningKind.REMINDER)
+
+
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    """A flow that is to begin later, if nobody is active then.
+
+    Attributes:
+        flow: its name.
+        at: when, by the bot's clock.
+        data: what it is given, as JSON.
+        about: the user and the conversation, as the flow knew them that has asked for it.
+    """
+
+    flow: str
+    at: datetime
+    data: Any = None
+    about: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +227,7 @@ class Action(StrEnum):
 
     RELEASE = "release"
     PASS = "pass"
+    TAKE = "take"  # control that nobody has: a pass to the bot itself
 
 
 class Stage(StrEnum):
@@ -251,7 +289,12 @@ class Duty:
     @property
     def look_at(self) -> datetime:
         """When this duty needs the bot's attention next: for its next stage, or to report that it is overdue."""
-        return min(self.next_attempt, self.overdue_at)
+        return min(self.next_attempt, self.overdue_at) if self.is_owed else self.next_attempt
+
+    @property
+    def is_owed(self) -> bool:
+        """Is control to be given up? (To take it is a wish: it is dropped where it can't be had.)"""
+        return self.action is not Action.TAKE
 
     @property
     def is_guarded(self) -> bool:
@@ -295,6 +338,23 @@ class Ended:
     held_after_grace: bool = False
     proof: Proof | None = None
     was_proven: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A flow that is to begin now, as soon as a read has shown that nobody is active, and the bot has control.
+
+    Attributes:
+        opening: what begins it, with the flow's name.
+        until: when it is given up.
+        known: who was active when it was asked for, as far as known: only what is newer is a reason to drop it.
+        asked: control has been asked for.
+    """
+
+    opening: Opening
+    until: datetime
+    known: Holder
+    asked: bool = False
 
 
 class What(StrEnum):
@@ -352,6 +412,8 @@ class Conversation:
         elsewhere_at: platform time up to which another is known to have been active before the bot.
         handback_at: platform time of the handback that last began a flow, until the user speaks.
         handed: an undated control event said that the bot has been given control: a read is to tell.
+        start: a flow that is to begin now although the user has not written.
+        reminders: flows that are to begin later; one for each flow at most.
         gone: removed from the platform; nothing is owed any more.
         serial: the last number given to a run, a duty or an effect of this conversation.
     """
@@ -377,6 +439,8 @@ class Conversation:
     elsewhere_at: datetime | None = None
     handback_at: datetime | None = None
     handed: Handed | None = None
+    start: Start | None = None
+    reminders: tuple[Reminder, ...] = ()
     gone: bool = False
     serial: int = 0
 
@@ -392,6 +456,8 @@ class Conversation:
             self.idle_at,
             self.watch_at,
             self.read_at,
+            self.start and self.start.until,
+            *(reminder.at for reminder in self.reminders),
         )
         return min((time for time in times if time), default=None)
 
@@ -420,8 +486,9 @@ class Conversation:
 
     @property
     def is_blank(self) -> bool:
-        """Is nothing known of it, owed or at work in it?"""
-        return self.holder.since is None and not (self.run or self.inputs or self.ended or self.duty)
+        """Is nothing known of it, owed or at work in it, or to come?"""
+        at_work = self.run or self.inputs or self.ended or self.duty or self.start or self.reminders
+        return self.holder.since is None and not at_work
 
     def begun_anew(self, read_at: datetime) -> Conversation:
         """The conversation with nothing known of it any more, to be read at a time; no number is given twice."""

@@ -14,7 +14,16 @@ from datetime import datetime, timedelta
 
 from pydantic import TypeAdapter, ValidationError
 
-from bot.control.facts import Fact, FlowFailed, FlowHandedOver, FlowMismatched, FlowReleased, FlowReturned, TimePassed
+from bot.control.facts import (
+    Fact,
+    FlowFailed,
+    FlowHandedOver,
+    FlowMismatched,
+    FlowReleased,
+    FlowReminded,
+    FlowReturned,
+    TimePassed,
+)
 from bot.control.policy import backoff
 from bot.control.state import Conversation, Run
 from bot.flows.chat import CLEAN_UP_TIMEOUT_LIMIT
@@ -44,7 +53,7 @@ def outcome_of(fact: Fact, run: Run, after: Conversation, now: datetime) -> Outc
     match fact:
         case FlowReturned():
             return Outcome.COMPLETE
-        case FlowReleased():
+        case FlowReleased() | FlowReminded():
             return Outcome.RELEASED
         case FlowHandedOver():
             return Outcome.HANDED_OVER

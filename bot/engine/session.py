@@ -63,6 +63,7 @@ from webhooks.events import Event, InvalidEvent, event_user_ids, parse_event
 T = TypeVar("T")
 
 URGENT = frozenset({"duty_overdue", "no_app_key", "conversation_gone", "handed_around"})
+NO_TROUBLE = frozenset({"reminder_dropped"})
 LEASE_MARGIN = timedelta(seconds=2)
 RETRY_FIRST, RETRY_CAP = timedelta(milliseconds=100), timedelta(seconds=2)  # while the database is out of reach
 PATIENCE = timedelta(seconds=30)  # with a database that is out of reach
@@ -334,7 +335,8 @@ class Session:
             case Forget():
                 self._change.forget = True
             case Report(event, detail):
-                level = Level.ERROR if event in URGENT else Level.WARNING
+                calm = Level.INFO if event in NO_TROUBLE else Level.WARNING
+                level = Level.ERROR if event in URGENT else calm
                 flow = _flow_of(run) if run and event.startswith("flow_") else {}
                 self._report(Signal(event, level, self._state.id, {"detail": detail, **flow}))
 

@@ -18,7 +18,7 @@ class Outcome(StrEnum):
 
     Attributes:
         COMPLETE: the flow returned.
-        RELEASED: the flow called `release()`.
+        RELEASED: the flow called `release()` or `remind()`.
         HANDED_OVER: the flow called `hand_over()`.
         FAILED: the flow raised, was misused, no longer fits its journal, or could not deliver a message.
         TIMED_OUT: the flow took too long.

@@ -41,7 +41,7 @@ def columns_of(state: Conversation) -> dict[str, Any]:
         "gone": state.gone,
         "mismatch": state.mismatch_reported,
         "duty_id": duty and duty.id,
-        "duty_since": duty and to_micros(duty.since),
+        "duty_since": to_micros(duty.since) if duty and duty.is_owed else None,
         "run_id": run and run.id,
         "flow": unicode(run.flow) if run else "",
         "flow_version": run.version if run else 0,

@@ -111,6 +111,15 @@ class Play:
     idle: timedelta = timedelta(minutes=15)
 
 
+@dataclass(frozen=True, slots=True)
+class Reminded:
+    """A flow that is to begin later: its name, in how long, and what it is given."""
+
+    flow: str
+    after: timedelta
+    data: Any = None
+
+
 class Talk:
     """One conversation: what the user, the agents and time do is awaited; what came of it is asked.
 
@@ -223,6 +232,17 @@ class Talk:
         """
         self._act(self._signals(name, data, key or f"signal {next(self._numbers)}"))
 
+    async def until_reminder(self) -> None:
+        """Time passes until the next reminder of `chat.remind`, and what it brings about is done.
+
+        Raises:
+            AssertionError: there is none.
+        """
+        __tracebackhide__ = True
+        if not (reminders := self.reminders):
+            raise AssertionError("no flow is to begin later")
+        self._act(self._stage.wait(reminders[0].after))
+
     async def wait(self, *, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
         """Time passes."""
         self._act(self._stage.wait(timedelta(hours=hours, minutes=minutes, seconds=seconds)))
@@ -261,6 +281,14 @@ class Talk:
         """Has the bot given control up, with proof? (In mode "pass" a flow that is complete passes it on: `holder`.)"""
         state = self._run(self._stage.state(self._visitor.conversation_id))
         return state is not None and state.duty is None and not state.at_stake and self.holder != BOT
+
+    @property
+    def reminders(self) -> list[Reminded]:
+        """The flows that are to begin later by `chat.remind`, the next one first."""
+        conversation_id = self._known_id()
+        state = self._run(self._stage.state(conversation_id)) if conversation_id else None
+        now = self._stage.clock.now()
+        return [Reminded(known.flow, known.at - now, known.data) for known in (state.reminders if state else ())]
 
     @property
     def ticket(self) -> Ticket | None:
@@ -405,7 +433,9 @@ class Talk:
             return False
         counts = await self._stage.store.counts(self._stage.clock.now())
         state = await self._stage.state(self._visitor.conversation_id)
-        if counts.inbox or counts.outbox or counts.owed or state is None:
+        if counts.inbox or counts.outbox or counts.owed or state is None or state.start:
+            return False
+        if state.reminders and state.reminders[0].at <= self._stage.clock.now():
             return False
         if state.run:
             return state.run.status is RunStatus.WAITING

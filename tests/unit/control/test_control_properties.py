@@ -24,6 +24,7 @@ from bot.control.facts import (
     FlowFailed,
     FlowHandedOver,
     FlowReleased,
+    FlowReminded,
     FlowReturned,
     FlowWaits,
     HolderSeen,
@@ -72,6 +73,10 @@ NARROWED: dict[str, st.SearchStrategy[Any]] = {
     "began": st.sampled_from([None, NOON - SECOND, NOON - HOUR]),
     "to": st.sampled_from([None, "bot", "sales"]),
     "metadata": st.just({}),
+    "flow": st.sampled_from(["reminder", "survey"]),
+    "after": st.sampled_from([SECOND, 20 * SECOND, HOUR]),
+    "data": st.sampled_from([None, {"a": 1}]),
+    "about": st.just({}),
     "against": st.sampled_from([None, DESK.id]),
     "source": st.just("zd:agentWorkspace"),
     "by": words,
@@ -135,7 +140,7 @@ def aimed(fact: Fact, state: Conversation) -> Fact:
             return replace(fact, effect_id=state.pending.effect_id)
         case FlowWaits(run_id=0) | FlowReturned(run_id=0) | FlowFailed(run_id=0) if state.run:
             return replace(fact, run_id=state.run.id)
-        case FlowReleased(run_id=0) | FlowHandedOver(run_id=0) if state.run:
+        case FlowReleased(run_id=0) | FlowHandedOver(run_id=0) | FlowReminded(run_id=0) if state.run:
             return replace(fact, run_id=state.run.id)
         case _:
             return fact
@@ -177,7 +182,10 @@ def is_consistent(state: Conversation) -> None:
     assert not (state.run and state.duty), "a flow is at work while control is to be given up"
     kept = state.holder.who is Who.BOT or state.in_doubt  # nothing is dropped that a read may show to be the bot's
     assert not state.run or kept, "a flow is at work in what the bot does not hold"
-    assert not (state.duty and state.ended and state.duty.action is Action.PASS), "a pass after an end"
+    assert not (state.duty and state.ended and state.duty.action is not Action.RELEASE), "a pass after an end"
+    assert not (state.start and (state.run or state.inputs)), "a flow is to begin beside another"
+    taking = state.duty is not None and state.duty.action is Action.TAKE
+    assert taking == (state.start is not None and state.start.asked), "control is taken for nothing"
     assert not (state.closed and (state.duty or state.run)), "something is owed in a closed conversation"
     assert not (state.ended and state.run) or state.run.purpose is Purpose.CLOSING, "an opening flow after an end"
     assert len(state.inputs) <= INPUT_LIMIT
@@ -185,6 +193,7 @@ def is_consistent(state: Conversation) -> None:
     assert not state.in_doubt or state.read_at or reading, "a doubt that no read will end"
     if state.gone:
         assert (state.run, state.duty, state.pending, state.inputs) == (None, None, None, ())
+        assert (state.start, state.reminders) == (None, ())
         assert state.look_at is None
 
 
@@ -225,7 +234,10 @@ def takes_nothing(before: Conversation, after: Conversation, fact: Fact, command
             assert isinstance(fact, ConversationRead)
             assert before.pending
             assert fact.effect_id == before.pending.effect_id
-            assert fact.active == BOT or (after.ended and isinstance(command, Release))
+            if isinstance(command, Pass) and command.target == "bot":
+                assert fact.active is None, "control is taken from somebody"
+            else:
+                assert fact.active == BOT or (after.ended and isinstance(command, Release))
 
 
 def is_looked_at_in_time(state: Conversation, now: datetime, policy: Policy) -> None:
