@@ -337,7 +337,8 @@ class Session:
             case Report(event, detail):
                 calm = Level.INFO if event in NO_TROUBLE else Level.WARNING
                 level = Level.ERROR if event in URGENT else calm
-                flow = _flow_of(run) if run and event.startswith("flow_") else {}
+                is_of_run = event.startswith("flow_") and event != "flow_not_begun"  # that one tells of another flow
+                flow = _flow_of(run) if run and is_of_run else {}
                 self._report(Signal(event, level, self._state.id, {"detail": detail, **flow}))
 
     def _let_time_pass(self) -> None:

@@ -149,6 +149,8 @@ ORDER = """
 
 END_SESSION = "INSERT INTO ended_sessions (id, until) VALUES (?, ?) ON CONFLICT (id) DO NOTHING"
 
+ORDERED = "SELECT 1 FROM inbox WHERE id = ?"
+
 FORGET_SESSIONS = "DELETE FROM ended_sessions WHERE until <= ?"
 
 ENDED_SESSION = "SELECT 1 FROM ended_sessions WHERE id = ?"

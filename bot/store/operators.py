@@ -260,6 +260,9 @@ class OperatorStore(Protocol):
         is not known (any more).
         """
 
+    async def is_ordered(self, order_id: str) -> bool:
+        """Tell whether an order of that id is known, also one that has taken effect."""
+
     async def end_session(self, session_id: str, until: datetime, now: datetime) -> None:
         """Remember until then that a session of the console was signed out. Durable on return."""
 

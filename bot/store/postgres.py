@@ -230,6 +230,10 @@ class PostgresStore:
             self._news.tell([order.conversation_id])
         return stored
 
+    async def is_ordered(self, order_id: str) -> bool:
+        """Tell whether an order is known."""
+        return await postgres_operators.is_ordered(self._pool, order_id)
+
     async def end_session(self, session_id: str, until: datetime, now: datetime) -> None:
         """Remember until then that a session of the console was signed out. Durable on return."""
         await postgres_operators.end_session(self._pool, session_id, until, now)

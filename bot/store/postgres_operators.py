@@ -77,6 +77,11 @@ async def order(pool: Pool, asked: NewEvent) -> bool:
     return await pool.execute(numbered(queries.ORDER)[0], *queries.order_row(asked)) == 1
 
 
+async def is_ordered(pool: Pool, order_id: str) -> bool:
+    """Tell whether an order is known."""
+    return bool(await pool.fetch(numbered(queries.ORDERED)[0], order_id))
+
+
 async def end_session(pool: Pool, session_id: str, until: datetime, now: datetime) -> None:
     """Remember that a session was signed out, and forget those that have ended by themselves."""
     await pool.execute(numbered(queries.FORGET_SESSIONS)[0], to_micros(now))

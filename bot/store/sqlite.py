@@ -232,6 +232,10 @@ class SqliteStore:
         """Store what an operator asks of a conversation."""
         return await self._writer.run(lambda connection: sqlite_operators.order(connection, order))
 
+    async def is_ordered(self, order_id: str) -> bool:
+        """Tell whether an order is known."""
+        return await self._reader.run(lambda connection: sqlite_operators.is_ordered(connection, order_id))
+
     async def end_session(self, session_id: str, until: datetime, now: datetime) -> None:
         """Remember until then that a session of the console was signed out. Durable on return."""
         await self._writer.run(lambda connection: sqlite_operators.end_session(connection, session_id, until, now))

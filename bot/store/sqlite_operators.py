@@ -81,6 +81,11 @@ def order(connection: sqlite3.Connection, asked: NewEvent) -> bool:
     return connection.execute(queries.ORDER, queries.order_row(asked)).rowcount == 1
 
 
+def is_ordered(connection: sqlite3.Connection, order_id: str) -> bool:
+    """Tell whether an order is known."""
+    return connection.execute(queries.ORDERED, (order_id,)).fetchone() is not None
+
+
 def end_session(connection: sqlite3.Connection, session_id: str, until: datetime, now: datetime) -> None:
     """Remember that a session was signed out, and forget those that have ended by themselves."""
     connection.execute(queries.FORGET_SESSIONS, (to_micros(now),))

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from bot.control.policy import Policy
 from bot.control.state import RunStatus
-from bot.engine.orders import signal_order
+from bot.engine.orders import flow_order, signal_order
 from bot.flows.authoring import Flow, FlowFunction, Router
 from bot.flows.catalogue import Catalogue
 from bot.flows.handlers import Handler, Lifespan
@@ -232,6 +232,17 @@ class Talk:
         """
         self._act(self._signals(name, data, key or f"signal {next(self._numbers)}"))
 
+    async def begins(self, flow: str | Flow, data: Any = None, *, key: str | None = None) -> None:
+        """Another system begins a flow, as by `POST /api/v1/conversations/{id}/flows/{name}`.
+
+        Args:
+            flow: the flow or its name.
+            data: what it is given; JSON.
+            key: the idempotency key; one of its own if it is not given.
+        """
+        name = flow.name if isinstance(flow, Flow) else flow
+        self._act(self._flow_begins(name, data, key or f"flow {next(self._numbers)}"))
+
     async def until_reminder(self) -> None:
         """Time passes until the next reminder of `chat.remind`, and what it brings about is done.
 
@@ -450,6 +461,12 @@ class Talk:
     async def _signals(self, name: str, data: Any, key: str) -> None:
         conversation_id = self._visitor.conversation_id
         order = signal_order(conversation_id, name, data, key=key, now=self._stage.clock.now())
+        await self._stage.store.order(order)
+        self._stage.look(conversation_id)
+
+    async def _flow_begins(self, flow: str, data: Any, key: str) -> None:
+        conversation_id = self._visitor.conversation_id
+        order = flow_order(conversation_id, flow, data, key=key, now=self._stage.clock.now())
         await self._stage.store.order(order)
         self._stage.look(conversation_id)
 

@@ -455,8 +455,10 @@ class TestOrders:
     async def test_once(self, store: Database) -> None:
         """The same order a second time is none."""
         await put(store, "c1", held())
+        assert not await store.is_ordered("o1")
         assert await store.order(self.ORDER)
         assert not await store.order(self.ORDER)
+        assert await store.is_ordered("o1")
 
     async def test_unknown_conversation(self, store: Database) -> None:
         """An order makes no conversation; nor does it wake one that is gone."""
