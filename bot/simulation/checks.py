@@ -16,7 +16,7 @@ from bot.engine.delivery import EFFECT_KEY, SETTLING
 from bot.engine.orders import CONFIRMED_FOR
 from bot.sandbox.history import Cause, Entry, Kind
 from bot.sandbox.switchboard import BOT
-from bot.simulation.flows import DEAF, OPENED_BY, SAYS_AND_ENDS
+from bot.simulation.flows import DEAF, OPENED_BY, PROMISES, REMINDER, SAYS_AND_ENDS
 from bot.simulation.record import Acknowledged, Called, Ordered, Record
 from webhooks import wire
 
@@ -95,6 +95,7 @@ class Checker:
         yield from self._handed_around()
         yield from self._passed_in_vain()
         yield from self._unsaid()
+        yield from self._not_reminded()
         yield from self._gave_way_to_a_trigger()
         yield from self._doubled()
         yield from self._repeated_blindly()
@@ -392,6 +393,19 @@ class Checker:
         ordered = any(order.conversation_id == self._id for order in self._record.orders)
         if not (disturbed or ordered) and not any("[open" in entry.text for entry in later):
             yield f"G4: nothing is said to {said[0].text!r}"
+
+    def _not_reminded(self) -> Iterator[str]:
+        """A flow that is to remind begins, or it is told why it did not, where nothing is lost of what is told."""
+        forgets = self._removed or any(entry.kind is Kind.USER_REMOVED for entry in self._record.history)
+        if self._record.paused or forgets or not any(PROMISES in entry.text for entry in self._spoken()):
+            return
+        told = (signal for _, signal in self._record.signals if signal.conversation_id == self._id)
+        if not any(
+            signal.event == "reminder_dropped"
+            or (signal.event == "flow_over" and signal.fields.get("flow", REMINDER) == REMINDER)
+            for signal in told
+        ):
+            yield "G4: a reminder is forgotten"
 
     def _gave_way_to_a_trigger(self) -> Iterator[str]:
         """A flow that waits for the user goes on waiting when a business rule has written."""

@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Any
 
 from bot.cli import simulate as _whole_program  # noqa: F401 - everything that a bug may be planted in is loaded
-from bot.control import by_hand, duties, obligations, reading, rules
+from bot.control import by_hand, duties, obligations, reading, rules, starts
 from bot.control.commands import DropUnsent, Pass, Release
 from bot.control.draft import Draft
 from bot.control.facts import Answer, Answered, ControlUndated, EndSuspected, NotUnderstood, OperatorReleased
@@ -422,6 +422,22 @@ def _answer_twice() -> None:
     @instead_of(turn, "_used_by")
     def used_by(*_: Any) -> Sequence[str]:
         return ()
+
+
+@bug("take control without a look")
+def _take_unseen() -> None:
+    @instead_of(starts, "take_control")
+    def take_control(take: Any, draft: Draft) -> None:
+        take(draft)
+        if draft.state.duty and draft.state.duty.action is Action.TAKE and not draft.state.duty.attempts:
+            draft.set_duty(stage=Stage.ACT)
+
+
+@bug("forget reminders")
+def _forget_reminders() -> None:
+    @instead_of(starts, "remind")
+    def remind(*_: Any) -> None:
+        return
 
 
 @bug("ask after an end")
