@@ -142,8 +142,7 @@ _DONE = {Action.RELEASE: "released control", Action.PASS: "passed control", Acti
 def _owed(duty: Duty | None) -> str:
     if duty is None:
         return ""
-    what = f"a {action(duty)}"
-    return f"{what} ({duty.reason})"
+    return f"a {action(duty)} ({duty.reason})"
 
 
 def _sentence(event: str, fields: Any) -> str:
@@ -153,6 +152,8 @@ def _sentence(event: str, fields: Any) -> str:
             return f"Proven, that the bot {_DONE[fields['action']]}: {fields['proof']}."
         case "flow_failed":
             return f"The bot's flow failed: {fields['detail']}. Control is given up all the same."
+        case "flow_not_begun" | "reminder_dropped":
+            return f"The bot dropped a flow that was to begin: {fields['detail']}."
         case "flow_timed_out":
             return "The bot's flow took too long and was stopped. Control is given up."
         case "mode_mismatch":

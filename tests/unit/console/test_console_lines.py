@@ -122,6 +122,14 @@ SWITCHED = {"activeSwitchboardIntegration": {"id": "s", "name": "zd-agentWorkspa
             replace(_event("operator:release"), by_operator=True),
             (Actor.OPERATOR, "asked for a release by hand", "", ""),
         ),
+        (
+            replace(_event("signal"), by_operator=True),
+            (Actor.PLATFORM, "told the flow something from outside", "", ""),
+        ),
+        (
+            replace(_event("flow"), by_operator=True),
+            (Actor.PLATFORM, "another system asked for a flow", "", ""),
+        ),
     ],
 )
 def test_events(event: PastEvent, line: tuple[Actor, str, str, str]) -> None:

@@ -15,10 +15,13 @@ from bot.control.commands import DropUnsent, Pass, Read, Release, Report
 from bot.control.facts import (
     AgentWrote,
     Answer,
+    ConversationRead,
     Fact,
     FlowFailed,
     FlowHandedOver,
+    FlowOrdered,
     FlowReleased,
+    FlowReminded,
     FlowReturned,
     FlowTold,
     FlowWaits,
@@ -56,7 +59,7 @@ class Conversations(RuleBasedStateMachine):
         self.skew = skew * SECOND
         self.outbox: list[Release | Pass | Read] = []
         self.answer: Fact | None = None
-        self.shown_to_be_ours = False
+        self.shown_to_be_ours = self.shown_to_be_free = False
         self.reports: list[str] = []
         self.calls: list[datetime] = []
         self.platform.under_way.append((HolderSeen(self.at, BOT),))
@@ -83,7 +86,9 @@ class Conversations(RuleBasedStateMachine):
 
     def robs_nobody(self, call: Release | Pass | Read) -> None:
         """What the platform would not refuse is done only to what was just read as the bot's, or has really ended."""
-        if isinstance(call, Pass) or (isinstance(call, Release) and call.key is Key.APP):
+        if isinstance(call, Pass) and call.target == "bot":
+            assert self.shown_to_be_free
+        elif isinstance(call, Pass) or (isinstance(call, Release) and call.key is Key.APP):
             assert self.shown_to_be_ours or (self.platform.ended and isinstance(call, Release))
 
     # -- the world -------------------------------------------------------------------------------------------------
@@ -151,8 +156,9 @@ class Conversations(RuleBasedStateMachine):
         assert self.answer
         fact, self.answer = self.answer, None
         self.shown_to_be_ours = getattr(fact, "active", None) == BOT
+        self.shown_to_be_free = isinstance(fact, ConversationRead) and fact.active is None
         self.tell(fact)
-        self.shown_to_be_ours = False
+        self.shown_to_be_ours = self.shown_to_be_free = False
 
     def carry_out(self, happens: bool, answer: Answer) -> Fact:
         """Carry out what is next in the outbox."""
@@ -162,7 +168,7 @@ class Conversations(RuleBasedStateMachine):
     # -- the flow --------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.state.run and self.state.run.status is RunStatus.READY)
-    @rule(way=st.sampled_from(["asks", "sleeps", "returns", "raises", "releases", "hands over"]))
+    @rule(way=st.sampled_from(["asks", "sleeps", "returns", "raises", "releases", "reminds", "hands over"]))
     def turn(self, way: str) -> None:
         """The flow's turn ends. If this rule is not drawn, it hangs."""
         assert self.state.run
@@ -174,6 +180,7 @@ class Conversations(RuleBasedStateMachine):
             "returns": FlowReturned(run),
             "raises": FlowFailed(run, "x"),
             "releases": FlowReleased(run),
+            "reminds": FlowReminded(run, "reminder", 10 * MINUTE),
             "hands over": FlowHandedOver(run),
         }
         self.tell(ways[way])
@@ -182,6 +189,11 @@ class Conversations(RuleBasedStateMachine):
     def told(self) -> None:
         """Another system tells the flow something."""
         self.tell(FlowTold())
+
+    @rule()
+    def flow_ordered(self) -> None:
+        """Another system wants a flow to begin."""
+        self.tell(FlowOrdered("ordered"))
 
     # -- what holds ------------------------------------------------------------------------------------------------
 
@@ -235,6 +247,7 @@ class Conversations(RuleBasedStateMachine):
         """G1: the flow is over and the bot has given control up; nothing is owed any more."""
         assert self.platform.active != BOT
         assert (self.state.run, self.state.duty) == (None, None)
+        assert (self.state.start, self.state.reminders) == (None, ())
 
     def is_closed(self) -> None:
         """G1: what has ended has nobody active, and that is proven; without an app key it is at least reported."""
