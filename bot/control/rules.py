@@ -218,7 +218,7 @@ def _control_moved(draft: Draft, fact: ControlMoved) -> None:
     if _may_precede_read(draft, fact) or _may_precede_pass(draft, fact):
         _control_undated(draft, ControlUndated(fact.active, fact.reason))
         return
-    before = _taken_from(state) if not (state.run or state.duty) else None
+    before = _taken_from(state) if not (state.run or _owes(state)) else None
     how = "a releaseControl event" if fact.active is None else "a passControl event"
     if draft.learn(fact.active, fact.at, how, certain=True):
         if draft.holder_is_vague:
@@ -286,7 +286,7 @@ def _explain(draft: Draft, fact: ControlMoved) -> None:
     draft.set(former=None)
     serves = state.run and (state.run.began >= fact.at or fact.reason is None)
     before_end = state.ended and fact.at < state.ended.at
-    if not (serves or before_end or state.duty):
+    if not (serves or before_end or _owes(state)):
         _moved(draft, fact, former)
 
 
@@ -298,6 +298,7 @@ def _moved(draft: Draft, fact: ControlMoved, before: Holder) -> None:
     if passed_to_bot and fact.reason is None and _has_taken(draft.state):
         return  # the bot's own doing
     if passed_to_bot:
+        starts.drop(draft, "control was handed to the bot")
         before = _came_back(draft) or before
         if before.who is Who.OTHER:
             draft.set(elsewhere_at=max(fact.at, draft.state.elsewhere_at or fact.at))
@@ -314,6 +315,10 @@ def _came_back(draft: Draft) -> Holder | None:
         return None
     draft.close_duty(f"{duty.target} had been given control, shown by a passControl event back to the bot")
     return Holder(Who.OTHER, Integration(duty.target or "", duty.target, duty.target))
+
+
+def _owes(state: Conversation) -> bool:
+    return state.duty is not None and state.duty.is_owed
 
 
 def _has_taken(state: Conversation) -> bool:
@@ -533,10 +538,10 @@ def _keep_unheard(draft: Draft, run: Run) -> None:
 
 def _agent_wrote(draft: Draft, at: datetime, source: str) -> None:
     """An agent writes while the bot holds control: the agent is to have it."""
+    starts.drop(draft, "an agent has written")  # they may be about to get control
     state = draft.state
     if state.holder.who is Who.NOBODY and state.holder.since and at <= state.holder.since:
         draft.doubt()  # told late, or dated by a clock that is behind: it may have made the bot active
-    starts.drop_for_agent(draft)
     if state.ended or state.holder.who is not Who.BOT or (state.holder.since and at < state.holder.since):
         return
     if state.duty is None:

@@ -59,16 +59,16 @@ def begin(draft: Draft) -> None:
 
 def nobody_is_active(draft: Draft, duty: Duty) -> None:
     """A read has just shown that nobody is active: take control, unless that has come to nothing too often."""
-    if draft.state.start and duty.attempts >= TAKE_ATTEMPTS:
-        _drop(draft, draft.state.start, "the platform does not give the bot control")
+    if duty.attempts >= TAKE_ATTEMPTS:
+        drop(draft, "the platform does not give the bot control")
     else:
         draft.set_duty(stage=Stage.ACT, next_attempt=draft.now, last_answer="read: nobody is active")
 
 
-def drop_for_agent(draft: Draft) -> None:
-    """An agent has written: they may be about to get control."""
+def drop(draft: Draft, why: str) -> None:
+    """Drop the flow that is to begin, if there is one."""
     if draft.state.start:
-        _drop(draft, draft.state.start, "an agent has written")
+        _drop(draft, draft.state.start, why)
 
 
 def _take_up_reminders(draft: Draft) -> None:

@@ -89,14 +89,24 @@ def test_a_read_proves_it_too() -> None:
     assert story.run.opening.flow == "paid"
 
 
-@pytest.mark.parametrize("reason", [None, "ticketClosed"])
-def test_control_that_is_given_to_the_bot_meanwhile(reason: str | None) -> None:
+def test_control_that_is_handed_to_the_bot_meanwhile() -> None:
     """Without a reason it is the bot's own doing; with one it is a handback, and no flow begins beside that."""
-    story = taking().later().moves(BOT, reason)
-    assert (story.state.run is not None) is (reason is None)
-    if reason:
-        assert told(story)[-1] == ("flow_not_begun", "paid: control is given up")
-        assert story.duty.action == "release"
+    assert taking().later().moves(BOT).run.opening.flow == "paid"
+    story = taking().later().moves(BOT, "ticketClosed")
+    assert told(story)[-1] == ("flow_not_begun", "paid: control was handed to the bot")
+    assert story.run.opening.kind is OpeningKind.HANDBACK
+    story = taking().later().moves(BOT, "transferToEmail")
+    assert (story.duty.action, story.state.start) == ("release", None)
+
+
+def test_a_handback_that_is_told_late_counts() -> None:
+    """A read has shown already that the bot is active; the event then tells why."""
+    story = with_agent("pass").later(MINUTE).tell(ORDER)
+    story.tell(ControlUndated()).shows(BOT)
+    assert (story.state.run, story.last_call) == (None, "Read")
+    story.tell(ControlMoved(story.platform - SECOND, BOT, "transferToEmail"))
+    assert told(story) == [("flow_not_begun", "paid: control was handed to the bot")]
+    assert story.duty.action == "release"
 
 
 def test_an_event_just_after_the_read_is_believed() -> None:
@@ -160,6 +170,9 @@ def test_an_agent_who_writes_is_about_to_have_it() -> None:
     story = taking().later()
     story.tell(AgentWrote(story.platform, "zd:agentWorkspace"))
     assert told(story) == [("flow_not_begun", "paid: an agent has written")]
+    story = Story().sees(BOT).later().tell(ORDER)
+    story.tell(AgentWrote(story.platform, "zd:agentWorkspace"))
+    assert (story.duty.action, story.duty.target) == ("pass", "zd:agentWorkspace")
 
 
 def test_the_user_comes_first() -> None:
