@@ -229,8 +229,8 @@ class Chat(Calls):
             timeout: for each attempt; at most five minutes.
             when: "always", however the flow ends; "failed" if it doesn't return, release or hand over by itself: it
                 raised, took too long, or was interrupted.
-            kwargs: what it is called with; their JSON form. A function with a parameter `outcome` that is given no
-                value gets the `Outcome`.
+            kwargs: what it is called with; their JSON form. A parameter `outcome` that is given no value gets the
+                `Outcome`, and a parameter `resources` what `chat.resources` is.
 
         Returns:
             A handle, with which the flow can withdraw it.
