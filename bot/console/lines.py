@@ -237,7 +237,7 @@ def _of_duty(past: PastDuty) -> Iterator[Line]:
 
 def _of_effect(past: PastEffect) -> Line:
     at = past.finished_at or past.created_at
-    note = past.outcome or f"not done yet: {past.attempts} attempts"
+    note = past.outcome or "not done yet"
     unwell = past.outcome is not None and past.outcome.startswith(("not said", "unreadable", "failed"))
     mark = Mark.BAD if unwell else Mark.PLAIN
     match past.effect:

@@ -261,21 +261,21 @@ class FlowTold:
 
 
 class Answer(StrEnum):
-    """How the platform answered a control action or a read, as far as the rules need to know."""
+    """How the platform answered a control action, a read or a message, as far as the rules need to know."""
 
-    ACCEPTED = "accepted"  # 200: not a proof
+    ACCEPTED = "accepted"  # 200: not a proof; a message is said
     NOT_OURS = "not ours"  # 403
     REFUSED = "refused"  # other 4xx: it did not happen and will not
     GONE = "gone"  # 404: there is no such conversation
     RATE_LIMITED = "rate limited"  # 429: it did not happen
     NOT_SENT = "not sent"  # no connection: it did not happen
-    STALE = "stale"  # not sent: the read that it rests on has become too old
+    STALE = "stale"  # not sent: the read that it rests on has become too old; or a message that is not wanted now
     UNCLEAR = "unclear"  # 5xx, reset, time-out, or a process that died: it may have happened
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The platform's answer (or the lack of one) to a control action or a read that the rules commanded."""
+    """The platform's answer (or the lack of one) to a control action, a read or a message."""
 
     effect_id: str
     answer: Answer
@@ -303,6 +303,47 @@ class ConversationRead:
     spoke_at: datetime | None = None
     began: datetime | None = None
     void_end: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSaid:
+    """The flow at work has said so many messages."""
+
+    run_id: int
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class CleanUpsOwed:
+    """A run that is over wants these clean-ups: how often each is tried at the most, in their order."""
+
+    run_id: int
+    tries: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CleanedUp:
+    """A clean-up was tried; `failed` says what went wrong, and is empty where nothing did.
+
+    Attributes:
+        final: another try would fail in the same way.
+    """
+
+    effect_id: str
+    failed: str = ""
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EffectLost:
+    """What a message or a clean-up is to say or to call can't be read any more."""
+
+    effect_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakenUp:
+    """A worker takes the conversation up; what was under way at the one before may have been done or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,5 +377,10 @@ Fact = (
     | FlowTold
     | Answered
     | ConversationRead
+    | FlowSaid
+    | CleanUpsOwed
+    | CleanedUp
+    | EffectLost
+    | TakenUp
     | TimePassed
 )

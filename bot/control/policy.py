@@ -16,6 +16,8 @@ FRESH_CAP = timedelta(minutes=1)
 SOON = timedelta(milliseconds=500)  # before a read on which something hangs, in case a webhook tells it first
 WATCH_FIRST = timedelta(minutes=10)
 WATCH_CAP = timedelta(hours=6)
+SETTLING = timedelta(seconds=2)  # before looking for a message that may still be on its way
+TYPING_AFTER = timedelta(milliseconds=500)  # a turn that says nothing for so long shows that the bot is typing
 ANSWER_PATIENCE = timedelta(minutes=1)  # for a pending effect; its answer, or the worker's death, comes sooner
 PASS_ATTEMPTS = 3  # per target; then the bot goes the next way down: PASS_TO, then a release
 GUARDED_ATTEMPTS = 3  # with the integration's key; then, after an end, the app key if there is one
@@ -56,6 +58,26 @@ class Policy:
     idle: timedelta = timedelta(minutes=15)
     closing: timedelta = timedelta(minutes=10)
     greets: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """How what fails is tried again: at growing intervals, for so long.
+
+    Attributes:
+        first, cap: the first interval, and the longest.
+        patience: no try after this time.
+    """
+
+    first: timedelta = RETRY_FIRST
+    cap: timedelta = RETRY_CAP
+    patience: timedelta = timedelta.max
+
+
+HURRIED = timedelta(minutes=1)
+"""Patience with a message that a control action or a read waits behind."""
+MESSAGES = Retrying(patience=timedelta(minutes=5))
+CLEAN_UPS = Retrying(patience=timedelta(hours=1))
 
 
 def backoff(failures: int, salt: str, first: timedelta = RETRY_FIRST, cap: timedelta = RETRY_CAP) -> timedelta:

@@ -8,6 +8,7 @@ else, drops the flow, which is told. Control is never taken from anybody.
 from __future__ import annotations
 
 from bot.control.draft import Draft
+from bot.control.facts import FlowOrdered
 from bot.control.policy import START_PATIENCE, TAKE_ATTEMPTS, TAKEN_LATE
 from bot.control.state import Action, Duty, Opening, OpeningKind, Purpose, Reminder, Stage, Start, Who
 
@@ -16,6 +17,11 @@ def remind(draft: Draft, reminder: Reminder) -> None:
     """Let a flow begin later. It replaces an older reminder of the same flow."""
     others = (known for known in draft.state.reminders if known.flow != reminder.flow)
     draft.set(reminders=tuple(sorted((*others, reminder), key=lambda known: known.at)))
+
+
+def flow_ordered(draft: Draft, fact: FlowOrdered) -> None:
+    """Another system wants a flow to begin."""
+    plan(draft, Opening(OpeningKind.OUTSIDE, flow=fact.flow, data=fact.data))
 
 
 def plan(draft: Draft, opening: Opening) -> None:

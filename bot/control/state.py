@@ -7,12 +7,15 @@ Times named `at`, `since` and `began` are the platform's (a fact's `createdAt`);
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 Metadata = dict[str, str | int | float | bool]
 """Flat metadata of a control action; at most 4 KB (docs/platform.md, 2)."""
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+"""The time of what versions of the bot recorded that did not note it."""
 
 OVERDUE = timedelta(minutes=1)
 """A duty that is owed for longer is reported."""
@@ -91,6 +94,35 @@ class Handed:
     """Control was given to the bot, with the platform's reason."""
 
     reason: str | None = None
+
+
+class Outcome(StrEnum):
+    """How a run of a flow ended.
+
+    Attributes:
+        COMPLETE: the flow returned.
+        RELEASED: the flow called `release()` or `remind()`.
+        HANDED_OVER: the flow called `hand_over()`.
+        FAILED: the flow raised, was misused, no longer fits its journal, or could not deliver a message.
+        TIMED_OUT: the flow took too long.
+        ENDED: the user ended the conversation meanwhile.
+        INTERRUPTED: somebody else took control, or the conversation was removed.
+        UNKNOWN: it was stored by a version of the bot that did not record it.
+    """
+
+    COMPLETE = "complete"
+    RELEASED = "released"
+    HANDED_OVER = "handed_over"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    ENDED = "ended"
+    INTERRUPTED = "interrupted"
+    UNKNOWN = "unknown"
+
+    @property
+    def went_well(self) -> bool:
+        """Did the flow come to an end of its own choosing?"""
+        return self in (Outcome.COMPLETE, Outcome.RELEASED, Outcome.HANDED_OVER)
 
 
 class Purpose(StrEnum):
@@ -372,10 +404,18 @@ class Pending:
     """The one control action or read that is on its way.
 
     Attributes:
+        effect_id: unique in the database.
+        what: what it is; whom an action concerns, and with which key, the duty says.
         known_until: platform time up to which the bot knew things when it began: what a read shows is newer.
         spoke_at: the conversation's `spoke_at` when it began.
         heard: event id of the last of its `inputs` when it began.
         end: message id of the end that was known when it began.
+        since: when it was commanded.
+        before: an action is not sent at or after this time: the read that it rests on is too old by then. None where
+            the platform itself refuses what is not the bot's.
+        messages: a read shows the newest messages too.
+        behind: effect id of the message that goes out before it; None: it waits for none.
+        maybe_done: it may have been tried by a process that died since.
     """
 
     effect_id: str
@@ -384,6 +424,48 @@ class Pending:
     spoke_at: datetime | None = None
     heard: str | None = None
     end: str | None = None
+    since: datetime = LONG_AGO
+    before: datetime | None = None
+    messages: bool = False
+    behind: str | None = None
+    maybe_done: bool = False
+
+
+class Kind(StrEnum):
+    """What an effect is."""
+
+    SAY = "say"
+    CLEAN_UP = "clean_up"
+    RELEASE = "release"
+    PASS = "pass"
+    READ = "read"
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """A message that is not sent yet, or a function that a flow wants called after its end.
+
+    What it says or calls stands in the outbox, under its id.
+
+    Attributes:
+        id: the effect id, unique in the database.
+        kind: message or clean-up.
+        run_id: the run that it comes from.
+        since: when the flow wanted it.
+        next_attempt: not before this time.
+        attempts: tries that have failed.
+        maybe_done: it may have taken effect: then it is looked for before it is tried again.
+        tries: how often a clean-up is tried at the most.
+    """
+
+    id: str
+    kind: Kind
+    run_id: int
+    since: datetime
+    next_attempt: datetime
+    attempts: int = 0
+    maybe_done: bool = False
+    tries: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,6 +480,7 @@ class Conversation:
         ended: set once the user has ended the conversation.
         duty: what the bot owes, until proven.
         pending: the control action or read that is on its way; there is never a second one.
+        unsent: messages and clean-ups that are not done, in their order.
         idle_at: when control is given up because nothing happens while the bot holds it.
         watch_at: when to read a conversation that others hold, or of which too little is known.
         watches: reads of that kind in a row, which make the next one later.
@@ -425,6 +508,7 @@ class Conversation:
     ended: Ended | None = None
     duty: Duty | None = None
     pending: Pending | None = None
+    unsent: tuple[Unsent, ...] = ()
     idle_at: datetime | None = None
     watch_at: datetime | None = None
     watches: int = 0
@@ -446,7 +530,43 @@ class Conversation:
 
     @property
     def look_at(self) -> datetime | None:
-        """When the conversation must be looked at again, whatever happens; None where nothing is at stake."""
+        """When the conversation must be looked at again, whatever happens; None where there is nothing to do."""
+        times = (self.rules_at, self.sends_at, self.cleans_at)
+        return min((time for time in times if time), default=None)
+
+    @property
+    def sends_at(self) -> datetime | None:
+        """When what goes out next is to be tried; None where nothing does, or it waits for the end of a doubt."""
+        first = self.sends_first
+        if isinstance(first, Unsent):
+            return first.next_attempt
+        return first.since if first else None
+
+    @property
+    def cleans_at(self) -> datetime | None:
+        """When the next clean-up is to be tried: they go by themselves."""
+        return min((unsent.next_attempt for unsent in self.unsent if unsent.kind is Kind.CLEAN_UP), default=None)
+
+    @property
+    def sends_first(self) -> Pending | Unsent | None:
+        """What goes out next, to the platform: messages in their order, and what is pending in its place among them.
+
+        While the bot is in doubt, messages wait for the read that ends it.
+        """
+        message = None
+        for unsent in self.unsent:
+            if unsent.kind is Kind.SAY:
+                message = message or unsent
+                if self.pending and unsent.id == self.pending.behind:
+                    break
+        else:
+            if self.pending:
+                return self.pending
+        return None if self.in_doubt else message
+
+    @property
+    def rules_at(self) -> datetime | None:
+        """When the rules must look again, whatever happens; None where nothing is at stake."""
         if self.gone:
             return None
         times = (
@@ -465,7 +585,7 @@ class Conversation:
     def waits_until(self) -> datetime | None:
         """When time itself changes something. A run that is ready waits for its turn, and only its deadline counts."""
         if self.gone or self.run is None or self.run.status is RunStatus.WAITING:
-            return self.look_at
+            return self.rules_at
         return min(time for time in (self.run.deadline, self.watch_at, self.read_at) if time)
 
     @property
@@ -502,5 +622,10 @@ class Conversation:
         return self.holder.who is Who.BOT or (self.ended is not None and not self.closed)
 
     def is_safe(self) -> bool:
-        """The invariant of the guarantee: what is at stake always has a time at which it will be looked at again."""
-        return not self.at_stake or self.look_at is not None
+        """The invariant of the guarantee: what is at stake always has a time at which it will be looked at again.
+
+        The same goes for what is still to be sent.
+        """
+        if self.at_stake and self.rules_at is None:
+            return False
+        return not (self.unsent or self.pending) or self.look_at is not None

@@ -100,7 +100,7 @@ def order_of(type_: str, body: bytes, age: timedelta = timedelta(0)) -> Order:
     return order
 
 
-def facts_of_either(event: Event | Order, received_at: datetime) -> tuple[Fact, ...]:
+def facts_of_either(event: Event | Order, received_at: datetime, now: datetime) -> tuple[Fact, ...]:
     """The facts of an event, or of an order."""
     match event:
         case OperatorReleased() | FlowOrdered():
@@ -108,4 +108,4 @@ def facts_of_either(event: Event | Order, received_at: datetime) -> tuple[Fact, 
         case Told():
             return (FlowTold(),)
         case _:
-            return facts_of(event, received_at)
+            return facts_of(event, received_at, now)

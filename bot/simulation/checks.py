@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.control.policy import FRESH, PASS_ATTEMPTS
-from bot.engine.delivery import EFFECT_KEY, SETTLING
+from bot.control.policy import FRESH, PASS_ATTEMPTS, SETTLING
+from bot.engine.delivery import EFFECT_KEY
 from bot.engine.orders import CONFIRMED_FOR
 from bot.sandbox.history import Cause, Entry, Kind
 from bot.sandbox.switchboard import BOT
@@ -410,12 +410,19 @@ class Checker:
     def _gave_way_to_a_trigger(self) -> Iterator[str]:
         """A flow that waits for the user goes on waiting when a business rule has written."""
         for place, entry in enumerate(self._entries):
-            if entry.actor != "trigger" or entry.holder != BOT:
+            if entry.actor != "trigger" or entry.holder != BOT or self._is_over(entry):
                 continue
             after = next((e for e in self._entries[place + 1 :] if e.kind in (Kind.HOLDER, Kind.MESSAGE)), None)
             soon = after and self._is_bots(after) and after.at < entry.at + timedelta(seconds=5)
             if after and soon and after.cause is Cause.PASS:
                 yield f"G5: control was passed to {after.holder} for what a trigger wrote"
+
+    def _is_over(self, entry: Entry) -> bool:
+        """Was the flow that the user last spoke to over by then? Control may be given up late, for its sake."""
+        spoke = max((e.at for e in self._user_entries() if e.number < entry.number), default=entry.at)
+        told = self._record.signals
+        over = (at for at, signal in told if signal.event == "flow_over" and signal.conversation_id == self._id)
+        return any(spoke <= at <= entry.at for at in over)
 
     def _is_bots(self, entry: Entry) -> bool:
         return entry.actor in (self._record.key, self._record.app_key)

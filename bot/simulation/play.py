@@ -31,6 +31,7 @@ from bot.simulation.outside import Outside
 from bot.simulation.record import Acknowledged, Called, Ordered, Record
 from bot.simulation.scenario import Act, Incident, Scenario
 from bot.store.interface import Unavailable
+from webhooks.inbox import NewEvent
 
 FAULTS_STOP = timedelta(hours=2)  # after the last act
 PATIENCE = timedelta(hours=30)  # more than the slowest watch takes, twice
@@ -194,7 +195,7 @@ class _Run:
         order = release_order(
             conversation_id, by="operator", now=now, order_id=str(len(self._record.orders)), against=against
         )
-        if await self._stage.store.order(order):
+        if await self._order(order):
             who = str(state.holder) if against else None
             self._record.orders.append(Ordered(order.id, now, conversation_id, who))
             self._stage.look(conversation_id)
@@ -203,8 +204,16 @@ class _Run:
         """Another system begins a flow, whatever is known to be in the way: the engine decides."""
         number, now = next(self._numbers), self._stage.clock.now()
         order = flow_order(conversation_id, flows.reminder.name, {"number": number}, key=str(number), now=now)
-        if await self._stage.store.order(order):
+        if await self._order(order):
             self._stage.look(conversation_id)
+
+    async def _order(self, order: NewEvent) -> bool:
+        """Write an order, from a process of its own: the one that is about to die does not die of this."""
+        kill, self._kill = self._kill, None
+        try:
+            return await self._stage.store.order(order)
+        finally:
+            self._kill = kill
 
     def _platform_acts(self, act: Act, visitor: Visitor, other: Visitor) -> None:
         board, now = self._stage.sandbox.switchboard, self._stage.clock.now()

@@ -145,7 +145,6 @@ class PastEffect:
     effect: Effect | None
     created_at: datetime
     attempts: int
-    next_attempt: datetime
     finished_at: datetime | None
     outcome: str | None
 

@@ -16,8 +16,8 @@ from typing import Any
 import structlog
 
 from bot.control.state import Conversation
-from bot.store.codec import StateRow, Unreadable, load_conversation, load_data, load_effect
-from bot.store.interface import JournalEntry, Lease, OutboxItem, StoredEvent, Work
+from bot.store.codec import StateRow, Unreadable, load_conversation, load_data, load_unsent
+from bot.store.interface import CleanUp, JournalEntry, Lease, Say, StoredEvent, Work
 from bot.store.owners import is_certainly_dead
 from bot.store.postgres_pool import Pool
 from bot.store.rows import event_of, lost, named_events
@@ -132,9 +132,7 @@ _LOAD = f"""
         SELECT {_EVENT_ARRAYS} FROM inbox WHERE id = ANY (string_to_array(wanted.named, E'\n'))
     ) AS named
     CROSS JOIN LATERAL (
-        SELECT array_agg(effect_id ORDER BY seq), array_agg(kind ORDER BY seq), array_agg(body ORDER BY seq),
-            array_agg(created_at ORDER BY seq), array_agg(next_attempt ORDER BY seq),
-            array_agg(attempts ORDER BY seq), array_agg(maybe_done ORDER BY seq)
+        SELECT array_agg(effect_id ORDER BY seq), array_agg(kind ORDER BY seq), array_agg(body ORDER BY seq)
         FROM outbox WHERE conversation_id = wanted.id AND status = 'open'
     ) AS effects
     CROSS JOIN LATERAL (
@@ -144,7 +142,7 @@ _LOAD = f"""
     ) AS notes
     ORDER BY wanted.place
 """  # noqa: S608 - only constants
-_PARTS = (6, 6, 7, 4)  # columns of each of the four
+_PARTS = (6, 6, 3, 4)  # columns of each of the four
 
 _GIVE_UP = """
     UPDATE outbox SET status = 'finished', outcome = given.outcome, finished_at = $3
@@ -299,7 +297,7 @@ async def _load(pool: Pool, leases: Sequence[Lease], states: Sequence[Conversati
         events, inputs, effects, notes = _parts(row)
         arrived = _events(events)
         known = {event.id: event for event in _events(inputs)}
-        outbox, given_up = _outbox(lease.conversation_id, effects)
+        unsent, given_up = _unsent(lease.conversation_id, effects)
         unreadable += given_up
         works.append(
             Work(
@@ -307,7 +305,7 @@ async def _load(pool: Pool, leases: Sequence[Lease], states: Sequence[Conversati
                 state=state,
                 events=tuple(arrived),
                 inputs=tuple(known[id_] for id_ in ids if id_ in known and known[id_] not in arrived),
-                outbox=tuple(outbox),
+                unsent=tuple(unsent),
                 journal=tuple(_journal(state, notes)),
             )
         )
@@ -336,15 +334,13 @@ def _journal(state: Conversation, columns: Sequence[Any]) -> Iterable[JournalEnt
             yield JournalEntry(state.run.id, index, kind, key, load_data(data), len(data))
 
 
-def _outbox(conversation_id: str, columns: Sequence[Any]) -> tuple[list[OutboxItem], list[tuple[str, str]]]:
-    """The open effects, and those that can't be read, which are finished, saying so."""
-    items, unreadable = [], []
-    for effect_id, kind, body, created_at, next_attempt, attempts, maybe_done in _transposed(columns):
+def _unsent(conversation_id: str, columns: Sequence[Any]) -> tuple[list[Say | CleanUp], list[tuple[str, str]]]:
+    """What is unsent, and what can't be read, which is finished, saying so."""
+    effects, unreadable = [], []
+    for effect_id, kind, body in _transposed(columns):
         try:
-            effect = load_effect(kind, body)
+            effects.append(load_unsent(kind, body))
         except Unreadable as error:
             _log.error("effect_unreadable", conversation_id=conversation_id, effect_id=effect_id, problem=str(error))
             unreadable.append((effect_id, f"unreadable: {error}"))
-            continue
-        items.append(OutboxItem(effect, from_micros(created_at), from_micros(next_attempt), attempts, maybe_done))
-    return items, unreadable
+    return effects, unreadable

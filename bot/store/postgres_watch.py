@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from bot.control.obligations import to_be_read
 from bot.store.codec import StateRow, dump_conversation, load_conversation
 from bot.store.postgres_pool import Pool
 from bot.store.rows import numbered
-from bot.store.sqlite_watch import LEFT_TO_OTHERS, NEWEST, UNHEARD, pause_between, watched
+from bot.store.sqlite_watch import LEFT_TO_OTHERS, NEWEST, UNHEARD, pause_between
 from bot.store.times import micros_or_none, to_micros
 
 _AT_ONCE = 200  # conversations in one statement
@@ -24,12 +25,7 @@ _STATES = """
 """
 
 _WATCH = """
-    UPDATE conversations AS c SET state = given.state, look_at = given.look_at, due_at = least(given.look_at, (
-        SELECT next_attempt FROM outbox WHERE conversation_id = given.id AND status = 'open' AND kind <> 'clean_up'
-        ORDER BY seq LIMIT 1
-    ), (
-        SELECT min(next_attempt) FROM outbox WHERE conversation_id = given.id AND status = 'open' AND kind = 'clean_up'
-    ))
+    UPDATE conversations AS c SET state = given.state, look_at = given.look_at, due_at = given.look_at
     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[])
         AS given (id, epoch, updated_at, state, look_at)
     WHERE c.id = given.id AND c.epoch = given.epoch AND c.updated_at = given.updated_at AND c.lease_until IS NULL
@@ -61,7 +57,7 @@ async def look_again(pool: Pool, ids: Sequence[str], first: datetime, spacing: t
         for id_ in some:
             if row := rows.get(id_):
                 at = first + (done + len(values)) * spacing
-                state = watched(load_conversation(StateRow(*row[:6])), at)
+                state = to_be_read(load_conversation(StateRow(*row[:6])), at)
                 due = micros_or_none(state.look_at)
                 values.append((id_, row["epoch"], row["updated_at"], dump_conversation(state), due))
         if values:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Conversation, Duty, Proof
-from bot.store.codec import dump_conversation, dump_data, dump_duty, unicode
+from bot.store.codec import dump_conversation, dump_data, dump_duty, dump_effect, unicode
 from bot.store.interface import Change, JournalEntry, Lease, LeaseLost, StoredEvent
 from bot.store.times import from_micros, micros_or_none, to_micros
 
@@ -46,6 +47,7 @@ def columns_of(state: Conversation) -> dict[str, Any]:
         "flow": unicode(run.flow) if run else "",
         "flow_version": run.version if run else 0,
         "look_at": micros_or_none(state.look_at),
+        "unsent": len(state.unsent) + (state.pending is not None),
         "state": dump_conversation(state),
     }
 
@@ -72,6 +74,29 @@ def duty_row(conversation_id: str, duty: Duty, proof: Proof | None) -> tuple[Any
         proof and to_micros(proof.at),
         proof and unicode(proof.how),
     )
+
+
+def effect_rows(change: Change, now: datetime) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """Rows for effects that the outbox does not have yet, and what it is told of others.
+
+    Returns:
+        Id, kind, body, creation, attempts and outcome of each new one (None: it is still to be done); and id, attempts
+        and outcome of each that is done.
+    """
+    over: dict[str, tuple[int, str]] = {}
+    new: list[tuple[Any, ...]] = []
+    for done in change.done:
+        told = (done.attempts, unicode(done.outcome))
+        if done.call is None:
+            over.setdefault(done.effect_id, told)
+        else:
+            new.append((done.effect_id, *dump_effect(done.call), to_micros(done.since or now), *told))
+    new += [
+        (effect.effect_id, *dump_effect(effect), to_micros(now), *over.pop(effect.effect_id, (0, None)))
+        for effect in change.add
+    ]
+    known = [(effect_id, *told) for effect_id, told in over.items()]
+    return new, known
 
 
 def has_failed(change: Change) -> bool:

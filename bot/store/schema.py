@@ -10,7 +10,7 @@ from pathlib import Path
 from bot.store.interface import SchemaMismatch, Unavailable
 from bot.store.url import is_postgres, sqlite_path
 
-HEAD = "0009"
+HEAD = "0011"
 """The newest revision in `bot/store/migrations/versions` (a test compares them)."""
 
 TABLES = (

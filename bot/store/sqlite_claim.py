@@ -15,8 +15,8 @@ from typing import Any
 import structlog
 
 from bot.control.state import Conversation
-from bot.store.codec import StateRow, Unreadable, dump_conversation, load_conversation, load_data, load_effect
-from bot.store.interface import JournalEntry, Lease, OutboxItem, StoredEvent, Work
+from bot.store.codec import StateRow, Unreadable, dump_conversation, load_conversation, load_data, load_unsent
+from bot.store.interface import CleanUp, JournalEntry, Lease, Say, StoredEvent, Work
 from bot.store.rows import EVENT, event_of, lost, named_events
 from bot.store.sqlite_inbox import ids_as_json
 from bot.store.times import from_micros, to_micros
@@ -99,7 +99,7 @@ _EVENTS = f"""
 _EVENTS_BY_ID = f"SELECT {EVENT} FROM inbox WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - only constants
 
 _OUTBOX = """
-    SELECT effect_id, conversation_id, kind, body, created_at, next_attempt, attempts, maybe_done FROM outbox
+    SELECT effect_id, conversation_id, kind, body FROM outbox
     WHERE status = 'open' AND conversation_id IN (SELECT value FROM json_each(?)) ORDER BY seq
 """
 
@@ -221,7 +221,7 @@ def _load(
     events: defaultdict[str, list[StoredEvent]] = defaultdict(list)
     for row in connection.execute(_EVENTS, (ids, MOST_EVENTS)):
         events[row[1]].append(event_of(row))
-    outbox = _outbox(connection, ids, at)
+    unsent = _unsent(connection, ids, at)
     journal: defaultdict[str, list[JournalEntry]] = defaultdict(list)
     for conversation_id, run_id, index, kind, key, data in connection.execute(_JOURNAL, (ids,)):
         run = states[conversation_id].run
@@ -236,27 +236,23 @@ def _load(
             state=states[id_],
             events=tuple(events[id_]),
             inputs=tuple(inputs[event_id] for event_id in named[id_] if event_id in inputs),
-            outbox=tuple(outbox[id_]),
+            unsent=tuple(unsent[id_]),
             journal=tuple(journal[id_]),
         )
         for id_ in wanted
     ]
 
 
-def _outbox(connection: sqlite3.Connection, ids: str, at: int) -> Mapping[str, list[OutboxItem]]:
-    """The open effects by conversation. One that can't be read is finished, saying so."""
-    items: defaultdict[str, list[OutboxItem]] = defaultdict(list)
-    for row in connection.execute(_OUTBOX, (ids,)).fetchall():
-        effect_id, conversation_id, kind, body, created_at, next_attempt, attempts, maybe_done = row
+def _unsent(connection: sqlite3.Connection, ids: str, at: int) -> Mapping[str, list[Say | CleanUp]]:
+    """What is unsent, by conversation. What can't be read is finished, saying so."""
+    effects: defaultdict[str, list[Say | CleanUp]] = defaultdict(list)
+    for effect_id, conversation_id, kind, body in connection.execute(_OUTBOX, (ids,)).fetchall():
         try:
-            effect = load_effect(kind, body)
+            effects[conversation_id].append(load_unsent(kind, body))
         except Unreadable as error:
             _log.error("effect_unreadable", conversation_id=conversation_id, effect_id=effect_id, problem=str(error))
             connection.execute(_GIVE_UP, (f"unreadable: {error}", at, effect_id))
-            continue
-        created, next_ = from_micros(created_at), from_micros(next_attempt)
-        items[conversation_id].append(OutboxItem(effect, created, next_, attempts, bool(maybe_done)))
-    return items
+    return effects
 
 
 def _by_id(connection: sqlite3.Connection, event_ids: Iterable[str]) -> dict[str, StoredEvent]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bot.control.state import Conversation, Who
+from bot.control.obligations import to_be_read
 from bot.store.codec import StateRow, dump_conversation, load_conversation
-from bot.store.sqlite_save import DUE_AT
 from bot.store.times import micros_or_none, to_micros
 
 NEWEST = "SELECT received_at FROM inbox ORDER BY seq DESC LIMIT 10000"
@@ -32,9 +30,7 @@ _STATE = """
     SELECT id, state, holder, ended_at, released_at, updated_at FROM conversations WHERE id = ? AND lease_until IS NULL
 """
 
-_WATCH = f"""
-    UPDATE conversations SET state = :state, look_at = :look_at, due_at = {DUE_AT} WHERE id = :id
-"""  # noqa: S608 - only constants
+_WATCH = "UPDATE conversations SET state = :state, look_at = :look_at, due_at = :look_at WHERE id = :id"
 
 
 def longest_pause(connection: sqlite3.Connection, now: datetime, lately: datetime) -> timedelta:
@@ -63,15 +59,6 @@ def unheard(connection: sqlite3.Connection, since: datetime, limit: int) -> list
     return [row[0] for row in connection.execute(UNHEARD, (to_micros(since), limit))]
 
 
-def watched(state: Conversation, at: datetime) -> Conversation:
-    """The state, to be read at a time.
-
-    What others hold and was to be read earlier is put off: after a pause, all of it would be due at once.
-    """
-    sooner = state.watch_at if state.holder.who is Who.BOT else None
-    return replace(state, watch_at=min(at, sooner or at), watches=0)
-
-
 def look_again(connection: sqlite3.Connection, ids: Sequence[str], first: datetime, spacing: timedelta) -> int:
     """Let each be read at a time of its own, one after the other; those that are at work now are passed over."""
     at, done = first, 0
@@ -79,7 +66,7 @@ def look_again(connection: sqlite3.Connection, ids: Sequence[str], first: dateti
         row = connection.execute(_STATE, (conversation_id,)).fetchone()
         if row is None:
             continue
-        state = watched(load_conversation(StateRow(*row)), at)
+        state = to_be_read(load_conversation(StateRow(*row)), at)
         values = {"state": dump_conversation(state), "look_at": micros_or_none(state.look_at), "id": conversation_id}
         connection.execute(_WATCH, values)
         done += 1

@@ -51,7 +51,7 @@ def reminded(after: timedelta = HOUR, flow: str = "later", mode: str = "release"
 
 def told(story: Story) -> list[tuple[str, str]]:
     """What people were told."""
-    return [(command.event, command.detail) for command in story.commands if isinstance(command, Report)]
+    return [(record.event, record.detail) for record in story.records if isinstance(record, Report)]
 
 
 def test_control_is_taken_after_a_read_and_the_flow_begins_with_the_proof() -> None:
