@@ -114,7 +114,7 @@ class Checker:
             if ended and told_of_end and (state is None or not state.closed):
                 yield "G1: the conversation is closed, but the bot has no proof of it"
             return
-        could_know = bool(moved) and self._could_know(moved[-1].at)
+        could_know = bool(moved) and self._could_know(moved[-1])
         if holder == BOT and could_know:
             yield "G1: the bot still holds control"
         elif ended and could_know and self._record.closes_for_others:
@@ -170,11 +170,11 @@ class Checker:
                 yield f"G3: a second closing flow after the end: {entry.text!r}"
                 return
 
-    def _could_know(self, moment: datetime) -> bool:
+    def _could_know(self, entry: Entry) -> bool:
         """Was the bot told anything of the conversation since then, or did it read it?"""
-        return any(_created(known) >= _floor(moment) for known in self._told) or any(
-            call.method == "GET" and call.told and call.at >= moment for call in self._calls
-        )
+        reads = [call for call in self._calls if call.method == "GET" and call.told]
+        read = any(call.at >= entry.at if call.place is None else call.place > entry.number for call in reads)
+        return read or any(_created(known) >= _floor(entry.at) for known in self._told)
 
     # -- G2 --------------------------------------------------------------------------------------------------------
 
