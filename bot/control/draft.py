@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import datetime
-from operator import attrgetter
 from typing import Unpack
 
 from bot.control.changes import ConversationChanges, DutyChanges, EndedChanges, RunChanges
@@ -31,12 +30,8 @@ from bot.control.state import (
     Unsent,
     What,
     Who,
+    changed,
 )
-
-# `dataclasses.replace` of so many fields costs more than all the rules of most steps.
-_NAMES = tuple(field.name for field in fields(Conversation))
-_PLACES = {name: place for place, name in enumerate(_NAMES)}
-_values = attrgetter(*_NAMES)
 
 
 class Draft:
@@ -55,11 +50,7 @@ class Draft:
 
     def set(self, **changes: Unpack[ConversationChanges]) -> None:
         """Change attributes of the conversation. Mostly they are what they should be already."""
-        if any(getattr(self.state, name) is not value for name, value in changes.items()):
-            values = list(_values(self.state))
-            for name, value in changes.items():
-                values[_PLACES[name]] = value
-            self.state = type(self.state)(*values)
+        self.state = changed(self.state, changes)
 
     def set_run(self, run: Run, **changes: Unpack[RunChanges]) -> None:
         """Change attributes of the flow at work, which is `run`."""
@@ -79,10 +70,6 @@ class Draft:
         """A number that this conversation has not used yet."""
         self.set(serial=self.state.serial + 1)
         return self.state.serial
-
-    def next_effect_id(self) -> str:
-        """An effect id that is unique in the database."""
-        return effect_id(self.state.id, self.next_serial())
 
     def report(self, event: str, detail: str = "") -> None:
         """Tell people."""
@@ -288,12 +275,13 @@ class Draft:
 
     def pend(self, what: What, *, before: datetime | None = None, messages: bool = False, ahead: bool = False) -> None:
         """Put a control action or a read on its way: after the messages that are unsent, or `ahead` of them."""
-        new = self.next_effect_id()
+        serial = self.state.serial + 1
         ended, inputs = self.state.ended, self.state.inputs
         unsaid = [unsent.id for unsent in self.state.unsent if unsent.kind is Kind.SAY]
         self.set(
+            serial=serial,
             pending=Pending(
-                new,
+                effect_id(self.state.id, serial),
                 what,
                 self.known_until,
                 self.state.spoke_at,
@@ -303,7 +291,7 @@ class Draft:
                 before=before,
                 messages=messages,
                 behind=unsaid[-1] if unsaid and not ahead else None,
-            )
+            ),
         )
         self._hurry()
 
@@ -317,7 +305,7 @@ class Draft:
 
 
 def effect_id(conversation_id: str, serial: int) -> str:
-    """The effect id made from a conversation's serial number."""
+    """The effect id made from a conversation's serial number: unique in the database."""
     return f"{conversation_id}.{serial}"
 
 

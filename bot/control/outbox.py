@@ -10,10 +10,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.control.commands import Call, GivenUp, Pass, Read, Release
-from bot.control.draft import Draft
+from bot.control.draft import Draft, effect_id
 from bot.control.facts import Answer, Answered, CleanedUp, CleanUpsOwed, EffectLost, FlowFailed, FlowSaid
 from bot.control.policy import CLEAN_UPS, HURRIED, MESSAGES, SETTLING, Retrying, backoff
-from bot.control.state import Conversation, Key, Kind, Pending, Unsent, What
+from bot.control.state import Conversation, Key, Kind, Pending, Unsent, What, changed
 
 KINDS = {What.RELEASE: Kind.RELEASE, What.PASS: Kind.PASS}
 """What is pending, as a kind of effect; all else is a read."""
@@ -69,12 +69,12 @@ def as_at_work(state: Conversation) -> Conversation:
 
     Exact is only what is given back.
     """
-    pending = state.pending
-    if pending and not pending.maybe_done:
-        state = replace(state, pending=replace(pending, maybe_done=True))
+    changes: dict[str, object] = {}
+    if state.pending and not state.pending.maybe_done:
+        changes["pending"] = replace(state.pending, maybe_done=True)
     if any(not unsent.maybe_done for unsent in state.unsent):
-        state = replace(state, unsent=tuple(replace(unsent, maybe_done=True) for unsent in state.unsent))
-    return state
+        changes["unsent"] = tuple(unsent.tried() for unsent in state.unsent)
+    return changed(state, changes)
 
 
 def said(draft: Draft, fact: FlowSaid) -> None:
@@ -82,6 +82,7 @@ def said(draft: Draft, fact: FlowSaid) -> None:
     run = draft.state.run
     if run and run.id == fact.run_id:
         _add(draft, Kind.SAY, run.id, (1,) * fact.messages)
+        drop_what_must_not_be_said(draft)
 
 
 def owe_clean_ups(draft: Draft, fact: CleanUpsOwed) -> None:
@@ -90,9 +91,10 @@ def owe_clean_ups(draft: Draft, fact: CleanUpsOwed) -> None:
 
 
 def _add(draft: Draft, kind: Kind, run_id: int, tries: tuple[int, ...]) -> None:
-    now = draft.now
-    new = (Unsent(draft.next_effect_id(), kind, run_id, now, now, tries=most) for most in tries)
-    draft.set(unsent=(*draft.state.unsent, *new))
+    state, now = draft.state, draft.now
+    ids = [effect_id(state.id, state.serial + number) for number in range(1, len(tries) + 1)]
+    new = [Unsent(id_, kind, run_id, now, now, tries=most) for id_, most in zip(ids, tries, strict=True)]
+    draft.set(unsent=(*state.unsent, *new), serial=state.serial + len(new))
 
 
 def drop_what_must_not_be_said(draft: Draft) -> None:

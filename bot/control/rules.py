@@ -23,7 +23,9 @@ platform does is in docs/platform.md.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import datetime
+from operator import attrgetter, is_
 from typing import Any
 
 from bot.control import duties, holders, obligations, outbox, replies, runs, starts, users
@@ -88,6 +90,9 @@ _SIGNS_OF_LIFE = (
 )
 
 
+_SETTLED = attrgetter(*(field.name for field in fields(Conversation) if field.name not in ("unsent", "serial")))
+
+
 class UnsafeStateError(AssertionError):
     """A rule left a conversation at stake without a time at which it is looked at again: a bug."""
 
@@ -112,11 +117,21 @@ def step(state: Conversation, fact: Fact, now: datetime, policy: Policy) -> tupl
         draft.state = state.begun_anew(now + SOON)  # a read tells
     if not draft.state.gone or isinstance(fact, Removed | PersonRemoved):
         _take_in(draft, fact)
+    if _is_settled(state, draft):
+        return draft.state, tuple(draft.records)
     obligations.settle(draft)
     draft.close_run()
     if not draft.state.is_safe():
         raise UnsafeStateError(f"{type(fact).__name__} led to an unsafe state of {state.id}")
     return draft.state, tuple(draft.records)
+
+
+def _is_settled(before: Conversation, draft: Draft) -> bool:
+    """Has only the outbox changed, and is the next look still ahead? What was settled before is so still."""
+    if not all(map(is_, _SETTLED(before), _SETTLED(draft.state))):
+        return False
+    due = before.waits_until
+    return due is not None and draft.now < due
 
 
 def _take_in(draft: Draft, fact: Fact) -> None:

@@ -6,9 +6,11 @@ Times named `at`, `since` and `began` are the platform's (a fact's `createdAt`);
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 Metadata = dict[str, str | int | float | bool]
@@ -467,6 +469,10 @@ class Unsent:
     maybe_done: bool = False
     tries: int = 1
 
+    def tried(self) -> Unsent:
+        """The same, once a try may have been made."""
+        return Unsent(self.id, self.kind, self.run_id, self.since, self.next_attempt, self.attempts, True, self.tries)
+
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
@@ -531,8 +537,8 @@ class Conversation:
     @property
     def look_at(self) -> datetime | None:
         """When the conversation must be looked at again, whatever happens; None where there is nothing to do."""
-        times = (self.rules_at, self.sends_at, self.cleans_at)
-        return min((time for time in times if time), default=None)
+        times = [time for time in (self.rules_at, self.sends_at, self.cleans_at) if time]
+        return min(times) if times else None
 
     @property
     def sends_at(self) -> datetime | None:
@@ -545,7 +551,8 @@ class Conversation:
     @property
     def cleans_at(self) -> datetime | None:
         """When the next clean-up is to be tried: they go by themselves."""
-        return min((unsent.next_attempt for unsent in self.unsent if unsent.kind is Kind.CLEAN_UP), default=None)
+        times = [unsent.next_attempt for unsent in self.unsent if unsent.kind is Kind.CLEAN_UP]
+        return min(times) if times else None
 
     @property
     def sends_first(self) -> Pending | Unsent | None:
@@ -569,17 +576,17 @@ class Conversation:
         """When the rules must look again, whatever happens; None where nothing is at stake."""
         if self.gone:
             return None
-        times = (
-            self.run and self.run.look_at,
-            self.duty and self.duty.look_at,
-            self.ended and not (self.ended.proof or self.duty or self.run) and self.ended.check_at,
-            self.idle_at,
-            self.watch_at,
-            self.read_at,
-            self.start and self.start.until,
-            *(reminder.at for reminder in self.reminders),
-        )
-        return min((time for time in times if time), default=None)
+        times = [time for time in (self.idle_at, self.watch_at, self.read_at) if time]
+        if self.run:
+            times.append(self.run.look_at)
+        if self.duty:
+            times.append(self.duty.look_at)
+        elif self.ended and not (self.ended.proof or self.run):
+            times.append(self.ended.check_at)
+        if self.start:
+            times.append(self.start.until)
+        times += [reminder.at for reminder in self.reminders]
+        return min(times) if times else None
 
     @property
     def waits_until(self) -> datetime | None:
@@ -626,6 +633,29 @@ class Conversation:
 
         The same goes for what is still to be sent.
         """
-        if self.at_stake and self.rules_at is None:
-            return False
-        return not (self.unsent or self.pending) or self.look_at is not None
+        if self.rules_at is not None:
+            return True
+        return not self.at_stake and (not (self.unsent or self.pending) or self.look_at is not None)
+
+
+# A state is made anew at nearly every line of the rules: `dataclasses.replace` costs more than they do.
+_NAMES = tuple(field.name for field in fields(Conversation))
+_PLACES = {name: place for place, name in enumerate(_NAMES)}
+_PUT = [getattr(Conversation, name).__set__ for name in _NAMES]
+_values = attrgetter(*_NAMES)
+
+
+def changed(state: Conversation, changes: Mapping[str, object]) -> Conversation:
+    """The state with other values in some attributes; itself where these have them already."""
+    for name, value in changes.items():
+        if getattr(state, name) is not value:
+            break
+    else:
+        return state
+    values = list(_values(state))
+    for name, value in changes.items():
+        values[_PLACES[name]] = value
+    made = object.__new__(type(state))
+    for put, value in zip(_PUT, values, strict=True):
+        put(made, value)
+    return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from bot.control import outbox
 from bot.control.commands import Call, CloseDuty, Forget, GivenUp, Proven, Record, Report, RunOver
@@ -26,6 +27,7 @@ from bot.flows.turn import Said
 from bot.signals import Level, Signal
 from bot.store.interface import Change, CleanUp, Done, JournalEntry, Say, Work
 
+_ABOUT_AN_EFFECT = (Answered, ConversationRead, CleanedUp, EffectLost)
 URGENT = frozenset({"duty_overdue", "no_app_key", "conversation_gone", "handed_around"})
 NO_TROUBLE = frozenset({"reminder_dropped"})
 
@@ -47,11 +49,20 @@ class Progress:
         self.change = Change(work.state)
         self.under_way: set[str] = set()
         self._context = context
+        self._due_of: Conversation | None = None
+        self._due: datetime | None = None
         self._said: dict[str, Say | CleanUp] = {effect.effect_id: effect for effect in work.unsent}
         self._left: list[CleanUp] = []  # of what is forgotten: it can't be stored, and is tried once
         self._reports: list[Signal] = []
         # What goes out now may have gone out when this process dies: that is stored before.
         self.dirty = any(not unsent.maybe_done for unsent in work.state.unsent)
+
+    @property
+    def due(self) -> datetime | None:
+        """When time itself changes something: asked for more often than the state changes."""
+        if self._due_of is not self.state:
+            self._due_of, self._due = self.state, self.state.waits_until
+        return self._due
 
     def take_up(self) -> None:
         """Begin: what was under way in the process before is unclear, and what can't be read any more is over."""
@@ -69,7 +80,7 @@ class Progress:
         self.state, records = step(before, fact, now, self._context.policy)
         self.dirty = self.dirty or self.state is not before or bool(records)
         self.change.history += moments(before, self.state, records, now)
-        about = fact.effect_id if isinstance(fact, Answered | ConversationRead | CleanedUp | EffectLost) else ""
+        about = fact.effect_id if isinstance(fact, _ABOUT_AN_EFFECT) else ""
         if isinstance(fact, TakenUp) and before.pending:
             about = before.pending.effect_id
         if Forget() in records:
@@ -94,8 +105,8 @@ class Progress:
     def say(self, run_id: int, said: list[Said]) -> None:
         """The flow at work has said something."""
         if said:
-            words = [Say("", run_id, each.content, each.metadata) for each in said]
-            self._add(FlowSaid(run_id, len(words)), words)
+            ids = self._added(FlowSaid(run_id, len(said)))
+            self._add([Say(id_, run_id, each.content, each.metadata) for id_, each in zip(ids, said, strict=False)])
 
     def note(self, entries: list[JournalEntry]) -> None:
         """New steps of the journal."""
@@ -148,15 +159,15 @@ class Progress:
         """Tell now."""
         self._context.observe(signal)
 
-    def _add(self, fact: Fact, effects: Sequence[Say | CleanUp]) -> None:
-        """Let messages or clean-ups join what is unsent, under the ids that the rules give them."""
+    def _added(self, fact: Fact) -> list[str]:
+        """Let a fact take effect that adds to what is unsent. Return the ids that the rules have given."""
         known = {unsent.id for unsent in self.state.unsent}
         self.step(fact)
-        new = [unsent.id for unsent in self.state.unsent if unsent.id not in known]
-        for effect_id, effect in zip(new, effects, strict=False):
-            named: Say | CleanUp = replace(effect, effect_id=effect_id)
-            self._said[effect_id] = named
-            self.change.add.append(named)
+        return [unsent.id for unsent in self.state.unsent if unsent.id not in known]
+
+    def _add(self, effects: Sequence[Say | CleanUp]) -> None:
+        self.change.add += effects
+        self._said.update((effect.effect_id, effect) for effect in effects)
 
     def _finish_what_is_gone(self, before: Conversation, about: str, outcome: str) -> None:
         """Record what is not to be done any more, unless it is under way: then its outcome is recorded."""
@@ -218,7 +229,8 @@ class Progress:
         if self.change.forget:
             self._left += effects
         elif effects:
-            self._add(CleanUpsOwed(run.id, tuple(effect.attempts for effect in effects)), effects)
+            ids = self._added(CleanUpsOwed(run.id, tuple(effect.attempts for effect in effects)))
+            self._add([replace(effect, effect_id=id_) for id_, effect in zip(ids, effects, strict=False)])
         for problem in unreadable:
             self._clean_up_failed(problem)
         seconds = max(0.0, (now - run.began).total_seconds())  # by two clocks

@@ -135,7 +135,7 @@ class Session:
             return
         self._effects.take()
         self._turns.take()
-        due = progress.state.waits_until
+        due = progress.due
         if due and due <= self._context.clock.now():
             progress.step(TimePassed())
         if not self._stopping:
@@ -237,7 +237,7 @@ class Session:
             return not effects.is_sending
         if effects.is_sending or effects.is_cleaning or turns.is_at_work or turns.is_due or self._awaits_proof:
             return False
-        due, now = (state.waits_until, state.sends_at, state.cleans_at), self._context.clock.now()
+        due, now = (self._progress.due, state.sends_at, state.cleans_at), self._context.clock.now()
         return not any(time and time <= now for time in due)
 
     async def _save(self) -> bool:
@@ -274,7 +274,7 @@ class Session:
 
     def _pause(self) -> float:
         """Seconds until there is something to do, if nothing happens meanwhile."""
-        times = (self._fetch_at, self._renew_at, self._progress.state.waits_until, self._effects.due)
+        times = (self._fetch_at, self._renew_at, self._progress.due, self._effects.due)
         due = min(time for time in (*times, self._turns.typing_at) if time)
         return max(0.0, min((due - self._context.clock.now()).total_seconds(), self._longest_wait))
 

@@ -212,9 +212,13 @@ class Change:
 
     def copy(self) -> Change:
         """The same, for another to be added to."""
-        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        added = {name: value.copy() for name, value in values.items() if isinstance(value, list | set)}
-        return Change(**(values | added))
+        values: Any = [getattr(self, name) for name in _CHANGES]
+        kept: Any = [value.copy() if isinstance(value, _ADDED_TO) else value for value in values]
+        return Change(*kept)
+
+
+_CHANGES = tuple(field.name for field in fields(Change))
+_ADDED_TO = (list, set)
 
 
 @dataclass(frozen=True, slots=True)
