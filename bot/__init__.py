@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bot.control.state import Purpose
+    from bot.control.state import Outcome, Purpose
     from bot.flows.answer import Answer
     from bot.flows.authoring import (
         Began,
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from bot.flows.handlers import anywhere, every_turn, lifespan, on_error
     from bot.flows.identity import Conversation, User
     from bot.flows.message import Attachment, Location
-    from bot.flows.outcome import Outcome
 
 __all__ = [
     "Answer",

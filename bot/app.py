@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -142,7 +142,7 @@ async def running(
             # A flow that blocks this thread must keep no webhook from being stored: what listens gets another.
             thread, listening = _new_thread(stack, on_loop_error)
             run = thread.run
-        port = await run(_start_listening(listening, settings, parts, store, worker, clock, watch))
+        port = await run(_start_listening(listening, settings, parts, store, worker, clock, watch, catalogue.flows))
         fields: dict[str, object] = {"web": parts.web, "worker": parts.worker, "port": port}
         if parts.web:
             on = bool(settings.console_token.get_secret_value())
@@ -184,13 +184,14 @@ async def _start_listening(
     worker: WorkerHandle,
     clock: Clock,
     watch: Watch,
+    flows: Collection[str],
 ) -> int | None:
     """Start what listens, and what watches the database, on the caller's loop; return the port, if there is one."""
     if parts.worker:
         store = await _for_this_loop(stack, store)
     _run_beside(stack, DatabaseWatch(store, watch.troubles).run(), "database watch")
     if parts.web:
-        return await _start_web(stack, settings, store, worker, clock, watch)
+        return await _start_web(stack, settings, store, worker, clock, watch, flows)
     return await _listen_for_metrics(stack, settings, store, worker, clock, watch)
 
 
@@ -335,6 +336,7 @@ async def _start_web(
     worker: WorkerHandle,
     clock: Clock,
     watch: Watch,
+    flows: Collection[str],
 ) -> int:
     mixups = Mixups(settings.sunshine_switchboard_integration, watch.troubles)
 
@@ -362,7 +364,7 @@ async def _start_web(
         add_no_metrics(app)
         await _listen_for_metrics(stack, settings, store, worker, clock, watch)
     api_token = settings.api_token.get_secret_value()
-    add_api(app, store, clock, api_token, worker.wake, watch.on_signal)
+    add_api(app, store, clock, api_token, worker.wake, watch.on_signal, flows)
     _add_console(app, settings, store, worker, clock, watch)
     app.router.add_route("*", "/{path:.*}", wrong_address_handler(intake, WEBHOOK_PATH, receive))
 

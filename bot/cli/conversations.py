@@ -17,7 +17,7 @@ from bot.cli.listing import head_of, plain, row_of, set_aside_of, table_of, time
 from bot.cli.problems import duration_or_refuse, refuse, settings_or_refuse
 from bot.clock import SystemClock
 from bot.console.lines import lines_of
-from bot.control.by_hand import Outcome, Prospect, prospect
+from bot.control.by_hand import Consequence, Prospect, prospect
 from bot.engine.orders import release_order
 from bot.store import Database
 from bot.store.operators import Access, Listing, Standing, Timeline
@@ -111,7 +111,7 @@ def release(
         order = release_order(
             conversation_id, by=_who(), now=clock.now(), order_id=secrets.token_hex(8), against=foreseen.against
         )
-        await store.audit(Access(clock.now(), _who(), "release", conversation_id, foreseen.outcome.value))
+        await store.audit(Access(clock.now(), _who(), "release", conversation_id, foreseen.consequence.value))
         if not await store.order(order):
             _not_known(conversation_id)
         return await _outcome(store, conversation_id, order.id, clock.now() + patience)
@@ -161,9 +161,9 @@ def _list_set_aside(*, as_json: bool) -> None:
 
 def _confirm(foreseen: Prospect, holder: str, *, yes: bool, take_from: str) -> None:
     """Ask, unless it has been answered beforehand. To take control from others one has to name them."""
-    if foreseen.outcome is Outcome.NOTHING:
+    if foreseen.consequence is Consequence.NOTHING:
         raise typer.Exit(1)
-    if foreseen.outcome is Outcome.TAKE:
+    if foreseen.consequence is Consequence.TAKE:
         named = take_from or (terminal.ask("To confirm, type who holds it") if _can_ask() else "")
         if named != holder:
             refuse([f"--take-from: not confirmed; it is {holder} from whom control would be taken"])

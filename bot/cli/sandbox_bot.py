@@ -13,6 +13,7 @@ from bot.clock import Clock
 from bot.console.doors import SESSION
 from bot.console.render import HOME
 from bot.console.sessions import Sessions
+from bot.console.words import action
 from bot.control.state import Action, Duty
 from bot.observability import log_signal
 from bot.sandbox.pages import BotView, Console, Note
@@ -135,25 +136,24 @@ def address(host: str) -> str:
     return f"[{known}]" if ":" in known else known
 
 
+_DONE = {Action.RELEASE: "released control", Action.PASS: "passed control", Action.TAKE: "got control"}
+
+
 def _owed(duty: Duty | None) -> str:
     if duty is None:
         return ""
-    what = "a release" if duty.action is Action.RELEASE else f"a pass to {duty.target}"
-    return f"{what} ({duty.reason})"
+    return f"a {action(duty)} ({duty.reason})"
 
 
 def _sentence(event: str, fields: Any) -> str:
     """What the bot tells, in a sentence; empty for what is of no interest here."""
     match event:
         case "duty_closed":
-            what = (
-                "Proven, that the bot released control"
-                if fields["action"] == Action.RELEASE
-                else "Proven, that the bot passed control"
-            )
-            return f"{what}: {fields['proof']}."
+            return f"Proven, that the bot {_DONE[fields['action']]}: {fields['proof']}."
         case "flow_failed":
             return f"The bot's flow failed: {fields['detail']}. Control is given up all the same."
+        case "flow_not_begun" | "reminder_dropped":
+            return f"The bot dropped a flow that was to begin: {fields['detail']}."
         case "flow_timed_out":
             return "The bot's flow took too long and was stopped. Control is given up."
         case "mode_mismatch":

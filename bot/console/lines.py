@@ -14,7 +14,7 @@ from bot.control.commands import Pass, Read, Release
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Key, Who
 from bot.engine.delivery import EFFECT_KEY
-from bot.engine.orders import SIGNAL
+from bot.engine.orders import FLOW, SIGNAL
 from bot.flows.steps import described
 from bot.flows.turn import BEGAN, CALL, GATHERED, SIGNALLED, TOLD
 from bot.store.interface import CleanUp, JournalEntry, Say
@@ -85,6 +85,8 @@ class Line:
     value: str = ""
 
 
+_FROM_OUTSIDE = {SIGNAL: "told the flow something from outside", FLOW: "another system asked for a flow"}
+
 _UNSAID = (ConversationRead, ConversationTyping, MessageDelivered)
 """Events that tell an operator nothing."""
 
@@ -118,9 +120,8 @@ def _with_holders(lines: list[Line]) -> list[Line]:
 def _of_event(past: PastEvent, own: set[str]) -> Iterator[Line]:
     at = past.received_at
     if past.by_operator:
-        is_signal = past.type == SIGNAL
-        what = "told the flow something from outside" if is_signal else "asked for a release by hand"
-        actor = Actor.PLATFORM if is_signal else Actor.OPERATOR
+        what = _FROM_OUTSIDE.get(past.type, "asked for a release by hand")
+        actor = Actor.PLATFORM if past.type in _FROM_OUTSIDE else Actor.OPERATOR
         yield Line(at, actor, what, note=_fate(past), mark=_mark(past))
         return
     if not past.body:
@@ -236,7 +237,7 @@ def _of_duty(past: PastDuty) -> Iterator[Line]:
 
 def _of_effect(past: PastEffect) -> Line:
     at = past.finished_at or past.created_at
-    note = past.outcome or f"not done yet: {past.attempts} attempts"
+    note = past.outcome or "not done yet"
     unwell = past.outcome is not None and past.outcome.startswith(("not said", "unreadable", "failed"))
     mark = Mark.BAD if unwell else Mark.PLAIN
     match past.effect:

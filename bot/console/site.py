@@ -36,7 +36,7 @@ from bot.console.render import (
     stretches,
 )
 from bot.console.sessions import Session
-from bot.control.by_hand import Outcome, prospect
+from bot.control.by_hand import Consequence, prospect
 from bot.control.policy import Policy
 from bot.engine.orders import release_order
 from bot.settings import Duration
@@ -247,10 +247,10 @@ class Console:
         form, found = await read_form(request), await self._timeline(request, 1)
         state = found.listed.state
         foreseen = prospect(state, self._policy)
-        confirmed, against = form.get("outcome") == foreseen.outcome, form.get("against", "") or None
-        taking = foreseen.outcome is Outcome.TAKE
+        confirmed, against = form.get("outcome") == foreseen.consequence, form.get("against", "") or None
+        taking = foreseen.consequence is Consequence.TAKE
         problem = ""
-        if foreseen.outcome is Outcome.NOTHING or not confirmed or (taking and against != foreseen.against):
+        if foreseen.consequence is Consequence.NOTHING or not confirmed or (taking and against != foreseen.against):
             problem = "Things have changed since you were asked. This is how they stand now."
         elif taking and form.get("sure") != "yes":
             problem = "Confirm that control is to be taken from whoever has it, or leave it to them."
@@ -261,9 +261,9 @@ class Console:
         order = release_order(
             state.id, by=who(request[SIGNED_IN].operator), now=now, order_id=order_id, against=foreseen.against
         )
-        await self._note(request, "release", state.id, foreseen.outcome.value)
+        await self._note(request, "release", state.id, foreseen.consequence.value)
         await self._store.order(order)
-        self._observe(Signal("release_by_hand", Level.WARNING, state.id, {"outcome": foreseen.outcome.value}))
+        self._observe(Signal("release_by_hand", Level.WARNING, state.id, {"outcome": foreseen.consequence.value}))
         self._wake([state.id])
         raise web.HTTPSeeOther(f"{address(state.id)}?asked=1")
 

@@ -31,7 +31,8 @@ def moment(at: datetime) -> str:
 
 def is_overdue(state: Conversation, now: datetime) -> bool:
     """Has it been owed for too long?"""
-    return state.duty is not None and now - state.duty.since > OVERDUE_AFTER
+    duty = state.duty
+    return duty is not None and duty.is_owed and now - duty.since > OVERDUE_AFTER
 
 
 def badges(listed: Listed, now: datetime) -> list[str]:
@@ -43,7 +44,7 @@ def badges(listed: Listed, now: datetime) -> list[str]:
         "ended": state.ended is not None and not state.closed,
         "released": state.closed,
         "overdue": is_overdue(state, now),
-        "owed": state.duty is not None and not is_overdue(state, now),
+        "owed": state.duty is not None and state.duty.is_owed and not is_overdue(state, now),
         "failed": listed.failed_at is not None,
     }
     return [name for name, there in shown.items() if there]
@@ -72,6 +73,8 @@ COLUMNS = {
 
 def action(duty: Duty) -> str:
     """What is owed, in words."""
+    if duty.action is Action.TAKE:
+        return "take-up of control"
     return "release" if duty.action is Action.RELEASE else f"pass to {duty.target}"
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bot.control.policy import Policy
-from bot.control.state import Conversation, Who
+from bot.control.state import Conversation, Holder, Who
 
 
-class Outcome(StrEnum):
+class Consequence(StrEnum):
     """What a release by hand leads to."""
 
     RELEASE = "release"  # of what the bot holds
@@ -23,12 +23,12 @@ class Prospect:
     """What will happen if the operator asks for a release now.
 
     Attributes:
-        outcome: in short.
+        consequence: in short.
         words: for the operator, in whole sentences.
         against: id of the integration from which it would be taken (`TAKE` only): the operator has to name it.
     """
 
-    outcome: Outcome
+    consequence: Consequence
     words: str
     against: str | None = None
 
@@ -37,32 +37,35 @@ def prospect(state: Conversation, policy: Policy) -> Prospect:
     """What a release by hand leads to, by all that is known now. Never does it take what an agent has unasked."""
     holder, ended = state.holder, state.ended is not None and not state.ended.proof
     if state.gone:
-        return Prospect(Outcome.NOTHING, "The conversation has been removed from the platform.")
+        return Prospect(Consequence.NOTHING, "The conversation has been removed from the platform.")
     match holder.who:
         case Who.BOT:
             words = "The bot holds control. It stops its flow, drops what it has not said yet, and releases control."
-            return Prospect(Outcome.RELEASE, words)
+            return Prospect(Consequence.RELEASE, words)
         case Who.UNKNOWN if policy.integration_key:
             words = (
                 "It is not known who holds control. The bot releases it; the platform refuses that if it is another's."
             )
-            return Prospect(Outcome.RELEASE, words)
-        case Who.OTHER if ended:
-            then = "releases it with the app key" if policy.app_key else "can't release it: that takes an app key"
-            words = (
-                f"The user has ended the conversation, and {holder} holds control. The bot reads at once who is active"
-            )
-            return Prospect(Outcome.LOOK, f"{words}. If it is still {holder}, the bot {then}.")
-        case Who.OTHER if not policy.app_key:
-            words = f"{holder} holds control. The bot can't release what others hold: that takes an app key"
-            return Prospect(Outcome.NOTHING, f"{words} (SUNSHINE_APP_KEY_ID and SUNSHINE_APP_KEY_SECRET).")
+            return Prospect(Consequence.RELEASE, words)
         case Who.OTHER:
-            words = (
-                f"{holder} holds control, and the user has not ended the conversation: an agent may be talking with "
-                f"them right now. If you confirm, the bot reads who is active and, if it is still {holder}, takes "
-                "control away from them and releases it."
-            )
-            return Prospect(Outcome.TAKE, words, holder.integration.id if holder.integration else None)
+            return _while_another_holds(holder, policy, ended=ended)
         case _:
             known = "Nobody holds control" if holder.who is Who.NOBODY else "It is not known who holds control"
-            return Prospect(Outcome.LOOK, f"{known}. The bot reads who is active, and does what its rules then say.")
+            words = f"{known}. The bot reads who is active, and does what its rules then say."
+            return Prospect(Consequence.LOOK, words)
+
+
+def _while_another_holds(holder: Holder, policy: Policy, *, ended: bool) -> Prospect:
+    if ended:
+        then = "releases it with the app key" if policy.app_key else "can't release it: that takes an app key"
+        words = f"The user has ended the conversation, and {holder} holds control. The bot reads at once who is active"
+        return Prospect(Consequence.LOOK, f"{words}. If it is still {holder}, the bot {then}.")
+    if not policy.app_key:
+        words = f"{holder} holds control. The bot can't release what others hold: that takes an app key"
+        return Prospect(Consequence.NOTHING, f"{words} (SUNSHINE_APP_KEY_ID and SUNSHINE_APP_KEY_SECRET).")
+    words = (
+        f"{holder} holds control, and the user has not ended the conversation: an agent may be talking with "
+        f"them right now. If you confirm, the bot reads who is active and, if it is still {holder}, takes "
+        "control away from them and releases it."
+    )
+    return Prospect(Consequence.TAKE, words, holder.integration.id if holder.integration else None)

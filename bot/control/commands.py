@@ -1,11 +1,14 @@
-"""What the rules want done: the closed union `Command` that `step` returns, written together with the new state."""
+"""What `step` returns beside the state: the closed union `Record`, written in the same transaction.
+
+And the calls to the platform that a state asks for (`bot.control.outbox`).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bot.control.state import Duty, Key, Metadata, Proof
+from bot.control.state import Duty, Key, Kind, Metadata, Outcome, Proof, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +37,13 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read who is active.
-
-    Attributes:
-        messages: and what the user did last, from the newest messages.
-        ahead: before messages that are unsent. A read that an action rests on goes after them, just before the action.
-    """
+    """Read who is active; with `messages` also what the user did last, from the newest messages."""
 
     effect_id: str
     messages: bool = True
-    ahead: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class DropUnsent:
-    """Drop the messages that have not been sent yet; with an `effect_id` that control action and no message."""
-
-    effect_id: str | None = None
+Call = Release | Pass | Read
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +52,22 @@ class CloseDuty:
 
     duty: Duty
     proof: Proof
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """The conversation that the user ended at `ended_at` (the platform's time) is proven closed."""
+
+    ended_at: datetime
+    proof: Proof
+
+
+@dataclass(frozen=True, slots=True)
+class RunOver:
+    """A flow's run is over, in whichever way."""
+
+    run: Run
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,4 +83,13 @@ class Report:
     detail: str = ""
 
 
-Command = Release | Pass | Read | DropUnsent | CloseDuty | Forget | Report
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A message or a clean-up is given up; `problem` says what went wrong, without secrets and texts."""
+
+    kind: Kind
+    run_id: int
+    problem: str
+
+
+Record = CloseDuty | Proven | RunOver | GivenUp | Forget | Report

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
-from operator import attrgetter
-from typing import Any
+from typing import Unpack
 
-from bot.control.commands import CloseDuty, Command, DropUnsent, Read, Report
-from bot.control.policy import Policy
+from bot.control.changes import ConversationChanges, DutyChanges, EndedChanges, RunChanges
+from bot.control.commands import CloseDuty, Proven, Record, Report, RunOver
+from bot.control.policy import HURRIED, Policy
 from bot.control.state import (
     Action,
     Conversation,
@@ -16,55 +17,51 @@ from bot.control.state import (
     Holder,
     Integration,
     Key,
+    Kind,
     Metadata,
     Opening,
-    OpeningKind,
+    Outcome,
     Pending,
     Proof,
     Purpose,
     Run,
     RunStatus,
     Stage,
+    Unsent,
     What,
     Who,
+    changed,
 )
-
-# `dataclasses.replace` of so many fields costs more than all the rules of most steps.
-_NAMES = tuple(field.name for field in fields(Conversation))
-_PLACES = {name: place for place, name in enumerate(_NAMES)}
-_values = attrgetter(*_NAMES)
 
 
 class Draft:
-    """The state so far and the commands so far. Every method is one move; none decides anything by itself."""
+    """The state so far and what is to be recorded with it. Every method is one move."""
 
-    __slots__ = ("commands", "now", "policy", "read_began", "state")
+    __slots__ = ("_outcome", "_run", "now", "policy", "read_began", "records", "state")
 
     def __init__(self, state: Conversation, now: datetime, policy: Policy) -> None:
         self.state = state
         self.now = now
         self.policy = policy
-        self.commands: list[Command] = []
+        self.records: list[Record] = []
+        self._run = state.run
+        self._outcome: Outcome | None = None  # of that run, where it has come to its own end
         self.read_began = now  # of the read that this step has taken in
 
-    def set(self, **changes: Any) -> None:
+    def set(self, **changes: Unpack[ConversationChanges]) -> None:
         """Change attributes of the conversation. Mostly they are what they should be already."""
-        if any(getattr(self.state, name) is not value for name, value in changes.items()):
-            values = list(_values(self.state))
-            for name, value in changes.items():
-                values[_PLACES[name]] = value
-            self.state = type(self.state)(*values)
+        self.state = changed(self.state, changes)
 
-    def set_run(self, run: Run, **changes: Any) -> None:
+    def set_run(self, run: Run, **changes: Unpack[RunChanges]) -> None:
         """Change attributes of the flow at work, which is `run`."""
         self.set(run=replace(run, **changes))
 
-    def set_duty(self, **changes: Any) -> None:
+    def set_duty(self, **changes: Unpack[DutyChanges]) -> None:
         """Change attributes of the duty that is owed."""
         if self.state.duty:
             self.set(duty=replace(self.state.duty, **changes))
 
-    def set_ended(self, **changes: Any) -> None:
+    def set_ended(self, **changes: Unpack[EndedChanges]) -> None:
         """Change attributes of the end, if there is one."""
         if self.state.ended:
             self.set(ended=replace(self.state.ended, **changes))
@@ -74,13 +71,16 @@ class Draft:
         self.set(serial=self.state.serial + 1)
         return self.state.serial
 
-    def next_effect_id(self) -> str:
-        """An effect id that is unique in the database."""
-        return effect_id(self.state.id, self.next_serial())
-
     def report(self, event: str, detail: str = "") -> None:
         """Tell people."""
-        self.commands.append(Report(event, detail))
+        self.records.append(Report(event, detail))
+
+    def close_run(self) -> None:
+        """Record how the run has ended that was at work before this step, if it has."""
+        before, run = self._run, self.state.run
+        if before and (run is None or run.id != before.id):
+            cut_off = Outcome.ENDED if self.state.ended else Outcome.INTERRUPTED
+            self.records.append(RunOver(before, self._outcome or cut_off))
 
     def learn(
         self, active: Integration | None, at: datetime, how: str, *, certain: bool, is_newest: bool = False
@@ -100,7 +100,7 @@ class Draft:
         old = self.state.holder
         active = active and active.completed_by(old.integration)
         new = Holder(self.who(active), active, at, certain, how)
-        if Who.OTHER in (old.who, new.who):
+        if new.who is Who.OTHER:
             self.set(elsewhere_at=max(at, self.state.elsewhere_at or at))
         if old.since and at < old.since:
             return False
@@ -146,7 +146,7 @@ class Draft:
                 status=RunStatus.READY,
                 since=self.now,
                 deadline=self.now + (self.policy.closing if closing else self.policy.idle),
-                contact=opening.kind is not OpeningKind.CREATED,
+                contact=not opening.is_uninvited,
             ),
             closing_run=number if closing else None,
             idle_at=None,
@@ -157,19 +157,43 @@ class Draft:
         number = self.next_serial()
         closing = run.purpose is Purpose.CLOSING
         deadline = run.deadline if closing else max(run.deadline, self.now + self.policy.idle)
-        begun = {"id": number, "status": RunStatus.READY, "since": self.now, "deadline": deadline, "restarted": True}
-        self.set_run(run, **begun, wants_input=False, until=None)
+        self.set_run(
+            run,
+            id=number,
+            status=RunStatus.READY,
+            since=self.now,
+            deadline=deadline,
+            restarted=True,
+            wants_input=False,
+            until=None,
+        )
+        self._outcome = Outcome.FAILED
         self.set(closing_run=number if closing else self.state.closing_run, inputs=())
 
     def stop_run(self) -> None:
         """Stop the flow at work (an end, a loss of control, a timeout): drop its unsent messages and its input."""
         if self.state.run:
-            self.commands.append(DropUnsent())
+            self.drop_messages()
             self.set(run=None, inputs=())
 
-    def finish_run(self) -> None:
+    def time_out_run(self) -> None:
+        """Stop the flow at work because it has taken too long."""
+        self._outcome = Outcome.TIMED_OUT
+        self.stop_run()
+
+    def finish_run(self, outcome: Outcome) -> None:
         """End the flow that is over by itself, complete or failed: what it has said still goes out."""
+        self._outcome = outcome
         self.set(run=None, inputs=())
+
+    def drop_messages(self) -> None:
+        """Drop what has not been said yet."""
+        self.drop(lambda unsent: unsent.kind is Kind.SAY)
+
+    def drop(self, which: Callable[[Unsent], bool]) -> None:
+        """Take messages and clean-ups out of what is unsent: they are done, or are not to be done any more."""
+        if any(which(unsent) for unsent in self.state.unsent):
+            self.set(unsent=tuple(unsent for unsent in self.state.unsent if not which(unsent)))
 
     def owe(self, action: Action, reason: str, target: str | None = None, metadata: Metadata | None = None) -> None:
         """Make a control action owed. A release that is owed already stays as it is, unless it is against another.
@@ -177,11 +201,8 @@ class Draft:
         Only a release with the integration's key is refused by the platform when control is not ours: everything
         else begins with a read. A pass to ourselves would prove nothing: it becomes a release.
         """
-        holder, duty = self.state.holder, self.state.duty
-        to_myself = target is not None and (
-            target == self.policy.me or (holder.who is Who.BOT and _answers(holder.integration, target))
-        )
-        if to_myself:
+        duty = self.state.duty
+        if action is Action.PASS and target and self._is_myself(target):
             action, target, metadata = Action.RELEASE, None, None
         if duty and duty.action is Action.RELEASE and not duty.against:
             return
@@ -203,25 +224,38 @@ class Draft:
             idle_at=None,
         )
 
+    def _is_myself(self, target: str) -> bool:
+        holder = self.state.holder
+        return target == self.policy.me or (holder.who is Who.BOT and _answers(holder.integration, target))
+
     def doubt(self) -> None:
         """Something happened that only a read can tell. What waits behind unsent messages goes out after that read."""
         self.set(read_at=self.now, in_doubt=True)
         if self.state.pending and self.state.pending.what is not What.READ_TO_WATCH:
-            self._drop(self.state.pending)
+            self.set(pending=None)
             self.set_duty(stage=Stage.CHECK, next_attempt=self.now)
 
-    def close_duty(self, how: str) -> None:
-        """Close the duty. What is on its way for it is dropped: an action must not go out, a read serves nobody."""
+    def close_duty(self, how: str, *, read_on: bool = False) -> None:
+        """Close the duty. What is on its way for it is dropped: an action must not go out, a read serves nobody.
+
+        Unless it is to be `read_on`, since the read may show what came after the proof.
+        """
         if self.state.duty is None:
             return
-        self.commands.append(CloseDuty(self.state.duty, Proof(how, self.now)))
+        self.records.append(CloseDuty(self.state.duty, Proof(how, self.now)))
         self.set(duty=None)
-        if self.state.pending and self.state.pending.what in (What.RELEASE, What.PASS, What.READ_FOR_DUTY):
-            self._drop(self.state.pending)
+        pending = self.state.pending
+        if pending and pending.what is What.READ_FOR_DUTY and read_on:
+            self.set(pending=replace(pending, what=What.READ_TO_WATCH))
+        elif pending and pending.what in (What.RELEASE, What.PASS, What.READ_FOR_DUTY):
+            self.set(pending=None)
 
-    def _drop(self, pending: Pending) -> None:
-        self.commands.append(DropUnsent(pending.effect_id))
-        self.set(pending=None)
+    def prove(self, how: str) -> None:
+        """The conversation that the user has ended is proven closed."""
+        if self.state.ended:
+            proof = Proof(how, self.now)
+            self.set_ended(proof=proof)
+            self.records.append(Proven(self.state.ended.at, proof))
 
     def read(self, what: What) -> None:
         """Read who is active; also the newest messages, unless the platform itself guards what the read is for.
@@ -231,7 +265,7 @@ class Draft:
         duty = self.state.duty
         for_duty = what is What.READ_FOR_DUTY
         guarded = for_duty and duty is not None and duty.is_guarded
-        self.commands.append(Read(self.pend(what), messages=not guarded, ahead=not for_duty))
+        self.pend(what, messages=not guarded, ahead=not for_duty)
 
     @property
     def known_until(self) -> datetime | None:
@@ -239,25 +273,39 @@ class Draft:
         known = [time for time in (self.state.holder.since, self.state.ended and self.state.ended.at) if time]
         return max(known, default=None)
 
-    def pend(self, what: What) -> str:
-        """Note that an effect is on its way, and return its new id."""
-        new = self.next_effect_id()
+    def pend(self, what: What, *, before: datetime | None = None, messages: bool = False, ahead: bool = False) -> None:
+        """Put a control action or a read on its way: after the messages that are unsent, or `ahead` of them."""
+        serial = self.state.serial + 1
         ended, inputs = self.state.ended, self.state.inputs
+        unsaid = [unsent.id for unsent in self.state.unsent if unsent.kind is Kind.SAY]
         self.set(
+            serial=serial,
             pending=Pending(
-                new,
+                effect_id(self.state.id, serial),
                 what,
                 self.known_until,
                 self.state.spoke_at,
                 heard=inputs[-1].event_id if inputs else None,
                 end=ended.message_id if ended else None,
-            )
+                since=self.now,
+                before=before,
+                messages=messages,
+                behind=unsaid[-1] if unsaid and not ahead else None,
+            ),
         )
-        return new
+        self._hurry()
+
+    def _hurry(self) -> None:
+        """Let no message that is put off put off for long what is pending behind it."""
+        latest = self.now + HURRIED
+        late = {u.id for u in self.state.unsent if u.kind is Kind.SAY and u.next_attempt > latest}
+        if late:
+            sooner = (replace(u, next_attempt=latest) if u.id in late else u for u in self.state.unsent)
+            self.set(unsent=tuple(sooner))
 
 
 def effect_id(conversation_id: str, serial: int) -> str:
-    """The effect id made from a conversation's serial number."""
+    """The effect id made from a conversation's serial number: unique in the database."""
     return f"{conversation_id}.{serial}"
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import assert_never
 
-from bot.control.commands import Pass, Release
+from bot.control import starts
 from bot.control.draft import Draft
 from bot.control.facts import Answer, Answered
 from bot.control.policy import (
@@ -29,29 +28,36 @@ def advance(draft: Draft) -> None:
     duty = draft.state.duty
     if duty is None:
         return
-    _report_if_overdue(draft, duty)
+    if duty.is_owed:
+        _report_if_overdue(draft, duty)
     if duty.next_attempt > draft.now:
         return
-    pending, in_doubt = draft.state.pending, draft.state.in_doubt
-    if pending or in_doubt:
-        # Soon again, unless it is the duty's own answer that is waited for. A read that has become old is done anew.
-        others = in_doubt or (pending is not None and pending.what in (What.READ_FOR_END, What.READ_TO_WATCH))
-        wait = RETRY_FIRST if others else ANSWER_PATIENCE
-        draft.set_duty(next_attempt=draft.now + wait, stage=duty.stage if duty.is_guarded else Stage.CHECK)
+    if draft.state.pending or draft.state.in_doubt:
+        _wait(draft, duty)
         return
     draft.set_duty(next_attempt=draft.now + ANSWER_PATIENCE)
     if duty.stage is Stage.CHECK:
         draft.read(What.READ_FOR_DUTY)
-        return
+    else:
+        _act(draft, duty)
+
+
+def _wait(draft: Draft, duty: Duty) -> None:
+    """Look soon again, unless it is the duty's own answer that is waited for; a read may have become old by then."""
+    pending = draft.state.pending
+    is_others = pending is None or pending.what in (What.READ_FOR_END, What.READ_TO_WATCH)
+    wait = RETRY_FIRST if draft.state.in_doubt or is_others else ANSWER_PATIENCE
+    draft.set_duty(next_attempt=draft.now + wait, stage=duty.stage if duty.is_guarded else Stage.CHECK)
+
+
+def _act(draft: Draft, duty: Duty) -> None:
+    """Put the action on its way: one that nothing guards only as long as the read before it is fresh."""
     before = None if duty.is_guarded else draft.read_began + min(FRESH * int(2 ** min(duty.stale, 10)), FRESH_CAP)
     if before and before <= draft.now:
         _read_anew(draft, duty)
         return
     draft.set_duty(stage=Stage.CHECK, attempts=duty.attempts + 1)
-    if duty.action is Action.RELEASE:
-        draft.commands.append(Release(draft.pend(What.RELEASE), duty.key, before))
-    else:
-        draft.commands.append(Pass(draft.pend(What.PASS), duty.target or "", duty.metadata, before))
+    draft.pend(What.RELEASE if duty.action is Action.RELEASE else What.PASS, before=before)
 
 
 def _read_anew(draft: Draft, duty: Duty) -> None:
@@ -82,38 +88,29 @@ def answered(draft: Draft, duty: Duty, what: What, fact: Answered) -> None:
         _read_anew(draft, duty)
         draft.set_duty(attempts=duty.attempts - 1)
         return
-    stage, due = Stage.CHECK, draft.now
-    failures, refusals, accepted_at = duty.failures, duty.refusals, duty.accepted_at
-    # A read that succeeds starts the failures anew; acts that change nothing still come at growing intervals.
-    tries = failures + 1 if what is What.READ_FOR_DUTY else max(failures + 1, duty.attempts)
-    wait = backoff(tries, draft.state.id)
-    asked = min(fact.retry_after or timedelta(0), RETRY_CAP)
-    match fact.answer:
-        case Answer.ACCEPTED:
-            accepted_at = draft.now
-            due += max(PROOF_WAIT, backoff(duty.attempts - 1, draft.state.id))
-        case Answer.RATE_LIMITED | Answer.NOT_SENT:
-            failures += 1
-            due += max(wait, asked)
-            stage = Stage.ACT if what is not What.READ_FOR_DUTY and duty.is_guarded else Stage.CHECK
-        case Answer.REFUSED | Answer.NOT_OURS:
-            failures += 1
-            refusals += what is What.PASS
-            due += wait
-        case Answer.UNCLEAR | Answer.GONE:
-            failures += 1
-            due += max(wait, asked)
-        case unknown:
-            assert_never(unknown)
-    draft.set_duty(
-        stage=stage,
-        next_attempt=due,
-        failures=failures,
-        refusals=refusals,
-        accepted_at=accepted_at,
-        last_answer=f"{what}: {fact.answer}" + (f" ({fact.detail})" if fact.detail else ""),
-    )
+    draft.set_duty(last_answer=f"{what}: {fact.answer}" + (f" ({fact.detail})" if fact.detail else ""))
+    if fact.answer is Answer.ACCEPTED:
+        wait = max(PROOF_WAIT, backoff(duty.attempts - 1, draft.state.id))
+        draft.set_duty(stage=Stage.CHECK, accepted_at=draft.now, next_attempt=draft.now + wait)
+        return
+    _failed(draft, duty, what, fact)
     fall_back_from_pass(draft)
+
+
+def _failed(draft: Draft, duty: Duty, what: What, fact: Answered) -> None:
+    """It did not help, as far as the answer tells: a read comes next, or the same once more, after a while."""
+    failures, is_read = duty.failures + 1, what is What.READ_FOR_DUTY
+    # A read that succeeds starts the failures anew; acts that change nothing still come at growing intervals.
+    wait = backoff(failures if is_read else max(failures, duty.attempts), draft.state.id)
+    declined = fact.answer in (Answer.REFUSED, Answer.NOT_OURS)
+    did_not_happen = fact.answer in (Answer.RATE_LIMITED, Answer.NOT_SENT) and not is_read and duty.is_guarded
+    asked = timedelta(0) if declined else min(fact.retry_after or timedelta(0), RETRY_CAP)
+    draft.set_duty(
+        stage=Stage.ACT if did_not_happen else Stage.CHECK,
+        next_attempt=draft.now + max(wait, asked),
+        failures=failures,
+        refusals=duty.refusals + (declined and what is What.PASS),
+    )
 
 
 def _not_ours(draft: Draft, duty: Duty) -> None:
@@ -133,20 +130,31 @@ def checked(draft: Draft) -> None:
         return
     draft.set_duty(failures=0)
     match draft.state.holder.who:
-        case Who.BOT if _is_superseded(draft, duty):
-            draft.close_duty("void: the user wrote on after the release was accepted, and the bot is active")
         case Who.BOT:
-            draft.set_duty(stage=Stage.ACT, next_attempt=draft.now, last_answer="read: the bot is active")
-            if draft.state.ended and draft.policy.app_key and duty.attempts >= GUARDED_ATTEMPTS:
-                draft.set_duty(key=Key.APP)
-            if duty.attempts >= PASS_ATTEMPTS and duty.action is Action.PASS:
-                _pass_another_way(draft, duty)
+            _bot_holds(draft, duty)
+        case Who.NOBODY if duty.action is Action.TAKE:
+            starts.nobody_is_active(draft, duty)
         case Who.OTHER if duty.against:
             _still_held_by_another(draft, duty)
         case Who.OTHER if draft.state.ended:
             _another_holds_after_the_end(draft, duty)
         case _:
             pass  # nothing to do here: settling closes the duty
+
+
+def _bot_holds(draft: Draft, duty: Duty) -> None:
+    """The bot is active: act once more, or in another way after some attempts."""
+    if duty.action is Action.TAKE:
+        starts.begin(draft)
+        return
+    if _is_superseded(draft, duty):
+        draft.close_duty("void: the user wrote on after the release was accepted, and the bot is active")
+        return
+    draft.set_duty(stage=Stage.ACT, next_attempt=draft.now, last_answer="read: the bot is active")
+    if draft.state.ended and draft.policy.app_key and duty.attempts >= GUARDED_ATTEMPTS:
+        draft.set_duty(key=Key.APP)
+    if duty.attempts >= PASS_ATTEMPTS and duty.action is Action.PASS:
+        _pass_another_way(draft, duty)
 
 
 def _is_superseded(draft: Draft, duty: Duty) -> bool:

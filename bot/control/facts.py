@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from bot.control.state import Input, Integration, Metadata
 
@@ -211,6 +212,37 @@ class FlowHandedOver:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowReminded:
+    """The flow called `remind()`: control is released, and a flow begins later.
+
+    Attributes:
+        flow: the name of that flow.
+        after: how much later.
+        data: what it is given, as JSON.
+        about: the user and the conversation, as this flow knows them.
+    """
+
+    run_id: int
+    flow: str
+    after: timedelta
+    data: Any = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowOrdered:
+    """Another system asks that a flow begins, unless somebody is active.
+
+    Attributes:
+        flow: its name.
+        data: what it is given, as JSON.
+    """
+
+    flow: str
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorReleased:
     """An operator asked by hand that control be released.
 
@@ -229,21 +261,21 @@ class FlowTold:
 
 
 class Answer(StrEnum):
-    """How the platform answered a control action or a read, as far as the rules need to know."""
+    """How the platform answered a control action, a read or a message, as far as the rules need to know."""
 
-    ACCEPTED = "accepted"  # 200: not a proof
+    ACCEPTED = "accepted"  # 200: not a proof; a message is said
     NOT_OURS = "not ours"  # 403
     REFUSED = "refused"  # other 4xx: it did not happen and will not
     GONE = "gone"  # 404: there is no such conversation
     RATE_LIMITED = "rate limited"  # 429: it did not happen
     NOT_SENT = "not sent"  # no connection: it did not happen
-    STALE = "stale"  # not sent: the read that it rests on has become too old
+    STALE = "stale"  # not sent: the read that it rests on has become too old; or a message that is not wanted now
     UNCLEAR = "unclear"  # 5xx, reset, time-out, or a process that died: it may have happened
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The platform's answer (or the lack of one) to a control action or a read that the rules commanded."""
+    """The platform's answer (or the lack of one) to a control action, a read or a message."""
 
     effect_id: str
     answer: Answer
@@ -274,6 +306,47 @@ class ConversationRead:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowSaid:
+    """The flow at work has said so many messages."""
+
+    run_id: int
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class CleanUpsOwed:
+    """A run that is over wants these clean-ups: how often each is tried at the most, in their order."""
+
+    run_id: int
+    tries: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CleanedUp:
+    """A clean-up was tried; `failed` says what went wrong, and is empty where nothing did.
+
+    Attributes:
+        final: another try would fail in the same way.
+    """
+
+    effect_id: str
+    failed: str = ""
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EffectLost:
+    """What a message or a clean-up is to say or to call can't be read any more."""
+
+    effect_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakenUp:
+    """A worker takes the conversation up; what was under way at the one before may have been done or not."""
+
+
+@dataclass(frozen=True, slots=True)
 class TimePassed:
     """Nothing but time: look at what is due."""
 
@@ -298,9 +371,16 @@ Fact = (
     | FlowMismatched
     | FlowReleased
     | FlowHandedOver
+    | FlowReminded
+    | FlowOrdered
     | OperatorReleased
     | FlowTold
     | Answered
     | ConversationRead
+    | FlowSaid
+    | CleanUpsOwed
+    | CleanedUp
+    | EffectLost
+    | TakenUp
     | TimePassed
 )

@@ -1,7 +1,8 @@
 """What people want to know later of how a conversation went: the moments at which something changed for good.
 
 Messages, events, effects and duties are on record by themselves. Not so who held control when, when a flow was at work,
-and when the end was told, proven or undone: `moments` finds these by comparing a state with the one before.
+and when the end was told or undone: `moments` finds these by comparing a state with the one before. A proof is a record
+of its own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from bot.control.commands import Command, Report
+from bot.control.commands import Proven, Record, Report
 from bot.control.state import Conversation, Ended, Run, Who
 
 FAILURES = frozenset({"flow_failed", "flow_timed_out"})
@@ -50,7 +51,7 @@ class Moment:
 
 
 def moments(
-    before: Conversation, after: Conversation, commands: tuple[Command, ...], now: datetime
+    before: Conversation, after: Conversation, records: tuple[Record, ...], now: datetime
 ) -> tuple[Moment, ...]:
     """What a step has changed for good, in the order in which people read it."""
     found: list[Moment] = []
@@ -58,13 +59,14 @@ def moments(
         found += _holder(before, after, now)
     if after.ended is not before.ended:
         found += _end(before.ended, after.ended, now)
+    found += [Moment(now, MomentKind.PROVEN, record.proof.how) for record in records if isinstance(record, Proven)]
     if after.run is not before.run:
         found += _run(before.run, after.run, now)
-    for command in commands:
-        if isinstance(command, Report):
-            kind = MomentKind.FAILED if command.event in FAILURES else MomentKind.REPORT
-            words = command.event.replace("_", " ")
-            found.append(Moment(now, kind, f"{words}: {command.detail}" if command.detail else words))
+    for record in records:
+        if isinstance(record, Report):
+            kind = MomentKind.FAILED if record.event in FAILURES else MomentKind.REPORT
+            words = record.event.replace("_", " ")
+            found.append(Moment(now, kind, f"{words}: {record.detail}" if record.detail else words))
     return tuple(found)
 
 
@@ -86,8 +88,6 @@ def _end(before: Ended | None, after: Ended | None, now: datetime) -> list[Momen
         found.append(Moment(now, MomentKind.ENDED, "the user ended the conversation", since=after.at))
     elif before.proof and not after.proof:
         found.append(Moment(now, MomentKind.REOPENED, "somebody is active again after the end"))
-    if after.proof and (before is None or not before.proof):
-        found.append(Moment(now, MomentKind.PROVEN, after.proof.how))
     return found
 
 

@@ -6,13 +6,14 @@ unless a turn of a flow is to be taken now.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import assert_never
 
-from bot.control import duties
+from bot.control import duties, outbox, starts
 from bot.control.draft import Draft
 from bot.control.policy import RETRY_FIRST, SOON, WATCH_CAP, WATCH_FIRST, backoff
-from bot.control.state import Action, Opening, OpeningKind, Proof, Purpose, RunStatus, What, Who
+from bot.control.state import Action, Conversation, Ended, Opening, OpeningKind, Purpose, RunStatus, What, Who
 
 
 def settle(draft: Draft) -> None:
@@ -22,6 +23,7 @@ def settle(draft: Draft) -> None:
     _let_time_pass_in_run(draft)
     _reconsider_the_end(draft)
     _reconsider_by_hand(draft)
+    starts.reconsider(draft)
     match draft.state.holder.who:
         case Who.BOT:
             if not draft.state.ended:
@@ -35,6 +37,8 @@ def settle(draft: Draft) -> None:
         case unknown:
             assert_never(unknown)
     _after_the_end(draft)
+    outbox.drop_what_must_not_be_said(draft)
+    starts.take_control(draft)
     duties.advance(draft)
     _watch(draft)
 
@@ -45,17 +49,11 @@ def _let_time_pass_in_run(draft: Draft) -> None:
         return
     if draft.now >= run.deadline:
         draft.report("flow_timed_out", f"run {run.id}")
-        give_up_control(draft, f"{run.purpose} flow timed out")
+        over = run.purpose is Purpose.CLOSING or not run.contact
+        draft.time_out_run()
+        owe_after_flow(draft, f"{run.purpose} flow timed out", over=over)
     elif run.status is RunStatus.WAITING and run.until and draft.now >= run.until:
         draft.set_run(run, status=RunStatus.READY, since=draft.now)
-
-
-def give_up_control(draft: Draft, reason: str) -> None:
-    """The flow was stopped or is over: what is owed then. What it has not said yet is dropped."""
-    run = draft.state.run
-    over = run is not None and (run.purpose is Purpose.CLOSING or not run.contact)
-    draft.stop_run()
-    owe_after_flow(draft, reason, over=over)
 
 
 def owe_after_flow(draft: Draft, reason: str, *, over: bool) -> None:
@@ -96,7 +94,8 @@ def _while_another_holds(draft: Draft) -> None:
         return  # nothing is said until the read, and nothing is dropped that it may show to be the bot's
     draft.stop_run()
     draft.set(idle_at=None, inputs=())
-    wanted = draft.state.duty is not None and draft.state.duty.against is not None
+    duty = draft.state.duty
+    wanted = duty is not None and (duty.against is not None or duty.action is Action.TAKE)  # a read is to tell
     if not (draft.state.ended or wanted):
         draft.close_duty(_shown(draft, f"{draft.state.holder} is active"))
 
@@ -107,13 +106,15 @@ def _while_nobody_holds(draft: Draft) -> None:
         return  # as above
     draft.stop_run()
     holder, certain = draft.state.holder, draft.state.is_certain
-    if certain:
-        draft.close_duty(_shown(draft, "nobody is active"))
-        draft.set(inputs=tuple(kept for kept in draft.state.inputs if holder.since and kept.at > holder.since))
+    if not certain or holder.since is None:
+        return
+    if draft.state.duty and draft.state.duty.is_owed:
+        draft.close_duty(_shown(draft, "nobody is active"), read_on=True)
+    draft.set(inputs=tuple(kept for kept in draft.state.inputs if kept.at > holder.since))
     ended = draft.state.ended
-    if ended and not ended.proof and certain and holder.since and holder.since >= ended.at:
-        proof = Proof(_shown(draft, "nobody is active"), draft.now)
-        draft.set_ended(proof=proof, handed_back=False, held_after_grace=False)
+    if ended and not ended.proof and holder.since >= ended.at:
+        draft.set_ended(handed_back=False, held_after_grace=False)
+        draft.prove(_shown(draft, "nobody is active"))
 
 
 def _while_unknown(draft: Draft) -> None:
@@ -151,20 +152,27 @@ def _after_the_end(draft: Draft) -> None:
         draft.close_duty("void: the user ended the conversation")
     if draft.state.duty or state.run:
         return
-    if state.holder.who is Who.BOT:
-        draft.set(idle_at=None, inputs=state.inputs if state.in_doubt else ())
-        to_be_closed = ended.handed_back or (draft.policy.mode.closes_after_end and not ended.was_proven)
-        if to_be_closed and draft.policy.closes and state.closing_run is None:
-            draft.start_run(Purpose.CLOSING, Opening(OpeningKind.ENDED), ended.at)
-            return
-        if to_be_closed or ended.held_after_grace:
-            draft.owe(Action.RELEASE, "the user ended the conversation")
-            return
+    if state.holder.who is Who.BOT and _close(draft, ended):
+        return
     if draft.now >= ended.check_at:
         if state.pending is None:
             draft.read(What.READ_FOR_END)
         checks = ended.checks + 1
         draft.set_ended(checks=checks, check_at=draft.now + backoff(checks + 1, state.id))
+
+
+def _close(draft: Draft, ended: Ended) -> bool:
+    """The bot holds what has ended: begin the closing flow, once, or release. False: the platform is to act first."""
+    state = draft.state
+    draft.set(idle_at=None, inputs=state.inputs if state.in_doubt else ())
+    to_be_closed = ended.handed_back or (draft.policy.mode.closes_after_end and not ended.was_proven)
+    if to_be_closed and draft.policy.closes and state.closing_run is None:
+        draft.start_run(Purpose.CLOSING, Opening(OpeningKind.ENDED), ended.at)
+        return True
+    if to_be_closed or ended.held_after_grace:
+        draft.owe(Action.RELEASE, "the user ended the conversation")
+        return True
+    return False
 
 
 def _watch(draft: Draft) -> None:
@@ -190,6 +198,15 @@ def _watch(draft: Draft) -> None:
     draft.set(watch_at=draft.now + delay if delay else None)
 
 
+def to_be_read(state: Conversation, at: datetime) -> Conversation:
+    """The state of a conversation of which webhooks may have been lost: it is to be read at a time.
+
+    What others hold and was to be read earlier is put off: after a pause, all of it would be due at once.
+    """
+    sooner = state.watch_at if state.holder.who is Who.BOT else None
+    return replace(state, watch_at=min(at, sooner or at), watches=0)
+
+
 def _watch_delay(draft: Draft) -> timedelta | None:
     state = draft.state
     match state.holder.who:
@@ -198,7 +215,8 @@ def _watch_delay(draft: Draft) -> timedelta | None:
         case Who.OTHER:
             return None if state.ended else backoff(state.watches + 1, state.id, WATCH_FIRST, WATCH_CAP)
         case Who.NOBODY | Who.UNKNOWN:
-            waiting = bool(state.inputs) or state.duty is not None or not state.holder.certain
+            owed = state.duty is not None and state.duty.is_owed
+            waiting = bool(state.inputs) or owed or not state.holder.certain
             checked_anyway = state.ended is not None and not state.closed
             return max(backoff(state.watches, state.id), SOON) if waiting and not checked_anyway else None
         case unknown:

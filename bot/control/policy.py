@@ -16,10 +16,15 @@ FRESH_CAP = timedelta(minutes=1)
 SOON = timedelta(milliseconds=500)  # before a read on which something hangs, in case a webhook tells it first
 WATCH_FIRST = timedelta(minutes=10)
 WATCH_CAP = timedelta(hours=6)
+SETTLING = timedelta(seconds=2)  # before looking for a message that may still be on its way
+TYPING_AFTER = timedelta(milliseconds=500)  # a turn that says nothing for so long shows that the bot is typing
 ANSWER_PATIENCE = timedelta(minutes=1)  # for a pending effect; its answer, or the worker's death, comes sooner
 PASS_ATTEMPTS = 3  # per target; then the bot goes the next way down: PASS_TO, then a release
 GUARDED_ATTEMPTS = 3  # with the integration's key; then, after an end, the app key if there is one
 AGAINST_ATTEMPTS = 3  # to take control from another as an operator wants; then that is given up
+TAKE_ATTEMPTS = 3  # to get control that nobody has
+START_PATIENCE = timedelta(minutes=10)  # with a flow that is to begin, and can't: a release to be proven, an outage
+TAKEN_LATE = timedelta(seconds=10)  # a pass to the bot that was given up has taken effect by then
 CLOCKS_DIFFER = timedelta(seconds=1)  # so far apart may the times of two events be that happened at once
 JUST_NOW = timedelta(seconds=3)  # what a person's clock dates so soon after a change may be from before it
 HEARD_LIMIT = 16  # ids of what the user said last: the same message may be told again soon after
@@ -53,6 +58,26 @@ class Policy:
     idle: timedelta = timedelta(minutes=15)
     closing: timedelta = timedelta(minutes=10)
     greets: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """How what fails is tried again: at growing intervals, for so long.
+
+    Attributes:
+        first, cap: the first interval, and the longest.
+        patience: no try after this time.
+    """
+
+    first: timedelta = RETRY_FIRST
+    cap: timedelta = RETRY_CAP
+    patience: timedelta = timedelta.max
+
+
+HURRIED = timedelta(minutes=1)
+"""Patience with a message that a control action or a read waits behind."""
+MESSAGES = Retrying(patience=timedelta(minutes=5))
+CLEAN_UPS = Retrying(patience=timedelta(hours=1))
 
 
 def backoff(failures: int, salt: str, first: timedelta = RETRY_FIRST, cap: timedelta = RETRY_CAP) -> timedelta:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from bot.control.facts import (
@@ -19,6 +20,7 @@ from bot.control.facts import (
     UserSpoke,
     WidgetOpened,
 )
+from bot.control.policy import CLOCKS_DIFFER
 from bot.control.state import Input, Integration, OpeningKind
 from webhooks.events import (
     ControlAccepted,
@@ -42,6 +44,16 @@ from webhooks.payloads import InConversation
 AHEAD = timedelta(seconds=1)
 """How far the clock that dated an event may be ahead of ours. Beyond that the event counts as undated."""
 
+_TOLD_BY_TYPE: dict[type[Event], Fact] = {
+    ConversationRemove: Removed(),
+    UserRemove: PersonRemoved(),
+    UserMerge: ControlUndated(),
+}
+"""The facts of events that tell nothing beside what they are."""
+
+WAITED = timedelta(minutes=1)
+"""What has waited for so long in the inbox tells of the past, too: later events may have been lost meanwhile."""
+
 LATE = timedelta(seconds=2)
 """An event that comes so long after its time was delayed, or dated by a clock that is behind."""
 
@@ -60,43 +72,72 @@ def believable_time(event: Event, received_at: datetime) -> datetime | None:
     return at if at and received_at - OLDEST <= at <= received_at + AHEAD else None
 
 
-def facts_of(event: Event, received_at: datetime) -> tuple[Fact, ...]:
+def place_of(event: Event, received_at: datetime) -> datetime:
+    """The time by which an event takes its place among others: its own, if it has one, and never after it came in."""
+    return min(believable_time(event, received_at) or received_at, received_at)
+
+
+def seen_late(arrived: Iterable[tuple[Event, datetime]]) -> Iterator[Fact]:
+    """What events show once more of who is active, of those that came after something newer.
+
+    They may be newer themselves, by a clock that is behind.
+
+    Args:
+        arrived: events and when they came in, in that order.
+    """
+    newest: datetime | None = None
+    for event, received_at in arrived:
+        at = place_of(event, received_at)
+        if newest and newest - CLOCKS_DIFFER <= at < newest:
+            yield from (fact for fact in facts_of(event, received_at) if isinstance(fact, HolderSeen))
+        newest = max(newest or at, at)
+
+
+def facts_of(event: Event, received_at: datetime, now: datetime | None = None) -> tuple[Fact, ...]:
     """The facts of an event; none for what does not concern control.
 
     Args:
         event: a parsed event of the conversation.
         received_at: when it came in; stands in for the time of a message that carries none of its own.
+        now: when it takes effect; None: at once.
     """
     dated = believable_time(event, received_at)
     at = dated or received_at
-    late = received_at - at > LATE
+    late = _is_late(at, received_at, now or received_at)
+    if told := _TOLD_BY_TYPE.get(type(event)):
+        return (told,)
     match event:
-        case ConversationRemove():
-            return (Removed(),)
-        case UserRemove():
-            return (PersonRemoved(),)
-        case UserMerge():
-            return (ControlUndated(),)
         case ControlPassed() | ControlAccepted() | ControlReleased():
             return (_control_moved(event, dated, late),)
         case ControlPassFailed():
             return (*_holder_seen(event, dated, late), ControlFailed(at, event.payload.error.code))
-        case ConversationMessage():
-            spoken = Input(event.id, at, said_id=event.said_id)
-            apart = event.payload.message.is_of_people
-            return (*_holder_seen(event, dated, late, apart=apart), *_message(spoken, event, late))
-        case ConversationPostback():
-            spoken = Input(event.id, at, OpeningKind.POSTBACK, event.said_id)
-            return (*_holder_seen(event, dated, late, apart=True), UserSpoke(spoken, _active_in(event), late))
-        case ConversationReferral():
-            spoken = Input(event.id, at, OpeningKind.REFERRAL, event.said_id)
-            return (*_holder_seen(event, dated, late, apart=True), UserSpoke(spoken, _active_in(event), late))
+        case ConversationMessage() | ConversationPostback() | ConversationReferral():
+            return _of_people(event, at, dated, late)
         case ConversationCreate() if event.widget_opened and dated:
             return (*_holder_seen(event, dated, late), WidgetOpened(Input(event.id, dated, OpeningKind.CREATED)))
         case UnknownEvent() if event.may_move_control:
             return (NotUnderstood(),)
         case _:
             return _holder_seen(event, dated, late) if dated else ()
+
+
+def _is_late(at: datetime, received_at: datetime, now: datetime) -> bool:
+    return received_at - at > LATE or now - received_at > WAITED
+
+
+def _of_people(
+    event: ConversationMessage | ConversationPostback | ConversationReferral,
+    at: datetime,
+    dated: datetime | None,
+    late: bool,
+) -> tuple[Fact, ...]:
+    """What somebody said, or tapped."""
+    if isinstance(event, ConversationMessage):
+        seen = _holder_seen(event, dated, late, apart=event.payload.message.is_of_people)
+        return (*seen, *_message(Input(event.id, at, said_id=event.said_id), event, late))
+    kind = OpeningKind.POSTBACK if isinstance(event, ConversationPostback) else OpeningKind.REFERRAL
+    spoken = Input(event.id, at, kind, event.said_id)
+    return (*_holder_seen(event, dated, late, apart=True), UserSpoke(spoken, _active_in(event), late))
 
 
 def _control_moved(

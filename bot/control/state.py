@@ -6,12 +6,18 @@ Times named `at`, `since` and `began` are the platform's (a fact's `createdAt`);
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
+from typing import Any
 
 Metadata = dict[str, str | int | float | bool]
 """Flat metadata of a control action; at most 4 KB (docs/platform.md, 2)."""
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+"""The time of what versions of the bot recorded that did not note it."""
 
 OVERDUE = timedelta(minutes=1)
 """A duty that is owed for longer is reported."""
@@ -92,6 +98,35 @@ class Handed:
     reason: str | None = None
 
 
+class Outcome(StrEnum):
+    """How a run of a flow ended.
+
+    Attributes:
+        COMPLETE: the flow returned.
+        RELEASED: the flow called `release()` or `remind()`.
+        HANDED_OVER: the flow called `hand_over()`.
+        FAILED: the flow raised, was misused, no longer fits its journal, or could not deliver a message.
+        TIMED_OUT: the flow took too long.
+        ENDED: the user ended the conversation meanwhile.
+        INTERRUPTED: somebody else took control, or the conversation was removed.
+        UNKNOWN: it was stored by a version of the bot that did not record it.
+    """
+
+    COMPLETE = "complete"
+    RELEASED = "released"
+    HANDED_OVER = "handed_over"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    ENDED = "ended"
+    INTERRUPTED = "interrupted"
+    UNKNOWN = "unknown"
+
+    @property
+    def went_well(self) -> bool:
+        """Did the flow come to an end of its own choosing?"""
+        return self in (Outcome.COMPLETE, Outcome.RELEASED, Outcome.HANDED_OVER)
+
+
 class Purpose(StrEnum):
     """What a run of a flow is for."""
 
@@ -108,15 +143,51 @@ class OpeningKind(StrEnum):
     CREATED = "created"
     HANDBACK = "handback"
     ENDED = "ended"
+    OUTSIDE = "outside"
+    REMINDER = "reminder"
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What began a run: the kind, the event's id, and the reason that a handback came with."""
+    """What began a run.
+
+    Attributes:
+        kind: what it was.
+        event_id: of the event that told it.
+        reason: that a handback came with.
+        flow: the flow that begins, where it was named; empty: whichever serves the purpose.
+        data: what the flow is given, as JSON; until its first turn has begun.
+        about: the user and the conversation, as far as they were known; until then.
+    """
 
     kind: OpeningKind
     event_id: str | None = None
     reason: str | None = None
+    flow: str = ""
+    data: Any = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_uninvited(self) -> bool:
+        """Has nobody said anything yet?"""
+        return self.kind in (OpeningKind.CREATED, OpeningKind.OUTSIDE, OpeningKind.REMINDER)
+
+
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    """A flow that is to begin later, if nobody is active then.
+
+    Attributes:
+        flow: its name.
+        at: when, by the bot's clock.
+        data: what it is given, as JSON.
+        about: the user and the conversation, as the flow knew them that has asked for it.
+    """
+
+    flow: str
+    at: datetime
+    data: Any = None
+    about: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +261,7 @@ class Action(StrEnum):
 
     RELEASE = "release"
     PASS = "pass"
+    TAKE = "take"  # control that nobody has: a pass to the bot itself
 
 
 class Stage(StrEnum):
@@ -251,7 +323,12 @@ class Duty:
     @property
     def look_at(self) -> datetime:
         """When this duty needs the bot's attention next: for its next stage, or to report that it is overdue."""
-        return min(self.next_attempt, self.overdue_at)
+        return min(self.next_attempt, self.overdue_at) if self.is_owed else self.next_attempt
+
+    @property
+    def is_owed(self) -> bool:
+        """Is control to be given up? (To take it is a wish: it is dropped where it can't be had.)"""
+        return self.action is not Action.TAKE
 
     @property
     def is_guarded(self) -> bool:
@@ -297,6 +374,23 @@ class Ended:
     was_proven: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A flow that is to begin now, as soon as a read has shown that nobody is active, and the bot has control.
+
+    Attributes:
+        opening: what begins it, with the flow's name.
+        until: when it is given up.
+        known: who was active when it was asked for, as far as known: only what is newer is a reason to drop it.
+        asked: control has been asked for.
+    """
+
+    opening: Opening
+    until: datetime
+    known: Holder
+    asked: bool = False
+
+
 class What(StrEnum):
     """What a pending effect is, and for reads what for."""
 
@@ -312,10 +406,18 @@ class Pending:
     """The one control action or read that is on its way.
 
     Attributes:
+        effect_id: unique in the database.
+        what: what it is; whom an action concerns, and with which key, the duty says.
         known_until: platform time up to which the bot knew things when it began: what a read shows is newer.
         spoke_at: the conversation's `spoke_at` when it began.
         heard: event id of the last of its `inputs` when it began.
         end: message id of the end that was known when it began.
+        since: when it was commanded.
+        before: an action is not sent at or after this time: the read that it rests on is too old by then. None where
+            the platform itself refuses what is not the bot's.
+        messages: a read shows the newest messages too.
+        behind: effect id of the message that goes out before it; None: it waits for none.
+        maybe_done: it may have been tried by a process that died since.
     """
 
     effect_id: str
@@ -324,6 +426,52 @@ class Pending:
     spoke_at: datetime | None = None
     heard: str | None = None
     end: str | None = None
+    since: datetime = LONG_AGO
+    before: datetime | None = None
+    messages: bool = False
+    behind: str | None = None
+    maybe_done: bool = False
+
+
+class Kind(StrEnum):
+    """What an effect is."""
+
+    SAY = "say"
+    CLEAN_UP = "clean_up"
+    RELEASE = "release"
+    PASS = "pass"
+    READ = "read"
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """A message that is not sent yet, or a function that a flow wants called after its end.
+
+    What it says or calls stands in the outbox, under its id.
+
+    Attributes:
+        id: the effect id, unique in the database.
+        kind: message or clean-up.
+        run_id: the run that it comes from.
+        since: when the flow wanted it.
+        next_attempt: not before this time.
+        attempts: tries that have failed.
+        maybe_done: it may have taken effect: then it is looked for before it is tried again.
+        tries: how often a clean-up is tried at the most.
+    """
+
+    id: str
+    kind: Kind
+    run_id: int
+    since: datetime
+    next_attempt: datetime
+    attempts: int = 0
+    maybe_done: bool = False
+    tries: int = 1
+
+    def tried(self) -> Unsent:
+        """The same, once a try may have been made."""
+        return Unsent(self.id, self.kind, self.run_id, self.since, self.next_attempt, self.attempts, True, self.tries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +486,7 @@ class Conversation:
         ended: set once the user has ended the conversation.
         duty: what the bot owes, until proven.
         pending: the control action or read that is on its way; there is never a second one.
+        unsent: messages and clean-ups that are not done, in their order.
         idle_at: when control is given up because nothing happens while the bot holds it.
         watch_at: when to read a conversation that others hold, or of which too little is known.
         watches: reads of that kind in a row, which make the next one later.
@@ -352,6 +501,8 @@ class Conversation:
         elsewhere_at: platform time up to which another is known to have been active before the bot.
         handback_at: platform time of the handback that last began a flow, until the user speaks.
         handed: an undated control event said that the bot has been given control: a read is to tell.
+        start: a flow that is to begin now although the user has not written.
+        reminders: flows that are to begin later; one for each flow at most.
         gone: removed from the platform; nothing is owed any more.
         serial: the last number given to a run, a duty or an effect of this conversation.
     """
@@ -363,6 +514,7 @@ class Conversation:
     ended: Ended | None = None
     duty: Duty | None = None
     pending: Pending | None = None
+    unsent: tuple[Unsent, ...] = ()
     idle_at: datetime | None = None
     watch_at: datetime | None = None
     watches: int = 0
@@ -377,29 +529,70 @@ class Conversation:
     elsewhere_at: datetime | None = None
     handback_at: datetime | None = None
     handed: Handed | None = None
+    start: Start | None = None
+    reminders: tuple[Reminder, ...] = ()
     gone: bool = False
     serial: int = 0
 
     @property
     def look_at(self) -> datetime | None:
-        """When the conversation must be looked at again, whatever happens; None where nothing is at stake."""
+        """When the conversation must be looked at again, whatever happens; None where there is nothing to do."""
+        times = [time for time in (self.rules_at, self.sends_at, self.cleans_at) if time]
+        return min(times) if times else None
+
+    @property
+    def sends_at(self) -> datetime | None:
+        """When what goes out next is to be tried; None where nothing does, or it waits for the end of a doubt."""
+        first = self.sends_first
+        if isinstance(first, Unsent):
+            return first.next_attempt
+        return first.since if first else None
+
+    @property
+    def cleans_at(self) -> datetime | None:
+        """When the next clean-up is to be tried: they go by themselves."""
+        times = [unsent.next_attempt for unsent in self.unsent if unsent.kind is Kind.CLEAN_UP]
+        return min(times) if times else None
+
+    @property
+    def sends_first(self) -> Pending | Unsent | None:
+        """What goes out next, to the platform: messages in their order, and what is pending in its place among them.
+
+        While the bot is in doubt, messages wait for the read that ends it.
+        """
+        message = None
+        for unsent in self.unsent:
+            if unsent.kind is Kind.SAY:
+                message = message or unsent
+                if self.pending and unsent.id == self.pending.behind:
+                    break
+        else:
+            if self.pending:
+                return self.pending
+        return None if self.in_doubt else message
+
+    @property
+    def rules_at(self) -> datetime | None:
+        """When the rules must look again, whatever happens; None where nothing is at stake."""
         if self.gone:
             return None
-        times = (
-            self.run and self.run.look_at,
-            self.duty and self.duty.look_at,
-            self.ended and not (self.ended.proof or self.duty or self.run) and self.ended.check_at,
-            self.idle_at,
-            self.watch_at,
-            self.read_at,
-        )
-        return min((time for time in times if time), default=None)
+        times = [time for time in (self.idle_at, self.watch_at, self.read_at) if time]
+        if self.run:
+            times.append(self.run.look_at)
+        if self.duty:
+            times.append(self.duty.look_at)
+        elif self.ended and not (self.ended.proof or self.run):
+            times.append(self.ended.check_at)
+        if self.start:
+            times.append(self.start.until)
+        times += [reminder.at for reminder in self.reminders]
+        return min(times) if times else None
 
     @property
     def waits_until(self) -> datetime | None:
         """When time itself changes something. A run that is ready waits for its turn, and only its deadline counts."""
         if self.gone or self.run is None or self.run.status is RunStatus.WAITING:
-            return self.look_at
+            return self.rules_at
         return min(time for time in (self.run.deadline, self.watch_at, self.read_at) if time)
 
     @property
@@ -420,8 +613,9 @@ class Conversation:
 
     @property
     def is_blank(self) -> bool:
-        """Is nothing known of it, owed or at work in it?"""
-        return self.holder.since is None and not (self.run or self.inputs or self.ended or self.duty)
+        """Is nothing known of it, owed or at work in it, or to come?"""
+        at_work = self.run or self.inputs or self.ended or self.duty or self.start or self.reminders
+        return self.holder.since is None and not at_work
 
     def begun_anew(self, read_at: datetime) -> Conversation:
         """The conversation with nothing known of it any more, to be read at a time; no number is given twice."""
@@ -435,5 +629,33 @@ class Conversation:
         return self.holder.who is Who.BOT or (self.ended is not None and not self.closed)
 
     def is_safe(self) -> bool:
-        """The invariant of the guarantee: what is at stake always has a time at which it will be looked at again."""
-        return not self.at_stake or self.look_at is not None
+        """The invariant of the guarantee: what is at stake always has a time at which it will be looked at again.
+
+        The same goes for what is still to be sent.
+        """
+        if self.rules_at is not None:
+            return True
+        return not self.at_stake and (not (self.unsent or self.pending) or self.look_at is not None)
+
+
+# A state is made anew at nearly every line of the rules: `dataclasses.replace` costs more than they do.
+_NAMES = tuple(field.name for field in fields(Conversation))
+_PLACES = {name: place for place, name in enumerate(_NAMES)}
+_PUT = [getattr(Conversation, name).__set__ for name in _NAMES]
+_values = attrgetter(*_NAMES)
+
+
+def changed(state: Conversation, changes: Mapping[str, object]) -> Conversation:
+    """The state with other values in some attributes; itself where these have them already."""
+    for name, value in changes.items():
+        if getattr(state, name) is not value:
+            break
+    else:
+        return state
+    values = list(_values(state))
+    for name, value in changes.items():
+        values[_PLACES[name]] = value
+    made = object.__new__(type(state))
+    for put, value in zip(_PUT, values, strict=True):
+        put(made, value)
+    return made

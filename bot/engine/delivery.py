@@ -15,44 +15,53 @@ from typing import Any, assert_never
 from pydantic import ValidationError
 
 from bot.clock import Clock
-from bot.control.commands import Pass, Read, Release
-from bot.control.facts import Answer, Answered, ConversationRead, Fact, FlowFailed, UserEnded
-from bot.control.policy import backoff
+from bot.control.commands import Call, Pass, Read, Release
+from bot.control.facts import Answer, Answered, ConversationRead, Fact, UserEnded
 from bot.control.state import Key
-from bot.store.interface import CleanUp, OutboxItem, Say
+from bot.store.interface import Say
 from bot.sunshine import (
     Gone,
-    NotSent,
-    RateLimited,
-    Refused,
     SunshineClient,
     SunshineError,
     Unauthorized,
-    Unclear,
     to_answer,
 )
 from webhooks.messages import Message
 
 CONVERSATION_NOT_FOUND = "conversation_not_found"
 EFFECT_KEY = "switchboardBotEffect"  # in a message's metadata: how it is found again
-PATIENCE = timedelta(minutes=5)  # with a message that can't be delivered
-PATIENCE_WHEN_OVER = timedelta(minutes=1)  # the same where a control action waits behind it
-SETTLING = timedelta(seconds=2)  # before looking for a message that may still be on its way
+LONG_BEFORE = timedelta(minutes=5)  # the clocks of the platform and of the bot do not differ by so much
 PAGES_TO_SEARCH = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What came of an effect: it is finished (`outcome` says how) or stays in the outbox as `again`.
+class Task:
+    """An effect to be carried out.
 
     Attributes:
+        effect: what to do.
+        since: when it was wanted.
+        maybe_done: it may have taken effect already: a message is looked for first.
+    """
+
+    effect: Call | Say
+    since: datetime
+    maybe_done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of an effect.
+
+    Attributes:
+        outcome: in words, for the record.
+        fact: for the rules.
         status: the HTTP status of a call that failed; None where there was no answer, or it did not fail.
         reason: why it failed, without secrets and texts; empty if it did not.
     """
 
-    outcome: str = ""
-    again: OutboxItem | None = None
-    fact: Fact | None = None
+    outcome: str
+    fact: Fact
     status: int | None = None
     reason: str = ""
 
@@ -84,41 +93,33 @@ class Delivery:
         self._clients = clients
         self._clock = clock
 
-    async def deliver(
-        self, conversation_id: str, item: OutboxItem, *, hurry: bool, wanted: Callable[[], bool] = lambda: True
-    ) -> Result:
+    async def deliver(self, conversation_id: str, task: Task, wanted: Callable[[], bool] = lambda: True) -> Result:
         """Carry out one effect. Raises nothing of the API's: every failure is a result.
 
         Args:
             conversation_id: where.
-            item: the effect and what is known of earlier tries.
-            hurry: a control action waits behind it.
+            task: the effect and what is known of earlier tries.
             wanted: may it still go out? Asked once more where finding out what became of it has taken time.
         """
-        match item.effect:
-            case Say():
-                return await self._say(conversation_id, item, item.effect, hurry=hurry, wanted=wanted)
-            case Release() | Pass() if item.maybe_done:
-                return _unclear(item.effect.effect_id)
-            case Release(before=before) | Pass(before=before) if before and self._clock.now() >= before:
-                return Result(
-                    "not sent: the read before it had become too old",
-                    fact=Answered(item.effect.effect_id, Answer.STALE),
-                )
-            case Release(key=key):
+        match task.effect:
+            case Say() as say:
+                return await self._say(conversation_id, task, say, wanted)
+            case Release(effect_id, before=before) | Pass(effect_id, before=before) if before and self._is_late(before):
+                return Result("not sent: the read before it had become too old", Answered(effect_id, Answer.STALE))
+            case Release(effect_id, key):
                 client = self._clients.with_key(key)
-                return await self._act(item.effect.effect_id, lambda: client.release_control(conversation_id))
-            case Pass(target=target, metadata=metadata):
+                return await self._act(effect_id, lambda: client.release_control(conversation_id))
+            case Pass(effect_id, target, metadata):
                 return await self._act(
-                    item.effect.effect_id,
-                    lambda: self._clients.any.pass_control(conversation_id, target, metadata or None),
+                    effect_id, lambda: self._clients.any.pass_control(conversation_id, target, metadata or None)
                 )
-            case Read():
-                return await self._read(conversation_id, item.effect)
-            case CleanUp():
-                raise ValueError("a clean-up is nothing to do to the platform")
+            case Read() as read:
+                return await self._read(conversation_id, read)
             case unknown:
                 assert_never(unknown)
+
+    def _is_late(self, before: datetime) -> bool:
+        return self._clock.now() >= before
 
     async def show_typing(self, conversation_id: str) -> None:
         """Show that the bot is typing, if that can be done; nothing hangs on it."""
@@ -130,7 +131,7 @@ class Delivery:
             await call()
         except SunshineError as error:
             return _failed(effect_id, error)
-        return Result("accepted", fact=Answered(effect_id, Answer.ACCEPTED))
+        return Result("accepted", Answered(effect_id, Answer.ACCEPTED))
 
     async def _read(self, conversation_id: str, effect: Read) -> Result:
         try:
@@ -144,51 +145,29 @@ class Delivery:
         fact = ConversationRead(
             effect.effect_id, snapshot.at, snapshot.active, last.ended, last.spoke_at, began, last.void_end
         )
-        return Result(f"read: {active} is active", fact=fact)
+        return Result(f"read: {active} is active", fact)
 
-    async def _say(
-        self, conversation_id: str, item: OutboxItem, say: Say, *, hurry: bool, wanted: Callable[[], bool]
-    ) -> Result:
+    async def _say(self, conversation_id: str, task: Task, say: Say, wanted: Callable[[], bool]) -> Result:
         try:
-            if item.maybe_done:
-                if await self._is_said(conversation_id, item):
-                    return Result("said: found in the conversation")
+            if task.maybe_done:
+                if await self._is_said(conversation_id, task):
+                    return Result("said: found in the conversation", Answered(say.effect_id, Answer.ACCEPTED))
                 if not wanted():
-                    return Result(again=replace(item, maybe_done=False))
+                    return Result("not said", Answered(say.effect_id, Answer.STALE))
             metadata = {**say.metadata, EFFECT_KEY: say.effect_id}
             await self._clients.any.post_message(conversation_id, say.content, metadata)
         except SunshineError as error:
-            return self._not_said(conversation_id, item, say, error, hurry=hurry)
-        return Result("said")
+            fact = replace(_answered(say.effect_id, error), answer=_answer_to_message(error))
+            return Result(f"not said: {_words(error)}", fact, error.status, str(error))
+        return Result("said", Answered(say.effect_id, Answer.ACCEPTED))
 
-    def _not_said(
-        self, conversation_id: str, item: OutboxItem, say: Say, error: SunshineError, *, hurry: bool
-    ) -> Result:
-        now = self._clock.now()
-        patience = PATIENCE_WHEN_OVER if hurry else PATIENCE
-        hopeless = isinstance(error, Refused) and not isinstance(error, Unauthorized)
-        if hopeless or now - item.created_at >= patience:
-            failed = FlowFailed(say.run_id, f"a message could not be delivered: {_words(error)}")
-            fact: Fact = failed if _answer(error) is not Answer.GONE else Answered(say.effect_id, Answer.GONE)
-            return Result(f"not said: {_words(error)}", fact=fact, status=error.status, reason=str(error))
-        attempts = item.attempts + 1
-        wait = backoff(attempts, conversation_id)
-        if error.retry_after:
-            wait = max(wait, error.retry_after)
-        certainly_not = isinstance(error, RateLimited | NotSent | Refused)
-        if isinstance(error, Unclear):
-            wait = max(wait, SETTLING)
-        due = min(now + wait, max(item.created_at + patience, now + SETTLING))
-        again = replace(item, next_attempt=due, attempts=attempts, maybe_done=item.maybe_done or not certainly_not)
-        return Result(again=again, status=error.status, reason=str(error))
-
-    async def _is_said(self, conversation_id: str, item: OutboxItem) -> bool:
+    async def _is_said(self, conversation_id: str, task: Task) -> bool:
         before: str | None = None
         for _ in range(PAGES_TO_SEARCH):
             page = await self._clients.any.list_messages(conversation_id, before)
-            if any(_effect_of(message) == item.id for message in page.messages):
+            if any(_effect_of(message) == task.effect.effect_id for message in page.messages):
                 return True
-            if not page.has_more or page.before_cursor is None or _all_older(page.messages, item.created_at):
+            if not page.has_more or page.before_cursor is None or _all_older(page.messages, task.since):
                 return False
             before = page.before_cursor
         return False
@@ -233,16 +212,21 @@ def _readable(messages: Iterable[Mapping[str, Any]]) -> Iterator[Message]:
 def _all_older(messages: tuple[Mapping[str, Any], ...], than: datetime) -> bool:
     """Were all messages of a page there long before the effect was commanded?"""
     oldest = next(_readable(messages[:1]), None)
-    return oldest is not None and oldest.received is not None and oldest.received < than - PATIENCE
-
-
-def _unclear(effect_id: str) -> Result:
-    return Result("unclear: the process stopped meanwhile", fact=Answered(effect_id, Answer.UNCLEAR))
+    return oldest is not None and oldest.received is not None and oldest.received < than - LONG_BEFORE
 
 
 def _failed(effect_id: str, error: SunshineError) -> Result:
-    fact = Answered(effect_id, _answer(error), error.retry_after, _words(error))
-    return Result(_words(error), fact=fact, status=error.status, reason=str(error))
+    return Result(_words(error), _answered(effect_id, error), error.status, str(error))
+
+
+def _answered(effect_id: str, error: SunshineError) -> Answered:
+    return Answered(effect_id, _answer(error), error.retry_after, _words(error))
+
+
+def _answer_to_message(error: SunshineError) -> Answer:
+    """The same for a message: what is refused is hopeless, but for a key, which can be mended."""
+    answer = Answer.NOT_SENT if isinstance(error, Unauthorized) else _answer(error)
+    return Answer.REFUSED if answer is Answer.NOT_OURS else answer
 
 
 def _answer(error: SunshineError) -> Answer:

@@ -59,6 +59,7 @@ async def misfit(
         handlers=catalogue.handlers,
         resources=resources,
         find=catalogue.find,
+        flows=catalogue.flows,
     )
     turn = Turn(flow, context, over.set, only_replays=True)
     task = asyncio.create_task(perform(turn), name=f"flow {flow.name}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from bot.control.facts import Fact, FlowTold, OperatorReleased
+from bot.control.facts import Fact, FlowOrdered, FlowTold, OperatorReleased
 from bot.control.reading import facts_of
 from webhooks.events import Event, InvalidEvent
 from webhooks.inbox import NewEvent
@@ -20,12 +20,10 @@ from webhooks.wire import content_id, write_json
 
 RELEASE = "operator:release"
 SIGNAL = "signal"
-LARGEST_SIGNAL = 4096  # bytes of a signal's data, as JSON
+FLOW = "flow"
 
 CONFIRMED_FOR = timedelta(minutes=5)
 """So long counts an operator's word that control may be taken from another. Later, that one may have it anew."""
-
-_RELEASED = TypeAdapter(OperatorReleased)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +34,13 @@ class Told:
     data: Any = None
 
 
-Order = OperatorReleased | Told
+Order = OperatorReleased | Told | FlowOrdered
 
-_TOLD = TypeAdapter(Told)
+_KINDS: dict[str, TypeAdapter[Any]] = {
+    RELEASE: TypeAdapter(OperatorReleased),
+    SIGNAL: TypeAdapter(Told),
+    FLOW: TypeAdapter(FlowOrdered),
+}
 
 
 def release_order(
@@ -71,27 +73,39 @@ def signal_order(conversation_id: str, name: str, data: Any, *, key: str, now: d
     return NewEvent(content_id([SIGNAL, conversation_id, key]), conversation_id, SIGNAL, body, now)
 
 
+def flow_order(conversation_id: str, flow: str, data: Any, *, key: str, now: datetime) -> NewEvent:
+    """An order to begin a flow.
+
+    Args:
+        conversation_id: where.
+        flow: its name.
+        data: what it is given; JSON.
+        key: the sender's idempotency key; a second order of the conversation with the same one is the same.
+        now: when.
+    """
+    body = write_json({"flow": flow, "data": data})
+    return NewEvent(content_id([FLOW, conversation_id, key]), conversation_id, FLOW, body, now)
+
+
 def order_of(type_: str, body: bytes, age: timedelta = timedelta(0)) -> Order:
     """What was asked. Raises `InvalidEvent` for what this version does not know, or does not do after so long."""
-    if type_ not in (RELEASE, SIGNAL):
+    if type_ not in _KINDS:
         raise InvalidEvent("an order of an unknown kind")
     try:
-        if type_ == SIGNAL:
-            return _TOLD.validate_json(body)
-        order = _RELEASED.validate_json(body)
+        order: Order = _KINDS[type_].validate_json(body)
     except ValidationError:
         raise InvalidEvent("an order of an unknown form") from None
-    if order.against and age > CONFIRMED_FOR:
+    if isinstance(order, OperatorReleased) and order.against and age > CONFIRMED_FOR:
         raise InvalidEvent("it was confirmed too long ago that control may be taken from another: ask for it again")
     return order
 
 
-def facts_of_either(event: Event | Order, received_at: datetime) -> tuple[Fact, ...]:
+def facts_of_either(event: Event | Order, received_at: datetime, now: datetime) -> tuple[Fact, ...]:
     """The facts of an event, or of an order."""
     match event:
-        case OperatorReleased():
+        case OperatorReleased() | FlowOrdered():
             return (event,)
         case Told():
             return (FlowTold(),)
         case _:
-            return facts_of(event, received_at)
+            return facts_of(event, received_at, now)

@@ -152,7 +152,7 @@ def prepare(
     if not journal:
         beginning = _beginning(run, events)
         try:
-            flow = context.catalogue.route(run.purpose, _began_with(beginning, state.id))
+            flow = _flow_for(context.catalogue, run, _began_with(beginning, state.id))
         except BaseException as error:  # noqa: BLE001 - the team's own code: whatever it raises ends the run, and no more
             return None, [], FlowFailed(run.id, _no_route(error))
         if flow is None:  # where nobody has written, there is nothing to pass on to anybody either
@@ -182,10 +182,17 @@ def prepare(
             handlers=context.catalogue.handlers,
             resources=context.resources,
             find=context.catalogue.find,
+            flows=context.catalogue.flows,
         ),
         notify,
     )
     return Performance(run, turn), first, None
+
+
+def _flow_for(catalogue: Catalogue, run: Run, began: Began) -> Flow | None:
+    """The flow that a run begins with. Raises what `Catalogue.route` does."""
+    wanted = run.opening.flow
+    return catalogue.named(wanted) if wanted else catalogue.route(run.purpose, began)
 
 
 def flow_of(catalogue: Catalogue, entry: JournalEntry) -> Flow | None:
@@ -287,7 +294,7 @@ def _beginning(run: Run, events: Mapping[str, Event]) -> dict[str, Any]:
     opening = run.opening
     event = events.get(opening.event_id or "")
     said, referral = _answer(event), _referral(event)
-    code = referral.get("code")
+    code, about = referral.get("code"), opening.about
     return {
         "began": {
             "kind": opening.kind.value,
@@ -297,9 +304,10 @@ def _beginning(run: Run, events: Mapping[str, Event]) -> dict[str, Any]:
             "referral": code if isinstance(code, str) else None,
             "message": dict(said.message),
             "referral_details": referral,
+            "data": opening.data,
         },
-        "user": user_in(event),
-        "conversation": conversation_in(event or next(reversed([*events.values()]), None)),
+        "user": about.get("user") or user_in(event),
+        "conversation": about.get("conversation") or conversation_in(event or next(reversed([*events.values()]), None)),
     }
 
 

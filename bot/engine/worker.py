@@ -11,7 +11,7 @@ from bot.engine.context import Context
 from bot.engine.delivery import Delivery
 from bot.engine.people import spread_app_events
 from bot.engine.places import Places
-from bot.engine.reconcile import reconcile_after_start
+from bot.engine.reconcile import PAUSE, reconcile_after_start
 from bot.engine.session import Session
 from bot.signals import Level, Signal
 from bot.store.interface import StoreError, Unavailable
@@ -48,6 +48,7 @@ class Worker:
         self._stopping = False
         self._failures = 0
         self._reconciled = False
+        self._failing_since: datetime | None = None  # the database
         self._spread_at: datetime | None = None  # when to look for events of no single conversation; None: now
 
     def wake(self, conversation_ids: Iterable[str | None]) -> None:
@@ -87,10 +88,14 @@ class Worker:
             if isinstance(error, Unavailable):
                 level = Level.DEBUG  # told once for all tries
                 database_failed(self._context.troubles, error)
+                self._failing_since = self._failing_since or self._context.clock.now()
             return self._failed(Signal("store_unavailable", level, fields={"error": str(error)}))
         except Exception as error:  # noqa: BLE001 - a worker that ends while its process lives would release nothing
             return self._failed(Signal("worker_failed", Level.ERROR, fields={"error": type(error).__name__}))
         self._failures = 0
+        if self._failing_since and self._context.clock.now() - self._failing_since >= PAUSE:
+            self._reconciled = False  # webhooks could not be stored, and the platform may have given them up
+        self._failing_since = None
         return pause
 
     async def _round(self) -> timedelta | None:

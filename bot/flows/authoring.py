@@ -162,11 +162,12 @@ class Began(Carrier):
 
     Attributes:
         kind: "message", "postback", "referral", "created" (the widget was opened, and nobody has written yet),
-            "handback" or "ended".
+            "handback", "ended", "outside" (another system asked for it) or "reminder".
         text: what the user said or tapped, where that began it; a form's answers as lines.
         payload: what the tapped button carries.
         reason: of a handback, as the platform gives it ("ticketClosed", …).
         referral: of a referral, its code.
+        data: where another system or a reminder began it: what it was given, as JSON has it; None without any.
         message: the first message (or postback) as the platform posted it; empty where none began it.
         referral_details: all that a referral tells, such as the ad, as the platform posted it.
         user: the end user, as far as what began it tells.
@@ -182,3 +183,4 @@ class Began(Carrier):
     referral_details: Mapping[str, Any] = field(default_factory=dict)
     user: User = field(default_factory=User)
     conversation: Conversation = field(default_factory=Conversation)
+    data: Any = None

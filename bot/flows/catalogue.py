@@ -103,6 +103,10 @@ class Catalogue:
             raise UnknownFlow(f"the router: there is no flow of the name that it gave; known flows: {self._known}")
         return self.flows[chosen]
 
+    def named(self, name: str) -> Flow:
+        """The newest version of a flow. Raises `UnknownFlow`."""
+        return self._named(name, "FLOWS")
+
     def _named(self, name: str, where: str) -> Flow:
         if name not in self.flows:
             raise UnknownFlow(f"{where}: there is no flow {name!r}; known flows: {self._known}")

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, Never, get_args
 
-from bot.control.facts import FlowHandedOver, FlowReleased
+from bot.control.facts import FlowHandedOver, FlowReleased, FlowReminded
 from bot.control.state import Metadata
 from bot.flows.answer import Answer
-from bot.flows.authoring import Began, FlowMisuse
+from bot.flows.authoring import Began, Flow, FlowMisuse
 from bot.flows.calls import Calls
 from bot.flows.content import AnyButton, Choice, Content, Form, FormField, Text, messages
 from bot.flows.defuse import defused
 from bot.flows.hand_over import METADATA_LIMIT, Priority, fitted, json_bytes, ticket_values
 from bot.flows.identity import Conversation, User
 from bot.flows.json_form import json_form
-from bot.flows.limits import NO_TIME, SIGNAL_NAME, WAIT_LIMIT, check_attempts, check_time
+from bot.flows.limits import (
+    LARGEST_DATA,
+    NO_TIME,
+    REMINDER_LIMIT,
+    SIGNAL_NAME,
+    WAIT_LIMIT,
+    check_attempts,
+    check_time,
+)
 from bot.flows.outcome import When
 from bot.flows.steps import checked_key, text_step
 from bot.flows.turn import CleanUpCall, Said, Turn
@@ -220,8 +229,8 @@ class Chat(Calls):
             timeout: for each attempt; at most five minutes.
             when: "always", however the flow ends; "failed" if it doesn't return, release or hand over by itself: it
                 raised, took too long, or was interrupted.
-            kwargs: what it is called with; their JSON form. A function with a parameter `outcome` that is given no
-                value gets the `Outcome`.
+            kwargs: what it is called with; their JSON form. A parameter `outcome` that is given no value gets the
+                `Outcome`, and a parameter `resources` what `chat.resources` is.
 
         Returns:
             A handle, with which the flow can withdraw it.
@@ -292,6 +301,32 @@ class Chat(Calls):
     async def release(self) -> Never:
         """Release control and end the flow: nothing after it runs."""
         await self._turn.end(FlowReleased(self._turn.context.run_id))
+
+    async def remind(self, after: timedelta, flow: str | Flow, data: Any = None) -> Never:
+        """Release control and end the flow: nothing after it runs. Later another flow begins, if nobody is active then.
+
+        It gets what this flow knows of the user and the conversation, and `chat.opening.kind` is "reminder". If
+        somebody is active when its time has come, or a flow is at work, or the user has ended the conversation, it is
+        dropped, and `reminder_dropped` is logged. A newer reminder of the same flow in the conversation replaces it.
+
+        Args:
+            after: how much later; at most thirty days.
+            flow: the flow or its name; a module of FLOWS has it.
+            data: what that flow finds in `chat.opening.data`; JSON.
+
+        Raises:
+            FlowMisuse: no such flow, no such time, or data that is too large or has no JSON form.
+        """
+        check_time("the time until a reminder", after, REMINDER_LIMIT, above=NO_TIME)
+        name = flow.name if isinstance(flow, Flow) else str(flow)
+        if name not in self._turn.context.flows:
+            known = ", ".join(sorted(self._turn.context.flows)) or "none"
+            raise FlowMisuse(f"a reminder begins a flow that a module of FLOWS holds; known flows: {known}")
+        given = json_form("the data of a reminder", data)
+        if json_bytes(given) > LARGEST_DATA:
+            raise FlowMisuse(f"the data of a reminder is too large: at most {LARGEST_DATA} bytes")
+        about = {"user": asdict(self.user), "conversation": asdict(self.conversation)}
+        await self._turn.end(FlowReminded(self._turn.context.run_id, name, after, given, about))
 
     async def history(self) -> list[dict[str, Any]]:
         """The newest messages of the conversation, oldest first, as the API gives them (at most 100)."""

@@ -48,6 +48,11 @@ class Choice:
     text: str
     payload: str = ""
 
+    def __post_init__(self) -> None:
+        # As it comes back with the answer: `answer.choice == YES` holds for YES = Choice("Yes"), too.
+        if self.payload == "":
+            object.__setattr__(self, "payload", self.text)
+
 
 @dataclass(frozen=True, slots=True)
 class Button:

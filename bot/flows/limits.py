@@ -13,7 +13,9 @@ SIGNAL_NAME = re.compile(r"[a-z](_?[a-z0-9]){0,63}")
 """Of a signal, and of a line in the log: short, in snake_case."""
 
 WAIT_LIMIT = timedelta(days=7)  # the bot holds control as long as a flow waits
+REMINDER_LIMIT = timedelta(days=30)
 NO_TIME = timedelta(0)
+LARGEST_DATA = 4096  # bytes of what a signal, or a flow that begins, is given, as JSON
 
 
 def check_attempts(attempts: object) -> None:

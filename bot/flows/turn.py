@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,7 +16,15 @@ from itertools import takewhile
 from typing import Any, Never
 
 from bot.clock import Clock
-from bot.control.facts import FlowFailed, FlowHandedOver, FlowMismatched, FlowReleased, FlowReturned, FlowWaits
+from bot.control.facts import (
+    FlowFailed,
+    FlowHandedOver,
+    FlowMismatched,
+    FlowReleased,
+    FlowReminded,
+    FlowReturned,
+    FlowWaits,
+)
 from bot.flows.answer import Answer
 from bot.flows.authoring import (
     Began,
@@ -39,7 +47,7 @@ from bot.flows.steps import LONGEST_SHOWN, Step, described, is_written, named_st
 from bot.signals import Level, Observe, Signal, silent
 from bot.store.interface import JournalEntry
 
-TurnOutcome = FlowWaits | FlowReturned | FlowFailed | FlowMismatched | FlowReleased | FlowHandedOver
+TurnOutcome = FlowWaits | FlowReturned | FlowFailed | FlowMismatched | FlowReleased | FlowHandedOver | FlowReminded
 
 ENTRIES_LIMIT = 1000  # of one run; a flow that goes on and on is a flow that hangs
 JOURNAL_BYTES_LIMIT = 1_000_000
@@ -112,6 +120,7 @@ class Context:
         handlers: the team's, for all flows.
         resources: what the team's lifespan has opened; None without one.
         find: the flow of a name in a version, if it is registered.
+        flows: names of the flows that can begin.
     """
 
     conversation_id: str
@@ -130,6 +139,7 @@ class Context:
     handlers: Handlers = field(default_factory=Handlers)
     resources: Any = None
     find: Callable[[str, int], Flow | None] = lambda _, __: None
+    flows: Collection[str] = ()
 
 
 @dataclass(slots=True)
@@ -572,7 +582,7 @@ class Turn:
         self._record(CHANGED, what)
         return True
 
-    async def end(self, outcome: FlowReleased | FlowHandedOver) -> Never:
+    async def end(self, outcome: FlowReleased | FlowHandedOver | FlowReminded) -> Never:
         """End the flow here and now."""
         with _Alone(self, "the end of the flow"):
             await self._unless_over()

@@ -12,7 +12,8 @@ from time import perf_counter
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
-from bot.flows.outcome import Outcome, outcome_named
+from bot.control.state import Outcome
+from bot.flows.outcome import outcome_named
 from bot.listening import Cut
 from bot.observability.names import EVENTS
 from bot.signals import Signal

@@ -57,6 +57,9 @@ EVENTS = {
     "lifespan_failed": "the flows' `@lifespan` raised when it closed: `error`",
     "signal_taken": "another system has sent a flow a signal: `signal`",
     "signal_unheard": "a signal came, and no flow was at work any more, or it had too many: `signal`",
+    "flow_asked_for": "another system has asked that a flow begins: `flow`",
+    "flow_not_begun": "a flow that another system asked for did not begin: `detail` says why",
+    "reminder_dropped": "a flow that was to begin as a reminder did not: `detail` says why",
     "clean_up_failed": "an `on_end` function failed for good: `error`",
     # control
     "effect_tried": "one call for one effect (debug): `effect`, `outcome`",

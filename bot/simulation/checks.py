@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.control.policy import FRESH, PASS_ATTEMPTS
-from bot.engine.delivery import EFFECT_KEY, SETTLING
+from bot.control.policy import FRESH, PASS_ATTEMPTS, SETTLING
+from bot.engine.delivery import EFFECT_KEY
 from bot.engine.orders import CONFIRMED_FOR
 from bot.sandbox.history import Cause, Entry, Kind
 from bot.sandbox.switchboard import BOT
-from bot.simulation.flows import DEAF, OPENED_BY, SAYS_AND_ENDS
+from bot.simulation.flows import DEAF, OPENED_BY, PROMISES, REMINDER, SAYS_AND_ENDS
 from bot.simulation.record import Acknowledged, Called, Ordered, Record
 from webhooks import wire
 
@@ -95,6 +95,7 @@ class Checker:
         yield from self._handed_around()
         yield from self._passed_in_vain()
         yield from self._unsaid()
+        yield from self._not_reminded()
         yield from self._gave_way_to_a_trigger()
         yield from self._doubled()
         yield from self._repeated_blindly()
@@ -113,7 +114,7 @@ class Checker:
             if ended and told_of_end and (state is None or not state.closed):
                 yield "G1: the conversation is closed, but the bot has no proof of it"
             return
-        could_know = bool(moved) and self._could_know(moved[-1].at)
+        could_know = bool(moved) and self._could_know(moved[-1])
         if holder == BOT and could_know:
             yield "G1: the bot still holds control"
         elif ended and could_know and self._record.closes_for_others:
@@ -169,11 +170,11 @@ class Checker:
                 yield f"G3: a second closing flow after the end: {entry.text!r}"
                 return
 
-    def _could_know(self, moment: datetime) -> bool:
+    def _could_know(self, entry: Entry) -> bool:
         """Was the bot told anything of the conversation since then, or did it read it?"""
-        return any(_created(known) >= _floor(moment) for known in self._told) or any(
-            call.method == "GET" and call.told and call.at >= moment for call in self._calls
-        )
+        reads = [call for call in self._calls if call.method == "GET" and call.told]
+        read = any(call.at >= entry.at if call.place is None else call.place > entry.number for call in reads)
+        return read or any(_created(known) >= _floor(entry.at) for known in self._told)
 
     # -- G2 --------------------------------------------------------------------------------------------------------
 
@@ -393,15 +394,35 @@ class Checker:
         if not (disturbed or ordered) and not any("[open" in entry.text for entry in later):
             yield f"G4: nothing is said to {said[0].text!r}"
 
+    def _not_reminded(self) -> Iterator[str]:
+        """A flow that is to remind begins, or it is told why it did not, where nothing is lost of what is told."""
+        forgets = self._removed or any(entry.kind is Kind.USER_REMOVED for entry in self._record.history)
+        if self._record.paused or forgets or not any(PROMISES in entry.text for entry in self._spoken()):
+            return
+        told = (signal for _, signal in self._record.signals if signal.conversation_id == self._id)
+        if not any(
+            signal.event == "reminder_dropped"
+            or (signal.event == "flow_over" and signal.fields.get("flow", REMINDER) == REMINDER)
+            for signal in told
+        ):
+            yield "G4: a reminder is forgotten"
+
     def _gave_way_to_a_trigger(self) -> Iterator[str]:
         """A flow that waits for the user goes on waiting when a business rule has written."""
         for place, entry in enumerate(self._entries):
-            if entry.actor != "trigger" or entry.holder != BOT:
+            if entry.actor != "trigger" or entry.holder != BOT or self._is_over(entry):
                 continue
             after = next((e for e in self._entries[place + 1 :] if e.kind in (Kind.HOLDER, Kind.MESSAGE)), None)
             soon = after and self._is_bots(after) and after.at < entry.at + timedelta(seconds=5)
             if after and soon and after.cause is Cause.PASS:
                 yield f"G5: control was passed to {after.holder} for what a trigger wrote"
+
+    def _is_over(self, entry: Entry) -> bool:
+        """Was the flow that the user last spoke to over by then? Control may be given up late, for its sake."""
+        spoke = max((e.at for e in self._user_entries() if e.number < entry.number), default=entry.at)
+        told = self._record.signals
+        over = (at for at, signal in told if signal.event == "flow_over" and signal.conversation_id == self._id)
+        return any(spoke <= at <= entry.at for at in over)
 
     def _is_bots(self, entry: Entry) -> bool:
         return entry.actor in (self._record.key, self._record.app_key)

@@ -20,6 +20,18 @@ OPENED_BY = "openedBy"
 """Metadata of what a flow says: the words that began it."""
 
 
+PROMISES = "until later"
+"""Said by a flow that has another one begin later."""
+
+
+REMINDER = "reminder"
+"""Name of that other flow."""
+
+
+LATER = 40.0
+"""Seconds until the flow that reminds comes back."""
+
+
 SAYS_AND_ENDS = ("finish", "raise", "release", "handover")
 """Words to which a flow says one thing, and is over."""
 
@@ -84,6 +96,9 @@ async def opening(chat: Chat) -> None:  # noqa: C901 - one case a word
             await speech.say("later")
             await chat.sleep(timedelta(seconds=30))
             await speech.say("now")
+        case "remind":
+            await speech.say(PROMISES)
+            await chat.remind(timedelta(seconds=LATER), reminder, {"words": chat.opening.text})
         case "chatty":
             for number in range(8):
                 await speech.say(f"line {number}")
@@ -101,6 +116,17 @@ async def _echo(chat: Chat, speech: Speech) -> None:
                 await chat.call(_slow)
     except NoAnswer:
         await speech.say("nobody there")
+
+
+@flow(REMINDER)
+async def reminder(chat: Chat) -> None:
+    """Asks something though the user has not written."""
+    speech = Speech(chat, f"open {chat.run_id}")
+    try:
+        await chat.ask(speech.line(f"by the way, {chat.opening.kind}"), timeout=timedelta(seconds=30))
+    except NoAnswer:
+        return
+    await speech.say("good")
 
 
 @flow("closing")

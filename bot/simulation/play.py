@@ -8,12 +8,13 @@ import random
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 from bot.control.by_hand import prospect
 from bot.control.modes import mode_named
 from bot.control.policy import Policy
-from bot.engine.orders import release_order
+from bot.engine.orders import flow_order, release_order
 from bot.flows.catalogue import Catalogue
 from bot.replay.harness import Interference, Process, ProcessDied, Stage
 from bot.replay.virtual_time import Stuck, VirtualTimeLoop, run_virtual
@@ -30,6 +31,7 @@ from bot.simulation.outside import Outside
 from bot.simulation.record import Acknowledged, Called, Ordered, Record
 from bot.simulation.scenario import Act, Incident, Scenario
 from bot.store.interface import Unavailable
+from webhooks.inbox import NewEvent
 
 FAULTS_STOP = timedelta(hours=2)  # after the last act
 PATIENCE = timedelta(hours=30)  # more than the slowest watch takes, twice
@@ -60,6 +62,7 @@ class _Run:
         self._scenario = scenario
         self._record = record
         self._loop = loop
+        self._numbers = count(1)
         self._hand_backs: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
         self._faults_on = True
@@ -72,7 +75,7 @@ class _Run:
         self._first_sent: dict[str, datetime] = {}
         self._kill: tuple[str, Process] | None = None
         self._later: set[asyncio.Task[Any]] = set()
-        known = {made.name: made for made in (flows.opening, flows.closing, flows.endless)}
+        known = {made.name: made for made in (flows.opening, flows.closing, flows.endless, flows.reminder)}
         catalogue = Catalogue(known, "opening", scenario.closing)
         policy = Policy(
             me=BOT,
@@ -152,6 +155,8 @@ class _Run:
             case "trigger":
                 now = self._stage.clock.now()
                 self._stage.sandbox.switchboard.trigger_says(visitor.conversation_id, "We are busy.", now)
+            case "system":
+                await self._flow_begins(visitor.conversation_id)
             case "operator":
                 await self._operator_acts(act, visitor.conversation_id)
             case _:
@@ -190,10 +195,25 @@ class _Run:
         order = release_order(
             conversation_id, by="operator", now=now, order_id=str(len(self._record.orders)), against=against
         )
-        if await self._stage.store.order(order):
+        if await self._order(order):
             who = str(state.holder) if against else None
             self._record.orders.append(Ordered(order.id, now, conversation_id, who))
             self._stage.look(conversation_id)
+
+    async def _flow_begins(self, conversation_id: str) -> None:
+        """Another system begins a flow, whatever is known to be in the way: the engine decides."""
+        number, now = next(self._numbers), self._stage.clock.now()
+        order = flow_order(conversation_id, flows.reminder.name, {"number": number}, key=str(number), now=now)
+        if await self._order(order):
+            self._stage.look(conversation_id)
+
+    async def _order(self, order: NewEvent) -> bool:
+        """Write an order, from a process of its own: the one that is about to die does not die of this."""
+        kill, self._kill = self._kill, None
+        try:
+            return await self._stage.store.order(order)
+        finally:
+            self._kill = kill
 
     def _platform_acts(self, act: Act, visitor: Visitor, other: Visitor) -> None:
         board, now = self._stage.sandbox.switchboard, self._stage.clock.now()

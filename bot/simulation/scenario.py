@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from bot.sandbox.switches import Switches
+from bot.simulation.flows import LATER
 from bot.simulation.outside import Outside
 
 OPENINGS = ("finish", "echo", "raise", "hang", "mute", "handover", "release", "slow", "nap", "chatty")
@@ -118,6 +119,7 @@ def draw(seed: int) -> Scenario:
         _with_trigger,
         _with_faulty_control,
         _with_standstill,
+        _with_uninvited,
     ):
         scenario = enriched(scenario)
     return replace(scenario, outside=Outside.draw(seed))
@@ -268,6 +270,39 @@ def _with_standstill(scenario: Scenario) -> Scenario:
     )
     pause = Incident("store", "pause", rng.randint(3, 14), 5.0)
     return replace(scenario, integration_key=False, app_key=True, talks=(talk,), incidents=(pause,))
+
+
+def _with_uninvited(scenario: Scenario) -> Scenario:
+    """In every eighth run flows begin though the user has not written: another system wants it, or a flow reminds.
+
+    The reminder has a conversation of its own, so that the others stay as they were.
+    """
+    rng = random.Random(f"uninvited {scenario.seed}")  # noqa: S311 - repeatable is what it must be
+    if rng.random() > 1 / 8:
+        return scenario
+    reminded = [Act(round(rng.uniform(0, 5), 3), "user", "says", "remind")]
+    if rng.random() < 0.5:
+        reminded.append(_about(rng, reminded[0].at + LATER))  # just when the flow is to begin
+    if rng.random() < 0.5:
+        reminded.append(Act(round(reminded[-1].at + rng.choice((0.5, 8.0, 90.0)), 3), "user", "says", "one"))
+    if rng.random() < 0.5:
+        reminded.append(Act(round(reminded[-1].at + rng.choice((0.05, 3.0, 50.0)), 3), "user", "ends"))
+    talks = [*scenario.talks, tuple(reminded)]
+    for _ in range(rng.randint(0, 3)):
+        number = rng.randrange(len(talks))
+        talk = list(talks[number])
+        place = rng.randrange(len(talk))
+        wanted = Act(round(talk[place].at + rng.choice((0.0, 0.01, 0.3, 2.0, 20.0, 60.0)), 3), "system", "begins")
+        both = [wanted, _about(rng, wanted.at)] if rng.random() < 0.3 else [wanted]
+        talks[number] = (*talk[: place + 1], *both, *talk[place + 1 :])
+    return replace(scenario, talks=tuple(talks))
+
+
+def _about(rng: random.Random, moment: float) -> Act:
+    """What somebody does at about a moment: a read and an action of the bot lie then."""
+    who, what = rng.choice((("platform", "takes"), ("agent", "says"), ("user", "says"), ("user", "ends")))
+    at = max(0.0, round(moment + rng.choice((-2.0, -0.01, 0.01, 0.05, 0.1, 0.3, 0.7, 2.0)), 3))
+    return Act(at, who, what, "echo" if (who, what) == ("user", "says") else "")
 
 
 def _act(rng: random.Random, at: float) -> Act:

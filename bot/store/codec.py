@@ -108,6 +108,14 @@ def load_effect(kind: str, body: str) -> Effect:
     return effect
 
 
+def load_unsent(kind: str, body: str) -> Say | CleanUp:
+    """The message or clean-up that `dump_effect` wrote. Raises `Unreadable`."""
+    effect = load_effect(kind, body)
+    if not isinstance(effect, Say | CleanUp):
+        raise Unreadable(f"an effect of the kind {kind!r} is no message and no clean-up")
+    return effect
+
+
 def dump_duty(duty: Duty) -> str:
     """A duty as JSON, for the record."""
     return _dump(_DUTY, duty)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from bot.control.commands import Pass, Read, Release
+from bot.control.commands import Call
 from bot.control.history import Moment
 from bot.control.state import Conversation, Duty, Proof
 from webhooks.contacts import Contact
@@ -101,32 +101,25 @@ class CleanUp:
     outcome: str = "unknown"
 
 
-Effect = Say | CleanUp | Release | Pass | Read
+Effect = Say | CleanUp | Call
 
 
 @dataclass(frozen=True, slots=True)
-class OutboxItem:
-    """An effect that is not finished.
+class Done:
+    """An effect that is over.
 
     Attributes:
-        effect: what to do.
-        created_at: when it was commanded.
-        next_attempt: not before this time.
-        attempts: tries that are known of.
-        maybe_done: it may have taken effect: true for what is loaded from the database unless it is recorded that no
-            try was made, or that the last one certainly failed. Such an effect is read back, never just repeated.
+        effect_id: its id.
+        outcome: how it went, in words ("accepted", "said", "refused: …", "dropped").
+        attempts: tries that had failed before.
+        call: the control action or read that it was, and `since` when it was wanted: no row has told that so far.
     """
 
-    effect: Effect
-    created_at: datetime
-    next_attempt: datetime
+    effect_id: str
+    outcome: str
     attempts: int = 0
-    maybe_done: bool = True
-
-    @property
-    def id(self) -> str:
-        """The effect's id, unique in the database."""
-        return self.effect.effect_id
+    call: Call | None = None
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +171,8 @@ class Work:
     Attributes:
         events: not yet handled, in the order of arrival.
         inputs: the events that `state.run.opening` and `state.inputs` name and that are not among `events`.
-        outbox: unfinished effects in their order.
+        unsent: what the messages and clean-ups of `state.unsent` say and call, in their order. One that can't be read
+            is missing; one that the state does not name was left by a version that lost it.
         journal: the entries of `state.run`, in order.
     """
 
@@ -186,7 +180,7 @@ class Work:
     state: Conversation
     events: Sequence[StoredEvent] = ()
     inputs: Sequence[StoredEvent] = ()
-    outbox: Sequence[OutboxItem] = ()
+    unsent: Sequence[Say | CleanUp] = ()
     journal: Sequence[JournalEntry] = ()
 
 
@@ -198,10 +192,8 @@ class Change:
         state: the new state.
         handled: ids of events that have taken effect.
         set_aside: ids of events that can't be understood, each with the reason.
-        add: new effects, in order, to the end of the outbox. Stored as `maybe_done`, whatever they say, since the
-            adding worker may be about to try them; only together with `release` is their own value stored.
-        update: effects that stay, with new attempts/next_attempt/maybe_done.
-        finish: effect ids that are over, each with how it went ("accepted", "said", "refused: …", "dropped").
+        add: what new messages and clean-ups of `state.unsent` say and call, in their order.
+        done: effects that are over.
         journal: new steps, of the run that is at work or of one that this change ends. They stay for as long as what
             was said (`purge`).
         closed_duties: duties that are over, with their proof. `state.duty` itself is recorded by `save`.
@@ -219,9 +211,8 @@ class Change:
     state: Conversation
     handled: list[str] = field(default_factory=list)
     set_aside: list[tuple[str, str]] = field(default_factory=list)
-    add: list[OutboxItem] = field(default_factory=list)
-    update: list[OutboxItem] = field(default_factory=list)
-    finish: list[tuple[str, str]] = field(default_factory=list)
+    add: list[Say | CleanUp] = field(default_factory=list)
+    done: list[Done] = field(default_factory=list)
     journal: list[JournalEntry] = field(default_factory=list)
     closed_duties: list[tuple[Duty, Proof]] = field(default_factory=list)
     history: list[Moment] = field(default_factory=list)
@@ -229,6 +220,16 @@ class Change:
     contacts: set[Contact] = field(default_factory=set)
     forget: bool = False
     release: bool = False
+
+    def copy(self) -> Change:
+        """The same, for another to be added to."""
+        values: Any = [getattr(self, name) for name in _CHANGES]
+        kept: Any = [value.copy() if isinstance(value, _ADDED_TO) else value for value in values]
+        return Change(*kept)
+
+
+_CHANGES = tuple(field.name for field in fields(Change))
+_ADDED_TO = (list, set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +293,7 @@ class Store(Protocol):
     async def save(self, lease: Lease, change: Change, now: datetime) -> None:
         """Write a change, or nothing of it.
 
-        Effects to update or finish, and events to handle, that are over already or belong to another conversation are
+        Effects that are done, and events to handle, that are over already or belong to another conversation are
         passed over. Where a user is removed (`remember_removal`), everything is forgotten as with `forget`, and the
         conversation begins anew with `state.begun_anew(now)`. After `forget` of one that is gone, events that still
         come for it are dropped by `claim`.

@@ -64,6 +64,11 @@ def order(asked: NewEvent) -> Asking[bool]:
     return bool((yield queries.ORDER, queries.order_row(asked)))
 
 
+def is_ordered(order_id: str) -> Asking[bool]:
+    """Tell whether an order is known."""
+    return bool((yield queries.ORDERED, (unicode(order_id),)))
+
+
 def end_session(session_id: str, until: datetime, now: datetime) -> Asking[None]:
     """Remember that a session was signed out, and forget those that have ended by themselves."""
     yield queries.FORGET_SESSIONS, (to_micros(now),)

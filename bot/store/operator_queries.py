@@ -99,7 +99,7 @@ EVENTS = f"""
 EFFECTS = f"""
     SELECT seq, coalesce(finished_at, created_at), effect_id, kind,
         CASE WHEN length(body) <= {LARGEST_SHOWN} THEN body END,
-        created_at, attempts, next_attempt, finished_at, outcome
+        created_at, attempts, finished_at, outcome
     FROM outbox WHERE conversation_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?
 """  # noqa: S608 - only constants
 
@@ -148,6 +148,8 @@ ORDER = """
 """
 
 END_SESSION = "INSERT INTO ended_sessions (id, until) VALUES (?, ?) ON CONFLICT (id) DO NOTHING"
+
+ORDERED = "SELECT 1 FROM inbox WHERE id = ?"
 
 FORGET_SESSIONS = "DELETE FROM ended_sessions WHERE until <= ?"
 
@@ -338,15 +340,13 @@ def _event(row: Sequence[Any]) -> PastEvent:
 
 
 def _effect(row: Sequence[Any]) -> PastEffect:
-    _, _, id_, kind, body, created_at, attempts, next_attempt, finished_at, outcome = row
+    _, _, id_, kind, body, created_at, attempts, finished_at, outcome = row
     try:
         effect = None if body is None else load_effect(kind, body)
     except Unreadable:
         effect = None
     finished = None if finished_at is None else from_micros(finished_at)
-    return PastEffect(
-        id_, kind, effect, from_micros(created_at), attempts, from_micros(next_attempt), finished, outcome
-    )
+    return PastEffect(id_, kind, effect, from_micros(created_at), attempts, finished, outcome)
 
 
 def _duty(row: Sequence[Any]) -> PastDuty | None:

@@ -143,7 +143,6 @@ class PastEffect:
     effect: Effect | None
     created_at: datetime
     attempts: int
-    next_attempt: datetime
     finished_at: datetime | None
     outcome: str | None
 
@@ -257,6 +256,9 @@ class OperatorStore(Protocol):
         Durable on return. An id that is known already changes nothing, and gives False; so does a conversation that
         is not known (any more).
         """
+
+    async def is_ordered(self, order_id: str) -> bool:
+        """Tell whether an order of that id is known, also one that has taken effect."""
 
     async def end_session(self, session_id: str, until: datetime, now: datetime) -> None:
         """Remember until then that a session of the console was signed out. Durable on return."""

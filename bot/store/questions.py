@@ -19,18 +19,6 @@ CONVERSATIONS_OF = "SELECT conversation_id FROM participants WHERE user_id = ? O
 
 STATE = "SELECT id, state, holder, ended_at, released_at, updated_at FROM conversations WHERE id = ?"
 
-# Effects go out in their order, so that the first one counts; clean-ups go by themselves.
-DUE_AT = """(SELECT min(at) FROM (
-        SELECT CAST(:look_at AS bigint) AS at
-        UNION ALL SELECT * FROM (
-            SELECT next_attempt FROM outbox
-            WHERE conversation_id = :id AND status = 'open' AND kind <> 'clean_up' ORDER BY seq LIMIT 1
-        ) AS next
-        UNION ALL SELECT next_attempt FROM outbox
-        WHERE conversation_id = :id AND status = 'open' AND kind = 'clean_up'
-    ) AS times)"""
-"""When a conversation is due: at its next look, or when something of its outbox is."""
-
 COUNTS = """
     SELECT
         (SELECT count(*) FROM conversations WHERE held_since IS NOT NULL),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import structlog
 
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Conversation, Duty, Proof
-from bot.store.codec import Unreadable, dump_conversation, dump_data, dump_duty, load_effect, unicode
-from bot.store.interface import Change, JournalEntry, Lease, LeaseLost, OutboxItem, StoredEvent
+from bot.store.codec import Unreadable, dump_conversation, dump_data, dump_duty, dump_effect, load_unsent, unicode
+from bot.store.interface import Change, CleanUp, JournalEntry, Lease, LeaseLost, Say, StoredEvent
 from bot.store.times import from_micros, micros_or_none, to_micros
 from webhooks.inbox import NewEvent
 
@@ -42,24 +43,23 @@ def posted_row(event: NewEvent) -> tuple[Any, ...]:
     )
 
 
-def open_effects(conversation_id: str, rows: Iterable[Sequence[Any]]) -> tuple[list[OutboxItem], list[tuple[str, str]]]:
-    """The open effects of a conversation, and ids of those that can't be read, each with what is wrong.
+def unsent_effects(
+    conversation_id: str, rows: Iterable[Sequence[Any]]
+) -> tuple[list[Say | CleanUp], list[tuple[str, str]]]:
+    """What is unsent in a conversation, and ids of what can't be read, each with what is wrong.
 
     Args:
         conversation_id: for the log.
-        rows: each of id, kind, body, creation, next attempt, attempts, whether it may be done.
+        rows: each of id, kind, body.
     """
-    items, unreadable = [], []
-    for effect_id, kind, body, created_at, next_attempt, attempts, maybe_done in rows:
+    effects, unreadable = [], []
+    for effect_id, kind, body in rows:
         try:
-            effect = load_effect(kind, body)
+            effects.append(load_unsent(kind, body))
         except Unreadable as error:
             _log.error("effect_unreadable", conversation_id=conversation_id, effect_id=effect_id, problem=str(error))
             unreadable.append((effect_id, f"unreadable: {error}"))
-            continue
-        created, next_ = from_micros(created_at), from_micros(next_attempt)
-        items.append(OutboxItem(effect, created, next_, attempts, bool(maybe_done)))
-    return items, unreadable
+    return effects, unreadable
 
 
 def columns_of(state: Conversation) -> dict[str, Any]:
@@ -73,11 +73,12 @@ def columns_of(state: Conversation) -> dict[str, Any]:
         "gone": state.gone,
         "mismatch": state.mismatch_reported,
         "duty_id": duty and duty.id,
-        "duty_since": duty and to_micros(duty.since),
+        "duty_since": to_micros(duty.since) if duty and duty.is_owed else None,
         "run_id": run and run.id,
         "flow": unicode(run.flow) if run else "",
         "flow_version": run.version if run else 0,
         "look_at": micros_or_none(state.look_at),
+        "unsent": len(state.unsent) + (state.pending is not None),
         "state": dump_conversation(state),
     }
 
@@ -104,6 +105,29 @@ def duty_row(conversation_id: str, duty: Duty, proof: Proof | None) -> tuple[Any
         proof and to_micros(proof.at),
         proof and unicode(proof.how),
     )
+
+
+def effect_rows(change: Change, now: datetime) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """Rows for effects that the outbox does not have yet, and what it is told of others.
+
+    Returns:
+        Id, kind, body, creation, attempts and outcome of each new one (None: it is still to be done); and id, attempts
+        and outcome of each that is done.
+    """
+    over: dict[str, tuple[int, str]] = {}
+    new: list[tuple[Any, ...]] = []
+    for done in change.done:
+        told = (done.attempts, unicode(done.outcome))
+        if done.call is None:
+            over.setdefault(done.effect_id, told)
+        else:
+            new.append((done.effect_id, *dump_effect(done.call), to_micros(done.since or now), *told))
+    new += [
+        (effect.effect_id, *dump_effect(effect), to_micros(now), *over.pop(effect.effect_id, (0, None)))
+        for effect in change.add
+    ]
+    known = [(effect_id, *told) for effect_id, told in over.items()]
+    return new, known
 
 
 def has_failed(change: Change) -> bool:

@@ -109,6 +109,10 @@ class SharedStore(ABC):
             self._tell([order.conversation_id])
         return stored
 
+    async def is_ordered(self, order_id: str) -> bool:
+        """Tell whether an order is known."""
+        return await self._read(partial(operator_asking.is_ordered, order_id))
+
     async def end_session(self, session_id: str, until: datetime, now: datetime) -> None:
         """Remember until then that a session of the console was signed out. Durable on return."""
         await self._write(partial(operator_asking.end_session, session_id, until, now))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.control.state import Conversation, Who
+from bot.control.obligations import to_be_read
 from bot.store.asking import Asking, Each
 from bot.store.codec import StateRow, dump_conversation, load_conversation
-from bot.store.questions import DUE_AT
 from bot.store.times import micros_or_none, to_micros
 
 AT_ONCE = 200  # conversations in one transaction, so that intake does not wait for thousands
@@ -39,10 +37,10 @@ _STATES = """
     WHERE id IN (SELECT value FROM json_each(?)) AND lease_until IS NULL
 """
 
-_WATCH = f"""
-    UPDATE conversations SET state = :state, look_at = :look_at, due_at = {DUE_AT}
+_WATCH = """
+    UPDATE conversations SET state = :state, look_at = :look_at, due_at = :look_at
     WHERE id = :id AND epoch = :epoch AND updated_at = :updated_at AND lease_until IS NULL
-"""  # noqa: S608 - only constants
+"""
 
 
 def longest_pause(now: datetime, lately: datetime) -> Asking[timedelta]:
@@ -72,18 +70,9 @@ def look_again(ids: Sequence[str], first: datetime, spacing: timedelta) -> Askin
     changes: list[dict[str, Any]] = []
     for id_ in ids:
         if row := rows.get(id_):
-            state = _watched(load_conversation(StateRow(*row[:6])), first + len(changes) * spacing)
+            state = to_be_read(load_conversation(StateRow(*row[:6])), first + len(changes) * spacing)
             values = {"state": dump_conversation(state), "look_at": micros_or_none(state.look_at), "id": id_}
             changes.append(values | {"epoch": row[6], "updated_at": row[5]})
     if changes:
         yield _WATCH, Each(changes)
     return len(changes)
-
-
-def _watched(state: Conversation, at: datetime) -> Conversation:
-    """The state, to be read at a time.
-
-    What others hold and was to be read earlier is put off: after a pause, all of it would be due at once.
-    """
-    sooner = state.watch_at if state.holder.who is Who.BOT else None
-    return replace(state, watch_at=min(at, sooner or at), watches=0)

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from bot.control.policy import Policy
 from bot.control.state import RunStatus
-from bot.engine.orders import signal_order
+from bot.engine.orders import flow_order, signal_order
 from bot.flows.authoring import Flow, FlowFunction, Router
 from bot.flows.catalogue import Catalogue
 from bot.flows.handlers import Handler, Lifespan
@@ -109,6 +109,15 @@ class Play:
     conversation_metadata: Mapping[str, Any] = field(default_factory=dict)
     resources: Any = None
     idle: timedelta = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Reminded:
+    """A flow that is to begin later: its name, in how long, and what it is given."""
+
+    flow: str
+    after: timedelta
+    data: Any = None
 
 
 class Talk:
@@ -223,6 +232,28 @@ class Talk:
         """
         self._act(self._signals(name, data, key or f"signal {next(self._numbers)}"))
 
+    async def begins(self, flow: str | Flow, data: Any = None, *, key: str | None = None) -> None:
+        """Another system begins a flow, as by `POST /api/v1/conversations/{id}/flows/{name}`.
+
+        Args:
+            flow: the flow or its name.
+            data: what it is given; JSON.
+            key: the idempotency key; one of its own if it is not given.
+        """
+        name = flow.name if isinstance(flow, Flow) else flow
+        self._act(self._flow_begins(name, data, key or f"flow {next(self._numbers)}"))
+
+    async def until_reminder(self) -> None:
+        """Time passes until the next reminder of `chat.remind`, and what it brings about is done.
+
+        Raises:
+            AssertionError: there is none.
+        """
+        __tracebackhide__ = True
+        if not (reminders := self.reminders):
+            raise AssertionError("no flow is to begin later")
+        self._act(self._stage.wait(reminders[0].after))
+
     async def wait(self, *, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
         """Time passes."""
         self._act(self._stage.wait(timedelta(hours=hours, minutes=minutes, seconds=seconds)))
@@ -261,6 +292,14 @@ class Talk:
         """Has the bot given control up, with proof? (In mode "pass" a flow that is complete passes it on: `holder`.)"""
         state = self._run(self._stage.state(self._visitor.conversation_id))
         return state is not None and state.duty is None and not state.at_stake and self.holder != BOT
+
+    @property
+    def reminders(self) -> list[Reminded]:
+        """The flows that are to begin later by `chat.remind`, the next one first."""
+        conversation_id = self._known_id()
+        state = self._run(self._stage.state(conversation_id)) if conversation_id else None
+        now = self._stage.clock.now()
+        return [Reminded(known.flow, known.at - now, known.data) for known in (state.reminders if state else ())]
 
     @property
     def ticket(self) -> Ticket | None:
@@ -405,7 +444,9 @@ class Talk:
             return False
         counts = await self._stage.store.counts(self._stage.clock.now())
         state = await self._stage.state(self._visitor.conversation_id)
-        if counts.inbox or counts.outbox or counts.owed or state is None:
+        if counts.inbox or counts.outbox or counts.owed or state is None or state.start:
+            return False
+        if state.reminders and state.reminders[0].at <= self._stage.clock.now():
             return False
         if state.run:
             return state.run.status is RunStatus.WAITING
@@ -420,6 +461,12 @@ class Talk:
     async def _signals(self, name: str, data: Any, key: str) -> None:
         conversation_id = self._visitor.conversation_id
         order = signal_order(conversation_id, name, data, key=key, now=self._stage.clock.now())
+        await self._stage.store.order(order)
+        self._stage.look(conversation_id)
+
+    async def _flow_begins(self, flow: str, data: Any, key: str) -> None:
+        conversation_id = self._visitor.conversation_id
+        order = flow_order(conversation_id, flow, data, key=key, now=self._stage.clock.now())
         await self._stage.store.order(order)
         self._stage.look(conversation_id)
 

@@ -20,6 +20,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from bot import Answer, Began, Chat, Choice, Flow, User
+from bot.control.facts import Answer as Replied
+from bot.control.facts import Answered
 from bot.control.policy import Policy
 from bot.control.state import (
     Conversation,
@@ -33,14 +35,14 @@ from bot.control.state import (
     Who,
 )
 from bot.engine.context import Context
-from bot.engine.delivery import Clients, Delivery, Result
+from bot.engine.delivery import Clients, Delivery, Result, Task
 from bot.engine.performance import Performance
 from bot.engine.places import Places
 from bot.engine.session import Session
 from bot.flows.catalogue import Catalogue
 from bot.flows.turn import Context as TurnContext
 from bot.flows.turn import Turn
-from bot.store.interface import Change, JournalEntry, Lease, OutboxItem, Store, StoredEvent, Work
+from bot.store.interface import Change, JournalEntry, Lease, Store, StoredEvent, Work
 
 STEPS = 20
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -133,11 +135,9 @@ class NoStore:
 class NoDelivery(Delivery):
     """An API that takes everything at once."""
 
-    async def deliver(
-        self, conversation_id: str, item: OutboxItem, *, hurry: bool, wanted: Callable[[], bool] = lambda: True
-    ) -> Result:
+    async def deliver(self, conversation_id: str, task: Task, wanted: Callable[[], bool] = lambda: True) -> Result:
         """Done."""
-        return Result("said")
+        return Result("said", Answered(task.effect.effect_id, Replied.ACCEPTED))
 
 
 def _work(journal: Sequence[JournalEntry]) -> Work:
@@ -195,7 +195,7 @@ def _session(journal: Sequence[JournalEntry]) -> Callable[[], Coroutine[Any, Any
     async def played() -> int:
         session = Session(context, delivery, work, Places(1))
         await session.run()
-        return len(session._journal) - len(journal)
+        return len(session._progress.journal) - len(journal)
 
     return played
 

@@ -18,7 +18,7 @@ from bot.control.commands import Release
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Action, Conversation, Duty, Holder, Integration, Key, Stage, Who
 from bot.store import Change
-from bot.store.interface import JournalEntry, OutboxItem, Say
+from bot.store.interface import Done, JournalEntry, Say
 from bot.store.operators import Access
 from webhooks.contacts import LONGEST, Contact, ContactKind
 from webhooks.inbox import NewEvent
@@ -88,13 +88,13 @@ async def hostile(site: Site) -> Site:
     (work,) = [work for work in works if work.lease.conversation_id == ID]
     duty = Duty(1, Action.PASS, HOSTILE, START, START + MINUTE, Stage.ACT, target=HOSTILE, last_answer=HOSTILE)
     state = Conversation(ID, Holder(Who.OTHER, Integration(f"sw {HOSTILE}", HOSTILE, HOSTILE), how=HOSTILE), duty=duty)
-    said = OutboxItem(Say(f"{ID}.1", 1, {"type": "text", "text": HOSTILE}), START, START, 0, maybe_done=False)
-    release = OutboxItem(Release(f"{ID}.2", Key.APP), START, START, 0, maybe_done=False)
+    said = Say(f"{ID}.1", 1, {"type": "text", "text": HOSTILE})
+    release = Done(f"{ID}.2", HOSTILE, 0, Release(f"{ID}.2", Key.APP), START)
     change = Change(
         state,
         handled=[event.id for event in events],
-        add=[said, release],
-        finish=[(f"{ID}.1", f"not said: {HOSTILE}")],
+        add=[said],
+        done=[Done(f"{ID}.1", f"not said: {HOSTILE}"), release],
         journal=[
             JournalEntry(1, 0, "began", HOSTILE, {"version": 1}, at=START),
             JournalEntry(1, 1, "call", HOSTILE, {"result": HOSTILE, "failure": HOSTILE, "place": HOSTILE}, at=START),

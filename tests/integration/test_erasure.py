@@ -24,7 +24,7 @@ from bot.sandbox.sandbox import Sandbox
 from bot.sandbox.switchboard import BOT
 from bot.sandbox.switches import Switches
 from bot.signals import Level, Signal
-from bot.store import Change, JournalEntry, OutboxItem, Say, SqliteStore, migrate
+from bot.store import Change, Done, JournalEntry, Say, SqliteStore, migrate
 from webhooks.contacts import Contact, ContactKind
 from webhooks.inbox import NewEvent
 
@@ -186,8 +186,8 @@ async def test_what_moved_between_pages(tmp_path: Path, count: int) -> None:
         draw.shuffle(works)
         for work in works:
             id_ = work.state.id
-            said = OutboxItem(Say(f"s{id_}", 1, {"text": texts[id_]}), now, now)
-            waits = Change(work.state, handled=[f"e{id_}"], add=[said], finish=[(f"s{id_}", "said")])
+            said = Say(f"s{id_}", 1, {"text": texts[id_]})
+            waits = Change(work.state, handled=[f"e{id_}"], add=[said], done=[Done(f"s{id_}", "said")])
             await store.save(work.lease, waits, now)
         for work in works:
             if texts[work.state.id].startswith("CANARY0"):

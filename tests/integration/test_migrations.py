@@ -19,11 +19,13 @@ import pytest
 from postgres_server import PostgresServer, in_a_loop
 from tiers import combined, some
 
+from bot.control.state import Kind
 from bot.store import CleanUp, SchemaMismatch, StoreError, Unavailable, current_problem, migrate, open_store
 from bot.store.postgres.schema import SCHEMA, qualified
 from bot.store.schema import HEAD, TABLES, VERSION_TABLE
 
 SCHEMAS = Path(__file__).with_name("schemas")
+OUTBOX = "seq, effect_id, conversation_id, kind, created_at, attempts, status, finished_at, outcome, body"
 OLD_TABLES = ("inbox", "outbox", "journal", "duties", "participants", "removed", "removed_users", "history", "audit")
 NOW = datetime(2026, 11, 22, 12, 5, tzinfo=UTC)
 
@@ -175,14 +177,15 @@ class TestOlderVersion:
         """Every row is there afterwards, as it was."""
         url, query = old
         assert "run `switchboard-bot migrate`" in (current_problem(url) or "")
-        columns = "id, holder, state, due_at, kept_since"
-        before = {table: query(f"SELECT * FROM {table}") for table in OLD_TABLES}  # noqa: S608
+        columns = "id, holder, due_at, kept_since"
+        kept = dict.fromkeys(OLD_TABLES, "*") | {"outbox": OUTBOX}
+        before = {table: query(f"SELECT {columns} FROM {table}") for table, columns in kept.items()}  # noqa: S608
         conversations = query(f"SELECT {columns} FROM conversations ORDER BY id")  # noqa: S608
         assert [table for table, rows in before.items() if not rows] == ["removed"]
         migrate(url)
         assert current_problem(url) is None
         assert query(f"SELECT version_num FROM {VERSION_TABLE}") == [(HEAD,)]  # noqa: S608
-        after = {table: query(f"SELECT * FROM {table}") for table in before}  # noqa: S608
+        after = {table: query(f"SELECT {columns} FROM {table}") for table, columns in kept.items()}  # noqa: S608
         assert {table: _as_wide(after[table], rows) for table, rows in before.items()} == before
         assert query(f"SELECT {columns} FROM conversations ORDER BY id") == conversations  # noqa: S608
         migrate(url)
@@ -196,8 +199,12 @@ class TestOlderVersion:
         try:
             (work,) = await store.claim(owner="w2", now=NOW, lease=timedelta(seconds=30), limit=10)
             assert [entry.kind for entry in work.journal] == ["began", "say"]
-            assert [item.id for item in work.outbox] == ["s1", "k1"]
-            assert isinstance(work.outbox[1].effect, CleanUp)
+            assert [effect.effect_id for effect in work.unsent] == ["s1", "k1"]
+            assert isinstance(work.unsent[1], CleanUp)
+            assert [(unsent.id, unsent.kind) for unsent in work.state.unsent] == [
+                ("s1", Kind.SAY),
+                ("k1", Kind.CLEAN_UP),
+            ]
             assert await store.conversations_of("u2") == ["c2"]
             assert len(await store.set_aside_events()) == 2
         finally:

@@ -24,8 +24,8 @@ from bot.control.history import Moment, MomentKind
 from bot.control.state import Conversation, Holder, Who
 from bot.store import (
     Change,
+    Done,
     LeaseLost,
-    OutboxItem,
     Say,
     SchemaMismatch,
     StoreError,
@@ -77,8 +77,8 @@ _LARGE = (
     SELECT n, n, 't', n, 'handled', 'x' FROM generate_series(1, 20000) AS n
     """,
     """
-    INSERT INTO outbox (effect_id, conversation_id, kind, created_at, next_attempt, attempts, maybe_done, status, body)
-    SELECT n, n, 'say', n, n, 0, false, 'finished', '{}' FROM generate_series(1, 20000) AS n
+    INSERT INTO outbox (effect_id, conversation_id, kind, created_at, attempts, status, body)
+    SELECT n, n, 'say', n, 0, 'finished', '{}' FROM generate_series(1, 20000) AS n
     """,
     """
     INSERT INTO journal (conversation_id, run_id, idx, kind, key, data)
@@ -574,12 +574,12 @@ async def test_no_statement_reads_everything(postgres: PostgresServer, postgres_
         for work in works:
             await store.fetch(work.lease)
             await store.renew(work.lease, NOW + 2 * LEASE)
-            item = OutboxItem(Say(f"{work.state.id}.{work.lease.epoch}", 1, {}), NOW, NOW)
+            say = Say(f"{work.state.id}.{work.lease.epoch}", 1, {})
             handled = [event.id for event in work.events]
             moments = [Moment(NOW, MomentKind.REPORT, "words")]
-            change = Change(work.state, handled=handled, add=[item], history=moments, users={"u"})
+            change = Change(work.state, handled=handled, add=[say], history=moments, users={"u"})
             await store.save(work.lease, change, NOW)
-            over = Change(work.state, finish=[(item.id, "said")], release=True)
+            over = Change(work.state, done=[Done(say.effect_id, "said")], release=True)
             await store.save(work.lease, over, NOW)
     await store.receive([_event("last", "c8")])
     (work,) = await _claim(store, 1)

@@ -14,11 +14,13 @@ from tiers import some
 from bot.cli.sandbox_bot import SandboxBot, settings_beside
 from bot.clock import SystemClock
 from bot.sandbox.pages import Pages
+from bot.sandbox.records import Caller
 from bot.sandbox.sandbox import Sandbox
 from bot.sandbox.switches import Switches
 from bot.store import migrate
 
 Json = dict[str, Any]
+TOKEN = "a token of the api"
 
 
 class Site:
@@ -108,6 +110,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
             opening_flow="tour",
             closing_flow="farewell",
             release_grace="500ms",
+            api_token=TOKEN,
         )
         migrate(settings.database_url)
         bot = SandboxBot(sandbox, settings, clock, lambda: pages.changed())
@@ -232,6 +235,39 @@ async def test_everything_that_can_be_tapped(site: Site) -> None:
     await site.until(conversation_id, lambda view: view["typing"])
     view = await site.until(conversation_id, lambda view: "boil the water" in str(view["messages"]))
     assert not view["typing"]
+
+
+async def test_a_flow_that_another_system_begins(site: Site) -> None:
+    """Not while an agent is active. Then, where nobody is, the bot takes control and gives it up again."""
+    conversation_id = await site.begins()
+    await site.taps(conversation_id, "Talk to a person")
+    await site.until(conversation_id, lambda view: view["holder"] == "agent")
+
+    port = site.bot.console().port
+
+    async def asks(key: str) -> tuple[int, Json]:
+        url = f"http://127.0.0.1:{port}/api/v1/conversations/{conversation_id}/flows/farewell"
+        headers = {"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": key}
+        async with site.http.post(url, headers=headers) as response:
+            return response.status, await response.json()
+
+    async def answers(status: int, **known: str) -> None:
+        """Ask until the answer is this one: what the platform has done is told a moment later."""
+        for number in range(100):
+            answered, body = await asks(f"{status}-{number}")
+            if answered == status and body.items() >= known.items():
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(body)
+
+    await answers(409, active="zd-agentWorkspace")
+    site.sandbox.switchboard.release_control(conversation_id, Caller("elsewhere", "app"), SystemClock().now())
+    await answers(202)
+    view = await site.until(conversation_id, lambda view: "How did we do?" in said(view))
+    assert view["holder"] == "bot"
+    await site.until(conversation_id, lambda view: "Proven, that the bot got control" in told(view))
+    await site.taps(conversation_id, "Good")
+    await site.until(conversation_id, lambda view: "Thank you!" in said(view))
 
 
 async def test_a_flow_that_breaks(site: Site) -> None:

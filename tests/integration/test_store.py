@@ -19,8 +19,8 @@ import pytest
 from bot.control.state import Conversation, Holder, Who
 from bot.store import (
     Change,
+    Done,
     LeaseLost,
-    OutboxItem,
     Say,
     SqliteStore,
     Unavailable,
@@ -221,8 +221,8 @@ async def test_no_query_reads_everything(path: Path) -> None:
         )
         connection.executemany(
             "INSERT INTO outbox"
-            " (effect_id, conversation_id, kind, created_at, next_attempt, attempts, maybe_done, status, body)"
-            " VALUES (?, ?1, 'say', 0, 0, 0, 0, 'finished', '{}')",
+            " (effect_id, conversation_id, kind, created_at, attempts, status, body)"
+            " VALUES (?, ?1, 'say', 0, 0, 'finished', '{}')",
             numbers,
         )
         connection.execute("ANALYZE")  # the worst case: a planner that has seen other numbers
@@ -237,9 +237,10 @@ async def test_no_query_reads_everything(path: Path) -> None:
     await _claim(store, 5)
     await store.next_due(NOW)
     await store.fetch(works[0].lease)
-    item = OutboxItem(Say("x", 1, {}), NOW, NOW)
     handled = [event.id for event in works[0].events]
-    change = Change(works[0].state, handled=handled, add=[item], update=[item], finish=[("x", "said")], users={"u"})
+    change = Change(works[0].state, handled=handled, add=[Say("x", 1, {})], users={"u"})
+    await store.save(works[0].lease, change, NOW)
+    change = Change(works[0].state, done=[Done("x", "said")])
     await store.save(works[0].lease, change, NOW)
     await store.save(works[1].lease, Change(replace(works[1].state, gone=True), forget=True), NOW)
     await store.set_aside("new1", "odd")

@@ -16,17 +16,16 @@ from datetime import timedelta
 from typing import Any
 
 from bot.cli import simulate as _whole_program  # noqa: F401 - everything that a bug may be planted in is loaded
-from bot.control import by_hand, duties, obligations, reading, rules
-from bot.control.commands import DropUnsent, Pass, Release
+from bot.control import by_hand, duties, holders, obligations, reading, rules, starts, users
+from bot.control.commands import Pass, Release
 from bot.control.draft import Draft
 from bot.control.facts import Answer, Answered, ControlUndated, EndSuspected, NotUnderstood, OperatorReleased
 from bot.control.state import Action, Conversation, Holder, Proof, Purpose, Stage, What, Who
 from bot.engine import delivery
 from bot.engine.delivery import EFFECT_KEY, Delivery, UsersLast
-from bot.engine.session import Session
 from bot.flows import turn
 from bot.store import rows
-from bot.store.interface import Change, Lease, Say
+from bot.store.interface import Change, Lease
 from bot.store.sqlite import claim as sqlite_claim
 from bot.store.sqlite import save as sqlite_save
 from bot.sunshine.client import SunshineClient
@@ -75,6 +74,8 @@ def instead_of(owner: Any, name: str) -> Callable[[Callable[..., Any]], None]:
             for known, value in list(vars(module).items()):
                 if value is old:
                     setattr(module, known, new)
+                elif isinstance(value, dict) and any(each is old for each in value.values()):
+                    value.update({key: new for key, each in value.items() if each is old})
 
     return put
 
@@ -141,7 +142,7 @@ def _ignore_set_aside() -> None:
 
 @bug("return from an end that looks late")
 def _drop_late_end() -> None:
-    @instead_of(rules, "_user_ended")
+    @instead_of(users, "user_ended")
     def user_ended(user_ended: Any, draft: Draft, fact: Any) -> None:
         spoke_at = draft.state.spoke_at
         if not (spoke_at and fact.at < spoke_at):
@@ -154,8 +155,8 @@ def _pass_blindly() -> None:
     def read(read: Any, self: Draft, what: What) -> None:
         read(self, what)
         if self.state.duty and self.state.duty.action is Action.PASS:
-            command: Any = self.commands[-1]
-            self.commands[-1] = replace(command, messages=False)
+            pending: Any = self.state.pending
+            self.set(pending=replace(pending, messages=False))
 
 
 @bug("take an event's own time without bound")
@@ -175,7 +176,7 @@ def _void_no_end() -> None:
 
 @bug("forget why control was given to somebody without a name")
 def _forget_untold() -> None:
-    @instead_of(rules, "_control_undated")
+    @instead_of(holders, "control_undated")
     def control_undated(control_undated: Any, draft: Draft, fact: ControlUndated) -> None:
         control_undated(draft, replace(fact, untold=False))
 
@@ -206,21 +207,21 @@ def _seen_is_proof() -> None:
 
 @bug("ignore that the user wrote after the end")
 def _never_reopen() -> None:
-    @instead_of(rules, "_reopen")
+    @instead_of(users, "_reopen")
     def reopen(reopen: Any, draft: Draft, spoken: Any) -> bool:
         return False
 
 
 @bug("lose the reason of an explained holder")
 def _lose_reason() -> None:
-    @instead_of(rules, "_explain")
+    @instead_of(holders, "explain")
     def explain(*_: Any) -> None:
         return
 
 
 @bug("begin a flow for each hand-back without a word of the user")
 def _hand_around() -> None:
-    @instead_of(rules, "_handed_to_bot")
+    @instead_of(holders, "_handed_to_bot")
     def handed_to_bot(handed_to_bot: Any, draft: Draft, *args: Any) -> None:
         draft.set(handback_at=None)
         handed_to_bot(draft, *args)
@@ -260,11 +261,11 @@ def _accepted_is_proof() -> None:
 def _act_once() -> None:
     @instead_of(duties, "advance")
     def advance(advance: Any, draft: Draft) -> None:
-        already = len(draft.commands)
+        before = draft.state.pending
         advance(draft)
-        acts = [command for command in draft.commands[already:] if isinstance(command, Release | Pass)]
-        if acts and draft.state.duty and draft.state.duty.attempts > 1:
-            draft.commands = [command for command in draft.commands if command not in acts]
+        pending, duty = draft.state.pending, draft.state.duty
+        acts = pending is not None and pending.what in (What.RELEASE, What.PASS) and pending is not before
+        if acts and duty and duty.attempts > 1:
             draft.set(pending=None)
 
 
@@ -300,10 +301,10 @@ def _app_key_unread() -> None:
 @bug("act on a read that has become old")
 def _old_read() -> None:
     @instead_of(Delivery, "deliver")
-    async def deliver(deliver: Any, self: Delivery, conversation_id: str, item: Any, **more: Any) -> Any:
-        if isinstance(item.effect, Release | Pass):
-            item = replace(item, effect=replace(item.effect, before=None))
-        return await deliver(self, conversation_id, item, **more)
+    async def deliver(deliver: Any, self: Delivery, conversation_id: str, task: Any, *more: Any) -> Any:
+        if isinstance(task.effect, Release | Pass):
+            task = replace(task, effect=replace(task.effect, before=None))
+        return await deliver(self, conversation_id, task, *more)
 
 
 @bug("take what others hold without an operator's confirmation")
@@ -376,9 +377,9 @@ def _never_check_the_end() -> None:
 @bug("drop what was said before a failure")
 def _drop_said() -> None:
     @instead_of(Draft, "finish_run")
-    def finish_run(finish_run: Any, self: Draft) -> None:
-        self.commands.append(DropUnsent())
-        finish_run(self)
+    def finish_run(finish_run: Any, self: Draft, *args: Any) -> None:
+        self.drop_messages()
+        finish_run(self, *args)
 
 
 # -- the engine and flows ------------------------------------------------------------------------------------------
@@ -387,9 +388,8 @@ def _drop_said() -> None:
 @bug("send again without looking for the message first")
 def _send_blindly() -> None:
     @instead_of(Delivery, "deliver")
-    async def deliver(deliver: Any, self: Delivery, conversation_id: str, item: Any, **more: Any) -> Any:
-        known = replace(item, maybe_done=False) if isinstance(item.effect, Say) else item
-        return await deliver(self, conversation_id, known, **more)
+    async def deliver(deliver: Any, self: Delivery, conversation_id: str, task: Any, *more: Any) -> Any:
+        return await deliver(self, conversation_id, replace(task, maybe_done=False), *more)
 
 
 @bug("leave the effect id out of a message")
@@ -410,13 +410,9 @@ def _speak_anyway() -> None:
 
 @bug("deliver the newest effect first")
 def _newest_first() -> None:
-    @instead_of(Session, "_next_item")
-    def next_item(next_item: Any, self: Any) -> Any:
-        in_order, self._outbox = self._outbox, self._outbox[::-1]
-        try:
-            return next_item(self)
-        finally:
-            self._outbox = in_order
+    @instead_of(Conversation, "sends_first")
+    def sends_first(sends_first: Any, self: Conversation) -> Any:
+        return sends_first(replace(self, unsent=self.unsent[::-1]))
 
 
 @bug("let a word answer twice")
@@ -424,6 +420,22 @@ def _answer_twice() -> None:
     @instead_of(turn, "_used_by")
     def used_by(*_: Any) -> Sequence[str]:
         return ()
+
+
+@bug("take control without a look")
+def _take_unseen() -> None:
+    @instead_of(starts, "take_control")
+    def take_control(take: Any, draft: Draft) -> None:
+        take(draft)
+        if draft.state.duty and draft.state.duty.action is Action.TAKE and not draft.state.duty.attempts:
+            draft.set_duty(stage=Stage.ACT)
+
+
+@bug("forget reminders")
+def _forget_reminders() -> None:
+    @instead_of(starts, "remind")
+    def remind(*_: Any) -> None:
+        return
 
 
 @bug("ask after an end")

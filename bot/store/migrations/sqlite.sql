@@ -1,4 +1,4 @@
--- Schema 0009, made from the migrations by `python -m bot.store.migrations.whole`.
+-- Schema 0011, made from the migrations by `python -m bot.store.migrations.whole`.
 
 CREATE TABLE switchboard_bot_version (
 	version_num VARCHAR(32) NOT NULL,
@@ -22,7 +22,7 @@ CREATE TABLE conversations (
 	lease_until INTEGER,
 	created_at INTEGER NOT NULL,
 	updated_at INTEGER NOT NULL,
-	state TEXT NOT NULL, held_since INTEGER, failed_at INTEGER, kept_since INTEGER DEFAULT '0' NOT NULL, mismatch_at INTEGER, flow TEXT DEFAULT '' NOT NULL, flow_version INTEGER DEFAULT '0' NOT NULL,
+	state TEXT NOT NULL, held_since INTEGER, failed_at INTEGER, kept_since INTEGER DEFAULT '0' NOT NULL, mismatch_at INTEGER, flow TEXT DEFAULT '' NOT NULL, flow_version INTEGER DEFAULT '0' NOT NULL, unsent INTEGER NOT NULL DEFAULT 0 CONSTRAINT conversations_safe_to_send CHECK (unsent = 0 OR look_at IS NOT NULL),
 	PRIMARY KEY (id),
 	CONSTRAINT conversations_safe CHECK (gone OR (holder <> 'bot' AND (ended_at IS NULL OR released_at IS NOT NULL)) OR look_at IS NOT NULL),
 	CONSTRAINT conversations_due_in_time CHECK (look_at IS NULL OR (due_at IS NOT NULL AND due_at <= look_at)),
@@ -64,9 +64,7 @@ CREATE TABLE outbox (
 	conversation_id TEXT NOT NULL,
 	kind TEXT NOT NULL,
 	created_at INTEGER NOT NULL,
-	next_attempt INTEGER NOT NULL,
 	attempts INTEGER NOT NULL,
-	maybe_done INTEGER NOT NULL,
 	status TEXT DEFAULT 'open' NOT NULL,
 	finished_at INTEGER,
 	outcome TEXT,

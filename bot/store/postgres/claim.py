@@ -18,7 +18,7 @@ from bot.store.codec import StateRow, load_conversation, load_data
 from bot.store.interface import JournalEntry, Lease, StoredEvent, Work
 from bot.store.owners import is_certainly_dead
 from bot.store.postgres.pool import Pool
-from bot.store.rows import event_of, lost, named_events, open_effects
+from bot.store.rows import event_of, lost, named_events, unsent_effects
 from bot.store.sqlite.claim import MOST_EVENTS
 from bot.store.times import from_micros, to_micros
 
@@ -45,9 +45,7 @@ _LOAD = f"""
         SELECT {_EVENT_ARRAYS} FROM inbox WHERE id = ANY (string_to_array(wanted.named, E'\n'))
     ) AS named
     CROSS JOIN LATERAL (
-        SELECT array_agg(effect_id ORDER BY seq), array_agg(kind ORDER BY seq), array_agg(body ORDER BY seq),
-            array_agg(created_at ORDER BY seq), array_agg(next_attempt ORDER BY seq),
-            array_agg(attempts ORDER BY seq), array_agg(maybe_done ORDER BY seq)
+        SELECT array_agg(effect_id ORDER BY seq), array_agg(kind ORDER BY seq), array_agg(body ORDER BY seq)
         FROM outbox WHERE conversation_id = wanted.id AND status = 'open'
     ) AS effects
     CROSS JOIN LATERAL (
@@ -57,7 +55,7 @@ _LOAD = f"""
     ) AS notes
     ORDER BY wanted.place
 """  # noqa: S608 - only constants
-_PARTS = (6, 6, 7, 4)  # columns of each of the four
+_PARTS = (6, 6, 3, 4)  # columns of each of the four
 
 _GIVE_UP = """
     UPDATE outbox SET status = 'finished', outcome = given.outcome, finished_at = $3
@@ -301,7 +299,7 @@ async def _load(pool: Pool, leases: Sequence[Lease], states: Sequence[Conversati
         events, inputs, effects, notes = _parts(row)
         arrived = _events(events)
         known = {event.id: event for event in _events(inputs)}
-        outbox, given_up = open_effects(lease.conversation_id, _transposed(effects))
+        unsent, given_up = unsent_effects(lease.conversation_id, _transposed(effects))
         unreadable += given_up
         works.append(
             Work(
@@ -309,7 +307,7 @@ async def _load(pool: Pool, leases: Sequence[Lease], states: Sequence[Conversati
                 state=state,
                 events=tuple(arrived),
                 inputs=tuple(known[id_] for id_ in ids if id_ in known and known[id_] not in arrived),
-                outbox=tuple(outbox),
+                unsent=tuple(unsent),
                 journal=tuple(_journal(state, notes)),
             )
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from bot.store.codec import dump_effect, unicode
+from bot.store.codec import unicode
 from bot.store.interface import Change, Lease, StoreError
 from bot.store.operators import HISTORY_LIMIT
 from bot.store.postgres.connection import Connection
@@ -23,6 +23,7 @@ from bot.store.rows import (
     columns_of,
     contact_rows,
     duty_row,
+    effect_rows,
     has_failed,
     journal_row,
     lost,
@@ -59,15 +60,14 @@ _TABLES = (
         "given",
         "id text, epoch bigint, now bigint, release boolean, holder text, ended_at bigint, released_at bigint, "
         "gone boolean, mismatch boolean, duty_id bigint, duty_since bigint, run_id bigint, look_at bigint, state text, "
-        "failed_at bigint, flow text, flow_version bigint",
+        "failed_at bigint, flow text, flow_version bigint, unsent bigint",
     ),
     _table("heard", "id text, event_id text, reason text"),  # handled, or set aside where there is a reason
     _table(
         "added",
-        "id text, place bigint, effect_id text, kind text, body text, created_at bigint, next_attempt bigint, "
-        "attempts bigint, maybe_done boolean, outcome text",
+        "id text, place bigint, effect_id text, kind text, body text, created_at bigint, attempts bigint, outcome text",
     ),
-    _table("tried", "id text, effect_id text, next_attempt bigint, attempts bigint, maybe_done boolean, outcome text"),
+    _table("done", "id text, effect_id text, attempts bigint, outcome text"),
     _table("noted", "id text, run_id bigint, idx bigint, kind text, key text, data text, at bigint"),
     _table(
         "owed",
@@ -94,8 +94,7 @@ def _given() -> str:
 
 _NAMES_REMOVED = f"heard.reason IS NOT NULL AND {names_removed('i.body')}"
 
-# Effects go out in their order, so that the first one counts; clean-ups go by themselves. New effects come after all
-# that are stored. What this statement writes it does not see itself, so that what is changed here is put together.
+# What this statement writes it does not see itself, so that what is changed here is put together.
 _SAVE = f"""
     WITH {_given()}, erased AS MATERIALIZED (
         SELECT DISTINCT seen.id FROM seen JOIN removed_users ON removed_users.user_id = seen.user_id
@@ -103,31 +102,19 @@ _SAVE = f"""
         SELECT given.*, c.duty_id AS old_duty_id
         FROM given JOIN conversations AS c ON c.id = given.id AND c.epoch = given.epoch
         WHERE given.id NOT IN (SELECT id FROM erased)
-    ), open_effects AS (
-        SELECT stored.id, o.seq, o.kind, coalesce(tried.next_attempt, o.next_attempt) AS next_attempt
-        FROM stored JOIN outbox AS o ON o.conversation_id = stored.id AND o.status = 'open'
-        LEFT JOIN tried ON tried.id = o.conversation_id AND tried.effect_id = o.effect_id
-        WHERE tried.outcome IS NULL
-        UNION ALL
-        SELECT id, {2**62} + place, kind, next_attempt FROM added WHERE outcome IS NULL
-    ), next_effects AS MATERIALIZED (
-        SELECT id, least(
-            min(next_attempt) FILTER (WHERE kind = 'clean_up'),
-            (array_agg(next_attempt ORDER BY seq) FILTER (WHERE kind <> 'clean_up'))[1]
-        ) AS due_at FROM open_effects GROUP BY id
     ), saved AS (
         UPDATE conversations AS c SET
             holder = s.holder, ended_at = s.ended_at, released_at = s.released_at, gone = s.gone,
             mismatch = s.mismatch, duty_id = s.duty_id, duty_since = s.duty_since, run_id = s.run_id,
             flow = s.flow, flow_version = s.flow_version,
-            look_at = s.look_at, due_at = least(s.look_at, n.due_at), updated_at = s.now, state = s.state,
+            look_at = s.look_at, due_at = s.look_at, unsent = s.unsent, updated_at = s.now, state = s.state,
             held_since = CASE WHEN s.holder = 'bot' THEN coalesce(c.held_since, s.now) END,
             mismatch_at = CASE WHEN s.mismatch THEN coalesce(c.mismatch_at, s.now) END,
             failed_at = coalesce(s.failed_at, c.failed_at),
             epoch = c.epoch + s.release::int,
             lease_owner = CASE WHEN s.release THEN NULL ELSE c.lease_owner END,
             lease_until = CASE WHEN s.release THEN NULL ELSE c.lease_until END
-        FROM stored AS s LEFT JOIN next_effects AS n ON n.id = s.id
+        FROM stored AS s
         WHERE c.id = s.id AND c.epoch = s.epoch
         RETURNING s.id, s.now, s.old_duty_id
     ), events AS (
@@ -140,20 +127,16 @@ _SAVE = f"""
         WHERE i.id = heard.event_id AND i.conversation_id = saved.id AND i.status = 'pending'
     ), new_effects AS (
         INSERT INTO outbox
-            (effect_id, conversation_id, kind, body, created_at, next_attempt, attempts, maybe_done, status, outcome,
-            finished_at)
-        SELECT effect_id, saved.id, kind, body, created_at, next_attempt, attempts, maybe_done,
+            (effect_id, conversation_id, kind, body, created_at, attempts, status, outcome, finished_at)
+        SELECT effect_id, saved.id, kind, body, created_at, attempts,
             CASE WHEN outcome IS NULL THEN 'open' ELSE 'finished' END, outcome,
             CASE WHEN outcome IS NOT NULL THEN saved.now END
         FROM saved JOIN added ON added.id = saved.id ORDER BY place
     ), old_effects AS (
         UPDATE outbox AS o SET
-            next_attempt = coalesce(tried.next_attempt, o.next_attempt),
-            attempts = coalesce(tried.attempts, o.attempts), maybe_done = coalesce(tried.maybe_done, o.maybe_done),
-            status = CASE WHEN tried.outcome IS NULL THEN 'open' ELSE 'finished' END, outcome = tried.outcome,
-            finished_at = CASE WHEN tried.outcome IS NOT NULL THEN saved.now END
-        FROM saved JOIN tried ON tried.id = saved.id
-        WHERE o.effect_id = tried.effect_id AND o.conversation_id = saved.id AND o.status = 'open'
+            status = 'finished', attempts = done.attempts, outcome = done.outcome, finished_at = saved.now
+        FROM saved JOIN done ON done.id = saved.id
+        WHERE o.effect_id = done.effect_id AND o.conversation_id = saved.id AND o.status = 'open'
     ), notes AS (
         INSERT INTO journal (conversation_id, run_id, idx, kind, key, data, at)
         SELECT saved.id, noted.run_id, idx, kind, key, data, noted.at FROM saved JOIN noted ON noted.id = saved.id
@@ -305,7 +288,7 @@ def _rows(saving: Saving) -> tuple[Iterable[tuple[Any, ...]], ...]:
     now = to_micros(saving.now)
     fixed: dict[str, Any] = {"epoch": saving.lease.epoch, "now": now, "release": change.release}
     fixed["failed_at"] = now if has_failed(change) else None
-    added, tried = _effects(change)
+    added, done = effect_rows(change, saving.now)
     heard: dict[str, tuple[Any, ...]] = {event_id: (id_, event_id, None) for event_id in change.handled}
     for event_id, reason in change.set_aside:
         heard.setdefault(event_id, (id_, event_id, unicode(reason)))
@@ -313,37 +296,13 @@ def _rows(saving: Saving) -> tuple[Iterable[tuple[Any, ...]], ...]:
         [tuple((columns | fixed)[name] for name, _ in _TABLES[0].columns)],
         heard.values(),
         [(id_, place, *row) for place, row in enumerate(added)],
-        [(id_, *row) for row in tried],
+        [(id_, *row) for row in done],
         [journal_row(id_, entry) for entry in change.journal],
         _duties(change),
         [(id_, place, *moment_row(moment)) for place, moment in enumerate(change.history, 1)],
         [(id_, unicode(user)) for user in sorted(change.users)],
         [(id_, *row) for row in contact_rows(change)],
     )
-
-
-def _effects(change: Change) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    """Rows for new effects, with what becomes of them in the same change, and for those that are stored already.
-
-    New effects may be tried by whoever adds them, unless the lease is given back in the same breath.
-    """
-    outcomes: dict[str, str] = {}
-    for effect_id, outcome in change.finish:
-        outcomes.setdefault(effect_id, unicode(outcome))
-    known = {
-        item.id: (to_micros(item.next_attempt), item.attempts, item.maybe_done) for item in change.update
-    }  # the last word counts
-    added = []
-    for item in change.add:
-        kind, body = dump_effect(item.effect)
-        stored = (to_micros(item.next_attempt), item.attempts, item.maybe_done or not change.release)
-        created_at = to_micros(item.created_at)
-        added.append((item.id, kind, body, created_at, *known.pop(item.id, stored), outcomes.pop(item.id, None)))
-    tried = [
-        (effect_id, *known.get(effect_id, (None, None, None)), outcomes.get(effect_id))
-        for effect_id in dict.fromkeys([*known, *outcomes])
-    ]
-    return added, tried
 
 
 def _duties(change: Change) -> Iterable[tuple[Any, ...]]:

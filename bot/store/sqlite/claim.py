@@ -14,8 +14,8 @@ from typing import Any
 
 from bot.control.state import Conversation
 from bot.store.codec import StateRow, dump_conversation, load_conversation, load_data
-from bot.store.interface import JournalEntry, Lease, OutboxItem, StoredEvent, Work
-from bot.store.rows import EVENT, event_of, lost, named_events, open_effects
+from bot.store.interface import CleanUp, JournalEntry, Lease, Say, StoredEvent, Work
+from bot.store.rows import EVENT, event_of, lost, named_events, unsent_effects
 from bot.store.sqlite.inbox import ids_as_json
 from bot.store.times import from_micros, to_micros
 
@@ -95,7 +95,7 @@ _EVENTS = f"""
 _EVENTS_BY_ID = f"SELECT {EVENT} FROM inbox WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - only constants
 
 _OUTBOX = """
-    SELECT conversation_id, effect_id, kind, body, created_at, next_attempt, attempts, maybe_done FROM outbox
+    SELECT conversation_id, effect_id, kind, body FROM outbox
     WHERE status = 'open' AND conversation_id IN (SELECT value FROM json_each(?)) ORDER BY seq
 """
 
@@ -217,7 +217,7 @@ def _load(
     events: defaultdict[str, list[StoredEvent]] = defaultdict(list)
     for row in connection.execute(_EVENTS, (ids, MOST_EVENTS)):
         events[row[1]].append(event_of(row))
-    outbox = _outbox(connection, ids, at)
+    unsent = _unsent(connection, ids, at)
     journal: defaultdict[str, list[JournalEntry]] = defaultdict(list)
     for conversation_id, run_id, index, kind, key, data in connection.execute(_JOURNAL, (ids,)):
         run = states[conversation_id].run
@@ -232,23 +232,23 @@ def _load(
             state=states[id_],
             events=tuple(events[id_]),
             inputs=tuple(inputs[event_id] for event_id in named[id_] if event_id in inputs),
-            outbox=tuple(outbox[id_]),
+            unsent=tuple(unsent[id_]),
             journal=tuple(journal[id_]),
         )
         for id_ in wanted
     ]
 
 
-def _outbox(connection: sqlite3.Connection, ids: str, at: int) -> Mapping[str, list[OutboxItem]]:
-    """The open effects by conversation. One that can't be read is finished, saying so."""
+def _unsent(connection: sqlite3.Connection, ids: str, at: int) -> Mapping[str, list[Say | CleanUp]]:
+    """What is unsent, by conversation. What can't be read is finished, saying so."""
     rows: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
     for id_, *row in connection.execute(_OUTBOX, (ids,)):
         rows[id_].append(tuple(row))
-    items: defaultdict[str, list[OutboxItem]] = defaultdict(list)
+    effects: defaultdict[str, list[Say | CleanUp]] = defaultdict(list)
     for id_, several in rows.items():
-        items[id_], unreadable = open_effects(id_, several)
+        effects[id_], unreadable = unsent_effects(id_, several)
         connection.executemany(_GIVE_UP, [(outcome, at, effect_id) for effect_id, outcome in unreadable])
-    return items
+    return effects
 
 
 def _by_id(connection: sqlite3.Connection, event_ids: Iterable[str]) -> dict[str, StoredEvent]:

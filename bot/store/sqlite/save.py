@@ -7,29 +7,36 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
-from bot.store.codec import dump_effect, unicode
+from bot.store.codec import unicode
 from bot.store.interface import Change, Lease, StoreError
 from bot.store.operators import HISTORY_LIMIT
-from bot.store.questions import DUE_AT
-from bot.store.rows import columns_of, contact_rows, duty_row, has_failed, journal_row, lost, moment_row
+from bot.store.rows import (
+    columns_of,
+    contact_rows,
+    duty_row,
+    effect_rows,
+    has_failed,
+    journal_row,
+    lost,
+    moment_row,
+)
 from bot.store.sqlite.inbox import erase_if_removed, erase_set_aside, ids_as_json, inserting
 from bot.store.times import to_micros
 
 _STORED = "SELECT epoch, duty_id FROM conversations WHERE id = ?"
 
-_SAVE = f"""
+_SAVE = """
     UPDATE conversations SET
         holder = :holder, ended_at = :ended_at, released_at = :released_at, gone = :gone, mismatch = :mismatch,
         duty_id = :duty_id, duty_since = :duty_since, run_id = :run_id, flow = :flow, flow_version = :flow_version,
-        look_at = :look_at,
-        due_at = {DUE_AT},
+        look_at = :look_at, due_at = :look_at, unsent = :unsent,
         held_since = CASE WHEN :holder = 'bot' THEN coalesce(held_since, :now) END,
         mismatch_at = CASE WHEN :mismatch THEN coalesce(mismatch_at, :now) END,
         failed_at = coalesce(:failed_at, failed_at), updated_at = :now, state = :state, epoch = epoch + :release,
         lease_owner = CASE WHEN :release THEN NULL ELSE lease_owner END,
         lease_until = CASE WHEN :release THEN NULL ELSE lease_until END
     WHERE id = :id AND epoch = :epoch
-"""  # noqa: S608 - only constants
+"""
 
 _NOTE = """
     INSERT INTO history (conversation_id, n, at, kind, who, since, text)
@@ -51,17 +58,12 @@ _SET_ASIDE = """
 """
 
 _ADD = """
-    INSERT INTO outbox (effect_id, conversation_id, kind, body, created_at, next_attempt, attempts, maybe_done)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-"""
-
-_UPDATE = """
-    UPDATE outbox SET next_attempt = ?, attempts = ?, maybe_done = ?
-    WHERE effect_id = ? AND conversation_id = ? AND status = 'open'
+    INSERT INTO outbox (effect_id, conversation_id, kind, body, created_at, attempts, outcome, status, finished_at)
+    VALUES (:id, :of, :kind, :body, :at, :attempts, :outcome, iif(:outcome IS NULL, 'open', 'finished'), :finished)
 """
 
 _FINISH = """
-    UPDATE outbox SET status = 'finished', outcome = ?, finished_at = ?
+    UPDATE outbox SET status = 'finished', attempts = ?, outcome = ?, finished_at = ?
     WHERE effect_id = ? AND conversation_id = ? AND status = 'open'
 """
 
@@ -128,7 +130,7 @@ def save(connection: sqlite3.Connection, lease: Lease, change: Change, now: date
         return True
     _, duty_id = stored
     _write_events(connection, change, at)
-    _write_outbox(connection, change, at)
+    _write_outbox(connection, change, now)
     _write_journal(connection, change)
     _write_duties(connection, change, duty_id, at)
     if change.history:
@@ -166,19 +168,14 @@ def _write_events(connection: sqlite3.Connection, change: Change, at: int) -> No
         erase_if_removed(connection, event_id)
 
 
-def _write_outbox(connection: sqlite3.Connection, change: Change, at: int) -> None:
-    """New effects may be tried by whoever adds them, unless the lease is given back in the same breath."""
-    conversation_id = change.state.id
-    for item in change.add:
-        kind, body = dump_effect(item.effect)
-        maybe_done = item.maybe_done or not change.release
-        times = (to_micros(item.created_at), to_micros(item.next_attempt))
-        connection.execute(_ADD, (item.id, conversation_id, kind, body, *times, item.attempts, int(maybe_done)))
-    for item in change.update:
-        known = (to_micros(item.next_attempt), item.attempts, int(item.maybe_done))
-        connection.execute(_UPDATE, (*known, item.id, conversation_id))
-    for effect_id, outcome in change.finish:
-        connection.execute(_FINISH, (unicode(outcome), at, effect_id, conversation_id))
+def _write_outbox(connection: sqlite3.Connection, change: Change, now: datetime) -> None:
+    new, known = effect_rows(change, now)
+    for id_, kind, body, at, attempts, outcome in new:
+        values = {"id": id_, "of": change.state.id, "kind": kind, "body": body, "at": at, "attempts": attempts}
+        finished = None if outcome is None else to_micros(now)
+        connection.execute(_ADD, values | {"outcome": outcome, "finished": finished})
+    for id_, attempts, outcome in known:
+        connection.execute(_FINISH, (attempts, outcome, to_micros(now), id_, change.state.id))
 
 
 def _write_journal(connection: sqlite3.Connection, change: Change) -> None:

@@ -45,7 +45,7 @@ def _message(author: dict[str, Any], **more: Any) -> PastEvent:
 
 def _effect(effect: Effect | None, outcome: str | None = "accepted", kind: str = "x") -> PastEffect:
     """An effect, finished unless there is no outcome."""
-    return PastEffect("c1.1", kind, effect, NOW, 2, NOW, None if outcome is None else NOW + SECOND, outcome)
+    return PastEffect("c1.1", kind, effect, NOW, 2, None if outcome is None else NOW + SECOND, outcome)
 
 
 def _only(timeline: Timeline) -> tuple[Actor, str, str, str]:
@@ -122,6 +122,14 @@ SWITCHED = {"activeSwitchboardIntegration": {"id": "s", "name": "zd-agentWorkspa
             replace(_event("operator:release"), by_operator=True),
             (Actor.OPERATOR, "asked for a release by hand", "", ""),
         ),
+        (
+            replace(_event("signal"), by_operator=True),
+            (Actor.PLATFORM, "told the flow something from outside", "", ""),
+        ),
+        (
+            replace(_event("flow"), by_operator=True),
+            (Actor.PLATFORM, "another system asked for a flow", "", ""),
+        ),
     ],
 )
 def test_events(event: PastEvent, line: tuple[Actor, str, str, str]) -> None:
@@ -141,7 +149,7 @@ def test_noise() -> None:
     ("effect", "line"),
     [
         (_effect(Say("c1.1", 1, {"type": "carousel"}), "dropped"), ("said", "(carousel)", "dropped", Mark.PLAIN)),
-        (_effect(Say("c1.1", 1, {"text": "Hi"}), None), ("said", "Hi", "not done yet: 2 attempts", Mark.PLAIN)),
+        (_effect(Say("c1.1", 1, {"text": "Hi"}), None), ("said", "Hi", "not done yet", Mark.PLAIN)),
         (_effect(Say("c1.1", 1, {"text": "Hi"}), "not said: x"), ("said", "Hi", "not said: x", Mark.BAD)),
         (
             _effect(Release("c1.1", Key.APP)),

@@ -49,6 +49,8 @@ def test_badges() -> None:
     assert badges(QUIET, NOW) == []
     assert badges(replace(QUIET, state=owed, held_since=NOW), NOW) == ["held", "owed"]
     assert badges(replace(QUIET, state=owed), NOW + timedelta(minutes=2)) == ["overdue"]
+    taken = replace(QUIET.state, duty=replace(DUTY, action=Action.TAKE))
+    assert badges(replace(QUIET, state=taken), NOW + timedelta(minutes=2)) == []
     assert badges(replace(QUIET, state=ended, failed_at=NOW), NOW) == ["ended", "failed"]
     assert badges(replace(QUIET, state=closed), NOW) == ["released"]
     assert badges(replace(QUIET, state=replace(QUIET.state, gone=True)), NOW) == ["gone"]
@@ -58,3 +60,4 @@ def test_owes() -> None:
     """What and why."""
     assert owes(DUTY) == "release: flow complete"
     assert action(replace(DUTY, action=Action.PASS, target="sales")) == "pass to sales"
+    assert action(replace(DUTY, action=Action.TAKE, target="bot")) == "take-up of control"

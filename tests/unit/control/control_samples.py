@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.control.commands import CloseDuty, Command, DropUnsent, Pass, Read, Release, Report
+from bot.control.commands import Call, CloseDuty, Pass, Read, Record, Release, Report
 from bot.control.facts import (
     Answer,
     Answered,
@@ -20,9 +21,21 @@ from bot.control.facts import (
     UserSpoke,
 )
 from bot.control.modes import mode_named
+from bot.control.outbox import call_of
 from bot.control.policy import Policy
 from bot.control.rules import step
-from bot.control.state import Conversation, Duty, Ended, Input, Integration, OpeningKind, Purpose, Run
+from bot.control.state import (
+    Conversation,
+    Duty,
+    Ended,
+    Input,
+    Integration,
+    Kind,
+    OpeningKind,
+    Purpose,
+    Run,
+    Unsent,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BOTH_MODES = ("release", "pass")
@@ -37,7 +50,9 @@ HOUR = timedelta(hours=1)
 
 
 class Story:
-    """One conversation, its clock, and everything that was commanded.
+    """One conversation, its clock, every call to the platform, and everything that was recorded.
+
+    `drops` counts how often unsent messages were dropped.
 
     Args:
         mode: the control mode.
@@ -50,15 +65,26 @@ class Story:
         self.skew = skew
         self.now = NOON
         self.state = Conversation("c1")
-        self.commands: list[Command] = []
+        self.records: list[Record] = []
+        self.calls: list[Call] = []
+        self.drops = 0
         self._tells = 0
 
     # -- what happens ----------------------------------------------------------------------------------------------
 
     def tell(self, fact: Fact) -> Story:
         """A fact, now."""
-        self.state, commands = step(self.state, fact, self.now, self.policy)
-        self.commands.extend(commands)
+        before, unsaid = self.state, bool(self.state.run) and not self.state.unsent
+        if unsaid:  # whatever flow is at work has said something that is not sent yet
+            before = replace(before, unsent=(Unsent("unsaid", Kind.SAY, self.run.id, NOON, NOON),))
+        self.state, records = step(before, fact, self.now, self.policy)
+        self.records.extend(records)
+        if unsaid:
+            self.drops += before.unsent[0] not in self.state.unsent
+            self.state = replace(self.state, unsent=tuple(kept for kept in self.state.unsent if kept.id != "unsaid"))
+        pending = self.state.pending
+        if pending and (before.pending is None or before.pending.effect_id != pending.effect_id):
+            self.calls.append(call_of(self.state))
         return self
 
     def sees(self, active: Integration | None) -> Story:
@@ -153,11 +179,6 @@ class Story:
         return self.state.run.purpose if self.state.run else None
 
     @property
-    def calls(self) -> list[Release | Pass | Read]:
-        """The API calls so far."""
-        return [command for command in self.commands if isinstance(command, Release | Pass | Read)]
-
-    @property
     def last_call(self) -> str:
         """What kind of API call came last."""
         return type(self.calls[-1]).__name__
@@ -179,17 +200,12 @@ class Story:
     @property
     def reports(self) -> list[str]:
         """What people were told."""
-        return [command.event for command in self.commands if isinstance(command, Report)]
+        return [record.event for record in self.records if isinstance(record, Report)]
 
     @property
     def proofs(self) -> list[str]:
         """How the duties were closed."""
-        return [command.proof.how for command in self.commands if isinstance(command, CloseDuty)]
-
-    @property
-    def drops(self) -> int:
-        """How often unsent messages were dropped."""
-        return sum(command == DropUnsent() for command in self.commands)
+        return [record.proof.how for record in self.records if isinstance(record, CloseDuty)]
 
 
 def served(mode: str = "release", skew: timedelta = timedelta(0), **settings: Any) -> Story:

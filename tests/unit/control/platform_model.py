@@ -65,5 +65,5 @@ class Platform:
         if isinstance(call, Release) and call.key is Key.INTEGRATION and self.active != BOT:
             return Answered(call.effect_id, Answer.NOT_OURS)
         if happens:
-            self.move(None if isinstance(call, Release) else DESK, at)
+            self.move(None if isinstance(call, Release) else BOT if call.target == "bot" else DESK, at)
         return Answered(call.effect_id, answer)

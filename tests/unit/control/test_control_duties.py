@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from control_samples import BOT, BOTH_MODES, DESK, HOUR, MINUTE, NOON, SECOND, Story, owing, served, with_agent
 
-from bot.control.commands import DropUnsent, Pass, Read, Release
+from bot.control.commands import Pass, Read, Release
 from bot.control.draft import Draft
 from bot.control.facts import (
     AgentWrote,
@@ -37,7 +37,7 @@ def test_accepted_is_no_proof() -> None:
     """A 200 is no proof: the duty stays, and a read follows unless an event comes first."""
     story = owing().answers(Answer.ACCEPTED)
     assert story.duty.stage is Stage.CHECK
-    assert story.later(PROOF_WAIT).calls[-1] == Read(story.pending, messages=False, ahead=False)
+    assert story.later(PROOF_WAIT).calls[-1] == Read(story.pending, messages=False)
 
 
 @pytest.mark.parametrize("proof", ["event", "read"])
@@ -71,7 +71,7 @@ def test_not_ours_after_the_end_asks_for_a_read() -> None:
     """403 for a conversation that has ended is no proof of its being closed: it is read at once."""
     story = ended_with_bot().answers(Answer.NOT_OURS)
     assert not story.state.closed
-    assert story.calls[-1] == Read(story.pending, messages=False, ahead=False)
+    assert story.calls[-1] == Read(story.pending, messages=False)
     assert story.shows(None).state.closed
 
 
@@ -212,7 +212,6 @@ def test_answer_after_the_duty() -> None:
     assert read
     before = story.moves(DESK).state
     assert (before.pending, before.duty) == (None, None)
-    assert DropUnsent(read.effect_id) in story.commands
     assert story.tell(ConversationRead(read.effect_id, NOON, None)).state == before
     assert story.tell(Answered(read.effect_id, Answer.UNCLEAR)).state == before
 
@@ -268,7 +267,7 @@ def test_gone_and_yet_there(mode: str) -> None:
 def test_gone_again() -> None:
     """A late event of what is gone costs one read, and its 404 ends it."""
     story = served("pass").tell(Answered("any", Answer.GONE)).later().sees(DESK).later(MINUTE)
-    assert story.calls[-1] == Read(story.pending, messages=True, ahead=True)
+    assert story.calls[-1] == Read(story.pending, messages=True)
     before = len(story.calls)
     story = story.answers(Answer.GONE).later(HOUR)
     assert (story.state.gone, story.state.look_at, len(story.calls)) == (True, None, before)

@@ -53,6 +53,19 @@ def test_end_with_the_release(mode: str) -> None:
 
 
 @in_both_modes
+@pytest.mark.parametrize("behind", [timedelta(milliseconds=4), 2 * SECOND, 3 * SECOND])
+@pytest.mark.parametrize("active", [None, BOT])
+def test_end_just_before_the_release_by_a_clock_behind(
+    mode: str, behind: timedelta, active: Integration | None
+) -> None:
+    """It may have come after that, and have made the bot active: a read tells, and proves it or not."""
+    story = owing().later().moves(None).later(MINUTE).tell(ControlUndated()).shows(None)
+    story.tell(UserEnded(story.platform - behind, "m1"))
+    assert (story.state.closed, story.state.in_doubt) == (False, True)
+    assert story.shows(active).state.closed is (active is None)
+
+
+@in_both_modes
 def test_end_told_twice(mode: str) -> None:
     """The same end, told again, changes nothing: before the proof, and after it."""
     story = with_agent(mode).user_ends()
@@ -337,6 +350,17 @@ def test_duty_is_over_before_its_read() -> None:
     read, at = story.pending, story.platform
     story.later().moves(DESK).tell(ConversationRead(read, at, None))
     assert (story.state.holder.who, story.state.duty, story.state.pending) == (Who.OTHER, None, None)
+
+
+@pytest.mark.parametrize("active", [None, BOT])
+def test_a_read_under_way_when_the_release_is_told(active: Integration | None) -> None:
+    """It shows what came after that: an end whose message was lost, say, may have made the bot active."""
+    story = owing().answers(Answer.ACCEPTED).later(2 * SECOND)
+    read = story.pending
+    story.moves(None)
+    assert (story.proofs, story.pending) == (["nobody is active, shown by a releaseControl event"], read)
+    story.later(SECOND / 2).shows(active)
+    assert (story.state.holder.who, story.state.idle_at is None) == (Who.BOT if active else Who.NOBODY, not active)
 
 
 @in_both_modes

@@ -209,6 +209,15 @@ class TestLateWords:
         story.later().tell(UserSpoke(Input("late", handed + SECOND), Integration("zd-x", "zd-x")))
         assert (story.flow, story.state.inputs) == (None, ())
 
+    def test_said_to_another_name_where_names_are_all_that_is_told(self) -> None:
+        """The bot is known by its name then."""
+        story = with_agent().later(MINUTE)
+        named = Integration("bot", "bot")
+        story.tell(HolderSeen(story.platform, named)).tell(
+            UserSpoke(Input("late", story.platform), Integration(DESK.name or "", DESK.name))
+        )
+        assert (story.state.holder.integration, story.flow, story.state.inputs) == (named, None, ())
+
     def test_undated_and_said_to_the_agent(self) -> None:
         """Without a time, what the event shows still counts."""
         story, _ = found_by_a_read()
@@ -239,13 +248,21 @@ class TestLateWords:
         said_at = story.platform - MINUTE - behind
         assert story.tell(UserSpoke(Input("late", said_at, said_id="m9"))).flow is Purpose.OPENING
 
-    @pytest.mark.parametrize(("before", "flow"), [(SECOND, None), (-SECOND, Purpose.OPENING)])
-    def test_a_word_from_around_the_end_of_an_agents_turn(self, before: timedelta, flow: Purpose | None) -> None:
-        """What was said before the agent gave control up was said to the agent; what came after it was not."""
+    def test_a_word_from_before_the_read(self) -> None:
+        """The read shows that the bot is active, and not since when: a word may have made it so."""
+        story, handed = found_by_a_read()
+        assert story.tell(UserSpoke(Input("late", handed + SECOND, said_id="m9"))).flow is Purpose.OPENING
+
+    @pytest.mark.parametrize(("to", "flow"), [(DESK, None), (None, Purpose.OPENING)])
+    @pytest.mark.parametrize("before", [SECOND, -SECOND, 11 * HOUR])
+    def test_a_word_from_around_the_end_of_an_agents_turn(
+        self, before: timedelta, to: Integration | None, flow: Purpose | None
+    ) -> None:
+        """Nobody was active in between: a word has made the bot active, unless its event shows that it was another."""
         story = with_agent().later(MINUTE).moves(None)
         released = story.platform
         story.later(MINUTE).tell(ControlUndated()).shows(BOT)
-        assert story.tell(UserSpoke(Input("late", released - before, said_id="m9"))).flow is flow
+        assert story.tell(UserSpoke(Input("late", released - before, said_id="m9"), to)).flow is flow
 
 
 class TestHandedAround:
@@ -256,6 +273,14 @@ class TestHandedAround:
         story = Story().sees(ANSWERBOT).later().moves(BOT)
         assert story.flow is Purpose.OPENING
         story.tell(ControlUndated()).shows(BOT, spoke_at=story.platform + HOUR)
+        assert story.state.handback_at is not None
+
+    def test_a_word_by_a_clock_ahead(self) -> None:
+        """A read shows a word again that was known when control was handed back: that is no new one."""
+        story = Story().sees(ANSWERBOT).later()
+        ahead = story.platform + SECOND / 2
+        assert story.tell(ControlUndated(BOT)).shows(BOT, spoke_at=ahead).flow is Purpose.OPENING
+        story.tell(ControlUndated()).shows(BOT, spoke_at=ahead)
         assert story.state.handback_at is not None
 
     @in_both_modes

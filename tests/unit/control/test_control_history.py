@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from control_samples import BOT, DESK, HOUR, NOON, SECOND, Story, served, with_agent
 
-from bot.control.commands import DropUnsent, Report
+from bot.control.commands import Forget, Report
 from bot.control.facts import Fact
 from bot.control.history import Moment, MomentKind, moments
 from bot.control.rules import step
@@ -78,8 +78,9 @@ def test_ended_twice() -> None:
 def test_ended_and_closed_at_once() -> None:
     """An end that is told after the release is proven with it."""
     before = Conversation("c1")
-    after = served().user_ends().moves(None).state
-    assert [moment.kind for moment in moments(before, after, (), NOON)][1:] == [MomentKind.ENDED, MomentKind.PROVEN]
+    story = served().user_ends().moves(None)
+    found = [moment.kind for moment in moments(before, story.state, tuple(story.records), NOON)]
+    assert found[1:] == [MomentKind.ENDED, MomentKind.PROVEN]
 
 
 def test_one_flow_after_the_other() -> None:
@@ -109,10 +110,10 @@ def test_holders() -> None:
 
 
 def test_reports() -> None:
-    """What people are told is kept; a failed flow marks the conversation. Other commands are no moments."""
+    """What people are told is kept; a failed flow marks the conversation. Other records are no moments."""
     state = Conversation("c1")
-    commands = (Report("flow_failed", "ValueError"), Report("mode_mismatch"), DropUnsent())
-    assert moments(state, state, commands, NOON + SECOND) == (
+    records = (Report("flow_failed", "ValueError"), Report("mode_mismatch"), Forget())
+    assert moments(state, state, records, NOON + SECOND) == (
         Moment(NOON + SECOND, MomentKind.FAILED, "flow failed: ValueError"),
         Moment(NOON + SECOND, MomentKind.REPORT, "mode mismatch"),
     )

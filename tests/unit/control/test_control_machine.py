@@ -11,14 +11,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from platform_model import HAPPENS, HAPPENS_NOT, Platform
 
-from bot.control.commands import DropUnsent, Pass, Read, Release, Report
+from bot.control.commands import Call, Pass, Read, Release, Report
 from bot.control.facts import (
     AgentWrote,
     Answer,
+    ConversationRead,
     Fact,
     FlowFailed,
     FlowHandedOver,
+    FlowOrdered,
     FlowReleased,
+    FlowReminded,
     FlowReturned,
     FlowTold,
     FlowWaits,
@@ -26,6 +29,7 @@ from bot.control.facts import (
     TimePassed,
 )
 from bot.control.modes import mode_named
+from bot.control.outbox import call_of
 from bot.control.policy import Policy
 from bot.control.rules import step
 from bot.control.state import Conversation, Key, RunStatus
@@ -54,9 +58,9 @@ class Conversations(RuleBasedStateMachine):
         self.state = Conversation("c1")
         self.now = NOON
         self.skew = skew * SECOND
-        self.outbox: list[Release | Pass | Read] = []
         self.answer: Fact | None = None
-        self.shown_to_be_ours = False
+        self.tried: str | None = None
+        self.shown_to_be_ours = self.shown_to_be_free = False
         self.reports: list[str] = []
         self.calls: list[datetime] = []
         self.platform.under_way.append((HolderSeen(self.at, BOT),))
@@ -68,22 +72,24 @@ class Conversations(RuleBasedStateMachine):
 
     def tell(self, fact: Fact) -> None:
         """Let a fact take effect as the engine does."""
-        self.state, commands = step(self.state, fact, self.now, self.policy)
-        for command in commands:
-            match command:
-                case Release() | Pass() | Read():
-                    self.robs_nobody(command)
-                    self.outbox.append(command)
-                case DropUnsent(effect_id=str() as dropped):
-                    self.outbox = [call for call in self.outbox if call.effect_id != dropped]
-                case Report(event):
-                    self.reports.append(event)
-                case _:
-                    pass
+        before = self.state.pending
+        self.state, records = step(self.state, fact, self.now, self.policy)
+        self.reports += [record.event for record in records if isinstance(record, Report)]
+        pending = self.state.pending
+        if pending and (before is None or before.effect_id != pending.effect_id):
+            self.robs_nobody(call_of(self.state))
 
-    def robs_nobody(self, call: Release | Pass | Read) -> None:
+    @property
+    def call(self) -> Call | None:
+        """The call that is pending and has not been tried yet."""
+        pending = self.state.pending
+        return call_of(self.state) if pending and pending.effect_id != self.tried else None
+
+    def robs_nobody(self, call: Call) -> None:
         """What the platform would not refuse is done only to what was just read as the bot's, or has really ended."""
-        if isinstance(call, Pass) or (isinstance(call, Release) and call.key is Key.APP):
+        if isinstance(call, Pass) and call.target == "bot":
+            assert self.shown_to_be_free
+        elif isinstance(call, Pass) or (isinstance(call, Release) and call.key is Key.APP):
             assert self.shown_to_be_ours or (self.platform.ended and isinstance(call, Release))
 
     # -- the world -------------------------------------------------------------------------------------------------
@@ -138,9 +144,9 @@ class Conversations(RuleBasedStateMachine):
         for fact in facts if not lost else ():
             self.tell(fact)
 
-    @precondition(lambda self: self.outbox and not self.answer)
+    @precondition(lambda self: self.call and not self.answer)
     @rule(happens=st.booleans(), answer=st.sampled_from([*HAPPENS_NOT, Answer.ACCEPTED]))
-    def call(self, happens: bool, answer: Answer) -> None:
+    def tries(self, happens: bool, answer: Answer) -> None:
         """What is in the outbox is carried out, or is not."""
         self.answer = self.carry_out(happens and answer in HAPPENS, answer)
 
@@ -151,18 +157,22 @@ class Conversations(RuleBasedStateMachine):
         assert self.answer
         fact, self.answer = self.answer, None
         self.shown_to_be_ours = getattr(fact, "active", None) == BOT
+        self.shown_to_be_free = isinstance(fact, ConversationRead) and fact.active is None
         self.tell(fact)
-        self.shown_to_be_ours = False
+        self.shown_to_be_ours = self.shown_to_be_free = False
 
     def carry_out(self, happens: bool, answer: Answer) -> Fact:
-        """Carry out what is next in the outbox."""
+        """Carry out what is pending."""
+        call = self.call
+        assert call
         self.calls.append(self.now)
-        return self.platform.carry_out(self.outbox.pop(0), self.at, happens, answer)
+        self.tried = call.effect_id
+        return self.platform.carry_out(call, self.at, happens, answer)
 
     # -- the flow --------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.state.run and self.state.run.status is RunStatus.READY)
-    @rule(way=st.sampled_from(["asks", "sleeps", "returns", "raises", "releases", "hands over"]))
+    @rule(way=st.sampled_from(["asks", "sleeps", "returns", "raises", "releases", "reminds", "hands over"]))
     def turn(self, way: str) -> None:
         """The flow's turn ends. If this rule is not drawn, it hangs."""
         assert self.state.run
@@ -174,6 +184,7 @@ class Conversations(RuleBasedStateMachine):
             "returns": FlowReturned(run),
             "raises": FlowFailed(run, "x"),
             "releases": FlowReleased(run),
+            "reminds": FlowReminded(run, "reminder", 10 * MINUTE),
             "hands over": FlowHandedOver(run),
         }
         self.tell(ways[way])
@@ -183,16 +194,19 @@ class Conversations(RuleBasedStateMachine):
         """Another system tells the flow something."""
         self.tell(FlowTold())
 
+    @rule()
+    def flow_ordered(self) -> None:
+        """Another system wants a flow to begin."""
+        self.tell(FlowOrdered("ordered"))
+
     # -- what holds ------------------------------------------------------------------------------------------------
 
     @invariant()
     def one_effect(self) -> None:
-        """What is on its way is known; nothing is forgotten in the outbox, and the state is safe."""
+        """What is on its way is to be tried or answered, and the state is safe."""
         assert self.state.is_safe()
-        assert len(self.outbox) + (self.answer is not None) <= 2  # one may be moot, but can't be taken back any more
         if self.state.pending:
-            known = [call.effect_id for call in self.outbox] + [getattr(self.answer, "effect_id", None)]
-            assert self.state.pending.effect_id in known
+            assert self.call or self.state.pending.effect_id == getattr(self.answer, "effect_id", None)
 
     def teardown(self) -> None:
         """A bad hour, in which nothing happens whatever the platform answers; then the faults stop and time runs on."""
@@ -214,13 +228,13 @@ class Conversations(RuleBasedStateMachine):
 
     def settle(self, *, happens: bool, answer: Answer) -> None:
         """Everything that is under way arrives, and a flow that is to take a turn is complete."""
-        while self.answer or self.outbox or self.platform.under_way or self.turn_is_due:
+        while self.answer or self.call or self.platform.under_way or self.turn_is_due:
             if self.answer:
                 self.answered()
             elif self.platform.under_way:
                 self.event(0, lost=False)
-            elif self.outbox:
-                truthful = isinstance(self.outbox[0], Read)
+            elif self.call:
+                truthful = isinstance(self.call, Read)
                 self.answer = self.carry_out(happens or truthful, Answer.ACCEPTED if truthful else answer)
             else:
                 self.turn("returns")
@@ -235,6 +249,7 @@ class Conversations(RuleBasedStateMachine):
         """G1: the flow is over and the bot has given control up; nothing is owed any more."""
         assert self.platform.active != BOT
         assert (self.state.run, self.state.duty) == (None, None)
+        assert (self.state.start, self.state.reminders) == (None, ())
 
     def is_closed(self) -> None:
         """G1: what has ended has nobody active, and that is proven; without an app key it is at least reported."""

@@ -487,7 +487,7 @@ def test_removed(mode: str, situation: object) -> None:
     story: Story = situation(mode)
     state = story.user_ends().tell(Removed()).state
     assert (state.gone, state.run, state.duty, state.pending, state.look_at) == (True, None, None, None, None)
-    assert story.commands[-1] == Forget()
+    assert Forget() in story.records
 
 
 @in_both_modes
@@ -496,11 +496,11 @@ def test_person_removed(mode: str, situation: object) -> None:
     """Where a person was removed, all is forgotten, and a read tells what is left: nothing, or others to be served."""
     assert callable(situation)
     story: Story = situation(mode).user_ends().tell(PersonRemoved())
-    assert story.commands[-1] == Forget()
+    assert Forget() in story.records
     assert story.state.is_blank
-    assert isinstance(story.later().commands[-1], Read)
+    assert isinstance(story.later().calls[-1], Read)
     gone = story.answers(Answer.GONE)
-    assert (gone.state.gone, gone.state.look_at, gone.commands[-1], gone.reports) == (True, None, Forget(), [])
+    assert (gone.state.gone, gone.state.look_at, gone.records[-1], gone.reports) == (True, None, Forget(), [])
 
 
 @in_both_modes

@@ -22,7 +22,7 @@ from bot.control.facts import (
     UserSpoke,
     WidgetOpened,
 )
-from bot.control.reading import facts_of
+from bot.control.reading import WAITED, facts_of
 from bot.control.state import Input, OpeningKind
 from webhooks import wire
 from webhooks.events import parse_event
@@ -180,3 +180,11 @@ LATE_SEEN = HolderSeen(SAID, BOT, late=True, apart=True)
 def test_undated(type_: str, payload: dict[str, Any], expected: tuple[Fact, ...]) -> None:
     """Without a time nothing is told of who is active, but a read is asked for; a message has its own time."""
     assert facts(type_, payload, dated=False) == expected
+
+
+@pytest.mark.parametrize(("waited", "late"), [(WAITED, False), (WAITED + SECOND, True)])
+def test_what_has_waited_long_is_late(waited: timedelta, late: bool) -> None:
+    """Events that came after it may have been lost meanwhile."""
+    event = {"id": "e1", "type": "switchboard:releaseControl", "createdAt": NOON.isoformat(), "payload": inside(None)}
+    (fact,) = facts_of(parse_event(event), RECEIVED, RECEIVED + waited)
+    assert fact == ControlMoved(NOON, None, None, late)

@@ -10,8 +10,7 @@ import pytest
 from bot.control.commands import Pass, Release
 from bot.control.facts import Answer, Answered, UserEnded
 from bot.control.state import Key
-from bot.engine.delivery import Clients, Delivery, UsersLast, users_last
-from bot.store.interface import OutboxItem
+from bot.engine.delivery import Clients, Delivery, Task, UsersLast, users_last
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -30,8 +29,7 @@ def test_a_read_too_old(kind: str, late: timedelta) -> None:
     """An action that was held up since its read, for whatever reason, does not go out: there is no client to ask."""
     before = NOON - late
     effect = Release("e", Key.APP, before) if kind == "release" else Pass("e", "desk", before=before)
-    item = OutboxItem(effect, created_at=NOON, next_attempt=NOON, maybe_done=False)
-    result = asyncio.run(Delivery(Clients(None, None), Noon()).deliver("c", item, hurry=False))
+    result = asyncio.run(Delivery(Clients(None, None), Noon()).deliver("c", Task(effect, NOON)))
     assert result.fact == Answered("e", Answer.STALE)
 
 

@@ -12,7 +12,7 @@ from engine_samples import LONG, MODES, Scene, act, lasts
 from bot import Chat
 from bot.control.facts import Fact, UserSpoke
 from bot.control.rules import UnsafeStateError, step
-from bot.engine import people, session
+from bot.engine import people, progress
 from bot.signals import Level
 
 MARKER = "zebra-crossing"
@@ -81,7 +81,7 @@ def test_an_event_that_breaks_a_rule_is_set_aside_and_its_conversation_goes_on(
         return made
 
     async def script(scene: Scene) -> None:
-        monkeypatch.setattr(session, "step", breaks)
+        monkeypatch.setattr(progress, "step", breaks)
         await scene.visitor.says("hi")
         await scene.visitor.waits_for("name?")
         await scene.visitor.says("poisonous")

@@ -5,12 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from itertools import pairwise
 
+import pytest
+
+from bot import Chat, Flow
 from bot.engine.reconcile import PAUSE, SPACING
+from bot.engine.worker import POLL
 from bot.flows.catalogue import Catalogue, load_flows
-from bot.replay.harness import Stage
+from bot.replay import harness
+from bot.replay.harness import Interference, Process, Stage
 from bot.replay.virtual_time import VirtualTimeLoop, run_virtual
+from bot.sandbox.switchboard import BOT
 from bot.sandbox.switches import Switches
 from bot.signals import Signal
+from bot.store.interface import Unavailable
 
 
 def a_stage(loop: VirtualTimeLoop, mode: str = "pass") -> Stage:
@@ -93,5 +100,50 @@ def test_a_short_pause_changes_nothing() -> None:
             await stage.start_process()
             await stage.wait(timedelta(minutes=1))
             assert calls == []
+
+    run_virtual(main)
+
+
+async def _answers(chat: Chat) -> None:
+    await chat.say("Here you are.")
+
+
+@pytest.mark.parametrize(("outage", "read"), [(timedelta(hours=1), True), (PAUSE / 2, False)])
+def test_a_word_while_the_database_was_out_of_reach(
+    outage: timedelta, read: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its deliveries were answered 503 until the platform gave them up. The word has made the bot active all the same.
+
+    Nothing else would ever look at a conversation in which nobody was active. A short outage costs no read.
+    """
+
+    monkeypatch.setattr(harness, "SAFETY_NET", POLL)
+
+    async def main(loop: VirtualTimeLoop) -> None:
+        catalogue = Catalogue({"answers": Flow("answers", _answers)}, "answers")
+        async with Stage(loop, switches=Switches(mode="release"), catalogue=catalogue) as stage:
+            down = False
+
+            async def store(_: Process, __: str) -> None:
+                if down:
+                    raise Unavailable("the database is out of reach")
+
+            told: list[Signal] = []
+            stage.observe = told.append
+            stage.interference = Interference(store=store)
+            await stage.start_process()
+            visitor, board = stage.sandbox.visitor(), stage.sandbox.switchboard
+            await visitor.says("hi")
+            await visitor.waits_for("Here you are.")
+            await stage.wait(timedelta(minutes=1))
+            assert board.holder(visitor.conversation_id) is None
+            down = True
+            await visitor.says("again")
+            await stage.wait(outage)
+            assert board.holder(visitor.conversation_id) == BOT
+            down = False
+            await stage.wait(timedelta(minutes=20))  # it is found, and given up at the idle deadline
+            assert board.holder(visitor.conversation_id) is None
+            assert bool([signal for signal in told if signal.event == "reconciling"]) is read
 
     run_virtual(main)

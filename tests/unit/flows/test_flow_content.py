@@ -264,6 +264,22 @@ async def test_a_label_that_is_typed_is_a_choice_as_well(
     assert [(answer.choice, answer.payload) for answer in answers] == [(choice, None)]
 
 
+@pytest.mark.parametrize("typed", ["", "yes"])
+async def test_a_choice_without_a_payload_is_the_choice_of_the_answer(chat_with: ChatWith, typed: str) -> None:
+    """So it may be compared, whether it was tapped or typed."""
+    yes = Choice("Yes")
+    chosen: list[bool] = []
+
+    async def flow(chat: Chat) -> None:
+        answer = await chat.ask("Sure?", choices=[yes, Choice("No")])
+        chosen.append(answer.choice == yes)
+
+    talk = chat_with(flow)
+    await talk.user("hi")
+    await (talk.user(typed) if typed else talk.taps("Yes"))
+    assert chosen == [True]
+
+
 async def test_a_form_answers_with_its_fields(chat_with: ChatWith) -> None:
     """And with their text; or with words, where the user wrote instead."""
     seen: list[tuple[dict[str, str], str]] = []

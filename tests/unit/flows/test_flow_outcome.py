@@ -15,7 +15,7 @@ from readme_flows import readme_module
 from bot import Chat, CleanUpHandle, NoAnswer, Outcome
 from bot.control.policy import Policy
 from bot.engine.aftermath import clean_ups_of
-from bot.flows.outcome import outcome_named, with_outcome
+from bot.flows.outcome import outcome_named, with_offered
 from bot.replay.harness import Process
 from bot.sandbox.switchboard import BOT
 from bot.store.codec import load_effect
@@ -270,15 +270,15 @@ OLD = {"args": ["tea"], "kwargs": {}, "attempts": 3, "timeout": 30.0}
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_a_registration_of_an_earlier_version_is_due_always(outcome: Outcome) -> None:
     """As it was meant when it was stored."""
-    due, unreadable = clean_ups_of([_entry(1, OLD)], 1, outcome, lambda: "e")
-    assert due == [CleanUp("e", 1, "shop:refund", ["tea"], {}, 3, 30.0, outcome.value)]
+    due, unreadable = clean_ups_of([_entry(1, OLD)], 1, outcome)
+    assert due == [CleanUp("", 1, "shop:refund", ["tea"], {}, 3, 30.0, outcome.value)]
     assert unreadable == []
 
 
 @pytest.mark.parametrize("data", [{**OLD, "when": "never"}, {**OLD, "when": None}, [1], None, "when"])
 def test_a_registration_that_can_not_be_read_is_told(data: Any) -> None:
     """It costs the others nothing."""
-    due, unreadable = clean_ups_of([_entry(1, OLD), _entry(2, data)], 1, Outcome.FAILED, lambda: "e")
+    due, unreadable = clean_ups_of([_entry(1, OLD), _entry(2, data)], 1, Outcome.FAILED)
     assert [clean_up.args for clean_up in due] == [["tea"]]
     assert unreadable == ["journal entry 2 can't be read"]
 
@@ -286,9 +286,9 @@ def test_a_registration_that_can_not_be_read_is_told(data: Any) -> None:
 def test_a_withdrawal_is_of_its_own_run() -> None:
     """Indexes begin anew with each run."""
     journal = [_entry(1, OLD), JournalEntry(2, 2, "on_end_withdrawn", "1", None)]
-    assert clean_ups_of(journal, 1, Outcome.COMPLETE, lambda: "e")[0]
+    assert clean_ups_of(journal, 1, Outcome.COMPLETE)[0]
     journal += [_entry(2, None, "on_end_withdrawn", "1")]
-    assert clean_ups_of(journal, 1, Outcome.COMPLETE, lambda: "e") == ([], [])
+    assert clean_ups_of(journal, 1, Outcome.COMPLETE) == ([], [])
 
 
 def test_a_row_of_an_earlier_version_has_no_outcome() -> None:
@@ -334,7 +334,45 @@ def test_a_function_is_told_if_it_has_such_a_parameter(
     function: Any, args: list[Any], kwargs: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     """And only if it was not given a value of the flow's own."""
-    assert with_outcome(function, args, kwargs, Outcome.FAILED) == expected
+    assert with_offered(function, args, kwargs, {"outcome": Outcome.FAILED}) == expected
+
+
+def give_back(item: str, resources: Any) -> None:
+    """Clean-up that takes what the lifespan has opened."""
+    resources.shop.append(item)
+
+
+def of_its_own(resources: str = "its own") -> None:
+    """It was there before."""
+    calls.append(resources)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_function_gets_the_resources_of_its_process(chat_with: ChatWith, mode: Any) -> None:
+    """Whichever process that is, for a clean-up can't bring anything that is open along."""
+
+    async def books(chat: Chat) -> None:
+        await chat.on_end(give_back, "tea", when="failed")
+        await chat.on_end(of_its_own, "given")
+        await chat.ask("Your address?")
+
+    shop: list[str] = []
+    talk = chat_with(books, mode=mode, resources={"shop": shop}, deaths="everywhere")
+    await talk.user("hi")
+    await talk.end()
+    assert set(shop) == {"tea"}
+    assert set(calls) == {"given"}
+
+
+async def test_without_a_lifespan_there_are_no_resources(chat_with: ChatWith) -> None:
+    """So a function with such a parameter is called as before."""
+
+    async def books(chat: Chat) -> None:
+        await chat.on_end(of_its_own)
+
+    talk = chat_with(books)
+    await talk.user("hi")
+    assert calls == ["its own"]
 
 
 async def test_a_handle_can_be_kept_for_the_clean_up_of_a_part(chat_with: ChatWith) -> None:

@@ -138,17 +138,21 @@ def test_a_partial_opens_no_module_of_the_standard_library() -> None:
         catalogue.functions.find("functools:reduce")
 
 
-def _write_row(played: Play, function: str, args: list[Any], **more: Any) -> None:
-    """Add a clean-up to the outbox, as anybody could who can write to the database."""
+def _write_row(played: Play, function: str, args: list[Any], *, named: bool = True, **more: Any) -> None:
+    """Add a clean-up to the outbox, `named` in the state too, as anybody could who can write to the database."""
     connection = played.stage.store._shared
     assert connection is not None
     body = {"effect_id": f"x-{function}", "run_id": 1, "function": function, "args": args, "kwargs": {}, **more}
     connection.execute(
-        "INSERT INTO outbox (effect_id, conversation_id, kind, body, created_at, next_attempt, attempts, maybe_done)"
-        " SELECT ?, id, 'clean_up', ?, created_at, created_at, 0, 0 FROM conversations",
+        "INSERT INTO outbox (effect_id, conversation_id, kind, body, created_at, attempts)"
+        " SELECT ?, id, 'clean_up', ?, created_at, 0 FROM conversations",
         (body["effect_id"], json.dumps({"attempts": 3, "timeout": 30.0} | body)),
     )
-    connection.execute("UPDATE conversations SET due_at = created_at")
+    unsent = {"id": body["effect_id"], "kind": "clean_up", "run_id": 1, "since": 0, "next_attempt": 0, "tries": 3}
+    connection.execute(
+        "UPDATE conversations SET due_at = created_at, state = json_set(state, '$.unsent', json(?))",
+        (json.dumps([unsent] if named else []),),
+    )
 
 
 @pytest.mark.parametrize(
@@ -181,6 +185,25 @@ def test_a_forged_row_costs_only_itself(tmp_path: Path, function: str, more: dic
         assert await played.given_up() < 5
         await played.stage.wait(MINUTE)
         assert unlocked == ["door"]
+
+    play(script, locks)
+
+
+def test_a_row_that_no_state_names_is_not_called() -> None:
+    """It is finished, saying so, even where its function is one of the flow's own."""
+
+    async def script(played: Play) -> None:
+        await played.visitor.says("hi")
+        await played.visitor.waits_for("?")
+        played.stage.processes[-1].kill()
+        _write_row(played, f"{__name__}:unlock", ["window"], named=False)
+        await played.stage.start_process()
+        await played.stage.wait(MINUTE)
+        assert unlocked == []
+        connection = played.stage.store._shared
+        assert connection is not None
+        (outcome,) = connection.execute("SELECT outcome FROM outbox WHERE kind = 'clean_up'").fetchone()
+        assert outcome == "dropped: the state does not name it"
 
     play(script, locks)
 

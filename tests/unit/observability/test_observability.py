@@ -19,7 +19,7 @@ import yaml  # type: ignore[import-untyped]
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot.control.facts import Answer
-from bot.flows.outcome import Outcome
+from bot.control.state import Outcome
 from bot.observability import Metrics
 from bot.observability.names import EVENTS
 from bot.signals import Signal

@@ -16,6 +16,7 @@ from bot.control.state import (
     Duty,
     Ended,
     Holder,
+    Kind,
     Opening,
     OpeningKind,
     Proof,
@@ -23,9 +24,10 @@ from bot.control.state import (
     Run,
     RunStatus,
     Stage,
+    Unsent,
     Who,
 )
-from bot.store import Change, OutboxItem, Say, SqliteStore, Work
+from bot.store import Change, Say, SqliteStore, Work
 from bot.store.postgres.store import PostgresStore
 from bot.store.sqlite.writer import OnTransaction
 from webhooks.inbox import NewEvent
@@ -63,9 +65,14 @@ def event(
     return NewEvent(id_, conversation_id, "conversation:message", body, NOW + after)
 
 
-def say(id_: str, *, due: datetime = NOW, text: str = "Hello", maybe_done: bool = False) -> OutboxItem:
-    """A message that nobody has tried to send yet."""
-    return OutboxItem(Say(id_, 1, {"type": "text", "text": text}), NOW, due, maybe_done=maybe_done)
+def say(id_: str, text: str = "Hello") -> Say:
+    """What a message says."""
+    return Say(id_, 1, {"type": "text", "text": text})
+
+
+def unsent(id_: str, *, due: datetime = NOW, kind: Kind = Kind.SAY) -> Unsent:
+    """A message (or a clean-up) that nobody has tried to send yet."""
+    return Unsent(id_, kind, 1, NOW, due)
 
 
 def held(conversation_id: str = "c1", *, idle_at: datetime | None = NOW + MINUTE) -> Conversation:

@@ -23,10 +23,11 @@ from store_samples import (
     rows,
     saved,
     say,
+    unsent,
 )
 
 from bot.control.state import Conversation, Input
-from bot.store import Change, JournalEntry, LeaseLost
+from bot.store import Change, Done, JournalEntry, LeaseLost
 from bot.store.sqlite.claim import MOST_EVENTS
 
 pytestmark = pytest.mark.usefixtures("engine")  # each test runs on SQLite and on PostgreSQL
@@ -55,7 +56,7 @@ class TestWhat:
             (work,) = await claim(store)
             assert work.state == Conversation("c1")
             assert (work.lease.owner, work.lease.epoch, work.lease.until) == ("w1", 1, NOW + LEASE)
-            assert (work.inputs, work.outbox, work.journal) == ((), (), ())
+            assert (work.inputs, work.unsent, work.journal) == ((), (), ())
 
     async def test_order_of_events(self) -> None:
         """Events come in the order of arrival, whatever their times say."""
@@ -96,14 +97,14 @@ class TestWhat:
             inputs = (Input("e2", NOW), Input("e1", NOW), Input("e3", NOW), Input("never seen", NOW))
             state = replace(held(), run=RUN, inputs=inputs)
             journal = [JournalEntry(1, 0, "say", "0", None), JournalEntry(1, 1, "call", "f", {"a": [1, None]})]
-            add = [say("s2", due=NOW + SECOND), say("s1"), say("s0")]
-            finish = [("s0", "dropped")]
-            await saved(store, work, state, handled=["e1", "e2"], add=add, finish=finish, journal=journal, release=True)
+            add = [say("s2"), say("s1"), say("s0")]
+            done = [Done("s0", "dropped")]
+            await saved(store, work, state, handled=["e1", "e2"], add=add, done=done, journal=journal, release=True)
             (again,) = await claim(store)
             assert again.state == state
             assert handled(again) == ["e3"]
             assert [each.id for each in again.inputs] == ["e2", "e1"]
-            assert again.outbox == tuple(add[:2])
+            assert again.unsent == tuple(add[:2])
             assert again.journal == tuple(journal)
 
     @pytest.mark.parametrize("count", [1, 1000])
@@ -281,11 +282,12 @@ class TestNextDue:
                 assert ids(await claim(store, at=NOW + due)) == ["c1"]
 
     async def test_first_effect(self) -> None:
-        """The first open effect makes it due, if that is sooner than its state; one behind it does not."""
+        """The first message makes it due, if that is sooner than its state; one behind it does not."""
         async with opened() as store:
             work = await claimed(store)
-            add = [say("s1", due=NOW + 10 * SECOND), say("s2", due=NOW + SECOND)]
-            await saved(store, work, held(), handled=handled(work), add=add, release=True)
+            sends = (unsent("s1", due=NOW + 10 * SECOND), unsent("s2", due=NOW + SECOND))
+            state = replace(held(), unsent=sends)
+            await saved(store, work, state, handled=handled(work), add=[say("s1"), say("s2")], release=True)
             assert await store.next_due(NOW) == NOW + 10 * SECOND
 
     async def test_app_events_are_not_claimed(self) -> None:
@@ -315,6 +317,6 @@ class TestDamage:
             await saved(store, work, add=[say("s1"), say("s2")], release=True)
             await rows(store, "UPDATE outbox SET kind = 'wave' WHERE effect_id = 's1'")
             (again,) = await claim(store)
-            assert [item.id for item in again.outbox] == ["s2"]
+            assert [effect.effect_id for effect in again.unsent] == ["s2"]
             ((outcome,),) = await rows(store, "SELECT outcome FROM outbox WHERE status = 'finished'")
             assert outcome == "unreadable: no effect of the kind 'wave' is known"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from store_samples import NOW, PROOF, held
 
 from bot.control.commands import Pass, Read, Release
-from bot.control.state import Conversation, Duty, Holder, Integration, Who
+from bot.control.state import Conversation, Duty, Holder, Integration, Opening, Reminder, Who
 from bot.store import CleanUp, Say
 from bot.store.codec import (
     StateRow,
@@ -47,6 +47,9 @@ _scalars = st.floats(allow_nan=False, allow_infinity=False)
 
 for _type, _strategy in ((datetime, _times), (str, _texts), (float, _scalars)):
     st.register_type_strategy(_type, _strategy)
+
+for _made in (Opening, Reminder):
+    st.register_type_strategy(_made, built(_made, data=_json, about=_contents))
 
 _conversations = st.from_type(Conversation)
 _effects = st.one_of(

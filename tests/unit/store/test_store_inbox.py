@@ -27,7 +27,7 @@ from store_samples import (
 )
 
 from bot.control.state import Conversation
-from bot.store import Counts, StoredEvent
+from bot.store import Counts, Done, StoredEvent
 from bot.store.rows import ERASED
 from webhooks.inbox import NewEvent
 from webhooks.wire import write_json
@@ -225,8 +225,8 @@ class TestQuestions:
             for conversation_id, state in states.items():
                 work = await claimed(store, conversation_id)
                 add = [say("s1"), say("s2")] if conversation_id == "c1" else []
-                finish = [("s2", "said")] if conversation_id == "c1" else []
-                await saved(store, work, state, handled=handled(work), add=add, finish=finish)
+                done = [Done("s2", "said")] if conversation_id == "c1" else []
+                await saved(store, work, state, handled=handled(work), add=add, done=done)
             await store.receive([event("e1"), event("e2"), event("a1", None)])
             await store.set_aside("e2", "odd")
             expected = Counts(

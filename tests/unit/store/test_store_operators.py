@@ -28,7 +28,7 @@ from store_samples import (
 from bot.control.commands import Release
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Conversation, Holder, Integration, Key, Opening, OpeningKind, Purpose, Run, RunStatus, Who
-from bot.store import Change, Database, JournalEntry, LeaseLost, OutboxItem, SqliteStore, UnsafeState, Work
+from bot.store import Change, Database, Done, JournalEntry, LeaseLost, SqliteStore, UnsafeState, Work
 from bot.store.operator_queries import list_query
 from bot.store.operators import HISTORY_LIMIT, LARGEST_SHOWN, Access, Listing, Place, Standing
 from webhooks.contacts import LONGEST, Contact, ContactKind
@@ -243,13 +243,13 @@ class TestTimeline:
             wants_input=True,
         )
         entries = [JournalEntry(1, 0, "say", "", {"a": [1]}), JournalEntry(1, 1, "ask", "name")]
-        release = OutboxItem(Release("c1.2", Key.INTEGRATION), NOW, NOW + MINUTE, 3, maybe_done=False)
+        release = Done("c1.2", "accepted", 0, Release("c1.2", Key.INTEGRATION), NOW)
         work = await work_on(store, "c1")
         await store.receive([event("e2", "c1", body=b"not an event")])
         first = Change(
             replace(held(), run=run, duty=DUTY),
             handled=["wake-c1-0:00:00"],
-            add=[say("c1.1"), release],
+            add=[say("c1.1"), say("c1.3")],
             journal=entries,
             history=[began],
         )
@@ -257,7 +257,7 @@ class TestTimeline:
         second = Change(
             replace(held(), run=run),
             set_aside=[("e2", "the event is not JSON")],
-            finish=[("c1.1", "said")],
+            done=[Done("c1.1", "said"), release],
             closed_duties=[(DUTY, PROOF)],
             history=[proven],
             release=True,
@@ -272,10 +272,11 @@ class TestTimeline:
         ]
         assert [(one.id, one.kind, one.outcome, one.finished_at) for one in found.effects] == [
             ("c1.1", "say", "said", NOW + SECOND),
-            ("c1.2", "release", None, None),
+            ("c1.3", "say", None, None),
+            ("c1.2", "release", "accepted", NOW + SECOND),
         ]
-        assert found.effects[0].effect == say("c1.1").effect
-        assert (found.effects[1].attempts, found.effects[1].next_attempt) == (3, NOW + MINUTE)
+        assert found.effects[0].effect == say("c1.1")
+        assert found.effects[2].effect == release.call
         assert [(one.duty, one.proof) for one in found.duties] == [(DUTY, PROOF)]
         assert list(found.moments) == [began, proven]
         assert list(found.journal) == entries
@@ -455,8 +456,10 @@ class TestOrders:
     async def test_once(self, store: Database) -> None:
         """The same order a second time is none."""
         await put(store, "c1", held())
+        assert not await store.is_ordered("o1")
         assert await store.order(self.ORDER)
         assert not await store.order(self.ORDER)
+        assert await store.is_ordered("o1")
 
     async def test_unknown_conversation(self, store: Database) -> None:
         """An order makes no conversation; nor does it wake one that is gone."""

@@ -26,7 +26,7 @@ from store_samples import (
 )
 
 from bot.control.state import Conversation, Holder, Input, Opening, OpeningKind, Who
-from bot.store import Change, JournalEntry, SqliteStore
+from bot.store import Change, Done, JournalEntry, SqliteStore
 from bot.store.asking import for_sqlite
 from bot.store.operators import Access
 from bot.store.purge import ROWS
@@ -62,7 +62,7 @@ class TestConversations:
                 state,
                 handled=handled(work),
                 add=[say("s1")],
-                finish=[("s1", "said")],
+                done=[Done("s1", "said")],
                 closed_duties=[(DUTY, PROOF)],
                 users={"u1"},
                 release=True,
@@ -87,8 +87,9 @@ class TestConversations:
             await store.receive([event("e1", body=b'"SECRET"')])
             (work,) = await claim(store)
             journal = [JournalEntry(1, 0, "ask", "k", "kept")] if state.run else []
-            add, over = [say("s1", text="SECRET"), say("s2", text="open")], [("s1", "said")]
-            change = Change(state, handled=["e1"], add=add, finish=over, journal=journal, users={"u1"}, release=True)
+            change = Change(state, handled=["e1"], journal=journal, users={"u1"}, release=True)
+            change.add += [say("s1", text="SECRET"), say("s2", text="open")]
+            change.done.append(Done("s1", "said"))
             await store.save(work.lease, change, NOW)
             left = await purged(store)
             assert await store.find("c1") == state

@@ -9,7 +9,6 @@ import pytest
 from store_samples import (
     DUTY,
     ENDED,
-    MINUTE,
     NOW,
     PROOF,
     RUN,
@@ -25,11 +24,12 @@ from store_samples import (
     rows,
     saved,
     say,
+    unsent,
 )
 
 from bot.control.commands import Pass, Read, Release
-from bot.control.state import Conversation, Key, Proof
-from bot.store import Change, CleanUp, Effect, JournalEntry, LeaseLost, OutboxItem, Say, StoreError, UnsafeState
+from bot.control.state import Conversation, Key, Kind, Pending, Proof, What
+from bot.store import Change, CleanUp, Done, JournalEntry, LeaseLost, Say, StoreError, UnsafeState
 from bot.store.times import to_micros
 
 pytestmark = pytest.mark.usefixtures("engine")  # each test runs on SQLite and on PostgreSQL
@@ -131,50 +131,52 @@ class TestOutbox:
         [
             Say("x1", 1, {"type": "text", "text": "Grüße 🙂"}, {"a": 1}),
             CleanUp("x1", 1, "team.flows:unlock", [1, "two"], {"three": None}, 3, 1.5),
-            Release("x1", Key.APP),
-            Pass("x1", "zd:agentWorkspace", {"vip": True}),
-            Read("x1", messages=False),
         ],
     )
-    async def test_effects(self, effect: Effect) -> None:
-        """Every effect comes back as it was."""
+    async def test_unsent(self, effect: Say | CleanUp) -> None:
+        """What a message says and a clean-up calls comes back as it was."""
         async with opened() as store:
-            item = OutboxItem(effect, NOW, NOW + SECOND, attempts=2)
-            await saved(store, await claimed(store), add=[item], release=True)
+            await saved(store, await claimed(store), add=[effect], release=True)
             (work,) = await claim(store)
-            assert work.outbox == (item,)
+            assert work.unsent == (effect,)
 
     @pytest.mark.parametrize(
-        ("given", "release", "stored"),
-        [(False, False, True), (True, False, True), (False, True, False), (True, True, True)],
+        "call", [Release("x1", Key.APP), Pass("x1", "zd:agentWorkspace", {"vip": True}), Read("x1", messages=False)]
     )
-    async def test_maybe_done(self, given: bool, release: bool, stored: bool) -> None:
-        """A new effect may have been tried by a worker that dies, unless that worker gave the lease back with it."""
+    async def test_calls(self, call: Release | Pass | Read) -> None:
+        """A control action or a read is recorded once it is done."""
         async with opened() as store:
-            await saved(store, await claimed(store), add=[say("s1", maybe_done=given)], release=release)
-            (work,) = await claim(store, at=NOW + MINUTE)
-            assert work.outbox[0].maybe_done is stored
+            await saved(store, await claimed(store), done=[Done("x1", "accepted", 0, call, NOW - SECOND)], release=True)
+            found = await store.timeline("c1")
+            assert found
+            (past,) = found.effects
+            assert (past.effect, past.outcome, past.created_at, past.finished_at) == (
+                call,
+                "accepted",
+                NOW - SECOND,
+                NOW,
+            )
 
-    @pytest.mark.parametrize("maybe_done", [True, False])
-    async def test_update(self, maybe_done: bool) -> None:
-        """What is known of the tries is stored as given."""
+    @pytest.mark.parametrize("kind", list(Kind))
+    async def test_due(self, kind: Kind) -> None:
+        """A conversation is due when the first thing that is unsent in it is."""
+        async with opened() as store:
+            state = Conversation("c1", unsent=(unsent("x1", due=NOW + SECOND, kind=kind),))
+            if kind not in (Kind.SAY, Kind.CLEAN_UP):
+                state = Conversation("c1", pending=Pending("x1", What.READ_TO_WATCH, since=NOW + SECOND))
+            await saved(store, work := await claimed(store), state, handled=handled(work), release=True)
+            assert await store.next_due(NOW) == NOW + SECOND
+
+    async def test_done(self) -> None:
+        """What is done is kept for the record, and nothing opens it again."""
         async with opened() as store:
             work = await claimed(store)
-            await saved(store, work, add=[say("s1")])
-            item = replace(say("s1"), next_attempt=NOW + MINUTE, attempts=3, maybe_done=maybe_done)
-            await saved(store, work, update=[item], release=True)
+            await saved(store, work, add=[say("s1")], done=[Done("s1", "said", 2), Done("unknown", "dropped")])
+            await saved(store, work, done=[Done("s1", "dropped")], release=True)
             (again,) = await claim(store)
-            assert again.outbox == (item,)
-
-    async def test_finish(self) -> None:
-        """A finished effect is kept for the record, and nothing opens it again."""
-        async with opened() as store:
-            work = await claimed(store)
-            await saved(store, work, add=[say("s1")], finish=[("s1", "said"), ("unknown", "dropped")])
-            await saved(store, work, update=[say("s1")], finish=[("s1", "dropped")], release=True)
-            (again,) = await claim(store)
-            assert again.outbox == ()
-            assert await rows(store, "SELECT status, outcome FROM outbox") == [("finished", "said")]
+            assert again.unsent == ()
+            found = await rows(store, "SELECT status, outcome, attempts FROM outbox")
+            assert found == [("finished", "said", 2)]
 
     async def test_unique(self) -> None:
         """An effect id comes once; the same one again refuses the whole change."""
@@ -267,7 +269,7 @@ class TestForget:
                 handled=["e1"],
                 set_aside=[("e2", "SECRET")],
                 add=[say("s1", text="SECRET"), say("s2", text="SECRET")],
-                finish=[("s1", "SECRET")],
+                done=[Done("s1", "SECRET")],
                 journal=[JournalEntry(1, 0, "say", "SECRET", "SECRET")],
                 closed_duties=[(duty, Proof("SECRET", NOW))],
                 users={"SECRET"},

@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from store_samples import MINUTE, NOW, SECOND, claim, claimed, event, handled, held, opened, rows, saved
+from store_samples import MINUTE, NOW, SECOND, claim, claimed, event, handled, held, opened, rows, saved, unsent
 
-from bot.control.state import Conversation, Holder, Who
-from bot.store import Change, OutboxItem
+from bot.control.state import Conversation, Holder, Kind, Who
+from bot.store import Change
 from bot.store.interface import CleanUp
 
 LATER = NOW + MINUTE
@@ -41,8 +41,8 @@ async def test_what_is_due_before() -> None:
     """A clean-up of a flow has its own time, and is not put off with the read."""
     async with opened() as store:
         work = await claimed(store)
-        clean_up = OutboxItem(CleanUp("c1.1", 1, "module:name"), NOW, NOW + SECOND, maybe_done=False)
-        await saved(store, work, WITH_OTHERS, handled=handled(work), add=[clean_up], release=True)
+        state = replace(WITH_OTHERS, unsent=(unsent("c1.1", due=NOW + SECOND, kind=Kind.CLEAN_UP),))
+        await saved(store, work, state, handled=handled(work), add=[CleanUp("c1.1", 1, "module:name")], release=True)
         assert await store.look_again(since=NOW, first=LATER, spacing=SECOND, limit=10) == 1
         (again,) = await claim(store, at=NOW + SECOND)
-        assert [item.id for item in again.outbox] == ["c1.1"]
+        assert [effect.effect_id for effect in again.unsent] == ["c1.1"]
