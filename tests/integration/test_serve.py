@@ -172,18 +172,27 @@ async def test_http_answers_as_designed(sandbox: Sandbox, start: Start) -> None:
     ]
 
 
-@pytest.mark.parametrize(("key", "answers"), [(True, 20), (False, 2)])
-async def test_only_the_platform_may_pipeline(sandbox: Sandbox, start: Start, key: bool, answers: int) -> None:
-    """With the webhook's key the connection stays, and each delivery is answered; the second of a stranger ends it."""
-    program = await start()
+@pytest.mark.parametrize(
+    ("header", "status", "answers"),
+    [
+        ("X-API-Key: {secret}", 200, 20),
+        ("Authorization: Bearer token-of-the-api", 401, 20),
+        ("X-API-Key: wrong\r\nAuthorization: Bearer wrong", 401, 2),
+    ],
+)
+async def test_only_those_with_a_key_may_pipeline(
+    sandbox: Sandbox, start: Start, header: str, status: int, answers: int
+) -> None:
+    """The webhook's or that of the API: the connection stays. The second request of a stranger ends it."""
+    program = await start(API_TOKEN="token-of-the-api")
     body = b'{"webhook": {"id": "w", "version": "v2"}, "events": []}'
     head = f"POST /webhooks/sunshine HTTP/1.1\r\nHost: bot\r\nContent-Length: {len(body)}\r\n"
-    head += f"X-API-Key: {sandbox.secret if key else 'wrong'}\r\n"
+    head += f"{header.format(secret=sandbox.secret)}\r\n"
     request, last = f"{head}\r\n".encode() + body, f"{head}Connection: close\r\n\r\n".encode() + body
     reader, writer = await asyncio.open_connection("127.0.0.1", int(program.url.rpartition(":")[2]))
     writer.write(request * 19 + last)
     told = await reader.read()
-    assert told.count(b"HTTP/1.1 200" if key else b"HTTP/1.1 401") == told.count(b"HTTP/1.1") == answers
+    assert told.count(b"HTTP/1.1 %d" % status) == told.count(b"HTTP/1.1") == answers
     writer.close()
 
 
