@@ -19,8 +19,8 @@ from bot.engine.delivery import Delivery
 from bot.engine.effects import Effects
 from bot.engine.leased import Leased
 from bot.engine.orders import Order, Told, facts_of_either, order_of
-from bot.engine.places import Places
 from bot.engine.progress import Progress
+from bot.engine.slots import Slots
 from bot.engine.turns import Turns
 from bot.flows.turn import TOLD as HEARD
 from bot.signals import AT_WORK, AtWork, Level, Signal
@@ -38,7 +38,7 @@ class Session:
         context: the engine's surroundings.
         delivery: does things to the platform.
         work: the conversation, as it was claimed.
-        places: what is done to the platform needs one of these.
+        slots: what is done to the platform needs one of these.
         at_rest: called whenever there is nothing to do but to wait.
     """
 
@@ -47,7 +47,7 @@ class Session:
         context: Context,
         delivery: Delivery,
         work: Work,
-        places: Places,
+        slots: Slots,
         at_rest: Callable[[], None] = lambda: None,
     ) -> None:
         self._context = context
@@ -61,7 +61,7 @@ class Session:
         self._contacts: set[Contact] = set()  # stored already
         self._progress = Progress(context, work)
         wake = self._signal.set
-        self._effects = Effects(context, delivery, places, self._progress, wake, self._is_sure)
+        self._effects = Effects(context, delivery, slots, self._progress, wake, self._is_sure)
         self._turns = Turns(context, delivery, self._progress, self._events, wake)
         self._events_waiting = False
         self._stopping = False
@@ -75,7 +75,7 @@ class Session:
         self._signal.set()
 
     @property
-    def takes_no_place(self) -> bool:
+    def takes_no_slot(self) -> bool:
         """Is there nothing to do but to wait, for the flow's own code or for the proof of a control action?"""
         return not self._effects.is_sending and (self._turns.is_at_work or self._awaits_proof)
 
@@ -241,7 +241,7 @@ class Session:
     async def _wait(self) -> None:
         """Until something happens: the flow, the platform's answer, an event, a time."""
         if not self._signal.is_set():
-            if self.takes_no_place:
+            if self.takes_no_slot:
                 self._at_rest()
             timer = asyncio.get_running_loop().call_later(self._pause(), self._signal.set)
             await self._signal.wait()
