@@ -15,11 +15,11 @@ from typing import Generic, TypeVar
 from bot.control import outbox
 from bot.control.facts import Answer, Answered, CleanedUp
 from bot.control.state import Pending, Unsent
-from bot.engine.aftermath import Failure, clean_up
+from bot.engine.clean_ups import Failure, clean_up
 from bot.engine.context import Context
 from bot.engine.delivery import Delivery, Result, Task
-from bot.engine.places import Places
 from bot.engine.progress import Progress
+from bot.engine.slots import Slots
 from bot.signals import Level, Signal
 from bot.store.interface import Done
 
@@ -41,9 +41,9 @@ class Effects:
     Args:
         context: the engine's surroundings.
         delivery: does things to the platform.
-        places: each of those needs one.
+        slots: each of those needs one.
         progress: says what is to be done, and hears what came of it.
-        wake: called whenever something is over, or there may be a place.
+        wake: called whenever something is over, or there may be a slot.
         may_go: may messages that had to be looked for still go out, by all that is known outside the state?
     """
 
@@ -51,20 +51,20 @@ class Effects:
         self,
         context: Context,
         delivery: Delivery,
-        places: Places,
+        slots: Slots,
         progress: Progress,
         wake: Callable[[], None],
         may_go: Callable[[], bool],
     ) -> None:
         self._context = context
         self._delivery = delivery
-        self._places = places
+        self._slots = slots
         self._progress = progress
         self._wake = wake
         self._may_go = may_go
         self._sending: _UnderWay[Result] | None = None
         self._cleaning: _UnderWay[Failure | None] | None = None
-        self._waits_for_place = False
+        self._waits_for_slot = False
 
     @property
     def is_sending(self) -> bool:
@@ -80,22 +80,22 @@ class Effects:
     def due(self) -> datetime | None:
         """When something is to be begun; None while nothing can be, or where nothing is to be done."""
         state = self._progress.state
-        sends = None if self.is_sending or self._waits_for_place else state.sends_at
+        sends = None if self.is_sending or self._waits_for_slot else state.sends_at
         cleans = None if self.is_cleaning else state.cleans_at
         return min((time for time in (sends, cleans) if time), default=None)
 
     def begin(self) -> None:
         """Begin what is due now. It must be stored that it may be tried."""
         now, state = self._context.clock.now(), self._progress.state
-        self._waits_for_place = False
+        self._waits_for_slot = False
         first, sends = state.sends_first, state.sends_at
         if self._sending is None and first and sends and sends <= now:
-            if self._places.take(self._wake):
+            if self._slots.take(self._wake):
                 self._send(first)
             else:
-                self._waits_for_place = True
+                self._waits_for_slot = True
         else:
-            self._places.leave(self._wake)
+            self._slots.leave(self._wake)
         if self._cleaning is None and (unsent := outbox.next_clean_up(state, now)):
             self._clean_up(unsent)
 
@@ -114,7 +114,7 @@ class Effects:
 
     def cut_off(self) -> None:
         """Stop; what is under way is taken up again, here or elsewhere."""
-        self._places.leave(self._wake)
+        self._slots.leave(self._wake)
         for under_way in (self._sending, self._cleaning):
             if under_way:
                 under_way.task.cancel()
@@ -136,7 +136,7 @@ class Effects:
         self._sending = _UnderWay(effect, done, task)
 
     def _sent(self, _: object) -> None:
-        self._places.give_back()
+        self._slots.give_back()
         self._wake()
 
     def _is_wanted(self, effect_id: str) -> bool:

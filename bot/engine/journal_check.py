@@ -13,7 +13,7 @@ from typing import Any
 
 from bot.clock import Clock, SystemClock
 from bot.control.facts import FlowFailed, FlowMismatched, FlowWaits
-from bot.engine.performance import began_by, flow_of, gone, perform
+from bot.engine.flow_task import began_by, flow_of, gone, perform
 from bot.flows.catalogue import Catalogue
 from bot.flows.steps import described
 from bot.flows.turn import CHANGED, MISMATCH, TOLD, Context, Turn

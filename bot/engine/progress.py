@@ -21,7 +21,7 @@ from bot.control.facts import (
 from bot.control.history import moments
 from bot.control.rules import step
 from bot.control.state import Conversation, Kind, Pending, Run, Unsent
-from bot.engine.aftermath import chosen_by, clean_up_once, clean_ups_of
+from bot.engine.clean_ups import chosen_by, clean_up_once, clean_ups_of
 from bot.engine.context import Context
 from bot.flows.turn import Said
 from bot.signals import Level, Signal

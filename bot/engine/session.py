@@ -7,33 +7,27 @@ between any two lines here: what is stored says what is to be done next. What th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from datetime import datetime, timedelta
-from typing import TypeVar
+from datetime import datetime
 
 from bot.control.facts import NotUnderstood, TimePassed
-from bot.control.policy import PROOF_WAIT, backoff
+from bot.control.policy import PROOF_WAIT
 from bot.control.reading import place_of, seen_late
 from bot.engine.context import Context
 from bot.engine.delivery import Delivery
 from bot.engine.effects import Effects
+from bot.engine.leased import Leased
 from bot.engine.orders import Order, Told, facts_of_either, order_of
-from bot.engine.places import Places
 from bot.engine.progress import Progress
+from bot.engine.slots import Slots
 from bot.engine.turns import Turns
 from bot.flows.turn import TOLD as HEARD
 from bot.signals import AT_WORK, AtWork, Level, Signal
 from bot.store.interface import Lease, LeaseLost, StoredEvent, StoreError, Unavailable, Work
-from bot.troubles import What, database_failed
 from webhooks.contacts import Contact, contacts_of
 from webhooks.events import Event, InvalidEvent, event_user_ids, parse_event
 
-T = TypeVar("T")
-
-LEASE_MARGIN = timedelta(seconds=2)
-RETRY_FIRST, RETRY_CAP = timedelta(milliseconds=100), timedelta(seconds=2)  # while the database is out of reach
-PATIENCE = timedelta(seconds=30)  # with a database that is out of reach
 MOST_CONTACTS = 100  # that one session adds to a conversation
 
 
@@ -44,7 +38,7 @@ class Session:
         context: the engine's surroundings.
         delivery: does things to the platform.
         work: the conversation, as it was claimed.
-        places: what is done to the platform needs one of these.
+        slots: what is done to the platform needs one of these.
         at_rest: called whenever there is nothing to do but to wait.
     """
 
@@ -53,13 +47,13 @@ class Session:
         context: Context,
         delivery: Delivery,
         work: Work,
-        places: Places,
+        slots: Slots,
         at_rest: Callable[[], None] = lambda: None,
     ) -> None:
         self._context = context
         self._tell = context.observe
         self._id = work.state.id
-        self._lease = work.lease
+        self._leased = Leased(context, work.lease)
         self._at_rest = at_rest
         self._signal = asyncio.Event()
         self._events = dict(_parsed(_asked_for(work)))
@@ -67,14 +61,12 @@ class Session:
         self._contacts: set[Contact] = set()  # stored already
         self._progress = Progress(context, work)
         wake = self._signal.set
-        self._effects = Effects(context, delivery, places, self._progress, wake, self._is_sure)
+        self._effects = Effects(context, delivery, slots, self._progress, wake, self._is_sure)
         self._turns = Turns(context, delivery, self._progress, self._events, wake)
         self._events_waiting = False
         self._stopping = False
-        self._is_in_store = False
         self._seen = context.clock.now()
         self._fetch_at = self._seen + context.fetch_every
-        self._renew_before = context.lease * 2 / 3
         self._longest_wait = context.lease.total_seconds() / 3  # a clock that is set back is noticed by then
 
     def wake(self) -> None:
@@ -83,25 +75,21 @@ class Session:
         self._signal.set()
 
     @property
-    def takes_no_place(self) -> bool:
+    def takes_no_slot(self) -> bool:
         """Is there nothing to do but to wait, for the flow's own code or for the proof of a control action?"""
         return not self._effects.is_sending and (self._turns.is_at_work or self._awaits_proof)
 
     def end_soon(self) -> None:
         """Finish what is under way, start nothing more, and give the lease back."""
-        self._stopping = True
+        self._stopping = self._leased.in_a_hurry = True
         self._signal.set()
 
     def keeps(self, lease: Lease) -> bool:
-        """Go on with a new lease, if nobody else has had the conversation since the old one ran out.
-
-        Only between two store operations: one that is under way rests on the old lease.
-        """
-        if self._is_in_store or lease.epoch != self._lease.epoch + 1:
-            return False
-        self._lease = lease
-        self.wake()
-        return True
+        """Go on with a new lease, if nobody else has had the conversation since the old one ran out."""
+        kept = self._leased.keeps(lease)
+        if kept:
+            self.wake()
+        return kept
 
     async def run(self) -> None:
         """Work until nothing is to be done now, or something else has the conversation."""
@@ -115,7 +103,7 @@ class Session:
                 if not self._stopping:
                     if self._turns.is_due:
                         continue
-                    await self._renew_if_due()
+                    await self._leased.renew_if_due()
                     self._begin()
                 await self._wait()
         except LeaseLost:
@@ -144,7 +132,7 @@ class Session:
     def _begin(self) -> None:
         """Begin what is due. All that goes out rests on a lease that holds for a while."""
         due = self._effects.due
-        if due and due <= self._context.clock.now() and not self._has_time:
+        if due and due <= self._context.clock.now() and not self._leased.has_time:
             raise LeaseLost("the lease is about to run out")
         self._effects.begin()
         self._turns.show_typing(sure=self._is_sure())
@@ -221,14 +209,9 @@ class Session:
         accepted_at = duty.accepted_at if duty else None
         return accepted_at is not None and self._context.clock.now() < accepted_at + PROOF_WAIT
 
-    @property
-    def _has_time(self) -> bool:
-        """Does the lease hold long enough for something to go out?"""
-        return self._context.clock.now() < self._lease.until - LEASE_MARGIN
-
     def _is_sure(self) -> bool:
         """Is there nothing here that the state does not know of yet?"""
-        return self._has_time and not self._events_waiting
+        return self._leased.has_time and not self._events_waiting
 
     def _is_idle(self) -> bool:
         """Is there nothing to do now? Then the lease goes back with the save."""
@@ -248,7 +231,7 @@ class Session:
         idle = progress.change.forget or (self._is_idle() and not self._events_waiting)
         if progress.dirty or idle:
             change = progress.to_be_stored(given_back=idle)
-            await self._patiently(lambda: self._context.store.save(self._lease, change, self._context.clock.now()))
+            await self._leased.save(change)
             self._contacts |= change.contacts
             progress.stored()
             self._turns.stored()
@@ -258,7 +241,7 @@ class Session:
     async def _wait(self) -> None:
         """Until something happens: the flow, the platform's answer, an event, a time."""
         if not self._signal.is_set():
-            if self.takes_no_place:
+            if self.takes_no_slot:
                 self._at_rest()
             timer = asyncio.get_running_loop().call_later(self._pause(), self._signal.set)
             await self._signal.wait()
@@ -266,51 +249,17 @@ class Session:
         self._signal.clear()
         now = self._context.clock.now()
         set_back, self._seen = now < self._seen, now
-        await self._renew_if_due(set_back=set_back)
+        await self._leased.renew_if_due(set_back=set_back)
         if set_back or self._events_waiting or now >= self._fetch_at:
             self._events_waiting = False
             self._fetch_at = now + self._context.fetch_every
-            self._new_events = await self._patiently(lambda: self._context.store.fetch(self._lease))
+            self._new_events = await self._leased.fetch()
 
     def _pause(self) -> float:
         """Seconds until there is something to do, if nothing happens meanwhile."""
-        times = (self._fetch_at, self._renew_at, self._progress.due, self._effects.due)
+        times = (self._fetch_at, self._leased.renew_at, self._progress.due, self._effects.due)
         due = min(time for time in (*times, self._turns.typing_at) if time)
         return max(0.0, min((due - self._context.clock.now()).total_seconds(), self._longest_wait))
-
-    async def _renew_if_due(self, *, set_back: bool = False) -> None:
-        if set_back or self._context.clock.now() >= self._renew_at:
-            self._lease = await self._patiently(
-                lambda: self._context.store.renew(self._lease, self._context.clock.now() + self._context.lease)
-            )
-
-    @property
-    def _renew_at(self) -> datetime:
-        return self._lease.until - self._renew_before
-
-    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do something in the database; retry while it is out of reach.
-
-        The lease may run out meanwhile. If nobody else has taken the conversation when the database is back, it
-        is kept. Giving up at once would make the next session begin the unsaved turn anew, calls and all.
-        """
-        attempt, began = 0, self._context.clock.now()
-        while True:
-            self._is_in_store = True
-            try:
-                done = await work()
-            except Unavailable as error:
-                database_failed(self._context.troubles, error)
-                attempt += 1
-                pause = backoff(attempt, self._id, RETRY_FIRST, RETRY_CAP)
-                if self._stopping or self._context.clock.now() + pause >= began + PATIENCE:
-                    raise
-            else:
-                self._context.troubles.works(What.DATABASE)
-                return done
-            finally:
-                self._is_in_store = False
-            await asyncio.sleep(pause.total_seconds())
 
 
 def _asked_for(work: Work) -> Iterable[StoredEvent]:

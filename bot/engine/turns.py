@@ -13,8 +13,8 @@ from bot.control.policy import TYPING_AFTER
 from bot.control.state import Run, RunStatus
 from bot.engine.context import Context
 from bot.engine.delivery import Delivery
+from bot.engine.flow_task import FlowTask, NoTurn, begun_anew, prepare
 from bot.engine.orders import Told
-from bot.engine.performance import NoTurn, Performance, begun_anew, prepare
 from bot.engine.progress import Progress
 from bot.flows.content import Text, messages
 from bot.flows.turn import BEGAN, FIRST_TOLD, SIGNALS_LIMIT, TOLD, Said, TurnOutcome
@@ -47,7 +47,7 @@ class Turns:
         self._progress = progress
         self._events = events
         self._wake = wake
-        self._performance: Performance | None = None
+        self._task: FlowTask | None = None
         self._began = context.clock.now()
         self._told_meanwhile = False
         self._typing: asyncio.Task[None] | None = None
@@ -57,13 +57,13 @@ class Turns:
     @property
     def is_at_work(self) -> bool:
         """Is a turn under way?"""
-        return self._performance is not None
+        return self._task is not None
 
     @property
     def is_due(self) -> bool:
         """Is a turn to be begun?"""
         run = self._progress.state.run
-        return run is not None and run.status is RunStatus.READY and self._performance is None
+        return run is not None and run.status is RunStatus.READY and self._task is None
 
     async def begin(self) -> None:
         """Begin the turn that is due. What the flow does at once is saved together with what began the turn."""
@@ -72,13 +72,13 @@ class Turns:
             return
         self._began = now
         journal = [entry for entry in progress.journal if entry.run_id == run.id]
-        self._performance, first, outcome = prepare(
+        self._task, first, outcome = prepare(
             self._context, progress.state, run, journal, self._events, self._wake, self._has_ended
         )
-        self.typing_at = now + TYPING_AFTER if self._performance else None
+        self.typing_at = now + TYPING_AFTER if self._task else None
         progress.note(first)
-        if self._performance:
-            flow = self._performance.turn.flow
+        if self._task:
+            flow = self._task.turn.flow
             if (run.flow, run.version) != (flow.name, flow.version):
                 progress.step(FlowBegan(run.id, flow.name, flow.version))
         if outcome:
@@ -90,18 +90,18 @@ class Turns:
     def take(self) -> None:
         """Take what the flow has done since the last time; it is saved together with its outcome."""
         self.notice()
-        performance, progress = self._performance, self._progress
-        if performance is None:
+        task, progress = self._task, self._progress
+        if task is None:
             return
-        entries, said = performance.turn.take()
+        entries, said = task.turn.take()
         progress.note(entries)
-        progress.say(performance.run.id, said)
+        progress.say(task.run.id, said)
         if said:
             self.typing_at = self._context.clock.now() + TYPING_AFTER
-        if performance.turn.outcome:
+        if task.turn.outcome:
             self.cut_off()
-            self._report(performance, performance.turn.outcome)
-            self._end(performance.run, performance.turn.outcome)
+            self._report(task, task.turn.outcome)
+            self._end(task.run, task.turn.outcome)
             if self._told_meanwhile:  # perhaps when the flow had just begun to wait
                 progress.step(FlowTold())
                 self._told_meanwhile = False
@@ -109,7 +109,7 @@ class Turns:
     def notice(self) -> None:
         """Cut off a turn whose run is over, whatever has ended it."""
         run = self._progress.state.run
-        if self._performance and (run is None or run.id != self._performance.run.id):
+        if self._task and (run is None or run.id != self._task.run.id):
             self.cut_off()
 
     def hear(self, told: Told) -> bool:
@@ -122,34 +122,34 @@ class Turns:
         index, size, now = FIRST_TOLD + len(heard), len(str(told.data)), self._context.clock.now()
         entry = JournalEntry(run.id, index, TOLD, told.name, told.data, size, now)
         progress.note([entry])
-        if self._performance:
-            self._performance.turn.hear(entry)
+        if self._task:
+            self._task.turn.hear(entry)
             self._told_meanwhile = True
         return True
 
     def stored(self) -> None:
         """What the flow has done is stored: it may go on."""
-        if self._performance:
-            self._performance.turn.stored()
+        if self._task:
+            self._task.turn.stored()
 
     def show_typing(self, *, sure: bool) -> None:
         """Show the user that a slow turn is at work. Nothing waits for that, and nothing of it is stored."""
-        performance, now, state = self._performance, self._context.clock.now(), self._progress.state
-        if performance is None or self.typing_at is None or now < self.typing_at:
+        task, now, state = self._task, self._context.clock.now(), self._progress.state
+        if task is None or self.typing_at is None or now < self.typing_at:
             return
         if state.sends_first:  # a message goes out, or the bot is about to find out whether it may speak
             self.typing_at = now + TYPING_AFTER
             return
         self.typing_at = None
-        if sure and may_show_typing(state, performance.run.id):
+        if sure and may_show_typing(state, task.run.id):
             showing = self._delivery.show_typing(state.id)
             self._typing = asyncio.get_running_loop().create_task(showing, name=f"typing {state.id}")
 
     def cut_off(self) -> None:
         """Stop the flow's code, if it is at work."""
-        if self._performance:
-            self._performance.cut_off()
-            self._performance = None
+        if self._task:
+            self._task.cut_off()
+            self._task = None
         self.typing_at = None
         if self._typing:
             self._typing.cancel()
@@ -158,8 +158,8 @@ class Turns:
     def _has_ended(self) -> bool:
         return self._progress.state.ended is not None
 
-    def _report(self, performance: Performance, outcome: TurnOutcome) -> None:
-        flow, seconds = performance.turn.flow, (self._context.clock.now() - self._began).total_seconds()
+    def _report(self, task: FlowTask, outcome: TurnOutcome) -> None:
+        flow, seconds = task.turn.flow, (self._context.clock.now() - self._began).total_seconds()
         fields = {"flow": flow.name, "version": flow.version, "seconds": seconds, "outcome": type(outcome).__name__}
         self._progress.report(Signal("turn_over", Level.DEBUG, self._progress.state.id, fields))
 

@@ -7,20 +7,20 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 
 from bot.control.policy import backoff
+from bot.engine.app_events import spread_app_events
 from bot.engine.context import Context
 from bot.engine.delivery import Delivery
-from bot.engine.people import spread_app_events
-from bot.engine.places import Places
 from bot.engine.reconcile import PAUSE, reconcile_after_start
 from bot.engine.session import Session
+from bot.engine.slots import Slots
 from bot.signals import Level, Signal
 from bot.store.interface import StoreError, Unavailable
 from bot.troubles import database_failed
 
 POLL = timedelta(seconds=30)  # the safety net under wake-ups and due times
-LOOK_AGAIN = timedelta(milliseconds=100)  # for a place, while all are taken
+LOOK_AGAIN = timedelta(milliseconds=100)  # for a slot, while all are taken
 SOON = timedelta(milliseconds=20)  # until the next look after sessions that have ended: one for all of them
-MOST_WAITING = 10  # times as many conversations as places: those whose flow waits for something else take none
+MOST_WAITING = 10  # times as many conversations as slots: those whose flow waits for something else take none
 STOP_PATIENCE = timedelta(seconds=8)
 
 
@@ -30,20 +30,20 @@ class Worker:
     Args:
         context: the engine's surroundings.
         concurrency: how many conversations something is done in at once. Half as many more are taken ahead, so that no
-            place is empty while they are fetched; those whose flow only waits are not counted.
+            slot is empty while they are fetched; those whose flow only waits are not counted.
         poll: the longest time between two looks at the database. Short where another process takes the webhooks.
     """
 
     def __init__(self, context: Context, concurrency: int, poll: timedelta = POLL) -> None:
         self._context = context
-        self._places = Places(concurrency)
+        self._slots = Slots(concurrency)
         self._concurrency = concurrency + concurrency // 2
         self._poll = poll
         self._delivery = Delivery(context.clients, context.clock)
         self._sessions: dict[str, tuple[Session, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
-        self._crowded = False  # is more waiting than there were places for?
-        self._freed = 0  # places, since the last look
+        self._crowded = False  # is more waiting than there were slots for?
+        self._freed = 0  # slots, since the last look
         self._look_soon: asyncio.TimerHandle | None = None
         self._stopping = False
         self._failures = 0
@@ -104,9 +104,9 @@ class Worker:
             await reconcile_after_start(self._context)
             self._reconciled = True
         self._crowded, self._freed = True, 0
-        free = self._concurrency - sum(not session.takes_no_place for session, _ in self._sessions.values())
+        free = self._concurrency - sum(not session.takes_no_slot for session, _ in self._sessions.values())
         if free <= 0 or len(self._sessions) >= self._concurrency * MOST_WAITING:
-            await self._spread_if_due()  # an erasure doesn't wait for a place
+            await self._spread_if_due()  # an erasure doesn't wait for a slot
             return min(self._poll, LOOK_AGAIN)
         now = self._context.clock.now()
         works = await self._context.store.claim(
@@ -116,7 +116,7 @@ class Worker:
             at_work = self._sessions.get(work.lease.conversation_id)
             if at_work and at_work[0].keeps(work.lease):  # its lease ran out while the database was out of reach
                 continue
-            session = Session(self._context, self._delivery, work, self._places, self._look_again)
+            session = Session(self._context, self._delivery, work, self._slots, self._look_again)
             self._start(session, work.lease.conversation_id)
         # Afterwards, so that no release waits for it.
         if await self._spread_if_due():
@@ -178,7 +178,7 @@ class Worker:
             self._look_again()
 
     def _look_again(self) -> None:
-        """A place is free: look for more, at once only if a tenth of the places is, and more was waiting for them.
+        """A slot is free: look for more, at once only if a tenth of the slots is, and more was waiting for them.
 
         Else one look will do for all sessions that end within a moment. (A conversation of theirs may be due again.)
         """

@@ -10,7 +10,7 @@ from types import TracebackType
 from bot.signals import Level, Signal
 
 _RUNNERS = (  # what calls every flow
-    "bot/engine/performance.py",
+    "bot/engine/flow_task.py",
     "bot/engine/flow_runner.py",
     "bot/flows/authoring.py",
 )

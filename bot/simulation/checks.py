@@ -110,7 +110,8 @@ class Checker:
         ended = bool(self._entries) and self._entries[-1].ended
         state = self._record.states.get(self._id)
         if holder is None:
-            told_of_end = any(self._is_end(known) for known in self._told)
+            reopened = max((e.at for e in self._entries if e.kind is Kind.REOPENED), default=None)
+            told_of_end = any(self._is_end(known, reopened and _floor(reopened)) for known in self._told)
             if ended and told_of_end and (state is None or not state.closed):
                 yield "G1: the conversation is closed, but the bot has no proof of it"
             return

@@ -8,7 +8,7 @@ import pytest
 
 from bot import Attachment, Began, Chat, Flow, Location, Purpose, Router
 from bot.control.state import Opening, OpeningKind, Run, RunStatus
-from bot.engine.performance import _began, _beginning
+from bot.engine.flow_task import _began, _beginning
 from bot.testing.talk import ChatWith, Talk
 from webhooks.events import parse_event
 

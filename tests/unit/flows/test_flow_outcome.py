@@ -14,7 +14,7 @@ from readme_flows import readme_module
 
 from bot import Chat, CleanUpHandle, NoAnswer, Outcome
 from bot.control.policy import Policy
-from bot.engine.aftermath import clean_ups_of
+from bot.engine.clean_ups import clean_ups_of
 from bot.flows.outcome import outcome_named, with_offered
 from bot.replay.harness import Process
 from bot.sandbox.switchboard import BOT

@@ -11,7 +11,7 @@ from flow_samples import assert_misuse
 
 from bot import Chat, NoAnswer, flow
 from bot.control.state import Conversation, Opening, OpeningKind, Purpose, Run, RunStatus
-from bot.engine.performance import prepare
+from bot.engine.flow_task import prepare
 from bot.flows.turn import FIRST_TOLD, SIGNALS_LIMIT, TOLD
 from bot.store.interface import JournalEntry
 from bot.testing.talk import ChatWith, Mode

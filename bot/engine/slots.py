@@ -6,10 +6,10 @@ from collections.abc import Callable
 from itertools import islice
 
 
-class Places:
-    """So many places, given to those who have waited longest.
+class Slots:
+    """So many slots, given to those who have waited longest.
 
-    Whoever waits is called when there may be a place, and then takes it, or leaves the queue so that others get it.
+    Whoever waits is called when there may be a slot, and then takes it, or leaves the queue so that others get it.
     """
 
     def __init__(self, number: int) -> None:
@@ -17,7 +17,7 @@ class Places:
         self._waiting: dict[Callable[[], object], None] = {}
 
     def take(self, called: Callable[[], object]) -> bool:
-        """Take a place. False: there is none, and `called` is called when there may be one."""
+        """Take a slot. False: there is none, and `called` is called when there may be one."""
         if self._free == 0:
             self._waiting[called] = None
             return False
@@ -32,7 +32,7 @@ class Places:
             self._call()
 
     def give_back(self) -> None:
-        """A place is free."""
+        """A slot is free."""
         self._free += 1
         self._call()
 

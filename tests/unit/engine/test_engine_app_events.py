@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from bot.clock import SystemClock
+from bot.engine.app_events import spread_app_events
 from bot.engine.context import Context
-from bot.engine.people import spread_app_events
 from bot.signals import silent
 from bot.store import Change, LeaseLost, SqliteStore, StoreError
 from webhooks.inbox import NewEvent

@@ -72,7 +72,7 @@ NoTurn = FlowReturned | FlowReleased | FlowFailed | FlowMismatched
 _abandoned: set[asyncio.Task[None]] = set()  # cancelled flows that do not stop; kept so that they end quietly
 
 
-class Performance:
+class FlowTask:
     """One turn of one run.
 
     Attributes:
@@ -138,12 +138,12 @@ def prepare(
     events: Mapping[str, Event],
     notify: Callable[[], None],
     ended: Callable[[], bool],
-) -> tuple[Performance | None, list[JournalEntry], NoTurn | None]:
+) -> tuple[FlowTask | None, list[JournalEntry], NoTurn | None]:
     """Begin a turn.
 
     Returns:
-        The performance, the journal entries that begin the run (if this is its first turn), and instead of a
-        performance the outcome, where there is no flow to run.
+        The task, the journal entries that begin the run (if this is its first turn), and instead of a
+        task the outcome, where there is no flow to run.
     """
     first: list[JournalEntry] = []
     signals = [entry for entry in journal if entry.kind == TOLD]
@@ -186,7 +186,7 @@ def prepare(
         ),
         notify,
     )
-    return Performance(run, turn), first, None
+    return FlowTask(run, turn), first, None
 
 
 def _flow_for(catalogue: Catalogue, run: Run, began: Began) -> Flow | None:
