@@ -1,4 +1,4 @@
-"""`simulate`: worlds drawn from seeds, played against the bot, and checked for breaches of the guarantee."""
+"""`simulate`: worlds drawn from seeds, or every small world, played against the bot and checked for breaches."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from bot import terminal
+from bot.cli.simulate_exhaustive import retell, search_all
 from bot.simulation.checks import violations
 from bot.simulation.play import play
 from bot.simulation.scenario import Scenario, draw
@@ -29,8 +30,21 @@ def simulate(
     ] = None,
     first_failure: Annotated[bool, typer.Option("--first-failure", help="Stop at the first seed that fails.")] = False,
     log: Annotated[bool, typer.Option(help="Print the event log of the first seed, and check nothing.")] = False,
+    exhaustive: Annotated[
+        int | None, typer.Option(help="Instead of seeds, search all stories of up to this many acts.", min=1)
+    ] = None,
+    story: Annotated[str | None, typer.Option(help="Play one story, as the search has printed it.")] = None,
+    only: Annotated[str, typer.Option(help="Search only setups whose words hold this, such as 'mode pass'.")] = "",
+    seconds: Annotated[float | None, typer.Option(help="Search each setup for at most this long.", min=1)] = None,
 ) -> None:
-    """Play random worlds with faults and crashes against the bot. Exit 1 if the guarantee breaks, with the seed."""
+    """Play random worlds with faults and crashes against the bot. Exit 1 if the guarantee breaks, with the seed.
+
+    With --exhaustive, every story of up to so many acts is played on the rules alone, and each moment checked.
+    """
+    if story is not None:
+        raise typer.Exit(retell(story))
+    if exhaustive is not None:
+        raise typer.Exit(search_all(exhaustive, jobs or _cores(), only=only, seconds=seconds, only_first=first_failure))
     if log:
         for entry in play(draw(first)).log:
             terminal.say(entry)

@@ -81,7 +81,7 @@ def conversation_read(draft: Draft, fact: ConversationRead) -> None:
             draft.doubt()  # something newer was told meanwhile: the next read is newer than that
         return
     _learn_why(draft, at)
-    _sort_out_inputs(draft, fact)
+    _sort_out_inputs(draft, pending, fact)
     if pending.what is What.READ_FOR_DUTY:
         duties.checked(draft)
     elif pending.what is What.READ_FOR_END:
@@ -101,12 +101,12 @@ def _take_in_messages(draft: Draft, pending: Pending, fact: ConversationRead) ->
     return max(at, end.at)
 
 
-def _sort_out_inputs(draft: Draft, fact: ConversationRead) -> None:
+def _sort_out_inputs(draft: Draft, pending: Pending, fact: ConversationRead) -> None:
     """Of what the user has said, keep what may have been said to the bot; was any of it said after the end?"""
-    if draft.state.holder.who is Who.NOBODY:
+    if draft.state.holder.who is Who.NOBODY and not draft.state.in_doubt:
         draft.set(inputs=())
     _forget_said_to_others(draft)
-    if draft.state.ended and draft.state.inputs and not fact.ended:
+    if pending.messages and draft.state.ended and draft.state.inputs and not fact.ended:
         users.reopens(draft, draft.state.inputs[0], draft.state.ended)
 
 

@@ -208,7 +208,7 @@ def _seen_is_proof() -> None:
 @bug("ignore that the user wrote after the end")
 def _never_reopen() -> None:
     @instead_of(users, "_reopen")
-    def reopen(reopen: Any, draft: Draft, spoken: Any) -> bool:
+    def reopen(*_: Any, **__: Any) -> bool:
         return False
 
 
