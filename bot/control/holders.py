@@ -110,8 +110,8 @@ def control_moved(draft: Draft, fact: ControlMoved) -> None:
 def _may_precede_read(draft: Draft, fact: ControlMoved) -> bool:
     """Return whether the event may predate the read that it contradicts.
 
-    The platform's clock dates events, the bot's clock reads. An event that comes late
-    shows a past holder, so it must not touch a run or a duty either.
+    Events are dated by the platform's clock, reads by the bot's. An event that comes
+    late shows a past holder, so it must not touch a run or a duty either.
     """
     state, since, duty = draft.state, draft.state.holder.since, draft.state.duty
     if not draft.contradicts(fact.active):
