@@ -101,7 +101,7 @@ class Draft:
 
         Returns:
             False if the fact was rejected: older than the holder on record, or less
-                certain.
+            certain.
         """
         old = self.state.holder
         active = active and active.completed_by(old.integration)

@@ -115,7 +115,7 @@ def answered(draft: Draft, duty: Duty, what: What, fact: Answered) -> None:
 
 
 def _failed(draft: Draft, duty: Duty, what: What, fact: Answered) -> None:
-    """Schedule a retry with backoff, and honor Retry-After.
+    """Schedule a retry with backoff, and honour Retry-After.
 
     A read comes first, unless the answer shows that the action did not happen and the
     platform guards it.

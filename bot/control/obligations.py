@@ -74,8 +74,7 @@ def owe_after_flow(draft: Draft, reason: str, *, over: bool) -> None:
     """Owe what follows a finished flow: a release, or what the mode requires.
 
     It is a release if the conversation is over: after an end, after a closing flow, and
-    after a greeting that nobody answered. A pass would make a ticket about nothing
-    there.
+    after a greeting that nobody answered. A pass would make an empty ticket then.
     """
     if draft.state.holder.who is not Who.BOT:
         return
@@ -112,16 +111,16 @@ def _while_another_holds(draft: Draft) -> None:
     draft.stop_run()
     draft.set(idle_at=None, inputs=())
     duty = draft.state.duty
-    # A read must tell about these two.
+    # Only a read closes a take-over from another, or of control that nobody has.
     wanted = duty is not None and (duty.against is not None or duty.action is Action.TAKE)
     if not (draft.state.ended or wanted):
         draft.close_duty(_shown(draft, f"{draft.state.holder} is active"))
 
 
 def _while_nobody_holds(draft: Draft) -> None:
-    """Stop the run, because nobody is active; if that is certain, close duties and prove the end.
+    """Stop the run; if it is certain that nobody is active, close duties and prove the end.
 
-    An event or a read is certain, a message is not.
+    A control event or a read is certain, a message is not.
     """
     draft.set(idle_at=None)
     if draft.state.in_doubt:

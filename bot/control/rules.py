@@ -31,7 +31,7 @@ The engine then tries `state.sends_first` at `sends_at` and clean-ups at `cleans
 `TimePassed` at `waits_until`.
 
 Sources: the guarantee, G1 to G5, in the README; the table "The two control modes" in
-docs/architecture.md; the platform's behavior in docs/platform.md.
+docs/architecture.md; the platform's behaviour in docs/platform.md.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def step(
 
     Returns:
         The new state, which says what to do next, and the records to store with it, in
-            order.
+        order.
 
     Raises:
         UnsafeStateError: the new state breaks the invariant `is_safe()`. Nothing may be

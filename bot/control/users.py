@@ -129,7 +129,7 @@ def _reopen(draft: Draft, spoken: Input, ended: Ended, *, late: bool) -> bool:
 
     Returns:
         True if it is open again, or if only a read can tell; the input is kept until
-            then.
+        then.
     """
     near = abs(spoken.at - ended.at) <= CLOCKS_DIFFER
     if late or near:
@@ -143,7 +143,7 @@ def reopens(draft: Draft, spoken: Input, ended: Ended) -> bool:
     """Reopen an ended conversation if times show that the user wrote afterwards.
 
     Returns:
-        True also if it is unknown who is active since.
+        True if it is open again, or if only a read can tell.
     """
     holder = draft.state.holder
     if spoken.at <= ended.at:
@@ -204,15 +204,15 @@ def user_ended(draft: Draft, fact: UserEnded) -> None:
 
 
 def _is_just_before(fact: UserEnded, holder: Holder) -> bool:
-    """Return whether the user's clock dates the end shortly before the last control change.
+    """Return whether a user's clock dates the end shortly before control became free.
 
-    That order is not reliable.
+    That order is not reliable: someone may have become active since.
     """
     return holder.who is Who.NOBODY and holder.since is not None and timedelta(0) < holder.since - fact.at <= JUST_NOW
 
 
 def take_in_end(draft: Draft, fact: UserEnded) -> None:
-    """Record the end, and stop every run but a closing one."""
+    """Record the end, and stop the run unless it is the closing run of this end."""
     run = draft.state.run
     # The pass of a handback and the message of the end arrive in either order.
     handed_back = run is not None and run.purpose is Purpose.CLOSING and run.began + draft.policy.grace >= fact.at

@@ -153,7 +153,7 @@ def prepare(
 
     Returns:
         The task; the journal entries that begin the run, if this is its first turn; and
-            instead of a task the run's outcome, if no flow can run.
+        instead of a task the run's outcome, if no flow can run.
     """
     first: list[JournalEntry] = []
     signals = [entry for entry in journal if entry.kind == TOLD]
