@@ -77,7 +77,7 @@ def _may_predate_holder(state: Conversation, fact: HolderSeen, newer: timedelta)
         case Who.BOT:
             return fact.active is not None and bool(state.run or state.duty)
         case Who.OTHER:
-            return fact.apart  # another gives control up by a control event only
+            return fact.apart  # only a control event takes control from another
         case Who.NOBODY:
             return fact.apart and timedelta(0) < newer <= JUST_NOW
         case _:

@@ -111,7 +111,7 @@ def _while_another_holds(draft: Draft) -> None:
     draft.stop_run()
     draft.set(idle_at=None, inputs=())
     duty = draft.state.duty
-    # Only a read closes a take-over from another, or of control that nobody has.
+    # Kept until a read: a take-over by hand, and control for a planned flow.
     wanted = duty is not None and (duty.against is not None or duty.action is Action.TAKE)
     if not (draft.state.ended or wanted):
         draft.close_duty(_shown(draft, f"{draft.state.holder} is active"))

@@ -74,6 +74,7 @@ def conversation_read(draft: Draft, fact: ConversationRead) -> None:
     is_newest = draft.known_until == pending.known_until
     if pending.what is What.READ_TO_WATCH and draft.state.read_at is None:
         draft.set(in_doubt=False)
+    # Messages first: they may record or void an end, and they date the read.
     at = _take_in_messages(draft, pending, fact)
     if not draft.learn(fact.active, at, holders.A_READ, certain=True, is_newest=is_newest):
         if pending.what is What.READ_FOR_DUTY:
@@ -81,6 +82,7 @@ def conversation_read(draft: Draft, fact: ConversationRead) -> None:
         else:
             draft.doubt()  # a newer fact came meanwhile: read once more
         return
+    # The holder is known now. Apply what waited for it, then what the read was for.
     _learn_why(draft, at)
     _sort_out_inputs(draft, fact)
     if pending.what is What.READ_FOR_DUTY:

@@ -696,7 +696,7 @@ class Conversation:
         return not self.at_stake and (not (self.unsent or self.pending) or self.look_at is not None)
 
 
-# The rules copy the state at nearly every line. `dataclasses.replace` would take most of their time.
+# The rules copy the state at nearly every line; `dataclasses.replace` costs more than all of them.
 _NAMES = tuple(field.name for field in fields(Conversation))
 _PLACES = {name: place for place, name in enumerate(_NAMES)}
 _PUT = [getattr(Conversation, name).__set__ for name in _NAMES]

@@ -58,7 +58,7 @@ def _record_last_input(draft: Draft, spoken: Input) -> None:
     # A later time may be the bot's own clock, and would hide a later end.
     if since and spoken.at <= since:
         if draft.state.holder.who is Who.NOBODY:
-            draft.doubt()  # with a slow clock, it came later and made the bot active
+            draft.doubt()  # if a slow clock dated it, it came later and made the bot active
         draft.set(spoke_at=max(spoken.at, draft.state.spoke_at or spoken.at))
 
 
@@ -199,7 +199,7 @@ def user_ended(draft: Draft, fact: UserEnded) -> None:
         draft.doubt()
         return
     if fact.late or fact.at == spoke_at or _is_just_before(fact, draft.state.holder):
-        draft.doubt()  # someone may be active since, or a clock be slow: not proven
+        draft.doubt()  # someone may have become active since, or a clock may be slow
     take_in_end(draft, fact)
 
 
