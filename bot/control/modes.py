@@ -77,4 +77,4 @@ def mode_named(name: str, pass_to: str = DEFAULT_PASS_TO) -> Mode:
         return ReleaseControl(pass_to)
     if name == PassControl.name:
         return PassControl(pass_to)
-    raise ValueError(f"{name!r} is no control mode: it is 'release' or 'pass'")
+    raise ValueError(f"{name!r} is not a control mode: use 'release' or 'pass'")
