@@ -105,8 +105,7 @@ class Delivery:
         Args:
             conversation_id: the platform's conversation id.
             task: the effect, and whether it may have been tried.
-            wanted: whether a message may still go out; called again after looking for
-                it.
+            wanted: whether the message may still go out, called after a search for it.
         """
         match task.effect:
             case Say() as say:
