@@ -1,8 +1,9 @@
-"""Calls the clean-up functions of finished runs, one at a time, beside everything else.
+"""Calls the clean-up functions of finished runs, one at a time.
 
-Nothing waits for them: not the release, not a message, not the next run. They are kept in the outbox, so that they
-outlive a restart, and each runs at least once. A row of the outbox is data: it can only choose among the functions of
-FLOWS (`bot.flows.functions`), and one that can't be called fails alone, at once.
+Nothing waits for them: no release, no message, no run. The outbox keeps them across
+restarts, and each runs at least once. An outbox row is data: it can only select a
+function of FLOWS (`bot.flows.functions`), and one that can't be called fails alone, at
+once.
 """
 
 from __future__ import annotations
@@ -24,30 +25,37 @@ from bot.store.interface import CleanUp, JournalEntry
 _CLEAN_UP = TypeAdapter(CleanUp)
 _WHEN: TypeAdapter[When] = TypeAdapter(When)
 
-_detached: set[asyncio.Task[Failure | None]] = set()  # clean-ups of conversations that are not stored any more
+# Clean-ups of conversations that are no longer stored.
+_detached: set[asyncio.Task[Failure | None]] = set()
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong with a clean-up; `final` if no further attempt can help."""
+    """Error of a clean-up; `final` if no retry can help."""
 
     words: str
     final: bool = False
 
 
 def chosen_by(journal: Iterable[JournalEntry], run_id: int, outcome: Outcome) -> Outcome:
-    """The outcome of a run: failed, where the end was chosen by the handler of an error that the flow has raised."""
+    """Return a run's outcome, corrected to failed if its flow raised.
+
+    An error handler may have ended the flow normally after that.
+    """
     has_raised = any(entry.run_id == run_id and entry.kind == RAISED for entry in journal)
     return Outcome.FAILED if outcome.went_well and has_raised else outcome
 
 
-def clean_ups_of(journal: Iterable[JournalEntry], run_id: int, outcome: Outcome) -> tuple[list[CleanUp], list[str]]:
-    """Return the clean-ups that are due after a run, newest first, and what is wrong with those that can't be read.
+def clean_ups_of(
+    journal: Iterable[JournalEntry],
+    run_id: int,
+    outcome: Outcome,
+) -> tuple[list[CleanUp], list[str]]:
+    """Return the clean-ups due after a run, newest first, and the errors of unreadable ones.
 
-    They have no ids yet: the rules give them.
-
-    The newest comes first because it may rest on the older ones. Not due is what the flow has withdrawn, and what was
-    meant for a failure where there was none. An entry of an earlier version says nothing about when: it is due always.
+    The newest comes first because it may build on older ones. Withdrawn clean-ups are
+    not due, nor those meant only for a failure if there was none. Entries of earlier
+    versions don't say when; they are always due. The rules assign ids later.
     """
     entries = [entry for entry in journal if entry.run_id == run_id]
     withdrawn = {entry.key for entry in entries if entry.kind == WITHDRAWN}
@@ -66,12 +74,15 @@ def clean_ups_of(journal: Iterable[JournalEntry], run_id: int, outcome: Outcome)
 
 
 async def clean_up(effect: CleanUp, functions: Functions, resources: Any = None) -> Failure | None:
-    """Call the function once. Returns what went wrong; None if nothing did.
+    """Call a clean-up function once.
 
     Args:
         effect: names the function.
-        functions: those that may be called.
-        resources: what the team's lifespan has opened; None without one.
+        functions: the functions that may be called.
+        resources: what the team's lifespan opened; None without one.
+
+    Returns:
+        The failure; None on success.
     """
     try:
         function = functions.find(effect.function)
@@ -84,16 +95,23 @@ async def clean_up(effect: CleanUp, functions: Functions, resources: Any = None)
             offered: dict[str, Any] = {"outcome": outcome_named(effect.outcome)}
             if resources is not None:
                 offered["resources"] = resources
-            await run(function, effect.args, with_offered(function, effect.args, effect.kwargs, offered))
-    except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - the team's own, and only to be told
+            await run(
+                function,
+                effect.args,
+                with_offered(function, effect.args, effect.kwargs, offered),
+            )
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - the team's code
         return Failure(type(error).__name__)
     return None
 
 
 def clean_up_once(effects: Sequence[CleanUp], functions: Functions, resources: Any = None) -> None:
-    """Try clean-ups that can't be stored once each, in the background."""
+    """Try each clean-up that can't be stored once, in the background."""
     for effect in effects:
         name = f"clean up {effect.effect_id}"
-        task = asyncio.get_running_loop().create_task(clean_up(effect, functions, resources), name=name)
+        task = asyncio.get_running_loop().create_task(
+            clean_up(effect, functions, resources),
+            name=name,
+        )
         _detached.add(task)
         task.add_done_callback(_detached.discard)

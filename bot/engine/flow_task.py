@@ -1,4 +1,4 @@
-"""A turn of a flow as a task: started from its journal, watched, and cut off without waiting for it."""
+"""Runs a turn of a flow as a task, prepared from the journal and cancelled without waiting."""
 
 from __future__ import annotations
 
@@ -63,30 +63,34 @@ _OURS_MODULES = (
 )
 _OURS = (__file__, *(module.__file__ for module in _OURS_MODULES))
 
-TIME_TO_CLEAN_UP = 10.0  # seconds that a flow may use in `finally` once it was cut off
-INSISTENCE = 100  # cancellations, then a flow that catches them all is left alone
+TIME_TO_CLEAN_UP = 10.0  # seconds for `finally` after a cancellation
+INSISTENCE = 100  # maximum cancellations of a flow that catches them
 
 NoTurn = FlowReturned | FlowReleased | FlowFailed | FlowMismatched
-"""What a run comes to for which there is no flow to run."""
+"""Outcome of a run without a flow to run."""
 
-_abandoned: set[asyncio.Task[None]] = set()  # cancelled flows that do not stop; kept so that they end quietly
+# Cancelled flows that have not stopped; kept so that they end quietly.
+_abandoned: set[asyncio.Task[None]] = set()
 
 
 class FlowTask:
-    """One turn of one run.
+    """One turn of one run, as a task.
 
     Attributes:
-        run: the run that it belongs to.
-        turn: what the flow has done in it so far.
+        run: the run it belongs to.
+        turn: what the flow has done in this turn so far.
     """
 
     def __init__(self, run: Run, turn: Turn) -> None:
         self.run = run
         self.turn = turn
-        self._task = asyncio.get_running_loop().create_task(perform(turn), name=f"flow {turn.flow.name}")
+        self._task = asyncio.get_running_loop().create_task(
+            perform(turn),
+            name=f"flow {turn.flow.name}",
+        )
 
     def cut_off(self) -> None:
-        """Stop the flow's code here and now; whether it obeys does not matter any more."""
+        """Cancel the flow's code. From now on nothing that it does counts."""
         self.turn.cut_off()
         if not self._task.done():
             _abandoned.add(self._task)
@@ -95,7 +99,10 @@ class FlowTask:
 
 
 def _insist(task: asyncio.Task[None], times: int = 1) -> None:
-    """Cancel a flow that was cut off, and again while it goes on: each time it may clean up after itself."""
+    """Cancel a flow repeatedly until it stops.
+
+    Each time it may use `finally` to clean up.
+    """
     if not task.done():
         task.cancel()
         if times < INSISTENCE:
@@ -104,13 +111,13 @@ def _insist(task: asyncio.Task[None], times: int = 1) -> None:
 
 
 async def perform(turn: Turn) -> None:
-    """Run a turn's flow until it ends, or takes a step after which nothing of it counts; `turn.outcome` says how."""
+    """Run a turn until it ends or takes its last valid step; `turn.outcome` is the result."""
     run_id = turn.context.run_id
     try:
         await played(turn, _words)
     except asyncio.CancelledError:
         turn.over(FlowFailed(run_id, "cancelled"))
-    except BaseException as error:  # noqa: BLE001 - whatever a flow raises ends the flow, and nothing else
+    except BaseException as error:  # noqa: BLE001 - ends this flow only
         if not turn.failure and (turn.outcome is None or isinstance(turn.outcome, FlowFailed)):
             turn.context.raised(error)
         turn.over(FlowFailed(run_id, _words(error)))
@@ -119,7 +126,10 @@ async def perform(turn: Turn) -> None:
 
 
 def _words(error: BaseException) -> str:
-    """What was raised, and where in the flow's code. Its text may quote the user, and is told only if it is ours."""
+    """Describe an exception by type and place in the flow's code.
+
+    Its message may quote the user, so it is included only if it is the bot's own.
+    """
     frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     place = next((f" at {file}:{line}" for file, line in reversed(frames) if file not in _OURS), "")
     says = ""
@@ -142,8 +152,8 @@ def prepare(
     """Begin a turn.
 
     Returns:
-        The task, the journal entries that begin the run (if this is its first turn), and instead of a
-        task the outcome, where there is no flow to run.
+        The task; the journal entries that begin the run, if this is its first turn; and
+        instead of a task the run's outcome, if no flow can run.
     """
     first: list[JournalEntry] = []
     signals = [entry for entry in journal if entry.kind == TOLD]
@@ -153,9 +163,9 @@ def prepare(
         beginning = _beginning(run, events)
         try:
             flow = _flow_for(context.catalogue, run, _began_with(beginning, state.id))
-        except BaseException as error:  # noqa: BLE001 - the team's own code: whatever it raises ends the run, and no more
+        except BaseException as error:  # noqa: BLE001 - the team's code; ends this run only
             return None, [], FlowFailed(run.id, _no_route(error))
-        if flow is None:  # where nobody has written, there is nothing to pass on to anybody either
+        if flow is None:  # without user input there is nothing to pass on
             nobody = run.opening.kind is OpeningKind.CREATED
             return None, [], FlowReleased(run.id) if nobody else FlowReturned(run.id)
         first = [began_entry(run, flow, beginning, context)]
@@ -190,54 +200,69 @@ def prepare(
 
 
 def _flow_for(catalogue: Catalogue, run: Run, began: Began) -> Flow | None:
-    """The flow that a run begins with. Raises what `Catalogue.route` does."""
+    """Return the flow that a run begins with. Raises like `Catalogue.route`."""
     wanted = run.opening.flow
     return catalogue.named(wanted) if wanted else catalogue.route(run.purpose, began)
 
 
 def flow_of(catalogue: Catalogue, entry: JournalEntry) -> Flow | None:
-    """The flow that a run's first journal entry names, in its version; None if it is not registered any more.
+    """Return the flow and version in a run's first journal entry; None if not registered any more.
 
-    Entries of earlier versions of the bot say nothing about the version: it is 1.
+    Entries of earlier versions of the bot don't name a version; it is 1.
     """
     return catalogue.find(entry.key, entry.data.get("version", 1))
 
 
 def gone(catalogue: Catalogue, entry: JournalEntry) -> str:
-    """The problem of a run whose flow is not registered any more, or not in its version."""
+    """Describe a run whose flow, or version of it, is not registered any more."""
     version = f" version {entry.data.get('version', 1)}" if entry.key in catalogue.flows else ""
     return f"there is no flow {entry.key!r}{version} any more"
 
 
 def began_by(entry: JournalEntry, conversation_id: str) -> Began:
-    """What began the run, and with whom, as its first journal entry tells."""
+    """Return a run's opening, user and conversation from its first journal entry."""
     return _began_with(entry.data, conversation_id)
 
 
-def began_entry(run: Run, flow: Flow, beginning: Mapping[str, Any], context: Context) -> JournalEntry:
-    """The first entry of a run's journal. `beginning`: what began it, who the user is, and where."""
+def began_entry(
+    run: Run,
+    flow: Flow,
+    beginning: Mapping[str, Any],
+    context: Context,
+) -> JournalEntry:
+    """Return the first journal entry of a run.
+
+    `beginning` has the opening, the user and the conversation.
+    """
     changes = sorted(changes_in(flow, context.catalogue.handlers))
     data = {**beginning, "version": flow.version, "changes": changes}
     return JournalEntry(run.id, 0, BEGAN, flow.name, data, at=context.clock.now())
 
 
-def begun_anew(context: Context, conversation_id: str, run: Run, old: JournalEntry) -> JournalEntry | None:
-    """The first entry of a run that is restarted: by the newest version of its flow, or whichever serves it now.
+def begun_anew(
+    context: Context,
+    conversation_id: str,
+    run: Run,
+    old: JournalEntry,
+) -> JournalEntry | None:
+    """Return the first journal entry of a restarted run.
+
+    It uses the newest version of its flow, or whichever flow serves it now.
 
     Args:
-        context: the engine's surroundings.
-        conversation_id: the platform's.
+        context: dependencies of the engine.
+        conversation_id: the platform's conversation id.
         run: the new run.
-        old: the first entry of the run before.
+        old: the first entry of the previous run.
 
     Returns:
-        None: there is no flow for it.
+        None if no flow serves it.
     """
     flow = context.catalogue.flows.get(old.key)
     if flow is None:
         try:
             flow = context.catalogue.route(run.purpose, began_by(old, conversation_id))
-        except BaseException:  # noqa: BLE001 - the team's own code: whatever it raises, there is no flow
+        except BaseException:  # noqa: BLE001 - the team's code
             return None
     return None if flow is None else began_entry(run, flow, old.data, context)
 
@@ -245,7 +270,7 @@ def begun_anew(context: Context, conversation_id: str, run: Run, old: JournalEnt
 def _note_call(
     context: Context, conversation_id: str, flow: Flow, function: str, attempt: int, error: Exception | None
 ) -> None:
-    """Note an attempt of `chat.call`. An error of the API is noted as a trouble where it occurs."""
+    """Record an attempt of `chat.call`. API errors are recorded where they occur."""
     if error is None:
         context.troubles.works(What.BACKEND, function)
         return
@@ -263,11 +288,12 @@ def _note_call(
 
 
 def _no_route(error: BaseException) -> str:
+    """Describe why the router found no flow."""
     return str(error) if isinstance(error, UnknownFlow) else f"the router: {_words(error)}"
 
 
 class _History:
-    """Reads the newest messages; a class so that the journal names it well."""
+    """Reads the newest messages. A class, so that the journal shows a plain name."""
 
     __qualname__ = "history"
 
@@ -280,17 +306,24 @@ class _History:
 
 
 def _began(stored: Mapping[str, Any], **with_whom: Any) -> Began:
-    """What the journal tells of the beginning; another version of the bot may have stored more or less."""
-    return Began(**{name: value for name, value in stored.items() if name in _BEGAN_FIELDS}, **with_whom)
+    """Build a `Began` from the journal.
+
+    Another version of the bot may have stored other fields; unknown ones are ignored.
+    """
+    return Began(
+        **{name: value for name, value in stored.items() if name in _BEGAN_FIELDS},
+        **with_whom,
+    )
 
 
 def _began_with(stored: Mapping[str, Any], conversation_id: str) -> Began:
-    """The same, with the user and the conversation."""
+    """Build a `Began` with its user and conversation."""
     conversation = conversation_of({**stored.get("conversation", {}), "id": conversation_id})
     return _began(stored["began"], user=user_of(stored["user"]), conversation=conversation)
 
 
 def _beginning(run: Run, events: Mapping[str, Event]) -> dict[str, Any]:
+    """Return what the journal stores of an opening, the user and the conversation."""
     opening = run.opening
     event = events.get(opening.event_id or "")
     said, referral = _answer(event), _referral(event)
@@ -312,6 +345,7 @@ def _beginning(run: Run, events: Mapping[str, Event]) -> dict[str, Any]:
 
 
 def _answer(event: Event | None) -> Answer:
+    """Return a message or postback as an answer; empty for other events."""
     match event:
         case ConversationMessage(payload=payload):
             message = payload.message
@@ -326,6 +360,7 @@ def _answer(event: Event | None) -> Answer:
 
 
 def _referral(event: Event | None) -> dict[str, Any]:
+    """Return a referral's details; empty for other events."""
     match event:
         case ConversationReferral(payload=payload):
             return dict(payload.referral)

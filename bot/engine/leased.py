@@ -1,4 +1,4 @@
-"""What is stored of one conversation, while a worker holds its lease: written and read with patience."""
+"""Reads and writes one conversation's data under its lease, with retries."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from bot.troubles import What, database_failed
 T = TypeVar("T")
 
 LEASE_MARGIN = timedelta(seconds=2)
-RETRY_FIRST, RETRY_CAP = timedelta(milliseconds=100), timedelta(seconds=2)  # while the database is out of reach
-DATABASE_PATIENCE = timedelta(seconds=30)  # with a database that is out of reach
+# While the database is out of reach:
+RETRY_FIRST, RETRY_CAP = timedelta(milliseconds=100), timedelta(seconds=2)
+DATABASE_PATIENCE = timedelta(seconds=30)
 
 
 class Leased:
-    """The lease of one conversation, and what is done in the database under it.
+    """The lease of one conversation, and the database operations under it.
 
     Attributes:
-        in_a_hurry: the worker stops: what fails is not tried again.
+        in_a_hurry: the worker is stopping; don't retry.
     """
 
     def __init__(self, context: Context, lease: Lease) -> None:
@@ -35,18 +36,18 @@ class Leased:
 
     @property
     def renew_at(self) -> datetime:
-        """When the lease is to be renewed."""
+        """When to renew the lease."""
         return self._lease.until - self._renew_before
 
     @property
     def has_time(self) -> bool:
-        """Does the lease hold long enough for something to go out?"""
+        """Whether the lease holds long enough to send something."""
         return self._context.clock.now() < self._lease.until - LEASE_MARGIN
 
     def keeps(self, lease: Lease) -> bool:
-        """Go on with a new lease, if nobody else has had the conversation since the old one ran out.
+        """Adopt a new lease, if nobody else had the conversation in between.
 
-        Only between two store operations: one that is under way rests on the old lease.
+        Return False during a store operation, which depends on the old lease.
         """
         if self._is_in_store or lease.epoch != self._lease.epoch + 1:
             return False
@@ -58,21 +59,26 @@ class Leased:
         await self._patiently(lambda: self._context.store.save(self._lease, change, self._context.clock.now()))
 
     async def fetch(self) -> list[StoredEvent]:
-        """Read the events that wait. Raises `StoreError`."""
+        """Read the waiting events. Raises `StoreError`."""
         return await self._patiently(lambda: self._context.store.fetch(self._lease))
 
     async def renew_if_due(self, *, set_back: bool = False) -> None:
-        """Renew the lease in time, and at once where the clock was set back. Raises `StoreError`."""
+        """Renew the lease when due, or at once after the clock was set back.
+
+        Raises:
+            StoreError: the lease is lost, or the database is out of reach.
+        """
         if set_back or self._context.clock.now() >= self.renew_at:
             self._lease = await self._patiently(
                 lambda: self._context.store.renew(self._lease, self._context.clock.now() + self._context.lease)
             )
 
     async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do something in the database; retry while it is out of reach.
+        """Run a database operation; retry while the database is out of reach.
 
-        The lease may run out meanwhile. If nobody else has taken the conversation when the database is back, it
-        is kept. Giving up at once would make the next session begin the unsaved turn anew, calls and all.
+        The lease may expire meanwhile. If nobody else has taken the conversation when
+        the database is back, it is kept. Giving up at once would make the next session
+        repeat the unsaved turn, calls included.
         """
         attempt, began = 0, self._context.clock.now()
         while True:

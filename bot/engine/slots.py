@@ -1,4 +1,4 @@
-"""How many things a worker does to the platform at the same time, and who waits until it may."""
+"""A fair limit on concurrent API calls."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from itertools import islice
 
 
 class Slots:
-    """So many slots, given to those who have waited longest.
+    """A fixed number of slots, handed out first come, first served.
 
-    Whoever waits is called when there may be a slot, and then takes it, or leaves the queue so that others get it.
+    Waiters are called when a slot may be free. Each then takes it, or leaves the queue
+    for the next.
     """
 
     def __init__(self, number: int) -> None:
@@ -17,7 +18,7 @@ class Slots:
         self._waiting: dict[Callable[[], object], None] = {}
 
     def take(self, called: Callable[[], object]) -> bool:
-        """Take a slot. False: there is none, and `called` is called when there may be one."""
+        """Take a slot. Return False if none is free; `called` is then called when one may be."""
         if self._free == 0:
             self._waiting[called] = None
             return False
@@ -26,16 +27,17 @@ class Slots:
         return True
 
     def leave(self, called: Callable[[], object]) -> None:
-        """Wait no longer."""
+        """Leave the queue, and offer the slot to the next waiter."""
         if called in self._waiting:
             del self._waiting[called]
             self._call()
 
     def give_back(self) -> None:
-        """A slot is free."""
+        """Free a slot."""
         self._free += 1
         self._call()
 
     def _call(self) -> None:
+        """Call as many waiters as there are free slots."""
         for called in list(islice(self._waiting, self._free)):
             called()

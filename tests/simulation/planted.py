@@ -282,8 +282,8 @@ def _refused_is_proof() -> None:
 
 @bug("pass again and again where it is declined")
 def _pass_for_ever() -> None:
-    @instead_of(duties, "_pass_another_way")
-    def pass_another_way(*_: Any) -> None:
+    @instead_of(duties, "_fall_back")
+    def fall_back(*_: Any) -> None:
         return
 
 
