@@ -106,6 +106,7 @@ async def running(
     *,
     clock: Clock | None = None,
     hooks: Sequence[Observe] = (log_signal,),
+    metrics: Metrics | None = None,
     checks_account: bool = False,
 ) -> AsyncIterator[Running]:
     """The bot of these settings, from start to an orderly stop.
@@ -115,6 +116,7 @@ async def running(
         parts: what runs in this process.
         clock: None: the machine's.
         hooks: get every signal.
+        metrics: count every signal; None: new ones.
         checks_account: look beside everything else whether the account is as the bot needs it, and tell what is not.
 
     Raises:
@@ -124,7 +126,7 @@ async def running(
     clock = clock or SystemClock()
     catalogue = catalogue_of(settings)
     traces = traces_if_wanted(clock)
-    watch = Watch(Metrics(), traces, hooks)
+    watch = Watch(metrics or Metrics(), traces, hooks)
     watch.metrics.know_flows(flow.name for flow in catalogue.all)
     observe = watch.on_signal
     on_loop_error = tell_loop_errors(observe)
@@ -345,15 +347,22 @@ async def _start_web(
         watch.on_stored(events)
         mixups.look(events)
 
-    inbox = GroupCommit(watch.stored(store.receive), on_stored=on_stored, unavailable=(Unavailable, OSError))
+    inbox = GroupCommit(
+        watch.stored(store.receive),
+        on_stored=on_stored,
+        unavailable=(Unavailable, OSError),
+        report=watch.on_report,
+    )
     stack.push_async_callback(inbox.stop)
     accepted = Secrets([secret.get_secret_value() for secret in settings.sunshine_webhook_secret])
     app_id, is_known = settings.sunshine_app_id, partial(watch.troubles.lasts, What.DATABASE)
     if settings.record_tape:
-        recorder = _start_recorder(stack, settings)
-        intake: Intake = RecordingIntake(inbox, accepted, clock.now, watch.on_receipt, recorder, app_id, is_known)
+        recorder = _start_recorder(stack, settings, watch.on_signal)
+        intake: Intake = RecordingIntake(
+            inbox, accepted, clock.now, watch.on_receipt, recorder, app_id, is_known, watch.on_report
+        )
     else:
-        intake = Intake(inbox, accepted, clock.now, watch.on_receipt, app_id, is_known)
+        intake = Intake(inbox, accepted, clock.now, watch.on_receipt, app_id, is_known, watch.on_report)
     app = web.Application()
     receive = web_handler(intake)
     app.router.add_post(WEBHOOK_PATH, receive)
@@ -432,8 +441,8 @@ def _add_console(
     app.add_subapp(CONSOLE_PATH, console.application())
 
 
-def _start_recorder(stack: AsyncExitStack, settings: Settings) -> Recorder:
-    recorder = Recorder(Path(settings.record_tape))
+def _start_recorder(stack: AsyncExitStack, settings: Settings, observe: Observe) -> Recorder:
+    recorder = Recorder(Path(settings.record_tape), observe)
     try:
         recorder.start()
     except TapeError as error:

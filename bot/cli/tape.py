@@ -19,6 +19,7 @@ from bot.replay.export import deliveries_of
 from bot.replay.listener import listen
 from bot.replay.scrub import Scrubber
 from bot.replay.tape import TapeError, read_tape, write_tape
+from bot.signals import Signal
 from bot.store import StoreError
 from bot.store.export import Selection, State, stored_events
 from webhooks.fields import moment
@@ -48,7 +49,7 @@ def record(
     secrets = Given().webhook_secrets
 
     async def run() -> None:
-        async with listen(tape, host, port, forward=forward, secrets=secrets) as found:
+        async with listen(tape, host, port, forward=forward, secrets=secrets, observe=_warn) as found:
             terminal.say(f"recording what is posted to http://{host}:{found} on {tape}", err=True)
             stopped = asyncio.Event()
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
@@ -110,6 +111,10 @@ def scrub(
     except OSError as error:
         refuse([f"{to}: it can't be written: {error.strerror}"])
     terminal.say(f"{count} deliveries on {to}")
+
+
+def _warn(signal: Signal) -> None:
+    terminal.say(f"not recorded: {signal.fields['lost']} deliveries so far: {signal.fields['reason']}", err=True)
 
 
 def _time(option: str, value: str) -> datetime | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -13,15 +12,15 @@ from typing import Any
 
 from bot.private_files import open_private
 from bot.replay.tape import TapedDelivery, TapeError, tape_line
+from bot.signals import Level, Observe, Signal, silent
 from webhooks import wire
 from webhooks.inbox import Inbox
 from webhooks.intake import Answer, Intake, Receipt
+from webhooks.reporting import Report, ignore
 from webhooks.security import Secrets
 
 WAITING_LIMIT = 10_000
 """Deliveries that may wait to be written; with more, the newest are left out of the tape (and counted)."""
-
-_logger = logging.getLogger(__name__)
 
 
 class Recorder:
@@ -29,15 +28,17 @@ class Recorder:
 
     Args:
         path: the tape; made if it is not there, readable by this user alone, since it holds what people said.
+        observe: gets `tape_incomplete`, from any thread.
         waiting_limit: deliveries that may wait to be written.
 
     Attributes:
         lost: deliveries that are not on the tape, because too many waited or the file could not be written.
     """
 
-    def __init__(self, path: Path, waiting_limit: int = WAITING_LIMIT) -> None:
+    def __init__(self, path: Path, observe: Observe = silent, waiting_limit: int = WAITING_LIMIT) -> None:
         self.lost = 0
         self._path = path
+        self._observe = observe
         self._waiting: queue.Queue[tuple[datetime, bytes] | None] = queue.Queue(waiting_limit)
         self._thread: threading.Thread | None = None
 
@@ -86,8 +87,8 @@ class Recorder:
     def _lose(self, count: int, why: str) -> None:
         self.lost += count
         if self.lost.bit_count() == 1:  # the 1st, 2nd, 4th, 8th, …: told, but never a flood
-            fields = {"lost": self.lost, "tape": str(self._path), "reason": why}
-            _logger.warning("tape_incomplete", extra=fields)
+            fields: dict[str, object] = {"lost": self.lost, "tape": str(self._path), "reason": why}
+            self._observe(Signal("tape_incomplete", Level.WARNING, fields=fields))
 
 
 class RecordingIntake(Intake):
@@ -102,8 +103,9 @@ class RecordingIntake(Intake):
         recorder: Recorder,
         app_id: str | None = None,
         is_known: Callable[[], bool] = lambda: False,
+        report: Report = ignore,
     ) -> None:
-        super().__init__(inbox, secrets, now, observe, app_id, is_known)
+        super().__init__(inbox, secrets, now, observe, app_id, is_known, report)
         self._clock = now
         self._recorder = recorder
 

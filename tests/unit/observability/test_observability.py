@@ -295,7 +295,8 @@ def told_names() -> Iterator[str]:
                 called = ast.unparse(node.func)
                 owner, _, method = called.rpartition(".")
                 is_log = owner.split(".")[-1] in ("_log", "_logger") and method in LEVELS
-                if called in ("Signal", "chat.log") or is_log or (method == "report" and "draft" in owner):
+                is_report = called == "self._report" or (method == "report" and "draft" in owner)
+                if called in ("Signal", "chat.log") or is_log or is_report:
                     yield str(node.args[0].value)
 
 
