@@ -34,8 +34,7 @@ from bot.loop_thread import Handler, LoopThread
 from bot.loop_watch import LoopWatch
 from bot.observability import Key, Metrics, Watch, log_signal, tell_loop_errors, traces_if_wanted
 from bot.observability.mixups import Mixups
-from bot.replay.recording import Recorder, RecordingIntake
-from bot.replay.tape import TapeError
+from bot.recording import Recorder
 from bot.settings import FlowMismatch, LogErrors, Settings, SettingsProblem
 from bot.signals import Level, Observe, Signal
 from bot.store import Database, Unavailable, open_store
@@ -43,6 +42,7 @@ from bot.store.interface import Store
 from bot.store.owners import new_owner
 from bot.store.url import is_postgres
 from bot.sunshine import AiohttpTransport, Credentials, SunshineClient
+from bot.tape import TapeError
 from bot.troubles import What
 from webhooks.inbox import GroupCommit, NewEvent
 from webhooks.intake import Intake
@@ -355,14 +355,16 @@ async def _start_web(
     )
     stack.push_async_callback(inbox.stop)
     accepted = Secrets([secret.get_secret_value() for secret in settings.sunshine_webhook_secret])
-    app_id, is_known = settings.sunshine_app_id, partial(watch.troubles.lasts, What.DATABASE)
-    if settings.record_tape:
-        recorder = _start_recorder(stack, settings, watch.on_signal)
-        intake: Intake = RecordingIntake(
-            inbox, accepted, clock.now, watch.on_receipt, recorder, app_id, is_known, watch.on_report
-        )
-    else:
-        intake = Intake(inbox, accepted, clock.now, watch.on_receipt, app_id, is_known, watch.on_report)
+    intake = Intake(
+        inbox,
+        accepted,
+        clock.now,
+        watch.on_receipt,
+        settings.sunshine_app_id,
+        partial(watch.troubles.lasts, What.DATABASE),
+        _start_recorder(stack, settings, watch.on_signal).take if settings.record_tape else None,
+        watch.on_report,
+    )
     app = web.Application()
     receive = web_handler(intake)
     app.router.add_post(WEBHOOK_PATH, receive)

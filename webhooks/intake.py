@@ -119,6 +119,7 @@ class Intake:
         observe: called with each answer's receipt; must not raise.
         app_id: the app whose deliveries are taken; None: any.
         is_known: is it told elsewhere, again and again, that nothing can be stored? Then it is told here only once.
+        record: called with the time and the body of each delivery that was stored; must not raise.
         report: called when a delivery can't be stored, or comes to a wrong address.
     """
 
@@ -130,6 +131,7 @@ class Intake:
         observe: Callable[[Receipt], None] | None = None,
         app_id: str | None = None,
         is_known: Callable[[], bool] = lambda: False,
+        record: Callable[[datetime, bytes], None] | None = None,
         report: Report = ignore,
     ) -> None:
         self._inbox = inbox
@@ -138,6 +140,7 @@ class Intake:
         self._observe = observe
         self._app_id = app_id
         self._is_known = is_known
+        self._record = record
         self._report = report
         self._not_stored, self._failed, self._misaddressed = Spell(), Spell(), Spell()
         self._thread = ThreadPoolExecutor(1, "deliveries")  # started by the first one that is large
@@ -175,6 +178,8 @@ class Intake:
                 fields = {"events": len(events), "times": self._failed.times, **type_and_place(error)}
                 self._report("delivery_not_stored", "error", fields)
         else:
+            if self._record is not None:
+                self._record(began, body)
             return self._answered(Answer(200, "stored"), began, len(events))
         return self._answered(_NOT_STORED, began)
 

@@ -18,10 +18,10 @@ from bot.cli.problems import refuse, refuse_database, refuse_password
 from bot.replay.export import deliveries_of
 from bot.replay.listener import listen
 from bot.replay.scrub import Scrubber
-from bot.replay.tape import TapeError, read_tape, write_tape
 from bot.signals import Signal
 from bot.store import StoreError
 from bot.store.export import Selection, State, stored_events
+from bot.tape import TapeError, read_tape, write_tape
 from webhooks.fields import moment
 
 app = typer.Typer(help="Make tapes: recordings of webhook deliveries.", no_args_is_help=True, add_completion=False)

@@ -12,7 +12,7 @@ import httpx2
 from aiohttp import web
 
 from bot.listening import Listener
-from bot.replay.recording import Recorder
+from bot.recording import Recorder
 from bot.signals import Observe, silent
 from webhooks.intake import InvalidDelivery, read_delivery
 from webhooks.security import API_KEY_HEADER, Secrets

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.replay.recording import Recorder, RecordingIntake
-from bot.replay.tape import TapeError, read_tape
+from bot.recording import Recorder
 from bot.signals import Signal
+from bot.tape import TapeError, read_tape
 from webhooks.inbox import NewEvent, NotStored
+from webhooks.intake import Intake
 from webhooks.security import Secrets
 
 BODY = {"webhook": {"version": "v2"}, "events": [{"id": "e1", "type": "x", "payload": {}}]}
@@ -30,8 +31,8 @@ class Inbox:
             raise NotStored("full")
 
 
-def intake(recorder: Recorder, *, full: bool = False) -> RecordingIntake:
-    return RecordingIntake(Inbox(full=full), Secrets(["secret-of-the-webhook"]), lambda: AT, None, recorder)
+def intake(recorder: Recorder, *, full: bool = False) -> Intake:
+    return Intake(Inbox(full=full), Secrets(["secret-of-the-webhook"]), lambda: AT, record=recorder.take)
 
 
 async def test_only_what_was_accepted_is_recorded(tmp_path: Path) -> None:

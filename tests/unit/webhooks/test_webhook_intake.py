@@ -310,3 +310,16 @@ async def test_each_answer_is_observed() -> None:
     told = [(receipt.status, receipt.events, receipt.seconds) for receipt in receipts]
     assert told == [(200, 2, 0.25), (401, 0, 0.25), (400, 0, 0.25), (413, 0, 0.25)]
     assert receipts[-1].reason == "the delivery has more than 9 bytes"
+
+
+async def test_only_what_was_stored_is_recorded() -> None:
+    """With the time that it came, and as posted."""
+    recorded: list[tuple[datetime, bytes]] = []
+    shelf, body = Shelf(), delivery(message())
+    intake = Intake(shelf, Secrets(["s3cret"]), _clock, record=lambda at, body: recorded.append((at, body)))
+    await intake.receive(KEY, body)
+    await intake.receive({}, body)
+    await intake.receive(KEY, b"{")
+    shelf.error = NotStored("full")
+    await intake.receive(KEY, body)
+    assert recorded == [(NOON, body)]

@@ -5,19 +5,14 @@ from __future__ import annotations
 import gzip
 import queue
 import threading
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from bot.private_files import open_private
-from bot.replay.tape import TapedDelivery, TapeError, tape_line
 from bot.signals import Level, Observe, Signal, silent
+from bot.tape import TapedDelivery, TapeError, tape_line
 from webhooks import wire
-from webhooks.inbox import Inbox
-from webhooks.intake import Answer, Intake, Receipt
-from webhooks.reporting import Report, ignore
-from webhooks.security import Secrets
 
 WAITING_LIMIT = 10_000
 """Deliveries that may wait to be written; with more, the newest are left out of the tape (and counted)."""
@@ -89,30 +84,3 @@ class Recorder:
         if self.lost.bit_count() == 1:  # the 1st, 2nd, 4th, 8th, …: told, but never a flood
             fields: dict[str, object] = {"lost": self.lost, "tape": str(self._path), "reason": why}
             self._observe(Signal("tape_incomplete", Level.WARNING, fields=fields))
-
-
-class RecordingIntake(Intake):
-    """An intake that also hands what it has accepted to a recorder. The rest is as for `Intake`."""
-
-    def __init__(
-        self,
-        inbox: Inbox,
-        secrets: Secrets,
-        now: Callable[[], datetime],
-        observe: Callable[[Receipt], None] | None,
-        recorder: Recorder,
-        app_id: str | None = None,
-        is_known: Callable[[], bool] = lambda: False,
-        report: Report = ignore,
-    ) -> None:
-        super().__init__(inbox, secrets, now, observe, app_id, is_known, report)
-        self._clock = now
-        self._recorder = recorder
-
-    async def take(self, body: bytes) -> Answer:
-        """See `Intake.take`; a delivery that was answered 200 is recorded, once it was stored."""
-        came = self._clock()
-        answer = await super().take(body)
-        if answer.status == 200:
-            self._recorder.take(came, body)
-        return answer
