@@ -135,7 +135,7 @@ async def running(
     async with AsyncExitStack() as stack:
         if traces:
             stack.push_async_callback(_stop_traces, traces.stop)
-        store = open_store(settings.database_url)
+        store = open_store(settings.database_url, observe)
         await store.start()
         stack.push_async_callback(store.stop)
         worker, listening, run = _NO_WORKER, stack, _here

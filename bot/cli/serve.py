@@ -49,7 +49,7 @@ def _run(parts: Parts) -> None:
         observe(Signal("setting_unknown", Level.WARNING, fields={"problem": problem}))
     try:
         if settings.database_url.startswith("sqlite"):
-            migrate(settings.database_url)
+            migrate(settings.database_url, observe)
         asyncio.run(_until_told(settings, parts, log, metrics))
     except SettingsProblem as error:
         refuse(error.problems)

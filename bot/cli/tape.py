@@ -14,11 +14,10 @@ import typer
 
 from bot import terminal
 from bot.cli.given import Given
-from bot.cli.problems import refuse, refuse_database, refuse_password
+from bot.cli.problems import refuse, refuse_database, refuse_password, tell
 from bot.replay.export import deliveries_of
 from bot.replay.listener import listen
 from bot.replay.scrub import Scrubber
-from bot.signals import Signal
 from bot.store import StoreError
 from bot.store.export import Selection, State, stored_events
 from bot.tape import TapeError, read_tape, write_tape
@@ -49,7 +48,7 @@ def record(
     secrets = Given().webhook_secrets
 
     async def run() -> None:
-        async with listen(tape, host, port, forward=forward, secrets=secrets, observe=_warn) as found:
+        async with listen(tape, host, port, forward=forward, secrets=secrets, observe=tell) as found:
             terminal.say(f"recording what is posted to http://{host}:{found} on {tape}", err=True)
             stopped = asyncio.Event()
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
@@ -111,10 +110,6 @@ def scrub(
     except OSError as error:
         refuse([f"{to}: it can't be written: {error.strerror}"])
     terminal.say(f"{count} deliveries on {to}")
-
-
-def _warn(signal: Signal) -> None:
-    terminal.say(f"not recorded: {signal.fields['lost']} deliveries so far: {signal.fields['reason']}", err=True)
 
 
 def _time(option: str, value: str) -> datetime | None:
