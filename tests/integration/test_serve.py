@@ -423,3 +423,30 @@ async def test_a_worker_apart_shows_its_numbers(sandbox: Sandbox, start: Start) 
     second = await start("worker", METRICS_PORT=web.url.rpartition(":")[2])
     assert await second.ended() == 2
     assert "METRICS_PORT: can't listen on" in second.errors.decode()
+
+
+async def test_no_rehearsal_is_loaded(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Of all that a bot imports from its start to its end, with a tape, the console and a conversation."""
+    settings = {
+        **sandbox.settings_for_bot(),
+        "OPENING_FLOW": "triage",
+        "RECORD_TAPE": str(tmp_path / "bot.jsonl"),
+        "CONSOLE_TOKEN": "a token of the console",
+    }
+    imports = tmp_path / "imports"
+    with imports.open("wb") as errors:
+        program = await launched("serve", tmp_path, settings, errors, program=("-X", "importtime", "-m", "bot"))
+        try:
+            await program.until_ready()
+            sandbox.connect(f"{program.url}/webhooks/sunshine")
+            visitor = sandbox.visitor()
+            await visitor.says("hi")
+            await visitor.waits_for(lambda _: True)
+            assert await program.told_to_stop() == 0
+        finally:
+            await program.swept()
+    lines = [line for line in imports.read_text().splitlines() if line.startswith("import time:")]
+    loaded = {line.rpartition("|")[2].strip() for line in lines}
+    assert {"bot.app", "bot.recording", "bot.console.site"} <= loaded
+    rehearsal = ("bot.sandbox", "bot.replay", "bot.simulation", "bot.testing")
+    assert {name for name in loaded if name.startswith(rehearsal)} == set()
