@@ -34,8 +34,7 @@ from bot.loop_thread import Handler, LoopThread
 from bot.loop_watch import LoopWatch
 from bot.observability import Key, Metrics, Watch, log_signal, tell_loop_errors, traces_if_wanted
 from bot.observability.mixups import Mixups
-from bot.replay.recording import Recorder, RecordingIntake
-from bot.replay.tape import TapeError
+from bot.recording import Recorder
 from bot.settings import FlowMismatch, LogErrors, Settings, SettingsProblem
 from bot.signals import Level, Observe, Signal
 from bot.store import Database, Unavailable, open_store
@@ -43,6 +42,7 @@ from bot.store.interface import Store
 from bot.store.owners import new_owner
 from bot.store.url import is_postgres
 from bot.sunshine import AiohttpTransport, Credentials, SunshineClient
+from bot.tape import TapeError
 from bot.troubles import What
 from webhooks.inbox import GroupCommit, NewEvent
 from webhooks.intake import Intake
@@ -106,6 +106,7 @@ async def running(
     *,
     clock: Clock | None = None,
     hooks: Sequence[Observe] = (log_signal,),
+    metrics: Metrics | None = None,
     checks_account: bool = False,
 ) -> AsyncIterator[Running]:
     """The bot of these settings, from start to an orderly stop.
@@ -115,6 +116,7 @@ async def running(
         parts: what runs in this process.
         clock: None: the machine's.
         hooks: get every signal.
+        metrics: count every signal; None: new ones.
         checks_account: look beside everything else whether the account is as the bot needs it, and tell what is not.
 
     Raises:
@@ -124,7 +126,7 @@ async def running(
     clock = clock or SystemClock()
     catalogue = catalogue_of(settings)
     traces = traces_if_wanted(clock)
-    watch = Watch(Metrics(), traces, hooks)
+    watch = Watch(metrics or Metrics(), traces, hooks)
     watch.metrics.know_flows(flow.name for flow in catalogue.all)
     observe = watch.on_signal
     on_loop_error = tell_loop_errors(observe)
@@ -133,7 +135,7 @@ async def running(
     async with AsyncExitStack() as stack:
         if traces:
             stack.push_async_callback(_stop_traces, traces.stop)
-        store = open_store(settings.database_url)
+        store = open_store(settings.database_url, observe)
         await store.start()
         stack.push_async_callback(store.stop)
         worker, listening, run = _NO_WORKER, stack, _here
@@ -345,15 +347,24 @@ async def _start_web(
         watch.on_stored(events)
         mixups.look(events)
 
-    inbox = GroupCommit(watch.stored(store.receive), on_stored=on_stored, unavailable=(Unavailable, OSError))
+    inbox = GroupCommit(
+        watch.stored(store.receive),
+        on_stored=on_stored,
+        unavailable=(Unavailable, OSError),
+        report=watch.on_report,
+    )
     stack.push_async_callback(inbox.stop)
     accepted = Secrets([secret.get_secret_value() for secret in settings.sunshine_webhook_secret])
-    app_id, is_known = settings.sunshine_app_id, partial(watch.troubles.lasts, What.DATABASE)
-    if settings.record_tape:
-        recorder = _start_recorder(stack, settings)
-        intake: Intake = RecordingIntake(inbox, accepted, clock.now, watch.on_receipt, recorder, app_id, is_known)
-    else:
-        intake = Intake(inbox, accepted, clock.now, watch.on_receipt, app_id, is_known)
+    intake = Intake(
+        inbox,
+        accepted,
+        clock.now,
+        watch.on_receipt,
+        settings.sunshine_app_id,
+        partial(watch.troubles.lasts, What.DATABASE),
+        _start_recorder(stack, settings, watch.on_signal).take if settings.record_tape else None,
+        watch.on_report,
+    )
     app = web.Application()
     receive = web_handler(intake)
     app.router.add_post(WEBHOOK_PATH, receive)
@@ -432,8 +443,8 @@ def _add_console(
     app.add_subapp(CONSOLE_PATH, console.application())
 
 
-def _start_recorder(stack: AsyncExitStack, settings: Settings) -> Recorder:
-    recorder = Recorder(Path(settings.record_tape))
+def _start_recorder(stack: AsyncExitStack, settings: Settings, observe: Observe) -> Recorder:
+    recorder = Recorder(Path(settings.record_tape), observe)
     try:
         recorder.start()
     except TapeError as error:

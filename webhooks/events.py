@@ -1,7 +1,7 @@
 """The events of API v2, typed: `parse_event` makes one of the classes of `Event` from what was posted.
 
 Lenient: keys, values and types that are not known are no error. Strict where a decision depends on it: an id, and who
-is active. `event_conversation_id`, `event_user_ids` and `event_time` answer the same question for any event.
+is active. `event_user_ids` and `event_time` answer the same question for any event.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from webhooks.payloads import (
     ControlFailurePayload,
     ControlPayload,
     CreationPayload,
-    DeliveryFailurePayload,
-    DeliveryPayload,
     InConversation,
     MergePayload,
     MessagePayload,
@@ -78,13 +76,6 @@ def parse_event(event: bytes | Mapping[str, object]) -> Event:
         raise InvalidEvent(f"wrong in {kind.__name__}: {wrong}") from None
     except ValueError:
         raise InvalidEvent("the event has no id, and its content is not JSON") from None
-
-
-def event_conversation_id(event: Event) -> str | None:
-    """The conversation that the event belongs to, or None if it belongs to none or to several."""
-    if isinstance(event, UnknownEvent):
-        return wire.conversation_id({"payload": event.payload})
-    return event.payload.conversation_id
 
 
 def event_user_ids(event: Event) -> set[str]:
@@ -189,14 +180,14 @@ class MessageDelivered(PlatformEvent):
     """A message of the business reached the channel, or the user."""
 
     type: Literal["conversation:message:delivery:channel", "conversation:message:delivery:user"]
-    payload: DeliveryPayload
+    payload: WithUser
 
 
 class MessageDeliveryFailed(PlatformEvent):
     """A message of the business did not reach the user."""
 
     type: Literal["conversation:message:delivery:failure"]
-    payload: DeliveryFailurePayload
+    payload: WithUser
 
 
 class ClientAdd(PlatformEvent):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from webhooks.batches import Batches
+from webhooks.reporting import Report, ignore, type_and_place
 
 GROUP_LIMIT = 512
 WAITING_LIMIT = 20_000
 WAITING_BYTES = 64 * 1024 * 1024
 FAILURES_IN_A_ROW = 2
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +65,7 @@ class GroupCommit:
         waiting_bytes: the same for the size of their bodies.
         on_stored: called with what was stored after each commit, to wake whoever works on it.
         unavailable: errors of `store` which mean that another try now would fail too. Their text goes into the log.
+        report: called when `on_stored` raises.
     """
 
     def __init__(
@@ -78,6 +77,7 @@ class GroupCommit:
         waiting_bytes: int = WAITING_BYTES,
         on_stored: Callable[[Sequence[NewEvent]], None] | None = None,
         unavailable: tuple[type[Exception], ...] = (OSError,),
+        report: Report = ignore,
     ) -> None:
         self._store = store
         self._waiting_limit = waiting_limit
@@ -93,6 +93,7 @@ class GroupCommit:
             most=limit,
             on_left=self._left,
         )
+        self._report = report
         self._waiting = 0
         self._bytes = 0
         self._stopped = False
@@ -144,8 +145,8 @@ class GroupCommit:
         if self._on_stored is not None:
             try:
                 self._on_stored(events)
-            except Exception:
-                _logger.exception("workers_not_woken")
+            except Exception as error:  # noqa: BLE001 - the events are stored, and workers look for themselves too
+                self._report("workers_not_woken", "error", type_and_place(error))
         return [None] * len(deliveries)
 
 

@@ -7,7 +7,6 @@ answered when the events are safe and not before, and those only to what no late
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import ParamSpec, TypeVar
 from webhooks import wire
 from webhooks.inbox import Inbox, NewEvent, NotStored
 from webhooks.inflate import Damaged, TooLarge, UnknownEncoding, inflate
+from webhooks.reporting import Report, ignore, type_and_place
 from webhooks.security import API_KEY_HEADER, Secrets
 
 P = ParamSpec("P")
@@ -37,8 +37,6 @@ LONGEST_PATH = 200  # characters of it that are logged
 MINUTE = timedelta(minutes=1)
 SPELL_ENDS = timedelta(minutes=10)
 """Without a failure for this long, the next one is told at once again."""
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +119,8 @@ class Intake:
         observe: called with each answer's receipt; must not raise.
         app_id: the app whose deliveries are taken; None: any.
         is_known: is it told elsewhere, again and again, that nothing can be stored? Then it is told here only once.
+        record: called with the time and the body of each delivery that was stored; must not raise.
+        report: called when a delivery can't be stored, or comes to a wrong address.
     """
 
     def __init__(
@@ -131,6 +131,8 @@ class Intake:
         observe: Callable[[Receipt], None] | None = None,
         app_id: str | None = None,
         is_known: Callable[[], bool] = lambda: False,
+        record: Callable[[datetime, bytes], None] | None = None,
+        report: Report = ignore,
     ) -> None:
         self._inbox = inbox
         self._secrets = secrets
@@ -138,6 +140,8 @@ class Intake:
         self._observe = observe
         self._app_id = app_id
         self._is_known = is_known
+        self._record = record
+        self._report = report
         self._not_stored, self._failed, self._misaddressed = Spell(), Spell(), Spell()
         self._thread = ThreadPoolExecutor(1, "deliveries")  # started by the first one that is large
 
@@ -168,12 +172,14 @@ class Intake:
             is_told = self._not_stored.is_told(began)
             if is_told and (self._not_stored.times == 1 or not self._is_known()):
                 fields = {"events": len(events), "reason": str(error), "times": self._not_stored.times}
-                _logger.warning("delivery_not_stored", extra=fields)
-        except Exception:
+                self._report("delivery_not_stored", "warning", fields)
+        except Exception as error:  # noqa: BLE001 - a bug: answered 503 too, so that the platform delivers again
             if self._failed.is_told(began):
-                fields = {"events": len(events), "times": self._failed.times}
-                _logger.exception("delivery_not_stored", extra=fields)
+                fields = {"events": len(events), "times": self._failed.times, **type_and_place(error)}
+                self._report("delivery_not_stored", "error", fields)
         else:
+            if self._record is not None:
+                self._record(began, body)
             return self._answered(Answer(200, "stored"), began, len(events))
         return self._answered(_NOT_STORED, began)
 
@@ -217,7 +223,7 @@ class Intake:
         now = self._now()
         if self._misaddressed.is_told(now):
             fields = {"path": path[:LONGEST_PATH], "times": self._misaddressed.times}
-            _logger.error("delivery_misaddressed", extra=fields)
+            self._report("delivery_misaddressed", "error", fields)
         return self._answered(_MISADDRESSED, now)
 
     def _answered(self, answer: Answer, began: datetime, events: int = 0) -> Answer:

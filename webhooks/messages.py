@@ -25,7 +25,7 @@ _NO_PERSON = "__"  # what stands in for an agent's id begins with this, as "__tr
 
 
 class SwitchboardIntegration(Part):
-    """One of the parties that can hold a conversation. Compare `id` or `name`, never `integration_id`.
+    """One of the parties that can hold a conversation. Known by `id` or `name`; never by `integrationId`.
 
     Attributes:
         id: the name where an event names no id. Empty if neither can be read: somebody, but nobody knows who.
@@ -33,7 +33,6 @@ class SwitchboardIntegration(Part):
 
     id: str
     name: Maybe[str] = None
-    integration_id: Maybe[Id] = None
     integration_type: Maybe[str] = None
 
     @model_validator(mode="before")
@@ -55,7 +54,6 @@ class Conversation(Part):
     Attributes:
         active_switchboard_integration: None: nobody, which is the proof of a release. An integration that can't be read
             is there, and not `is_known`.
-        pending_switchboard_integration: decides nothing.
         brand_id: the brand, where there are several.
         participants: the users who take part; mostly not told.
     """
@@ -64,7 +62,6 @@ class Conversation(Part):
     type: Text = ""
     metadata: Object[dict[str, Any]] = Field(default_factory=dict)
     active_switchboard_integration: SwitchboardIntegration | None = None
-    pending_switchboard_integration: Maybe[SwitchboardIntegration] = None
     brand_id: Maybe[Id] = None
     participants: Maybe[list[Any]] = None
 
@@ -191,12 +188,6 @@ class Message(Part):
         return by_workspace or named or self.metadata.get("type") in _AUTOMATION_TYPES
 
 
-class MessageReference(Part):
-    """A message of which only the id is told."""
-
-    id: Maybe[Id] = None
-
-
 class Postback(Part):
     """A click on a postback button."""
 
@@ -208,14 +199,12 @@ class UserActivity(Activity):
     """Something that an author did that is no message: reading, typing."""
 
     author: Object[Author] = Field(default_factory=Author)
-    source: Maybe[Source] = None
 
 
 class Failure(Part):
     """Why something failed. `code` is empty where it is not told."""
 
     code: Text = ""
-    message: Text = ""
 
 
 class MergedUsers(Part):

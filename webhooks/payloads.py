@@ -1,4 +1,4 @@
-"""What each kind of event tells: the payloads, and which conversation and users they show."""
+"""What each kind of event tells: the payloads, and which users they show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from webhooks.messages import (
     MergedConversations,
     MergedUsers,
     Message,
-    MessageReference,
     Postback,
     Source,
     User,
@@ -24,12 +23,7 @@ _START_CONVERSATION = "startConversation"
 
 
 class Payload(Part):
-    """What an event tells. Belongs to no conversation and shows no user unless it says so."""
-
-    @property
-    def conversation_id(self) -> str | None:
-        """The one conversation that the event belongs to."""
-        return None
+    """What an event tells. Shows no user unless it says so."""
 
     @property
     def user_ids(self) -> set[str]:
@@ -41,11 +35,6 @@ class InConversation(Payload):
     """Belongs to a conversation, and tells who is active in it."""
 
     conversation: Conversation
-
-    @property
-    def conversation_id(self) -> str:
-        """The id of the conversation."""
-        return self.conversation.id
 
 
 class WithUser(InConversation):
@@ -105,32 +94,10 @@ class ActivityPayload(InConversation):
         return self.activity.author.user_ids
 
 
-class DeliveryPayload(WithUser):
-    """How far a message of the business has come. `is_final_event`: no later event will tell of it."""
-
-    message: Object[MessageReference] = Field(default_factory=MessageReference)
-    destination: Maybe[Source] = None
-    is_final_event: Maybe[bool] = None
-
-
-class DeliveryFailurePayload(DeliveryPayload):
-    """Why a message of the business did not reach the user."""
-
-    error: Object[Failure] = Field(default_factory=Failure)
-
-
 class ClientPayload(Payload):
-    """A user's device or channel, as posted. `conversation` only where the channel was linked in one."""
+    """A user's device or channel."""
 
-    conversation: Maybe[Conversation] = None
     user: Maybe[User] = None
-    client: Object[dict[str, Any]] = Field(default_factory=dict)
-    reason: Maybe[str] = None
-
-    @property
-    def conversation_id(self) -> str | None:
-        """The id of the conversation in which the channel was linked."""
-        return self.conversation.id if self.conversation else None
 
     @property
     def user_ids(self) -> set[str]:
@@ -142,7 +109,6 @@ class UserPayload(Payload):
     """A user."""
 
     user: User
-    reason: Maybe[str] = None
 
     @property
     def user_ids(self) -> set[str]:
@@ -155,7 +121,6 @@ class MergePayload(Payload):
 
     merged_users: MergedUsers
     merged_conversations: Maybe[MergedConversations] = None
-    reason: Maybe[str] = None
 
     @property
     def user_ids(self) -> set[str]:
@@ -164,10 +129,9 @@ class MergePayload(Payload):
 
 
 class ControlPayload(InConversation):
-    """Who is active after control has moved; `metadata` is what the one that moved it sent along."""
+    """Who is active after control has moved, and why it moved."""
 
     reason: Maybe[str] = None
-    metadata: Object[dict[str, Any]] = Field(default_factory=dict)
 
 
 class ControlFailurePayload(ControlPayload):

@@ -9,20 +9,17 @@ import os
 import signal
 from contextlib import suppress
 
-import structlog
-
 from bot import terminal
 from bot.app import Parts, running
 from bot.cli.problems import refuse, refuse_database, settings_or_refuse
-from bot.observability import configure_logs, log_from
+from bot.observability import Metrics, both, configure_logs, log_from
 from bot.settings import Settings, SettingsProblem, unknown_names
+from bot.signals import Level, Observe, Signal
 from bot.store import StoreError, migrate
 
 # New objects before each look for garbage, and looks before those at older objects. The event loop stands still
 # meanwhile: about 8 ms to free 5,000 objects, 100 ms for 50,000.
 _GARBAGE = (5_000, 5, 20)
-
-_log = structlog.get_logger(__name__)
 
 _MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
 _LARGE = 128 * 1024  # bytes; what glibc begins with
@@ -46,12 +43,14 @@ def worker() -> None:
 def _run(parts: Parts) -> None:
     settings = settings_or_refuse()
     configure_logs(settings.log_format.value, settings.log_level.value)
+    log, metrics = log_from(settings.log_level.value), Metrics()
+    observe = both(log, metrics.on_signal)
     for problem in unknown_names():
-        _log.warning("setting_unknown", problem=problem)
+        observe(Signal("setting_unknown", Level.WARNING, fields={"problem": problem}))
     try:
         if settings.database_url.startswith("sqlite"):
-            migrate(settings.database_url)
-        asyncio.run(_until_told(settings, parts))
+            migrate(settings.database_url, observe)
+        asyncio.run(_until_told(settings, parts, log, metrics))
     except SettingsProblem as error:
         refuse(error.problems)
     except (StoreError, ValueError) as error:
@@ -60,13 +59,12 @@ def _run(parts: Parts) -> None:
         refuse([f"HOST, PORT: can't listen on {settings.host}:{settings.port}: {error.strerror}"])
 
 
-async def _until_told(settings: Settings, parts: Parts) -> None:
+async def _until_told(settings: Settings, parts: Parts, log: Observe, metrics: Metrics) -> None:
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, told.set)
-    hooks = (log_from(settings.log_level.value),)
-    async with running(settings, parts, hooks=hooks, checks_account=True):
+    async with running(settings, parts, hooks=(log,), metrics=metrics, checks_account=True):
         _look_for_garbage_rarely()
         _give_large_blocks_back()
         await told.wait()

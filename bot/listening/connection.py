@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
+from bot.listening.connections import Connections, Group
 from bot.listening.limits import Cut
 
-if TYPE_CHECKING:
-    from bot.listening.connections import Connections
-
-
 _THROWN_AWAY = 256 * 1024
-
-
-class Group(OrderedDict["Connection", None]):
-    """Connections in the same phase, in the order in which they came to it."""
 
 
 class Body(Protocol):

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
+from typing import Protocol
 
-from bot.listening.connection import Connection, Group
 from bot.listening.limits import Cut, Limits
 
 READ_AT_ONCE = 4 * 1024  # bytes; even in the smallest chunks that HTTP has, they take the parser a millisecond or two
+
+
+class Tracked(Protocol):
+    """What is asked of a connection."""
+
+    def move(self, group: Group | None) -> None:
+        """Go to the end of a group, or out of all."""
+
+    def look(self, now: float) -> None:
+        """Cut it off if its time is over."""
+
+    def cut(self, reason: Cut) -> None:
+        """Close it at once."""
+
+
+class Group(OrderedDict[Tracked, None]):
+    """Connections in the same phase, in the order in which they came to it."""
 
 
 class Connections:
@@ -39,7 +57,7 @@ class Connections:
     def __len__(self) -> int:
         return len(self.silent) + len(self.idle) + len(self.sending) + len(self.working)
 
-    def admit(self, connection: Connection) -> bool:
+    def admit(self, connection: Tracked) -> bool:
         """Let a new connection in. If there is no room, cut off the one that has kept us waiting longest, if any."""
         if len(self) >= self.limits.connections:
             waiting = self.silent or self.idle or self.sending

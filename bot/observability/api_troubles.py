@@ -8,7 +8,7 @@ from bot.sunshine import LATE, Call
 from bot.troubles import Troubles, What
 
 APP_NOT_FOUND = "app"  # what the code of a 404 begins with if the app itself is unknown
-CONTROL = frozenset({"release_control", "pass_control", "offer_control", "accept_control"})
+CONTROL = frozenset({"release_control", "pass_control"})
 """Calls whose 403 says that an integration's key has no control of the conversation: the key is fine."""
 
 _DOCTOR = "`switchboard-bot doctor` says which"

@@ -29,9 +29,9 @@ EVENTS = {
     "purge_failed": "retention could not delete: `error`; it tries again in an hour",
     # deliveries
     "delivery_misaddressed": "answered 503: it has our key, and another path: `path`; after 1, 4, … minutes, `times`",
-    "delivery_not_stored": "answered 503, so that it comes again: `events`, `reason`; after 1, 4, … minutes, `times`",
+    "delivery_not_stored": "answered 503, to come again: `events`, `times`, `reason` (bugs: `error`, `place`)",
     "foreign_delivery": "refused (403): another app's webhook points here, or SUNSHINE_APP_ID is wrong: `detail`",
-    "workers_not_woken": "events were stored, but no worker was told; it looks for itself",
+    "workers_not_woken": "a bug: events were stored, but no worker was told; it looks for itself: `error`, `place`",
     "event_set_aside": "an event could not be understood: `reason`",
     "tape_incomplete": "deliveries are not on the tape: `lost`, `tape`, `reason`",
     # a conversation at work

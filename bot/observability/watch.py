@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -80,6 +80,10 @@ class Watch:
             hook(signal)
 
         return hear
+
+    def on_report(self, event: str, level: str, fields: Mapping[str, object]) -> None:
+        """Take a report of `webhooks`, which knows no signals."""
+        self.on_signal(Signal(event, Level(level), fields=fields))
 
     def calls_with(self, key: Key) -> Callable[[Call], None]:
         """A hook for the API calls that are made with one key."""

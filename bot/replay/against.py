@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from bot.loopback import is_loopback
-from bot.replay.tape import read_tape
+from bot.tape import read_tape
 from webhooks import wire
 from webhooks.security import API_KEY_HEADER
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from bot.replay.tape import TapedDelivery
 from bot.store.interface import StoredEvent
+from bot.tape import TapedDelivery
 from webhooks import wire
 
 

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.control.reading import believable_time
-from bot.replay.tape import TapedDelivery
 from bot.sandbox.sessions import ENDED
+from bot.tape import TapedDelivery
 from webhooks import wire
 from webhooks.events import ControlPassFailed, Event, InvalidEvent, parse_event
 

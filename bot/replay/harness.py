@@ -24,7 +24,7 @@ from bot.engine.worker import Worker
 from bot.flows.catalogue import Catalogue
 from bot.flows.raised import Raised
 from bot.observability.api_troubles import Key, note_call
-from bot.replay.guarded_store import GuardedStore
+from bot.replay.guarded_store import guarded
 from bot.replay.virtual_time import EPOCH, VirtualClock, VirtualTimeLoop
 from bot.sandbox.history import Kind
 from bot.sandbox.records import Ids
@@ -225,7 +225,7 @@ class Process:
         self.transport.faults = lambda request, moment: (
             stage.sandbox.server.faults(request, moment) if stage.sandbox.server.faults else None
         )
-        self.store = GuardedStore(self, stage.store)
+        self.store = guarded(stage.store, self._before, self._after)
         self.troubles = Troubles(self._observe, stage.loop.time)
         own, app = Key("SUNSHINE_KEY"), Key("SUNSHINE_APP_KEY", app_scoped=True)
         self.clients = Clients(
@@ -294,6 +294,17 @@ class Process:
         """Raise `ProcessDied` if the process is dead: its code may still run, but does nothing any more."""
         if not self.is_alive:
             raise ProcessDied(self.name)
+
+    async def _before(self, operation: str) -> None:
+        self.check_alive()
+        if hook := self.stage.interference.store:
+            await hook(self, operation)
+            self.check_alive()
+
+    async def _after(self, operation: str) -> None:
+        if hook := self.stage.interference.stored:
+            await hook(self, operation)
+            self.check_alive()
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)

@@ -12,7 +12,8 @@ import httpx2
 from aiohttp import web
 
 from bot.listening import Listener
-from bot.replay.recording import Recorder
+from bot.recording import Recorder
+from bot.signals import Observe, silent
 from webhooks.intake import InvalidDelivery, read_delivery
 from webhooks.security import API_KEY_HEADER, Secrets
 from webhooks.web import MAX_BYTES
@@ -23,7 +24,13 @@ _PASSED_ON = (API_KEY_HEADER, "Content-Type")
 
 @asynccontextmanager
 async def listen(
-    tape: Path, host: str, port: int, *, forward: str = "", secrets: Sequence[str] = ()
+    tape: Path,
+    host: str,
+    port: int,
+    *,
+    forward: str = "",
+    secrets: Sequence[str] = (),
+    observe: Observe = silent,
 ) -> AsyncIterator[int]:
     """Record what is posted, to whatever path; yields the port.
 
@@ -33,12 +40,13 @@ async def listen(
         port: where to listen; 0: any free one.
         forward: where to pass deliveries on to; its answer is the answer. Empty: nowhere.
         secrets: the keys that are accepted; none: any. They are never recorded.
+        observe: gets `tape_incomplete`.
 
     Raises:
         TapeError: the tape can't be written.
     """
     async with AsyncExitStack() as stack:
-        recorder = Recorder(tape)
+        recorder = Recorder(tape, observe)
         recorder.start()
         stack.push_async_callback(asyncio.to_thread, recorder.stop)
         client = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=_ANSWER_WITHIN))

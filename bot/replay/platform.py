@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from bot.replay.tape import iso
 from bot.sandbox.account import PLATFORM
 from bot.sandbox.control import PASSED
 from bot.sandbox.history import Cause, Kind
 from bot.sandbox.payloads import member_json
 from bot.sandbox.records import Caller, Conversation, Json, Message, SwitchboardIntegration, User
 from bot.sandbox.switchboard import BOT, Switchboard
+from bot.tape import iso
 from webhooks.messages import Message as SeenMessage
 from webhooks.messages import SwitchboardIntegration as SeenIntegration
 

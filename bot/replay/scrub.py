@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bot.replay.shapes import DELIVERY, ROLES, Fields, Many, Rule, Shape, Word
-from bot.replay.tape import TapedDelivery
+from bot.tape import TapedDelivery
 from webhooks.fields import moment
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from bot.replay.facts import Taken, take_apart
-from bot.replay.tape import TapedDelivery, TapeError, read_at, read_places
 from bot.sandbox.records import CUSTOM
 from bot.sandbox.switchboard import BOT
+from bot.tape import TapedDelivery, TapeError, read_at, read_places
 from webhooks import wire
 from webhooks.events import ControlPassed, ControlReleased
 

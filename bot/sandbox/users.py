@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeVar
 
+from bot.clock import Clock
 from bot.sandbox.errors import NotPossibleError
 from bot.sandbox.records import Json, Message, Ticket, TicketStatus
+from bot.sandbox.switchboard import Switchboard
 
-if TYPE_CHECKING:
-    from bot.sandbox.sandbox import Sandbox
+T = TypeVar("T")
 
 PATIENCE = 10.0
 """Seconds that people wait, where nothing else is said."""
 
 Wanted = str | Callable[[Message], bool]
 """A part of the text, or a question about the message."""
+
+
+class Site(Protocol):
+    """What people need of the sandbox that they are in."""
+
+    switchboard: Switchboard
+    clock: Clock
+    pace: Callable[[], Awaitable[None]]
+
+    async def until(self, look: Callable[[], T | None], timeout: float | None, what: str) -> T:
+        """Wait until `look` finds something."""
+        ...
 
 
 class Visitor:
@@ -30,7 +43,7 @@ class Visitor:
         metadata: of the conversation that the visitor will open.
     """
 
-    def __init__(self, sandbox: Sandbox, name: str) -> None:
+    def __init__(self, sandbox: Site, name: str) -> None:
         self._sandbox = sandbox
         self._switchboard = sandbox.switchboard
         self.user = self._switchboard.create_user(name)
@@ -142,7 +155,7 @@ class Agent:
         name: the agent's name.
     """
 
-    def __init__(self, sandbox: Sandbox, name: str) -> None:
+    def __init__(self, sandbox: Site, name: str) -> None:
         self._sandbox = sandbox
         self._switchboard = sandbox.switchboard
         self.name = name

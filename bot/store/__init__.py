@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bot.signals import Observe, silent
 from bot.store.check import current_problem
 from bot.store.database import Database
 from bot.store.interface import (
@@ -51,11 +52,12 @@ __all__ = [
 ]
 
 
-def open_store(database_url: str) -> Database:
+def open_store(database_url: str, observe: Observe = silent) -> Database:
     """The store that a `DATABASE_URL` names, not started yet.
 
     Args:
         database_url: `sqlite:///relative.db`, `sqlite:////absolute.db`, or `postgresql://user:password@host/database`.
+        observe: gets what is to be told, on any thread.
 
     Raises:
         ValueError: it is none that can be used; the message says what to write.
@@ -63,5 +65,5 @@ def open_store(database_url: str) -> Database:
     if is_postgres(database_url):
         from bot.store.postgres.store import PostgresStore  # asyncpg only where it is used
 
-        return PostgresStore(database_url)
-    return SqliteStore(sqlite_path(database_url))
+        return PostgresStore(database_url, observe=observe)
+    return SqliteStore(sqlite_path(database_url), observe=observe)

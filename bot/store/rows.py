@@ -7,16 +7,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import structlog
-
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Conversation, Duty, Proof
+from bot.signals import Level, Observe, Signal
 from bot.store.codec import Unreadable, dump_conversation, dump_data, dump_duty, dump_effect, load_unsent, unicode
 from bot.store.interface import Change, CleanUp, JournalEntry, Lease, LeaseLost, Say, StoredEvent
 from bot.store.times import from_micros, micros_or_none, to_micros
 from webhooks.inbox import NewEvent
-
-_log = structlog.get_logger(__name__)
 
 EVENT = "id, conversation_id, type, body, received_at, by_operator"
 """The columns that `event_of` takes, in this order."""
@@ -44,20 +41,22 @@ def posted_row(event: NewEvent) -> tuple[Any, ...]:
 
 
 def unsent_effects(
-    conversation_id: str, rows: Iterable[Sequence[Any]]
+    conversation_id: str, rows: Iterable[Sequence[Any]], observe: Observe
 ) -> tuple[list[Say | CleanUp], list[tuple[str, str]]]:
     """What is unsent in a conversation, and ids of what can't be read, each with what is wrong.
 
     Args:
-        conversation_id: for the log.
+        conversation_id: where.
         rows: each of id, kind, body.
+        observe: gets `effect_unreadable`.
     """
     effects, unreadable = [], []
     for effect_id, kind, body in rows:
         try:
             effects.append(load_unsent(kind, body))
         except Unreadable as error:
-            _log.error("effect_unreadable", conversation_id=conversation_id, effect_id=effect_id, problem=str(error))
+            fields = {"effect_id": effect_id, "problem": str(error)}
+            observe(Signal("effect_unreadable", Level.ERROR, conversation_id, fields))
             unreadable.append((effect_id, f"unreadable: {error}"))
     return effects, unreadable
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from bot.control.state import Conversation
+from bot.signals import Observe
 from bot.store import app_events, operator_asking, watch
 from bot.store.asking import Ask, Asking, one
 from bot.store.codec import StateRow, load_conversation, unicode
@@ -22,6 +23,8 @@ T = TypeVar("T")
 
 class SharedStore(ABC):
     """The methods of `Database` that need no words of an engine's own. See there."""
+
+    _observe: Observe
 
     @abstractmethod
     async def _read(self, ask: Ask[T]) -> T:
@@ -67,7 +70,7 @@ class SharedStore(ABC):
         ids, done = await self._read(partial(watch.found, query, since, limit)), 0
         for start in range(0, len(ids), watch.AT_ONCE):
             some = ids[start : start + watch.AT_ONCE]
-            done += await self._write(partial(watch.look_again, some, first + done * spacing, spacing))
+            done += await self._write(partial(watch.look_again, some, first + done * spacing, spacing, self._observe))
         return done
 
     async def find(self, conversation_id: str) -> Conversation | None:

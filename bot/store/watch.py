@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.control.obligations import to_be_read
+from bot.signals import Observe
 from bot.store.asking import Asking, Each
 from bot.store.codec import StateRow, dump_conversation, load_conversation
 from bot.store.times import micros_or_none, to_micros
@@ -64,13 +65,13 @@ def found(query: str, since: datetime, limit: int) -> Asking[list[str]]:
     return [row[0] for row in (yield query, (to_micros(since), limit))]
 
 
-def look_again(ids: Sequence[str], first: datetime, spacing: timedelta) -> Asking[int]:
+def look_again(ids: Sequence[str], first: datetime, spacing: timedelta, observe: Observe) -> Asking[int]:
     """Let each be read at a time of its own, one after the other; how many that were."""
     rows = {row[0]: row for row in (yield _STATES, (list(ids),))}
     changes: list[dict[str, Any]] = []
     for id_ in ids:
         if row := rows.get(id_):
-            state = to_be_read(load_conversation(StateRow(*row[:6])), first + len(changes) * spacing)
+            state = to_be_read(load_conversation(StateRow(*row[:6]), observe), first + len(changes) * spacing)
             values = {"state": dump_conversation(state), "look_at": micros_or_none(state.look_at), "id": id_}
             changes.append(values | {"epoch": row[6], "updated_at": row[5]})
     if changes:

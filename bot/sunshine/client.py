@@ -14,7 +14,7 @@ from bot.clock import Clock, SystemClock
 from bot.sunshine.addresses import segment
 from bot.sunshine.calls import Caller, Late, Observer, Timeouts
 from bot.sunshine.configuration import ConfigurationCalls
-from bot.sunshine.credentials import BasicAuth, Credentials, JwtAuth
+from bot.sunshine.credentials import BasicAuth, Credentials
 from bot.sunshine.readings import ConversationSnapshot, MessagePage, to_page, to_snapshot
 from bot.sunshine.replies import Reply
 
@@ -32,7 +32,6 @@ class SunshineClient(ConfigurationCalls):
         base_url: `https://SUBDOMAIN.zendesk.com/sc` or the address of an older app; https, but on this machine.
         app_id: the app.
         credentials: the API key.
-        jwt: sign a token for requests and keep the secret here, instead of Basic auth.
         transport: what carries the requests, for fakes and the simulation; None: the network.
         timeouts: how long a call may take.
         read_attempts: how often a read is tried, with growing, jittered pauses and heeding Retry-After. 1 where
@@ -51,7 +50,6 @@ class SunshineClient(ConfigurationCalls):
         app_id: str,
         credentials: Credentials,
         *,
-        jwt: bool = False,
         transport: httpx2.AsyncBaseTransport | None = None,
         timeouts: Timeouts | None = None,
         read_attempts: int = 1,
@@ -63,7 +61,7 @@ class SunshineClient(ConfigurationCalls):
         clock = clock or SystemClock()
         caller = Caller(
             base_url,
-            auth=JwtAuth(credentials, clock=clock) if jwt else BasicAuth(credentials),
+            auth=BasicAuth(credentials),
             clock=clock,
             transport=transport,
             timeouts=timeouts or Timeouts(),
@@ -96,14 +94,6 @@ class SunshineClient(ConfigurationCalls):
     async def pass_control(self, conversation_id: str, to: str, metadata: Mapping[str, Any] | None = None) -> None:
         """Make `to` active: the id, name or type of a switchboard integration, or `next`. No proof either."""
         await self._control("pass_control", conversation_id, "passControl", to=to, metadata=metadata)
-
-    async def offer_control(self, conversation_id: str, to: str, metadata: Mapping[str, Any] | None = None) -> None:
-        """Make `to` pending: the id, name or type of a switchboard integration, or `next`."""
-        await self._control("offer_control", conversation_id, "offerControl", to=to, metadata=metadata)
-
-    async def accept_control(self, conversation_id: str, metadata: Mapping[str, Any] | None = None) -> None:
-        """Become active where one is pending."""
-        await self._control("accept_control", conversation_id, "acceptControl", metadata=metadata)
 
     async def get_conversation(self, conversation_id: str) -> ConversationSnapshot:
         """Read who is active and who is pending."""

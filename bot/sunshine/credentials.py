@@ -1,24 +1,15 @@
-"""API keys, and the two ways to prove that one has them: Basic auth, and a signed token (JWT).
+"""API keys, and Basic auth with them.
 
-The published API description, "Authentication": the key id is the user name and the secret the password; or a
-token signed with HS256, with the key id as `kid` and the key's scope as the claim `scope`.
+The published API description, "Authentication": the key id is the user name and the secret the password.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 import httpx2
-import jwt
-
-from bot.clock import Clock, SystemClock
-
-TOKEN_LIFETIME: Final = timedelta(minutes=10)
-"""How long a token is valid: short, and yet longer than the clocks of two machines are apart."""
 
 
 class Scope(StrEnum):
@@ -64,50 +55,3 @@ class BasicAuth(httpx2.BasicAuth):
 
     def __init__(self, credentials: Credentials) -> None:
         super().__init__(credentials.key_id, credentials.secret)
-
-
-class JwtAuth(httpx2.Auth):
-    """A token with every request, signed here; the secret itself never leaves the process.
-
-    A token is renewed when half of its life is over.
-
-    Args:
-        credentials: the key; its id must tell its scope.
-        clock: tells when a token runs out.
-        lifetime: how long a token is valid.
-
-    Raises:
-        ValueError: the key id doesn't tell which scope to claim.
-    """
-
-    def __init__(
-        self, credentials: Credentials, *, clock: Clock | None = None, lifetime: timedelta = TOKEN_LIFETIME
-    ) -> None:
-        if credentials.scope is None:
-            raise ValueError(
-                f"the key id {credentials.key_id!r} starts with none of {', '.join(_SCOPES)}, so its scope "
-                "is unknown; use Basic auth, or another key"
-            )
-        self._credentials = credentials
-        self._scope = credentials.scope
-        self._clock = clock or SystemClock()
-        self._lifetime = lifetime
-        self._token = ""
-        self._renew_at: datetime | None = None
-
-    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
-        """Put the current token on the request."""
-        request.headers["Authorization"] = f"Bearer {self._current()}"
-        yield request
-
-    def _current(self) -> str:
-        now = self._clock.now()
-        if self._renew_at is None or now >= self._renew_at:
-            self._token = jwt.encode(
-                {"scope": self._scope.value, "exp": now + self._lifetime},
-                self._credentials.secret,
-                algorithm="HS256",
-                headers={"kid": self._credentials.key_id},
-            )
-            self._renew_at = now + self._lifetime / 2
-        return self._token

@@ -18,12 +18,12 @@ from typer.testing import CliRunner
 
 from bot.cli import app
 from bot.private_files import close_to_others, open_private
-from bot.replay.recording import Recorder
-from bot.replay.tape import TapedDelivery, write_tape
+from bot.recording import Recorder
 from bot.store import SqliteStore, Unavailable, migrate
 from bot.store.migrations import empty_database, enable_wal
 from bot.store.sqlite import presence
 from bot.store.sqlite.presence import Presence
+from bot.tape import TapedDelivery, write_tape
 from webhooks.inbox import NewEvent
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

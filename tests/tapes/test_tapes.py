@@ -17,11 +17,11 @@ from bot.cli import app
 from bot.control.policy import Policy
 from bot.replay.result import Result, to_json
 from bot.replay.run import Setup, replay
-from bot.replay.tape import read_tape
 from bot.sandbox.api import ApiRequest
 from bot.sandbox.faults import Fault, Moment
 from bot.sandbox.switchboard import BOT
 from bot.sunshine import NotOurs, SunshineClient, SunshineError, Unclear
+from bot.tape import read_tape
 
 NAMES = [tape.name for tape in TAPES]
 LOSSY = {"control_events_lost", "ended_control_event_lost"}  # whose doing it was shows only by events that are missing

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 from bot.control.state import Conversation
+from bot.signals import Observe
 from bot.store.codec import StateRow, load_conversation, load_data
 from bot.store.interface import JournalEntry, Lease, StoredEvent, Work
 from bot.store.owners import is_certainly_dead
@@ -223,8 +224,8 @@ def _rounded(limit: int) -> int:
     return most
 
 
-async def claim(pool: Pool, *, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Work]:
-    """Lease the most urgent conversations and load them, the most urgent first."""
+async def claim(pool: Pool, observe: Observe, *, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Work]:
+    """Lease the most urgent conversations and load them, the most urgent first; tell what can't be read."""
     until, most = now + lease, _rounded(limit)
     values = (owner, to_micros(until), to_micros(now))
     rows = await pool.fetch(_claiming(most), *values, limit)
@@ -235,9 +236,9 @@ async def claim(pool: Pool, *, owner: str, now: datetime, lease: timedelta, limi
         taken.sort(key=lambda row: (row["since"], row["id"]))
     if not taken:
         return []
-    states = [load_conversation(StateRow(*row[1:7])) for row in taken]
+    states = [load_conversation(StateRow(*row[1:7]), observe) for row in taken]
     leases = [Lease(row["id"], owner, row["epoch"], until) for row in taken]
-    return await _load(pool, leases, states, now)
+    return await _load(pool, observe, leases, states, now)
 
 
 async def give_back(pool: Pool, owner: str, until: datetime) -> None:
@@ -285,7 +286,9 @@ async def next_due(pool: Pool, now: datetime) -> datetime | None:
     return None if earliest is None else from_micros(max(at, earliest))
 
 
-async def _load(pool: Pool, leases: Sequence[Lease], states: Sequence[Conversation], now: datetime) -> list[Work]:
+async def _load(
+    pool: Pool, observe: Observe, leases: Sequence[Lease], states: Sequence[Conversation], now: datetime
+) -> list[Work]:
     named = [named_events(state) for state in states]
     rows = await pool.fetch(
         _LOAD,
@@ -299,7 +302,7 @@ async def _load(pool: Pool, leases: Sequence[Lease], states: Sequence[Conversati
         events, inputs, effects, notes = _parts(row)
         arrived = _events(events)
         known = {event.id: event for event in _events(inputs)}
-        unsent, given_up = unsent_effects(lease.conversation_id, _transposed(effects))
+        unsent, given_up = unsent_effects(lease.conversation_id, _transposed(effects), observe)
         unreadable += given_up
         works.append(
             Work(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from bot.signals import Observe, silent
 from bot.store.interface import SchemaMismatch, StoreError
 from bot.store.postgres.connection import Connection
 from bot.store.postgres.pool import Pool
@@ -29,7 +30,7 @@ _LOCK = f"""
 # Read committed, whatever the database's default: what the one before us has committed must be seen after the wait.
 
 
-def upgrade(database_url: str, script: Callable[..., str]) -> None:
+def upgrade(database_url: str, script: Callable[..., str], observe: Observe) -> None:
     """Bring the schema to `HEAD`. `script(since, in_transaction=True)` gives the SQL.
 
     Raises:
@@ -53,7 +54,7 @@ def upgrade(database_url: str, script: Callable[..., str]) -> None:
         if await pool.run(revision) != HEAD:
             await pool.transaction(migrated)
 
-    _run(postgres_address(database_url), upgraded)
+    _run(postgres_address(database_url), upgraded, observe)
 
 
 def problem(database_url: str) -> str | None:
@@ -61,11 +62,11 @@ def problem(database_url: str) -> str | None:
     return _run(postgres_address(database_url), lambda pool: pool.run(problem_of))
 
 
-def _run(address: PostgresAddress, work: Callable[[Pool], Coroutine[Any, Any, T]]) -> T:
+def _run(address: PostgresAddress, work: Callable[[Pool], Coroutine[Any, Any, T]], observe: Observe = silent) -> T:
     """Run on a loop of its own, in a thread of its own: the caller may be within a loop."""
 
     async def connected() -> T:
-        pool = Pool(address, answer=_ANSWER)
+        pool = Pool(address, answer=_ANSWER, observe=observe)
         await pool.start()
         try:
             return await work(pool)

@@ -13,8 +13,8 @@ from contextlib import suppress
 from typing import Any
 
 import asyncpg
-import structlog
 
+from bot.signals import Level, Observe, Signal, silent
 from bot.store.interface import StoreError
 from bot.store.postgres.errors import explain
 from bot.store.postgres.pool import CONNECT, Pool
@@ -30,8 +30,6 @@ _TOLD = (1, 30, 120, 480)  # of the tries in a row that fail: at once, and after
 # A commit that nobody waits for; otherwise it would wait for the disk, with a lock that all who notify share.
 _NOTIFY = f"SELECT set_config('synchronous_commit', 'off', true), pg_notify('{_CHANNEL}', $1)"
 
-_log = structlog.get_logger(__name__)
-
 
 def new_teller() -> str:
     """Return a name for a process in what it tells, unlike any other's."""
@@ -44,10 +42,12 @@ class News:
     Args:
         pool: its connections.
         teller: its name: a process has no need to hear of itself.
+        observe: gets `not_listening`.
     """
 
-    def __init__(self, pool: Pool, teller: str) -> None:
+    def __init__(self, pool: Pool, teller: str, observe: Observe = silent) -> None:
         self._pool = pool
+        self._observe = observe
         self._own = teller
         self._untold: dict[str, None] = {}
         self._telling: asyncio.Task[None] | None = None
@@ -103,7 +103,8 @@ class News:
                     if failures in _TOLD:
                         reason = explain(error, self._pool.place)
                         known = isinstance(reason, StoreError)
-                        _log.warning("not_listening", error=str(reason) if known else type(reason).__name__)
+                        fields = {"error": str(reason) if known else type(reason).__name__}
+                        self._observe(Signal("not_listening", Level.WARNING, fields=fields))
             await asyncio.sleep(_AGAIN)
 
     async def _answers(self) -> bool:

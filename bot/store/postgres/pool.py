@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import asyncpg
-import structlog
 from asyncpg.exceptions import ProtocolViolationError
 
+from bot.signals import Level, Observe, Signal, silent
 from bot.store.interface import Unavailable
 from bot.store.postgres.connection import Connection
 from bot.store.postgres.errors import AGAIN, ENDED, explain
@@ -33,8 +33,6 @@ _BEGIN = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"
 
 # One plan for each statement: they are written so that it is always the same one, and planning costs more than running.
 _SESSION = {"application_name": "switchboard-bot", "plan_cache_mode": "force_generic_plan", "jit": "off"}
-
-_log = structlog.get_logger(__name__)
 
 logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)  # each try to connect again; the bot itself tells it once
 
@@ -82,11 +80,12 @@ class Pool:
     nothing set. Whether there is one shows at the start: such proxies refuse the settings.
     """
 
-    def __init__(self, address: PostgresAddress, *, answer: float = ANSWER) -> None:
+    def __init__(self, address: PostgresAddress, *, answer: float = ANSWER, observe: Observe = silent) -> None:
         self.place = address.place
         self.pooled = bool(address.pooled)
         self._address = address
         self._answer = answer
+        self._observe = observe
         self._pool: asyncpg.Pool | None = None
 
     @property
@@ -97,7 +96,8 @@ class Pool:
     async def start(self) -> None:
         """Open the first connection. Raises `Unavailable`."""
         if self._address.ignored:
-            _log.warning("database_options_ignored", options=self._address.ignored)
+            fields = {"options": self._address.ignored}
+            self._observe(Signal("database_options_ignored", Level.WARNING, fields=fields))
         try:
             self._pool = await self._opened()
         except ProtocolViolationError as error:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
+from bot.signals import Observe, silent
 from bot.store import purge
 from bot.store.asking import Ask
 from bot.store.database import Database
@@ -48,15 +49,19 @@ class PostgresStore(SharedStore):
         database_url: `postgresql://…`, migrated already.
         answer: seconds that a statement may take.
         teller: names this process in wake-ups: it does not hear its own.
+        observe: gets what is to be told.
 
     Raises:
         ValueError: the URL can't be used.
     """
 
-    def __init__(self, database_url: str, *, answer: float = ANSWER, teller: str = "") -> None:
+    def __init__(
+        self, database_url: str, *, answer: float = ANSWER, teller: str = "", observe: Observe = silent
+    ) -> None:
+        self._observe = observe
         self._url, self._answer, self._teller = database_url, answer, teller or new_teller()
-        self._pool = Pool(postgres_address(database_url), answer=answer)
-        self._news = News(self._pool, self._teller)
+        self._pool = Pool(postgres_address(database_url), answer=answer, observe=observe)
+        self._news = News(self._pool, self._teller, observe)
         self._unheard: list[tuple[str, datetime]] = []  # claims of which no answer came
         self._saves: Batches[Saving, None] = Batches(
             lambda savings: save.save(self._pool, savings),
@@ -130,7 +135,7 @@ class PostgresStore(SharedStore):
             await claim.give_back(self._pool, *self._unheard[0])
             del self._unheard[0]
         try:
-            return await claim.claim(self._pool, owner=owner, now=now, lease=lease, limit=limit)
+            return await claim.claim(self._pool, self._observe, owner=owner, now=now, lease=lease, limit=limit)
         except StoreError:
             self._unheard.append((owner, now + lease))
             raise
@@ -175,7 +180,7 @@ class PostgresStore(SharedStore):
 
     def for_another_loop(self) -> PostgresStore:
         """Return another store of the same process: connections belong to the loop that opened them."""
-        return PostgresStore(self._url, answer=self._answer, teller=self._teller)
+        return PostgresStore(self._url, answer=self._answer, teller=self._teller, observe=self._observe)
 
 
 async def _done(batches: Batches[Item, T], item: Item) -> T:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.control.state import Conversation
+from bot.signals import Observe
 from bot.store.codec import StateRow, dump_conversation, load_conversation, load_data
 from bot.store.interface import CleanUp, JournalEntry, Lease, Say, StoredEvent, Work
 from bot.store.rows import EVENT, event_of, lost, named_events, unsent_effects
@@ -133,8 +134,10 @@ _NEXT_LEASED = """
 """
 
 
-def claim(connection: sqlite3.Connection, *, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Work]:
-    """Lease the most urgent conversations and load them, the most urgent first."""
+def claim(
+    connection: sqlite3.Connection, observe: Observe, *, owner: str, now: datetime, lease: timedelta, limit: int
+) -> list[Work]:
+    """Lease the most urgent conversations and load them, the most urgent first; tell what can't be read."""
     at, until = to_micros(now), now + lease
     connection.execute(_END_LEASES, (at,))
     urgent = _most_urgent(connection, at, limit)
@@ -145,7 +148,7 @@ def claim(connection: sqlite3.Connection, *, owner: str, now: datetime, lease: t
     if not wanted:
         return []
     leased = connection.execute(_LEASE, (owner, to_micros(until), ids_as_json(wanted))).fetchall()
-    states = {row[0]: load_conversation(StateRow(*row[:6])) for row in leased}
+    states = {row[0]: load_conversation(StateRow(*row[:6]), observe) for row in leased}
     leases = {row[0]: Lease(row[0], owner, row[6], until) for row in leased}
     for id_ in wanted:
         if id_ not in states:
@@ -153,7 +156,7 @@ def claim(connection: sqlite3.Connection, *, owner: str, now: datetime, lease: t
             state = dump_conversation(states[id_])
             new = {"id": id_, "owner": owner, "until": to_micros(until), "at": at, "state": state}
             connection.execute(_CREATE, new)
-    return _load(connection, wanted, leases, states, at)
+    return _load(connection, observe, wanted, leases, states, at)
 
 
 def fetch(connection: sqlite3.Connection, lease: Lease) -> list[StoredEvent]:
@@ -207,6 +210,7 @@ def _most_urgent(connection: sqlite3.Connection, at: int, limit: int) -> list[st
 
 def _load(
     connection: sqlite3.Connection,
+    observe: Observe,
     wanted: list[str],
     leases: Mapping[str, Lease],
     states: Mapping[str, Conversation],
@@ -217,7 +221,7 @@ def _load(
     events: defaultdict[str, list[StoredEvent]] = defaultdict(list)
     for row in connection.execute(_EVENTS, (ids, MOST_EVENTS)):
         events[row[1]].append(event_of(row))
-    unsent = _unsent(connection, ids, at)
+    unsent = _unsent(connection, observe, ids, at)
     journal: defaultdict[str, list[JournalEntry]] = defaultdict(list)
     for conversation_id, run_id, index, kind, key, data in connection.execute(_JOURNAL, (ids,)):
         run = states[conversation_id].run
@@ -239,14 +243,14 @@ def _load(
     ]
 
 
-def _unsent(connection: sqlite3.Connection, ids: str, at: int) -> Mapping[str, list[Say | CleanUp]]:
+def _unsent(connection: sqlite3.Connection, observe: Observe, ids: str, at: int) -> Mapping[str, list[Say | CleanUp]]:
     """What is unsent, by conversation. What can't be read is finished, saying so."""
     rows: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
     for id_, *row in connection.execute(_OUTBOX, (ids,)):
         rows[id_].append(tuple(row))
     effects: defaultdict[str, list[Say | CleanUp]] = defaultdict(list)
     for id_, several in rows.items():
-        effects[id_], unreadable = unsent_effects(id_, several)
+        effects[id_], unreadable = unsent_effects(id_, several, observe)
         connection.executemany(_GIVE_UP, [(outcome, at, effect_id) for effect_id, outcome in unreadable])
     return effects
 

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import structlog
-
 from bot.private_files import close_to_others
+from bot.signals import Level, Observe, Signal
 
 SUFFIXES = ("", "-wal", "-shm", "-journal")
 
-_log = structlog.get_logger(__name__)
 
-
-def close_files(path: Path) -> None:
+def close_files(path: Path, observe: Observe) -> None:
     """Take the rights of group and others from the files that are there; tell where only their owner could."""
     for suffix in SUFFIXES:
         file = Path(f"{path}{suffix}")
         try:
             close_to_others(file)
         except OSError:
-            _log.warning("readable_by_others", file=str(file))
+            observe(Signal("readable_by_others", Level.WARNING, fields={"file": str(file)}))

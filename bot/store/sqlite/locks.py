@@ -8,22 +8,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import structlog
+from bot.signals import Level, Observe, Signal
 
 TOLD_AFTER = 1.0  # seconds of waiting
 
 _LOCKS = Path("/proc/locks")
 
-_log = structlog.get_logger(__name__)
-
 
 @contextmanager
-def wait_is_told(path: str | Path) -> Iterator[None]:
-    """Log `waiting_for_lock` if the block takes longer than a moment and others have locks on the file."""
+def wait_is_told(path: str | Path, observe: Observe) -> Iterator[None]:
+    """Tell `waiting_for_lock` if the block takes longer than a moment and others have locks on the file.
+
+    Args:
+        path: the file.
+        observe: called on another thread.
+    """
 
     def tell() -> None:
         if pids := holders(path):
-            _log.warning("waiting_for_lock", file=str(path), processes=pids)
+            observe(Signal("waiting_for_lock", Level.WARNING, fields={"file": str(path), "processes": pids}))
 
     timer = threading.Timer(TOLD_AFTER, tell)
     timer.daemon = True

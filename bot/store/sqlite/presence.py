@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from bot.private_files import close_to_others, make_private
+from bot.signals import Observe, silent
 from bot.store.interface import Unavailable
 from bot.store.sqlite.locks import in_words, wait_is_told
 
@@ -32,9 +33,11 @@ class Presence:
 
     Args:
         path: the database; its lock is the file beside it with `-workers` added, which is never deleted.
+        observe: gets `waiting_for_lock`.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, observe: Observe = silent) -> None:
+        self._observe = observe
         self._path = Path(f"{Path(path).resolve()}-workers")
         self._file: int | None = None
 
@@ -81,7 +84,7 @@ class Presence:
         if self._file is None or sys.platform == "win32":
             return
         until = time.monotonic() + PATIENCE
-        with wait_is_told(self._path):
+        with wait_is_told(self._path, self._observe):
             while True:
                 try:
                     fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from bot.signals import Observe, silent
 from bot.store import purge
 from bot.store.asking import Ask
 from bot.store.database import Database
@@ -46,6 +47,7 @@ class SqliteStore(SharedStore):
         on_transaction: called around each writing transaction with "begin", "before_commit", "after_commit", on the
             thread that runs it. What it raises reaches the callers; before the commit, it rolls back.
         busy_timeout: seconds for which to wait while another process has the file locked.
+        observe: gets what is to be told; called on any thread.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class SqliteStore(SharedStore):
         inline: bool = False,
         on_transaction: OnTransaction | None = None,
         busy_timeout: float = 10.0,
+        observe: Observe = silent,
     ) -> None:
         if str(path) == _IN_MEMORY and not inline:
             raise ValueError("a database in memory has a single connection: use it with inline=True")
@@ -62,8 +65,9 @@ class SqliteStore(SharedStore):
         self._on_transaction = on_transaction
         self._busy_timeout = busy_timeout
         self._inline = inline
+        self._observe = observe
         self._shared: sqlite3.Connection | None = None  # inline: the connection of both sessions
-        self._presence = Presence(self._path)
+        self._presence = Presence(self._path, observe)
         self._scrubbing = Scrubbing(self._path, busy_timeout)
         self._writer: Runner
         self._reader: Runner
@@ -116,7 +120,7 @@ class SqliteStore(SharedStore):
         Of a conversation's events, at most `claim.MOST_EVENTS` are loaded; `fetch` has the others.
         """
         return await self._writer.run(
-            lambda connection: claim.claim(connection, owner=owner, now=now, lease=lease, limit=limit)
+            lambda connection: claim.claim(connection, self._observe, owner=owner, now=now, lease=lease, limit=limit)
         )
 
     async def fetch(self, lease: Lease) -> list[StoredEvent]:
@@ -199,7 +203,7 @@ class SqliteStore(SharedStore):
         except sqlite3.Error as error:
             raise explain(error, self._path) from error
         try:
-            with wait_is_told(self._path):
+            with wait_is_told(self._path, self._observe):
                 _prepare(connection)
         except sqlite3.Error as error:
             connection.close()
@@ -208,7 +212,7 @@ class SqliteStore(SharedStore):
             connection.close()
             raise
         if self._path != _IN_MEMORY:
-            close_files(Path(self._path))
+            close_files(Path(self._path), self._observe)
         if self._inline:
             self._shared = connection
         return connection

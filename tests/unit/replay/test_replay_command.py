@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from bot.cli import app
 from bot.replay.against import AgainstError, post_tapes
 from bot.replay.listener import listen
-from bot.replay.tape import read_tape
 from bot.store import migrate, open_store
 from bot.store.postgres import export as postgres_export
+from bot.tape import read_tape
 from webhooks.intake import read_delivery
 
 TAPES = Path(__file__).parent.parent.parent / "tapes"

@@ -8,7 +8,7 @@ import pytest
 
 from bot.replay.fixture import Replay
 from bot.replay.plugin import replay
-from bot.replay.tape import TapeError
+from bot.tape import TapeError
 
 __all__ = ["replay"]  # the fixture itself: its entry point counts only where the project is installed
 

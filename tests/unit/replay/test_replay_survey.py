@@ -11,8 +11,8 @@ from bot.control.policy import Policy
 from bot.replay import run, survey
 from bot.replay.result import to_json
 from bot.replay.run import Setup, replay
-from bot.replay.tape import TapedDelivery, TapeError, read_tape, write_tape
 from bot.sandbox.switchboard import BOT
+from bot.tape import TapedDelivery, TapeError, read_tape, write_tape
 from webhooks import wire
 
 TAPES = Path(__file__).parent.parent.parent / "tapes"

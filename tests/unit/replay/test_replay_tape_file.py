@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.replay.tape import TapedDelivery, TapeError, find_tapes, read_at, read_places, read_tape, write_tape
+from bot.tape import TapedDelivery, TapeError, find_tapes, read_at, read_places, read_tape, write_tape
 
 BODY = {"webhook": {"version": "v2"}, "events": [{"id": "e1", "type": "x", "payload": {}}]}
 GOOD = json.dumps({"at": "2026-01-05T09:00:00Z", "body": BODY})

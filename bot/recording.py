@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import gzip
-import logging
 import queue
 import threading
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from bot.private_files import open_private
-from bot.replay.tape import TapedDelivery, TapeError, tape_line
+from bot.signals import Level, Observe, Signal, silent
+from bot.tape import TapedDelivery, TapeError, tape_line
 from webhooks import wire
-from webhooks.inbox import Inbox
-from webhooks.intake import Answer, Intake, Receipt
-from webhooks.security import Secrets
 
 WAITING_LIMIT = 10_000
 """Deliveries that may wait to be written; with more, the newest are left out of the tape (and counted)."""
-
-_logger = logging.getLogger(__name__)
 
 
 class Recorder:
@@ -29,15 +23,17 @@ class Recorder:
 
     Args:
         path: the tape; made if it is not there, readable by this user alone, since it holds what people said.
+        observe: gets `tape_incomplete`, from any thread.
         waiting_limit: deliveries that may wait to be written.
 
     Attributes:
         lost: deliveries that are not on the tape, because too many waited or the file could not be written.
     """
 
-    def __init__(self, path: Path, waiting_limit: int = WAITING_LIMIT) -> None:
+    def __init__(self, path: Path, observe: Observe = silent, waiting_limit: int = WAITING_LIMIT) -> None:
         self.lost = 0
         self._path = path
+        self._observe = observe
         self._waiting: queue.Queue[tuple[datetime, bytes] | None] = queue.Queue(waiting_limit)
         self._thread: threading.Thread | None = None
 
@@ -86,31 +82,5 @@ class Recorder:
     def _lose(self, count: int, why: str) -> None:
         self.lost += count
         if self.lost.bit_count() == 1:  # the 1st, 2nd, 4th, 8th, …: told, but never a flood
-            fields = {"lost": self.lost, "tape": str(self._path), "reason": why}
-            _logger.warning("tape_incomplete", extra=fields)
-
-
-class RecordingIntake(Intake):
-    """An intake that also hands what it has accepted to a recorder. The rest is as for `Intake`."""
-
-    def __init__(
-        self,
-        inbox: Inbox,
-        secrets: Secrets,
-        now: Callable[[], datetime],
-        observe: Callable[[Receipt], None] | None,
-        recorder: Recorder,
-        app_id: str | None = None,
-        is_known: Callable[[], bool] = lambda: False,
-    ) -> None:
-        super().__init__(inbox, secrets, now, observe, app_id, is_known)
-        self._clock = now
-        self._recorder = recorder
-
-    async def take(self, body: bytes) -> Answer:
-        """See `Intake.take`; a delivery that was answered 200 is recorded, once it was stored."""
-        came = self._clock()
-        answer = await super().take(body)
-        if answer.status == 200:
-            self._recorder.take(came, body)
-        return answer
+            fields: dict[str, object] = {"lost": self.lost, "tape": str(self._path), "reason": why}
+            self._observe(Signal("tape_incomplete", Level.WARNING, fields=fields))
