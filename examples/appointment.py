@@ -71,7 +71,10 @@ async def appointment(chat: Chat) -> None:
     try:
         slot = await held(chat, bookings, reference)
         phone = (await chat.ask("Which phone number can we reach you at?")).text
-        sure = await chat.ask(f"{label(slot)}, and your number is {phone}. Shall I book it?", choices=[YES, NO])
+        sure = await chat.ask(
+            f"{label(slot)}, and your number is {phone}. Shall I book it?",
+            choices=[YES, NO],
+        )
     except NoAnswer:
         await chat.call(bookings.cancel, reference)  # such a flow has not failed
         await chat.release()

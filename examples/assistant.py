@@ -63,7 +63,10 @@ async def opening_hours(customer: str | None) -> str:
     return "Monday to Friday, 9 to 17"
 
 
-TOOLS: dict[str, Callable[..., Awaitable[str]]] = {"order_status": order_status, "opening_hours": opening_hours}
+TOOLS: dict[str, Callable[..., Awaitable[str]]] = {
+    "order_status": order_status,
+    "opening_hours": opening_hours,
+}
 """What the model may use. Who the customer is, the flow says, and never the model."""
 
 
@@ -110,7 +113,11 @@ async def served(chat: Chat) -> None:
 async def to_a_person(chat: Chat, *, is_urgent: bool = False) -> Never:
     """Say so, and hand over."""
     await chat.say("I am getting a person for you.")
-    await chat.hand_over(tags=["assistant"], priority="urgent" if is_urgent else "normal", requester=chat.user)
+    await chat.hand_over(
+        tags=["assistant"],
+        priority="urgent" if is_urgent else "normal",
+        requester=chat.user,
+    )
 
 
 async def said_before(chat: Chat) -> list[Line]:
@@ -120,7 +127,12 @@ async def said_before(chat: Chat) -> list[Line]:
         if message["id"] == chat.opening.message.get("id"):
             break
         if text := message["content"].get("text"):
-            lines.append({"role": "user" if message["author"]["type"] == "user" else "assistant", "content": text})
+            lines.append(
+                {
+                    "role": "user" if message["author"]["type"] == "user" else "assistant",
+                    "content": text,
+                }
+            )
     return lines[-MEMORY:]
 
 

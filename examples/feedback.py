@@ -9,7 +9,13 @@ from bot import Chat, Choice, NoAnswer, flow, lifespan
 
 SCORE_FIELD = "360003"  # the id of the ticket field that agents see the score in
 PATIENCE = timedelta(minutes=5)
-SCORES = [Choice("Great", "5"), Choice("Good", "4"), Choice("So-so", "3"), Choice("Bad", "2"), Choice("Awful", "1")]
+SCORES = [
+    Choice("Great", "5"),
+    Choice("Good", "4"),
+    Choice("So-so", "3"),
+    Choice("Bad", "2"),
+    Choice("Awful", "1"),
+]
 BAD = 2  # and below
 LATER = timedelta(days=3)
 YES, NO = Choice("Yes, please"), Choice("No, thanks")
@@ -75,7 +81,10 @@ async def second_look(chat: Chat) -> None:
     """Ask again, days later. It begins only if nobody else is active in the conversation then."""
     score: int = chat.opening.data
     try:
-        answer = await chat.ask("A few days ago you were not content. Is it better now?", choices=[BETTER, NO_BETTER])
+        answer = await chat.ask(
+            "A few days ago you were not content. Is it better now?",
+            choices=[BETTER, NO_BETTER],
+        )
     except NoAnswer:
         await chat.release()
     await chat.log("second_look_answered", score=score, better=answer.choice == BETTER)

@@ -71,7 +71,9 @@ async def test_an_agent_who_takes_over_finds_the_time_free(chat_with: ChatWith, 
     assert not bookings.held
 
 
-async def test_a_booking_system_that_fails_leaves_nothing_behind(chat_with: ChatWith) -> None:
+async def test_a_booking_system_that_fails_leaves_nothing_behind(
+    chat_with: ChatWith,
+) -> None:
     class Broken(Bookings):
         async def confirm(self, reference: str, phone: str) -> None:
             """Do the work, and lose the answer."""
@@ -79,7 +81,13 @@ async def test_a_booking_system_that_fails_leaves_nothing_behind(chat_with: Chat
             raise ConnectionError
 
     bookings = Broken([NINE, TEN])
-    talk = chat_with(appointment, resources={"bookings": bookings}, mode="pass", deaths="everywhere", may_fail=True)
+    talk = chat_with(
+        appointment,
+        resources={"bookings": bookings},
+        mode="pass",
+        deaths="everywhere",
+        may_fail=True,
+    )
     await asked_to_confirm(talk)
     await talk.taps("Yes")
     talk.expects("Sorry, that did not work.")
@@ -95,7 +103,14 @@ async def test_a_time_that_is_taken_meanwhile(chat_with: ChatWith, bookings: Boo
     bookings.held["somebody"] = NINE
     await talk.taps(NINE_SAID)
     await talk.taps(TEN_SAID)
-    talk.expects("Which time", "Please choose", "Which time", "Somebody was faster", "Which time", "Which phone number")
+    talk.expects(
+        "Which time",
+        "Please choose",
+        "Which time",
+        "Somebody was faster",
+        "Which time",
+        "Which phone number",
+    )
     assert set(bookings.held.values()) == {NINE, TEN}
 
 

@@ -26,7 +26,12 @@ async def test_a_bad_score_gets_a_person(chat_with: ChatWith, surveys: Surveys) 
     await talk.user("bad")
     await talk.user("Nobody wrote back")
     await talk.taps("Yes, please")
-    talk.expects("How did we do?", "What went wrong?", "Shall somebody look into it?", "I am getting somebody.")
+    talk.expects(
+        "How did we do?",
+        "What went wrong?",
+        "Shall somebody look into it?",
+        "I am getting somebody.",
+    )
     assert list(surveys.kept.values()) == [Feedback(2, "Nobody wrote back", None)]
     assert talk.ticket
     assert talk.ticket.fields == {SCORE_FIELD: 2}
@@ -42,7 +47,13 @@ async def test_the_score_of_a_user_who_says_no_more_is_kept(chat_with: ChatWith,
 
 
 async def test_nobody_is_asked_after_the_end(chat_with: ChatWith, surveys: Surveys) -> None:
-    talk = chat_with(closing=feedback, mode="pass", after="end", resources={"surveys": surveys}, deaths="everywhere")
+    talk = chat_with(
+        closing=feedback,
+        mode="pass",
+        after="end",
+        resources={"surveys": surveys},
+        deaths="everywhere",
+    )
     talk.expects_no_more()
     assert not surveys.kept
     assert talk.released
@@ -58,12 +69,21 @@ async def test_words_that_are_no_score_are_no_score(chat_with: ChatWith, surveys
 async def sent_away(chat_with: ChatWith, surveys: Surveys) -> Talk:
     """Begin a talk with a user who gives a bad score, and wants no help."""
     talk = chat_with(
-        closing=feedback, flows=[second_look], mode="pass", resources={"surveys": surveys}, deaths="everywhere"
+        closing=feedback,
+        flows=[second_look],
+        mode="pass",
+        resources={"surveys": surveys},
+        deaths="everywhere",
     )
     await talk.taps("Bad")
     await talk.user("Nobody wrote back")
     await talk.taps("No, thanks")
-    talk.expects("How did we do?", "What went wrong?", "Shall somebody look into it?", "I will ask again")
+    talk.expects(
+        "How did we do?",
+        "What went wrong?",
+        "Shall somebody look into it?",
+        "I will ask again",
+    )
     assert talk.released
     return talk
 

@@ -22,7 +22,8 @@ TURNS_LIMIT = 20
 PERSON = Choice("Talk to a person", "agent")
 _ASKS_FOR_PERSON = re.compile(r"\b(agent|human|person|somebody|someone|staff|representative)\b", re.IGNORECASE)
 _IS_DONE = re.compile(
-    r"\s*(bye|goodbye|no|no,? thanks?( you)?|that'?s all|thanks?|thank you)\s*[.!]*\s*", re.IGNORECASE
+    r"\s*(bye|goodbye|no|no,? thanks?( you)?|that'?s all|thanks?|thank you)\s*[.!]*\s*",
+    re.IGNORECASE,
 )
 
 
@@ -45,7 +46,10 @@ _KNOWN = (
         re.compile(r"\b(what|how)\b.*\b(you|this)\b", re.IGNORECASE),
         "I am a sample without a language model. I can answer two questions, and get a person for you.",
     ),
-    (re.compile(r"\b(hi|hello|hey)\b", re.IGNORECASE), "Hello! I am a sample assistant. Ask me what I can do."),
+    (
+        re.compile(r"\b(hi|hello|hey)\b", re.IGNORECASE),
+        "Hello! I am a sample assistant. Ask me what I can do.",
+    ),
 )
 
 
@@ -82,7 +86,10 @@ def assistant_with(model: Model, name: str = "assistant", timeout: timedelta = t
 
 async def _serve(chat: Chat, model: Model, timeout: timedelta) -> bool:
     """Answer until the user is content. False: a person is needed."""
-    said, asks_for_person = chat.opening.text or (await chat.ask("Hello! What can I do for you?")).text, False
+    said, asks_for_person = (
+        chat.opening.text or (await chat.ask("Hello! What can I do for you?")).text,
+        False,
+    )
     turns: list[Turn] = []
     while not _IS_DONE.fullmatch(said):
         if asks_for_person or _ASKS_FOR_PERSON.search(said) or len(turns) >= 2 * TURNS_LIMIT:

@@ -13,7 +13,13 @@ from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast, overload
 from bot.control.policy import backoff
 from bot.flows.authoring import CallFailed, FlowMisuse
 from bot.flows.functions import name_of, run
-from bot.flows.limits import Errors, check_attempts, check_errors, check_time, no_more_than_a_week
+from bot.flows.limits import (
+    Errors,
+    check_attempts,
+    check_errors,
+    check_time,
+    no_more_than_a_week,
+)
 from bot.flows.results import Result
 from bot.flows.steps import checked_key
 from bot.flows.turn import Called, Turn
@@ -75,7 +81,14 @@ _OPTIONS = frozenset(option.name for option in fields(CallOptions))
 class Call(Coroutine[Any, Any, T], Generic[T]):
     """A call that a flow is about to make: await it, or give it to `chat.gather`."""
 
-    def __init__(self, turn: Turn, options: CallOptions, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    def __init__(
+        self,
+        turn: Turn,
+        options: CallOptions,
+        function: Callable[..., Any],
+        args: Any,
+        kwargs: Any,
+    ) -> None:
         self.name = name_of(function)
         if not callable(function):
             raise FlowMisuse(f"{self.name} can't be called: give a function, and what it is called with")
@@ -175,7 +188,12 @@ class Calls:
     def call(self, function: Callable[..., Any], /, *args: Any, attempts: int, **kwargs: Any) -> Call[Any]: ...
     @overload
     def call(
-        self, function: Callable[..., Any], /, *args: Any, timeout: timedelta | None, **kwargs: Any
+        self,
+        function: Callable[..., Any],
+        /,
+        *args: Any,
+        timeout: timedelta | None,
+        **kwargs: Any,
     ) -> Call[Any]: ...
     @overload
     def call(self, function: Callable[..., Any], /, *args: Any, backoff: timedelta, **kwargs: Any) -> Call[Any]: ...
@@ -238,11 +256,24 @@ class Calls:
     async def gather(self, *calls: Call[T], key: str | None = None) -> tuple[T, ...]: ...
     @overload
     async def gather(
-        self, a: Call[A], b: Call[B], /, *, return_exceptions: Literal[True], key: str | None = None
+        self,
+        a: Call[A],
+        b: Call[B],
+        /,
+        *,
+        return_exceptions: Literal[True],
+        key: str | None = None,
     ) -> tuple[A | CallFailed, B | CallFailed]: ...
     @overload
     async def gather(
-        self, a: Call[A], b: Call[B], c: Call[C], /, *, return_exceptions: Literal[True], key: str | None = None
+        self,
+        a: Call[A],
+        b: Call[B],
+        c: Call[C],
+        /,
+        *,
+        return_exceptions: Literal[True],
+        key: str | None = None,
     ) -> tuple[A | CallFailed, B | CallFailed, C | CallFailed]: ...
     @overload
     async def gather(

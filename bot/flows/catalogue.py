@@ -40,7 +40,10 @@ class Catalogue:
     handlers: Handlers = field(default_factory=Handlers)
 
     def __post_init__(self) -> None:
-        for setting, name in (("OPENING_FLOW", self.opening), ("CLOSING_FLOW", self.closing)):
+        for setting, name in (
+            ("OPENING_FLOW", self.opening),
+            ("CLOSING_FLOW", self.closing),
+        ):
             if name:
                 self._named(name, setting)
 
@@ -54,7 +57,10 @@ class Catalogue:
         newest = self.flows.get(name)
         if newest is None or newest.version == version:
             return newest
-        return next((flow for flow in self.older if (flow.name, flow.version) == (name, version)), None)
+        return next(
+            (flow for flow in self.older if (flow.name, flow.version) == (name, version)),
+            None,
+        )
 
     @property
     def functions(self) -> Functions:

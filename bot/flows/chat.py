@@ -355,7 +355,11 @@ def _said(content: Content, metadata: Mapping[str, Any] | None) -> list[Said]:
     return [*(Said(message, {}) for message in first), Said(last, known)] if first else [Said(last, known)]
 
 
-def _content(content: str | Content, choices: Sequence[str | Choice], buttons: Sequence[AnyButton] = ()) -> Content:
+def _content(
+    content: str | Content,
+    choices: Sequence[str | Choice],
+    buttons: Sequence[AnyButton] = (),
+) -> Content:
     if isinstance(content, str):
         return Text(content, choices, buttons)
     if choices or buttons:

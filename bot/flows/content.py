@@ -266,7 +266,12 @@ def _rendered(content: Content) -> list[Json]:
         case File(url, text, alt):
             return [{"type": "file", **_media(url, text, alt)}]
         case Carousel(cards):
-            return [{"type": "carousel", "items": [_card(card) for card in _some(cards, "cards", CARDS_LIMIT)]}]
+            return [
+                {
+                    "type": "carousel",
+                    "items": [_card(card) for card in _some(cards, "cards", CARDS_LIMIT)],
+                }
+            ]
         case Form(fields, text):
             made = [_field(field) for field in _some(fields, "fields", FIELDS_LIMIT)]
             _unique([field["name"] for field in made], "fields of a form")
@@ -276,7 +281,10 @@ def _rendered(content: Content) -> list[Json]:
 
 
 def _media(url: str, text: str, alt: str) -> Json:
-    shown = {**_if_given("text", text, TEXT_LIMIT), **_if_given("altText", alt, LABEL_LIMIT)}
+    shown = {
+        **_if_given("text", text, TEXT_LIMIT),
+        **_if_given("altText", alt, LABEL_LIMIT),
+    }
     return {"mediaUrl": _address(url, _MEDIA), **shown}
 
 
@@ -286,7 +294,10 @@ def _card(card: Card) -> Json:
     made: Json = {"title": _within("the title of a card", card.title, LABEL_LIMIT)}
     made |= _if_given("description", card.description, LABEL_LIMIT)
     if card.image:
-        made |= {"mediaUrl": _address(card.image, _MEDIA), **_if_given("altText", card.alt, LABEL_LIMIT)}
+        made |= {
+            "mediaUrl": _address(card.image, _MEDIA),
+            **_if_given("altText", card.alt, LABEL_LIMIT),
+        }
     buttons = _some(card.buttons, "buttons of a card", CARD_ACTIONS_LIMIT)
     if any(isinstance(button, LocationRequest) for button in buttons):
         raise FlowMisuse("a card can't ask for a location: say it with a text")
@@ -309,7 +320,13 @@ def _field(field: FormField) -> Json:
             if field.format not in FORMATS:
                 raise FlowMisuse(f"{field.format!r} is no format of a text field: give one of {', '.join(FORMATS[1:])}")
             given = {"format": field.format} if field.format else {}
-            return {"type": "text", **made, "minSize": field.least, "maxSize": field.most, **given}
+            return {
+                "type": "text",
+                **made,
+                "minSize": field.least,
+                "maxSize": field.most,
+                **given,
+            }
         case EmailField():
             return {"type": "email", **made}
         case SelectField():
@@ -346,7 +363,10 @@ def _button(button: AnyButton) -> Json:
             label = _within("a link", text, LABEL_LIMIT)
             return {"type": "link", "text": label, "uri": _address(url, _LINKS)}
         case LocationRequest(text):
-            return {"type": "locationRequest", "text": _within("a location request", text, LABEL_LIMIT)}
+            return {
+                "type": "locationRequest",
+                "text": _within("a location request", text, LABEL_LIMIT),
+            }
         case unknown:
             raise FlowMisuse(f"{type(unknown).__name__} is no button: give a Button, a Link or a LocationRequest")
 

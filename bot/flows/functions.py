@@ -107,7 +107,10 @@ def is_authored(function: Callable[..., Any]) -> bool:
 def _address(held: object) -> str | None:
     """Return where an object says that it was defined; None for what is no function or class, or won't say."""
     try:
-        module, name = getattr(held, "__module__", None), getattr(held, "__qualname__", None)
+        module, name = (
+            getattr(held, "__module__", None),
+            getattr(held, "__qualname__", None),
+        )
     except Exception:  # noqa: BLE001 - a module may hold any object, and some raise on every access
         return None
     return f"{module}:{name}" if callable(held) and isinstance(module, str) and isinstance(name, str) else None

@@ -30,7 +30,10 @@ _NOT_IN_A_TAG = re.compile(r"[\s,]+")
 
 
 def ticket_values(
-    fields: Mapping[str, Any], tags: Sequence[str], priority: str | None, requester: User | None
+    fields: Mapping[str, Any],
+    tags: Sequence[str],
+    priority: str | None,
+    requester: User | None,
 ) -> dict[str, Any]:
     """Return the metadata of a pass from which the agent workspace fills the ticket (docs/platform.md, 2).
 

@@ -123,7 +123,11 @@ class Handlers:
     def functions(self) -> list[Callable[..., Any]]:
         """The functions that run in a flow's turns."""
         on_error = [self.on_error.function] if self.on_error else []
-        return [*on_error, *(one.function for one in self.anywhere), *(one.function for one in self.every_turn)]
+        return [
+            *on_error,
+            *(one.function for one in self.anywhere),
+            *(one.function for one in self.every_turn),
+        ]
 
     def wanted(self, answer: Answer) -> str | None:
         """Return the name of the handler that an answer calls, if any."""
@@ -192,7 +196,12 @@ def handler_problems(handlers: Handlers) -> Iterator[str]:
 
 
 def _problems(
-    decorator: str, function: Callable[..., Any], wanted: str, takes: int, *, yields: bool = False
+    decorator: str,
+    function: Callable[..., Any],
+    wanted: str,
+    takes: int,
+    *,
+    yields: bool = False,
 ) -> Iterator[str]:
     code = getattr(function, "__code__", None)
     place = f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""

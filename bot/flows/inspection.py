@@ -10,7 +10,14 @@ from types import ModuleType
 from typing import Any
 
 from bot.flows.authoring import Flow
-from bot.flows.catalogue import Catalogue, UnknownFlow, import_module, load_catalogue, load_flows, load_router
+from bot.flows.catalogue import (
+    Catalogue,
+    UnknownFlow,
+    import_module,
+    load_catalogue,
+    load_flows,
+    load_router,
+)
 from bot.flows.chat import Chat
 from bot.flows.handlers import handler_problems
 
@@ -89,7 +96,11 @@ def steps_not_awaited(module: ModuleType) -> Iterator[str]:
     try:
         file = Path(getattr(module, "__file__", None) or "")  # a module made at run time has none
         tree = ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError):  # it is made of something else than source code
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+    ):  # it is made of something else than source code
         return
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):

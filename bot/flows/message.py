@@ -64,10 +64,21 @@ class Carrier:
     def location(self) -> Location | None:
         """The place that was shared."""
         match self._content:
-            case {"coordinates": {"lat": int() | float() as latitude, "long": int() | float() as longitude}, **rest}:
+            case {
+                "coordinates": {
+                    "lat": int() | float() as latitude,
+                    "long": int() | float() as longitude,
+                },
+                **rest,
+            }:
                 shown = rest.get("location")
                 place: Mapping[str, Any] = shown if isinstance(shown, Mapping) else {}
-                return Location(latitude, longitude, _text(place.get("name")), _text(place.get("address")))
+                return Location(
+                    latitude,
+                    longitude,
+                    _text(place.get("name")),
+                    _text(place.get("address")),
+                )
             case _:
                 return None
 

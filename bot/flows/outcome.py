@@ -18,7 +18,10 @@ def outcome_named(stored: str) -> Outcome:
 
 
 def with_offered(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], offered: Mapping[str, Any]
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    offered: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the keyword arguments for a clean-up function: its own, and what is offered and it has a parameter for.
 

@@ -21,7 +21,10 @@ from bot.store.interface import JournalEntry
 
 KEY_LIMIT = 64  # characters
 LONGEST_SHOWN = 80  # characters of a text for operators
-_DIGEST, _KEYED = "#", "="  # how a stored key begins that is a text's digest, or that the author has given
+_DIGEST, _KEYED = (
+    "#",
+    "=",
+)  # how a stored key begins that is a text's digest, or that the author has given
 _HERE = str(Path(__file__).parent)
 _ENGINE = str(Path(__file__).parents[1] / "engine")
 _SAMPLES = frozenset({"assistant.py", "survey.py", "triage.py"})  # flows that stand beside the authoring API

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Awaitable, Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Generator,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -43,7 +51,15 @@ from bot.flows.json_form import json_form
 from bot.flows.labels import typed_choice
 from bot.flows.outcome import When
 from bot.flows.results import Unreadable
-from bot.flows.steps import LONGEST_SHOWN, Step, described, is_written, named_step, place_in_code, told_apart_by
+from bot.flows.steps import (
+    LONGEST_SHOWN,
+    Step,
+    described,
+    is_written,
+    named_step,
+    place_in_code,
+    told_apart_by,
+)
 from bot.signals import Level, Observe, Signal, silent
 from bot.store.interface import JournalEntry
 
@@ -96,7 +112,12 @@ class CleanUpCall:
     def data(self) -> dict[str, Any]:
         """As the journal keeps it."""
         calling = {"args": self.args, "kwargs": self.kwargs}
-        return {**calling, "attempts": self.attempts, "timeout": self.timeout, "when": self.when}
+        return {
+            **calling,
+            "attempts": self.attempts,
+            "timeout": self.timeout,
+            "when": self.when,
+        }
 
 
 @dataclass(slots=True)
@@ -247,7 +268,14 @@ class Turn:
                 self._record(step.kind, step.stored, _shown_of(step) or None)
                 self._new_said.extend(contents)
 
-    async def ask(self, contents: Sequence[Said], timeout: timedelta | None, step: Step, *, fresh: bool) -> Answer:
+    async def ask(
+        self,
+        contents: Sequence[Said],
+        timeout: timedelta | None,
+        step: Step,
+        *,
+        fresh: bool,
+    ) -> Answer:
         """Say messages and wait for the user. Raises `NoAnswer`: after an end at once, and nothing is said."""
         with _Alone(self, "ask"):
             await self._unless_over()
@@ -259,7 +287,12 @@ class Turn:
                 until = self.context.clock.now() + (self.context.idle if timeout is None else timeout)
                 unused = [given for given in self.context.answers if given not in self._used]
                 ignored = {"ignored": unused} if fresh or in_vain else {}
-                known = {"until": until.isoformat(), **ignored, "place": place_in_code(), **_shown_of(step)}
+                known = {
+                    "until": until.isoformat(),
+                    **ignored,
+                    "place": place_in_code(),
+                    **_shown_of(step),
+                }
                 asked = self._record("ask", step.stored, known)
                 self._new_said.extend(() if in_vain else contents)
             if (given := self._replayed("answer")) is None:
@@ -268,7 +301,12 @@ class Turn:
             if given.data is None:
                 raise NoAnswer("nobody answered: the time is over, or the user has ended the conversation")
             said, chosen = given.data, given.data.get("choice")
-            return Answer(said["text"], said["payload"], said["message"], Choice(**chosen) if chosen else None)
+            return Answer(
+                said["text"],
+                said["payload"],
+                said["message"],
+                Choice(**chosen) if chosen else None,
+            )
 
     def _show(self, contents: Sequence[Said]) -> None:
         self._shown += contents
@@ -288,7 +326,12 @@ class Turn:
             words = answer.text if payload is None else undefused(answer.text)  # of a tap they are ours
             text = words or self._label_of(payload)
             chosen = _chosen(asked, payload, text)
-            data = {"event": given, "text": text, "payload": payload, "message": dict(answer.message)}
+            data = {
+                "event": given,
+                "text": text,
+                "payload": payload,
+                "message": dict(answer.message),
+            }
             shown = {"choice": {"text": chosen.text, "payload": chosen.payload}} if chosen else {}
             return self._record("answer", data={**data, **shown})
         if self.context.clock.now() < until and not self.context.ended():
@@ -304,7 +347,11 @@ class Turn:
             await self._unless_over()
             step, now = Step("sleep", key=key), self.context.clock.now()
             if (entry := self._replayed_step(step)) is None:
-                known = {"until": (now + duration).isoformat(), "place": place_in_code(), **_shown_of(step)}
+                known = {
+                    "until": (now + duration).isoformat(),
+                    "place": place_in_code(),
+                    **_shown_of(step),
+                }
                 entry = self._record("sleep", step.stored, known)
             if self._replayed("slept") is not None:
                 return
@@ -321,7 +368,11 @@ class Turn:
             if asked is None:
                 until = self.context.clock.now() + (self.context.idle if timeout is None else timeout)
                 step = Step(SIGNAL, name, key)
-                known_by = {"until": until.isoformat(), "place": place_in_code(), **_shown_of(step)}
+                known_by = {
+                    "until": until.isoformat(),
+                    "place": place_in_code(),
+                    **_shown_of(step),
+                }
                 asked = self._record(SIGNAL, step.stored, known_by)
             if (known := self._replayed(SIGNALLED, name, key)) is None:
                 taken = {entry.data["told"] for entry in self._entries if entry.kind == SIGNALLED and entry.data}
@@ -368,9 +419,18 @@ class Turn:
         with _Alone(self, GATHER):
             await self._unless_over()
             parts = tuple(Step(GATHERED, called.name, called.key) for called in calls)
-            step = Step(GATHER, ", ".join(part.name for part in parts)[:LONGEST_SHOWN], key, parts=parts)
+            step = Step(
+                GATHER,
+                ", ".join(part.name for part in parts)[:LONGEST_SHOWN],
+                key,
+                parts=parts,
+            )
             if self._replayed_step(step) is None:
-                self._record(GATHER, step.stored, {"of": [part.stored for part in parts], **_shown_of(step)})
+                self._record(
+                    GATHER,
+                    step.stored,
+                    {"of": [part.stored for part in parts], **_shown_of(step)},
+                )
             known: dict[int, JournalEntry] = {}
             failed: dict[int, CallFailed] = {}  # in this turn, with their causes
             while len(known) < len(parts) and (entry := self._next()):
@@ -408,7 +468,11 @@ class Turn:
         except CallFailed as error:
             failed, made = error, {"error": error.error}
         await self._unless_over()
-        return {**made, **self._told_of_call(called.name, began, failures, failed), **shown}, failed
+        return {
+            **made,
+            **self._told_of_call(called.name, began, failures, failed),
+            **shown,
+        }, failed
 
     def _read(self, called: Called, step: Step, entry: JournalEntry) -> Any:
         """The result of a call that the journal keeps, or its `CallFailed`. Raises `JournalMismatch`."""
@@ -426,7 +490,12 @@ class Turn:
         """Tell how a call went, and return what the journal is to keep of that: no messages, no values."""
         seconds = (self.context.clock.now() - began).total_seconds()
         attempts = failed.attempts if failed else len(failures) + 1
-        fields = {"function": name, "outcome": "failed" if failed else "done", "attempts": attempts, "seconds": seconds}
+        fields = {
+            "function": name,
+            "outcome": "failed" if failed else "done",
+            "attempts": attempts,
+            "seconds": seconds,
+        }
         self.context.observe(Signal("call_over", Level.DEBUG, self.context.conversation_id, fields))
         last = {"failure": failures[-1]} if failures else {}
         return {"attempts": attempts, "seconds": round(seconds, 3), **last}
@@ -587,7 +656,11 @@ class Turn:
         with _Alone(self, "the end of the flow"):
             await self._unless_over()
             if self.failure:  # a failed flow is told, also where its handler chooses another end
-                told = {"detail": self.failure, "flow": self.flow.name, "version": self.flow.version}
+                told = {
+                    "detail": self.failure,
+                    "flow": self.flow.name,
+                    "version": self.flow.version,
+                }
                 self.context.observe(Signal("flow_failed", Level.WARNING, self.context.conversation_id, told))
             self.over(outcome)
             await self._forever()

@@ -44,7 +44,13 @@ class Posted:
 
 
 async def post_tapes(
-    paths: Sequence[Path], url: str, secret: str, speed: float, *, yes_really: bool, app_id: str = ""
+    paths: Sequence[Path],
+    url: str,
+    secret: str,
+    speed: float,
+    *,
+    yes_really: bool,
+    app_id: str = "",
 ) -> Posted:
     """Post tapes, one after the other, each delivery at its time.
 

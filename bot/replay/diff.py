@@ -66,7 +66,9 @@ def _doings(conversation: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _conversations(result: Mapping[str, Any]) -> dict[tuple[str, str, str], Mapping[str, Any]]:
+def _conversations(
+    result: Mapping[str, Any],
+) -> dict[tuple[str, str, str], Mapping[str, Any]]:
     return {
         (tape["tape"], tape["mode"], conversation["id"]): conversation
         for tape in result["tapes"]

@@ -27,7 +27,15 @@ FAULTS = {
 AFTER_THE_TAPE = timedelta(minutes=10)
 """When the faults stop: counted from the tape's last delivery."""
 
-_SHARE = {"duplicate": 0.2, "reorder": 0.2, "drop": 0.2, "lost": 0.05, "crash": 0.02, "api": 0.2, "store": 0.02}
+_SHARE = {
+    "duplicate": 0.2,
+    "reorder": 0.2,
+    "drop": 0.2,
+    "lost": 0.05,
+    "crash": 0.02,
+    "api": 0.2,
+    "store": 0.02,
+}
 _WRITES = frozenset({"receive", "claim", "save", "renew", "spread", "set_aside"})
 _RESTART_AFTER = 2.0
 _API: tuple[tuple[Fault, Moment], ...] = (

@@ -55,7 +55,8 @@ class GuardedStore:
     async def claim(self, *, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Work]:
         """See `Store`."""
         works: list[Work] = await self._guarded(
-            "claim", lambda: self._store_call("claim", owner=owner, now=now, lease=lease, limit=limit)
+            "claim",
+            lambda: self._store_call("claim", owner=owner, now=now, lease=lease, limit=limit),
         )
         return works
 

@@ -104,7 +104,12 @@ class Stage:
         self.clock: Clock = VirtualClock(loop, begins - EPOCH)
         switches = switches or Switches()
         self.sandbox = Sandbox(
-            switches=switches, clock=self.clock, ids=Ids(salt), post=self._post, batch=batch, model=model
+            switches=switches,
+            clock=self.clock,
+            ids=Ids(salt),
+            post=self._post,
+            batch=batch,
+            model=model,
         )
         self.sandbox.connect(URL)
         self.catalogue = catalogue or Catalogue()

@@ -14,7 +14,14 @@ from bot.sandbox.account import PLATFORM
 from bot.sandbox.control import PASSED
 from bot.sandbox.history import Cause, Kind
 from bot.sandbox.payloads import member_json
-from bot.sandbox.records import Caller, Conversation, Json, Message, SwitchboardIntegration, User
+from bot.sandbox.records import (
+    Caller,
+    Conversation,
+    Json,
+    Message,
+    SwitchboardIntegration,
+    User,
+)
 from bot.sandbox.switchboard import BOT, Switchboard
 from webhooks.messages import Message as SeenMessage
 from webhooks.messages import SwitchboardIntegration as SeenIntegration
@@ -48,9 +55,10 @@ class TapedSwitchboard(Switchboard):
         if me in (seen.id, seen.name):
             member = self.member(BOT)
         else:
-            member = next((one for one in self.members.values() if seen.name and one.name == seen.name), None) or (
-                self._new_member(seen)
-            )
+            member = next(
+                (one for one in self.members.values() if seen.name and one.name == seen.name),
+                None,
+            ) or (self._new_member(seen))
         self._by_tape[seen.id] = member.id
         return member.id
 
@@ -72,13 +80,25 @@ class TapedSwitchboard(Switchboard):
         if active is not None:
             self._move(conversation, active, at, PLATFORM, Cause.CREATED, webhook=False)
 
-    def moves(self, conversation_id: str, to: str | None, at: datetime, cause: Cause, reason: str | None) -> None:
+    def moves(
+        self,
+        conversation_id: str,
+        to: str | None,
+        at: datetime,
+        cause: Cause,
+        reason: str | None,
+    ) -> None:
         """Somebody else than the bot moves control. The tape's own event tells it."""
         conversation = self.conversations[conversation_id]
         self._move(conversation, to, at, PLATFORM, cause, reason=reason, webhook=False)
 
     def says(
-        self, conversation_id: str, seen: SeenMessage, raw: Mapping[str, Any], at: datetime, activity: str = ""
+        self,
+        conversation_id: str,
+        seen: SeenMessage,
+        raw: Mapping[str, Any],
+        at: datetime,
+        activity: str = "",
     ) -> None:
         """Somebody else than the bot says something. The tape's own event tells it."""
         conversation = self.conversations[conversation_id]

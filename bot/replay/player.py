@@ -106,13 +106,21 @@ def play(taken: Taken, plan: Plan, progress: Callable[[int], None] | None = None
 
 class _Player:
     def __init__(
-        self, loop: VirtualTimeLoop, taken: Taken, plan: Plan, played: Played, progress: Callable[[int], None] | None
+        self,
+        loop: VirtualTimeLoop,
+        taken: Taken,
+        plan: Plan,
+        played: Played,
+        progress: Callable[[int], None] | None,
     ) -> None:
         self._taken = taken
         self._plan = plan
         self._played = played
         self._progress = progress
-        first = min([told.at for told in taken.told] + [one.at for one in taken.happened], default=EPOCH)
+        first = min(
+            [told.at for told in taken.told] + [one.at for one in taken.happened],
+            default=EPOCH,
+        )
         self._stage = stage = Stage(
             loop,
             switches=Switches(mode="pass" if plan.policy.mode.closes_after_end else "release"),
@@ -126,7 +134,10 @@ class _Player:
         board = stage.sandbox.switchboard
         assert isinstance(board, TapedSwitchboard)  # noqa: S101 - what the stage was asked to make
         record = played.record
-        record.key, record.app_key = stage.sandbox.integration_key.id, stage.sandbox.app_key.id
+        record.key, record.app_key = (
+            stage.sandbox.integration_key.id,
+            stage.sandbox.app_key.id,
+        )
         record.closes_for_others = plan.policy.app_key
         self._world = World(board, taken, plan.policy, plan.me, (record.key, record.app_key))
         last = taken.told[-1].at if taken.told else first
@@ -223,7 +234,10 @@ class _Player:
             self._called[id(request)] = called
             self._played.operations.append((request.operation, request.conversation_id))
         elif called_before := self._called.pop(id(request), None):
-            called_before.place, called_before.answered = len(self._stage.sandbox.switchboard.history), now
+            called_before.place, called_before.answered = (
+                len(self._stage.sandbox.switchboard.history),
+                now,
+            )
             if given is not None:
                 called_before.told, called_before.unclear = False, True
         return fault or (_LATENCY if moment is Moment.BEFORE else None)
@@ -258,9 +272,26 @@ class _Player:
             if state:
                 record.states[conversation_id] = state
         record.inbox = self._stage.event_statuses()
-        for conversation_id, since, closed_at, action, reason, attempts, answer, proof in self._stage.duties():
+        for (
+            conversation_id,
+            since,
+            closed_at,
+            action,
+            reason,
+            attempts,
+            answer,
+            proof,
+        ) in self._stage.duties():
             closed = None if closed_at is None else from_micros(closed_at)
-            owed = Owed(from_micros(since), action, reason, attempts, closed, proof or "", answer or "")
+            owed = Owed(
+                from_micros(since),
+                action,
+                reason,
+                attempts,
+                closed,
+                proof or "",
+                answer or "",
+            )
             self._played.duties.setdefault(conversation_id, []).append(owed)
         self._played.set_aside = [key for key, status in record.inbox.items() if status == "set_aside"]
         self._played.diverged = self._world.diverged

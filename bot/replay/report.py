@@ -92,7 +92,14 @@ def _rows(lane: Lane) -> Iterator[str]:
     happened: list[tuple[datetime, int, str, str]] = []
     for one in lane.holders:
         who = escape(one.holder or "nobody")
-        happened.append((one.at, 1, "moved", f"{who} is active <small>({one.by}: {escape(one.cause)})</small>"))
+        happened.append(
+            (
+                one.at,
+                1,
+                "moved",
+                f"{who} is active <small>({one.by}: {escape(one.cause)})</small>",
+            )
+        )
     happened += [(event.at, 3, "event", escape(event.what)) for event in lane.events]
     for message in lane.messages:
         what = f'<b>{escape(message.who)}</b> <q class="said">{escape(message.text)}</q>'

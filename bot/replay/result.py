@@ -109,7 +109,10 @@ class Lane:
     @property
     def duty(self) -> Owed | None:
         """What is still owed, or what was owed last."""
-        return next((duty for duty in self.duties if duty.closed_at is None), self.duties[-1] if self.duties else None)
+        return next(
+            (duty for duty in self.duties if duty.closed_at is None),
+            self.duties[-1] if self.duties else None,
+        )
 
     @property
     def why_not(self) -> str:
@@ -119,7 +122,8 @@ class Lane:
         parts = list(self.breaches)
         if self.ended_at is not None and not self.closed:
             parts.insert(
-                0, f"it has ended, and {self.holder or 'nobody'} is active" + ("" if self.proof else ", unproven")
+                0,
+                f"it has ended, and {self.holder or 'nobody'} is active" + ("" if self.proof else ", unproven"),
             )
         elif self.overdue:
             parts.insert(0, f"{self.holder or 'nobody'} is still active")
@@ -167,7 +171,10 @@ class Result:
     @property
     def actions(self) -> list[Action]:
         """All calls of the API, in their order."""
-        return sorted((action for lane in self.lanes for action in lane.actions), key=lambda action: action.at)
+        return sorted(
+            (action for lane in self.lanes for action in lane.actions),
+            key=lambda action: action.at,
+        )
 
     @property
     def diverged(self) -> list[tuple[str, Happened]]:
@@ -217,7 +224,13 @@ def _lane_json(lane: Lane) -> dict[str, Any]:
         "events": [{"at": iso(one.at), "what": one.what} for one in lane.events],
         "messages": [{"at": iso(one.at), "who": one.who, "text": one.text} for one in lane.messages],
         "holders": [
-            {"at": iso(one.at), "holder": one.holder or None, "by": one.by, "cause": one.cause} for one in lane.holders
+            {
+                "at": iso(one.at),
+                "holder": one.holder or None,
+                "by": one.by,
+                "cause": one.cause,
+            }
+            for one in lane.holders
         ],
         "actions": [{"at": iso(one.at), "call": one.call, "what": one.what} for one in lane.actions],
         "duties": [

@@ -64,7 +64,15 @@ def _word(*known: str, otherwise: Rule = Rule.TEXT) -> Word:
     return Word(frozenset(known), otherwise)
 
 
-ROLES = frozenset({"switchboard-bot", "zd-agentWorkspace", "zd-answerBot", "zd:agentWorkspace", "zd:answerBot"})
+ROLES = frozenset(
+    {
+        "switchboard-bot",
+        "zd-agentWorkspace",
+        "zd-answerBot",
+        "zd:agentWorkspace",
+        "zd:answerBot",
+    }
+)
 """Names of switchboard integrations that say nothing about an account."""
 
 _CHANNELS = _word(
@@ -81,19 +89,63 @@ _CHANNELS = _word(
         "kakao",
         "line",
     ),
-    *("mailgun", "messagebird", "messenger", "sdk", "slackconnect", "telegram", "twilio", "twitter", "unity", "viber"),
+    *(
+        "mailgun",
+        "messagebird",
+        "messenger",
+        "sdk",
+        "slackconnect",
+        "telegram",
+        "twilio",
+        "twitter",
+        "unity",
+        "viber",
+    ),
     *("web", "wechat", "whatsapp", "zd:agentWorkspace", "zd:answerBot"),
 )
 _REASONS = _word(
-    *("api", "authCode", "authentication", "blocked", "channelLinking", "confirmed", "linkCancelled", "linkFailed"),
-    *("localeDetection", "matched", "sdk", "sdkLogin", "theft", "ticketClosed", "transferToEmail", "unblocked"),
+    *(
+        "api",
+        "authCode",
+        "authentication",
+        "blocked",
+        "channelLinking",
+        "confirmed",
+        "linkCancelled",
+        "linkFailed",
+    ),
+    *(
+        "localeDetection",
+        "matched",
+        "sdk",
+        "sdkLogin",
+        "theft",
+        "ticketClosed",
+        "transferToEmail",
+        "unblocked",
+    ),
 )
 _ACTIVITIES = _word(
-    *("conversation:endedByUser", "conversation:read", "ticket:closed", "ticket:transfer:email"),
+    *(
+        "conversation:endedByUser",
+        "conversation:read",
+        "ticket:closed",
+        "ticket:transfer:email",
+    ),
     *("typing:start", "typing:stop"),
 )
 _CONTENTS = _word(
-    *("carousel", "file", "form", "formResponse", "image", "list", "location", "template", "text"),
+    *(
+        "carousel",
+        "file",
+        "form",
+        "formResponse",
+        "image",
+        "list",
+        "location",
+        "template",
+        "text",
+    ),
 )
 _ACTIONS = _word("buy", "link", "locationRequest", "postback", "reply", "share", "webview")
 
@@ -105,7 +157,14 @@ _METADATA = Fields(
     },
     prefix="__zendesk_msg.",
 )
-_PROFILE = Fields({"givenName": Rule.NAME, "surname": Rule.NAME, "email": Rule.EMAIL, "avatarUrl": Rule.URL})
+_PROFILE = Fields(
+    {
+        "givenName": Rule.NAME,
+        "surname": Rule.NAME,
+        "email": Rule.EMAIL,
+        "avatarUrl": Rule.URL,
+    }
+)
 _USER = Fields(
     {
         "id": Rule.ID,
@@ -137,7 +196,15 @@ _AUTHOR = Fields(
         "user": _USER,
     }
 )
-_ACTION = Fields({"type": _ACTIONS, "text": Rule.TEXT, "payload": Rule.PAYLOAD, "uri": Rule.URL, "metadata": _METADATA})
+_ACTION = Fields(
+    {
+        "type": _ACTIONS,
+        "text": Rule.TEXT,
+        "payload": Rule.PAYLOAD,
+        "uri": Rule.URL,
+        "metadata": _METADATA,
+    }
+)
 _CONTENT = Fields(
     {
         "type": _CONTENTS,
@@ -148,7 +215,12 @@ _CONTENT = Fields(
         "actions": Many(_ACTION),
         "items": Many(
             Fields(
-                {"title": Rule.TEXT, "description": Rule.TEXT, "mediaUrl": Rule.URL, "actions": Many(_ACTION)},
+                {
+                    "title": Rule.TEXT,
+                    "description": Rule.TEXT,
+                    "mediaUrl": Rule.URL,
+                    "actions": Many(_ACTION),
+                },
             )
         ),
         "fields": Many(
@@ -215,7 +287,14 @@ _PAYLOAD = Fields(
         "error": _ERROR,
         "reason": _REASONS,
         "creationReason": _word(
-            *("linkRequest", "message", "none", "notification", "prechatCapture", "proactiveMessaging"),
+            *(
+                "linkRequest",
+                "message",
+                "none",
+                "notification",
+                "prechatCapture",
+                "proactiveMessaging",
+            ),
             "startConversation",
         ),
         "isFinalEvent": Rule.FLAG,
@@ -229,7 +308,14 @@ DELIVERY = Fields(
         "app": Fields({"id": Rule.ID}),
         "webhook": Fields({"id": Rule.ID, "version": _word("v2")}),
         "events": Many(
-            Fields({"id": Rule.ID, "createdAt": Rule.TIME, "type": Word(EVENT_TYPES), "payload": _PAYLOAD}),
+            Fields(
+                {
+                    "id": Rule.ID,
+                    "createdAt": Rule.TIME,
+                    "type": Word(EVENT_TYPES),
+                    "payload": _PAYLOAD,
+                }
+            ),
         ),
     }
 )

@@ -131,7 +131,10 @@ def _conversation_of(event: Any) -> str:
 
 
 def _cut(counts: dict[str, int], places: dict[str, array[int]]) -> Iterator[Part]:
-    common, common_places = counts.pop(_NO_CONVERSATION, 0), places.get(_NO_CONVERSATION, array("Q"))
+    common, common_places = (
+        counts.pop(_NO_CONVERSATION, 0),
+        places.get(_NO_CONVERSATION, array("Q")),
+    )
     ids: list[str] = []
     size = common
     for conversation_id, count in counts.items():
@@ -161,12 +164,20 @@ def _note_integration(event: dict[str, Any], shown: dict[str, bool]) -> None:
 def _which_is_me(path: Path, me: str, likely: str, shown: dict[str, bool]) -> str:
     if me:
         if me not in shown:
-            raise TapeError(path, None, f"--me: {me!r} is never active on it; those who are: {', '.join(shown) or '-'}")
+            raise TapeError(
+                path,
+                None,
+                f"--me: {me!r} is never active on it; those who are: {', '.join(shown) or '-'}",
+            )
         return me
     custom = [name for name, may_be in shown.items() if may_be]
     for name in (likely, BOT):
         if name in shown:
             return name
     if len(custom) > 1:
-        raise TapeError(path, None, f"it does not show which one is the bot: say --me with one of {', '.join(custom)}")
+        raise TapeError(
+            path,
+            None,
+            f"it does not show which one is the bot: say --me with one of {', '.join(custom)}",
+        )
     return custom[0] if custom else BOT

@@ -117,7 +117,10 @@ def write_tape(path: Path, deliveries: Iterable[TapedDelivery]) -> int:
     count = 0
     part = path.with_name(f"{path.name}.part")
     try:
-        with open_private(part) as raw, gzip.open(raw, "wb") if path.suffix == ".gz" else nullcontext(raw) as file:
+        with (
+            open_private(part) as raw,
+            gzip.open(raw, "wb") if path.suffix == ".gz" else nullcontext(raw) as file,
+        ):
             for delivery in deliveries:
                 file.write(tape_line(delivery))
                 count += 1
@@ -148,7 +151,11 @@ def find_tapes(paths: Iterable[Path]) -> list[Path]:
             continue
         inside = sorted(one for one in path.rglob("*") if one.is_file() and one.name.endswith(SUFFIXES))
         if not inside:
-            raise TapeError(path, None, f"there is no tape in this folder (names end in {', '.join(SUFFIXES)})")
+            raise TapeError(
+                path,
+                None,
+                f"there is no tape in this folder (names end in {', '.join(SUFFIXES)})",
+            )
         found += inside
     return found
 
@@ -183,7 +190,11 @@ def _told(path: Path, number: int | None) -> Iterator[None]:
 
 def _delivery(path: Path, number: int, line: bytes, *, first: bool) -> TapedDelivery:
     if len(line) > LINE_LIMIT:
-        raise TapeError(path, number, f"the line is longer than {LINE_LIMIT >> 20} MiB, which no delivery is")
+        raise TapeError(
+            path,
+            number,
+            f"the line is longer than {LINE_LIMIT >> 20} MiB, which no delivery is",
+        )
     try:
         value = wire.read_json(line)
     except ValueError as error:
@@ -191,12 +202,20 @@ def _delivery(path: Path, number: int, line: bytes, *, first: bool) -> TapedDeli
     if not isinstance(value, dict):
         raise TapeError(path, number, 'it is no object like {"at": …, "body": …}')
     if unknown := sorted(map(str, value.keys() - _KEYS)):
-        raise TapeError(path, number, f"there is a key {json.dumps(unknown[0])}; a line has only at, body and note")
+        raise TapeError(
+            path,
+            number,
+            f"there is a key {json.dumps(unknown[0])}; a line has only at, body and note",
+        )
     if "note" in value and not (first and isinstance(value["note"], str)):
         wrong = "note is not a text" if first else "only the first line may have a note"
         raise TapeError(path, number, wrong)
     if (at := moment(value.get("at"))) is None:
-        raise TapeError(path, number, "at is missing or no time like 2026-01-05T09:00:00Z, in the years 2000 to 2099")
+        raise TapeError(
+            path,
+            number,
+            "at is missing or no time like 2026-01-05T09:00:00Z, in the years 2000 to 2099",
+        )
     body = value.get("body")
     if not isinstance(body, dict):
         raise TapeError(path, number, "body is missing or no object")

@@ -145,7 +145,10 @@ def _lane(played: Played, conversation_id: str, part: _Part) -> Lane:
         actions=[_action(called, name, conversation_id) for name, called in part.calls if name not in _NOT_SHOWN],
         duties=played.duties.get(conversation_id, []),
         breaches=breaches,
-        diverged=sorted([*part.diverged, *_said_differently(said, entries, record)], key=lambda one: one.at),
+        diverged=sorted(
+            [*part.diverged, *_said_differently(said, entries, record)],
+            key=lambda one: one.at,
+        ),
     )
 
 
@@ -180,7 +183,10 @@ def _said_differently(said: list[str], entries: list[Entry], record: Record) -> 
             continue
         at = now.at if now else entries[-1].at
         shown = "nothing more" if now is None else repr(now.text)
-        yield Happened(at, f"the bot says {shown} where the tape has {'nothing more' if then is None else repr(then)}")
+        yield Happened(
+            at,
+            f"the bot says {shown} where the tape has {'nothing more' if then is None else repr(then)}",
+        )
         return
 
 
@@ -222,7 +228,11 @@ def describe(event: Mapping[str, Any]) -> str:
 
 def _spoken(entry: Entry, record: Record) -> Spoken:
     who = entry.actor.partition(":")[0]
-    return Spoken(entry.at, "bot" if entry.actor in (record.key, record.app_key) else who, _words(entry))
+    return Spoken(
+        entry.at,
+        "bot" if entry.actor in (record.key, record.app_key) else who,
+        _words(entry),
+    )
 
 
 def _words(entry: Entry) -> str:

@@ -85,7 +85,14 @@ class World:
         said: for each conversation, what the bot of the tape said.
     """
 
-    def __init__(self, board: TapedSwitchboard, taken: Taken, policy: Policy, me: str, keys: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        board: TapedSwitchboard,
+        taken: Taken,
+        policy: Policy,
+        me: str,
+        keys: tuple[str, ...],
+    ) -> None:
         self.shown: dict[str, Mapping[str, Any] | None] = {}
         self.diverged: list[Divergence] = []
         self._board = board
@@ -127,9 +134,17 @@ class World:
         """The tape is over, and the bot at rest: what was awaited has not come."""
         for conversation_id, talk in self._talks.items():
             for at, to in talk.awaited:
-                self._diverge(at, conversation_id, f"on the tape the bot {self._move_in_words(to)}; now it does not")
+                self._diverge(
+                    at,
+                    conversation_id,
+                    f"on the tape the bot {self._move_in_words(to)}; now it does not",
+                )
             for at, to in talk.ahead:
-                self._diverge(at, conversation_id, f"now the bot {self._move_in_words(to)}; on the tape it does not")
+                self._diverge(
+                    at,
+                    conversation_id,
+                    f"now the bot {self._move_in_words(to)}; on the tape it does not",
+                )
         self.diverged.sort(key=lambda one: (one.at, one.conversation_id))
 
     def _end_unread(self, conversation_id: str, at: datetime) -> None:
@@ -165,7 +180,12 @@ class World:
                 told = self._said(talk, happening, event, at)
         self.shown[happening.id] = self._as_shown(happening) if told else None
 
-    def _begin(self, happening: Happening, payload: InConversation, seen: SwitchboardIntegration | None) -> None:
+    def _begin(
+        self,
+        happening: Happening,
+        payload: InConversation,
+        seen: SwitchboardIntegration | None,
+    ) -> None:
         conversation_id = payload.conversation.id
         users = sorted(payload.user_ids)
         active = self._board.member_of(seen, self._me)
@@ -177,7 +197,10 @@ class World:
         conversation_id = happening.conversation_id or ""
         match event:
             case ConversationMessage():
-                message, raw = event.payload.message, dict(happening.raw["payload"]["message"])
+                message, raw = (
+                    event.payload.message,
+                    dict(happening.raw["payload"]["message"]),
+                )
                 talk.past.stirred_at = at
                 if is_own_message(message, raw, talk.past):
                     talk.past.said.append(message.content.text or "")
@@ -248,7 +271,10 @@ class World:
         """The bot has moved control."""
         if entry.kind is not Kind.HOLDER or entry.actor not in self._keys or entry.conversation_id is None:
             return
-        talk, to = self._talks.get(entry.conversation_id), self._board.active(entry.conversation_id)
+        talk, to = (
+            self._talks.get(entry.conversation_id),
+            self._board.active(entry.conversation_id),
+        )
         if talk is None:
             return
         awaited = next((one for one in talk.awaited if one[1] == to), None)

@@ -5,7 +5,15 @@ sends what `Switchboard.drain()` gives by itself, or lets `Sender` do it with it
 """
 
 from bot.sandbox.api import Api, ApiReply, ApiRequest
-from bot.sandbox.deliveries import TRIGGERS, Attempt, Post, Sender, batches, envelope, next_attempt_in
+from bot.sandbox.deliveries import (
+    TRIGGERS,
+    Attempt,
+    Post,
+    Sender,
+    batches,
+    envelope,
+    next_attempt_in,
+)
 from bot.sandbox.errors import ApiError, NotPossibleError
 from bot.sandbox.faults import BrokenConnectionError, Fault, Faults, Moment
 from bot.sandbox.history import Cause, Entry, History, Kind
@@ -24,7 +32,13 @@ from bot.sandbox.records import (
 )
 from bot.sandbox.sandbox import Sandbox
 from bot.sandbox.server import Server
-from bot.sandbox.switchboard import ANSWERS, BOT, WORKSPACE, Switchboard, standard_switchboard
+from bot.sandbox.switchboard import (
+    ANSWERS,
+    BOT,
+    WORKSPACE,
+    Switchboard,
+    standard_switchboard,
+)
 from bot.sandbox.switches import Switches
 from bot.sandbox.transport import SandboxTransport
 from bot.sandbox.users import Agent, Visitor

@@ -56,7 +56,10 @@ class ApiReply:
     @classmethod
     def of(cls, status: int, content: Json, now: datetime) -> ApiReply:
         """A JSON reply with the platform's Date."""
-        headers = {"Content-Type": "application/json; charset=utf-8", "Date": format_datetime(now, usegmt=True)}
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            "Date": format_datetime(now, usegmt=True),
+        }
         return cls(status, json.dumps(content, ensure_ascii=False).encode(), headers)
 
     @classmethod

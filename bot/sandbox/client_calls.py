@@ -17,7 +17,12 @@ from bot.sandbox.participant_calls import ParticipantCalls
 from bot.sandbox.payloads import user_in_event
 from bot.sandbox.records import Client, Json, User, iso, related_id
 
-_ADDRESSES = {"mailgun": "address", "messagebird": "phoneNumber", "twilio": "phoneNumber", "whatsapp": "phoneNumber"}
+_ADDRESSES = {
+    "mailgun": "address",
+    "messagebird": "phoneNumber",
+    "twilio": "phoneNumber",
+    "whatsapp": "phoneNumber",
+}
 _CONFIRMATIONS = ("immediate", "userActivity", "prompt")
 
 
@@ -53,7 +58,10 @@ class ClientCalls(ParticipantCalls):
 
     def list_clients(self, user: User, query: Mapping[str, str]) -> Json:
         """`GET …/clients`: the widget's first."""
-        theirs = [*self._widget_clients(user), *(one for one in self.clients.values() if one.user_id == user.id)]
+        theirs = [
+            *self._widget_clients(user),
+            *(one for one in self.clients.values() if one.user_id == user.id),
+        ]
         shown, about = page(theirs, lambda one: one.id, query)
         return {"clients": [_client_json(one) for one in shown], **about}
 
@@ -95,7 +103,16 @@ class ClientCalls(ParticipantCalls):
         seen = self.widget_seen.get(user.id)
         if seen is None:
             return []
-        return [Client(related_id(user.id, "client"), user.id, "sdk", "active", linked_at=seen, last_seen=seen)]
+        return [
+            Client(
+                related_id(user.id, "client"),
+                user.id,
+                "sdk",
+                "active",
+                linked_at=seen,
+                last_seen=seen,
+            )
+        ]
 
     def _devices(self, user: User) -> list[Json]:
         seen = self.widget_seen.get(user.id)

@@ -31,7 +31,15 @@ CHANNELS = (
 )
 """Types of integrations on which people write. The stand-in keeps how they are set up, and connects to none of them."""
 
-_OWN = ("id", "type", "status", "displayName", "webhooks", "defaultResponderId", "defaultResponder")
+_OWN = (
+    "id",
+    "type",
+    "status",
+    "displayName",
+    "webhooks",
+    "defaultResponderId",
+    "defaultResponder",
+)
 _SECRETS = ("secret", "token", "key", "password", "certificate")
 
 
@@ -40,7 +48,14 @@ class Configuration(Webhooks, Switchboards):
 
     def get_app(self) -> Json:
         """`GET …/apps/{appId}`."""
-        return {"app": {"id": self.app_id, "displayName": "Sandbox", "settings": dict(self.settings), "metadata": {}}}
+        return {
+            "app": {
+                "id": self.app_id,
+                "displayName": "Sandbox",
+                "settings": dict(self.settings),
+                "metadata": {},
+            }
+        }
 
     def update_app(self, body: Json) -> Json:
         """`PATCH …/apps/{appId}`: settings."""

@@ -22,7 +22,11 @@ class Control(Account):
     """The control layer of the model."""
 
     def release_control(
-        self, conversation_id: str, caller: Caller, now: datetime, metadata: Json | None = None
+        self,
+        conversation_id: str,
+        caller: Caller,
+        now: datetime,
+        metadata: Json | None = None,
     ) -> None:
         """Put a conversation into its default state.
 
@@ -37,7 +41,12 @@ class Control(Account):
         self._move(conversation, None, now, caller.key_id, Cause.RELEASE, metadata=metadata)
 
     def pass_control(
-        self, conversation_id: str, caller: Caller, target: str, now: datetime, metadata: Json | None = None
+        self,
+        conversation_id: str,
+        caller: Caller,
+        target: str,
+        now: datetime,
+        metadata: Json | None = None,
     ) -> None:
         """Make another one active: `target` is an id, a name, a type, or `next`. Anybody may, at any time."""
         conversation = self._find(conversation_id)
@@ -45,7 +54,12 @@ class Control(Account):
         self._pass_to(conversation, target, now, caller, Cause.PASS, metadata)
 
     def offer_control(
-        self, conversation_id: str, caller: Caller, target: str, now: datetime, metadata: Json | None = None
+        self,
+        conversation_id: str,
+        caller: Caller,
+        target: str,
+        now: datetime,
+        metadata: Json | None = None,
     ) -> None:
         """Invite another one to take control: it becomes pending. An earlier offer is void."""
         conversation = self._find(conversation_id)
@@ -55,10 +69,23 @@ class Control(Account):
             self._fail(conversation, OFFERED, "switchboard_invalid_target", now, caller, metadata)
             return
         conversation.pending = member.id
-        self._record(Kind.PENDING, now, conversation, caller.key_id, text=member.name, metadata=metadata)
+        self._record(
+            Kind.PENDING,
+            now,
+            conversation,
+            caller.key_id,
+            text=member.name,
+            metadata=metadata,
+        )
         self._emit(OFFERED, self._control_payload(conversation, metadata), now, conversation)
 
-    def accept_control(self, conversation_id: str, caller: Caller, now: datetime, metadata: Json | None = None) -> None:
+    def accept_control(
+        self,
+        conversation_id: str,
+        caller: Caller,
+        now: datetime,
+        metadata: Json | None = None,
+    ) -> None:
         """The pending one becomes active. With an integration's key only the pending one may (403)."""
         conversation = self._find(conversation_id)
         check_metadata(metadata)
@@ -69,7 +96,13 @@ class Control(Account):
             self._fail(conversation, ACCEPTED, "switchboard_invalid_action", now, caller, metadata)
             return
         self._move(
-            conversation, conversation.pending, now, caller.key_id, Cause.ACCEPT, metadata=metadata, event=ACCEPTED
+            conversation,
+            conversation.pending,
+            now,
+            caller.key_id,
+            Cause.ACCEPT,
+            metadata=metadata,
+            event=ACCEPTED,
         )
 
     def _pass_to(
@@ -128,11 +161,24 @@ class Control(Account):
             detail = {"reason": reason, "webhook": webhook, "mode": self.switches.mode}
             was = self._name(before)
             self._record(
-                Kind.HOLDER, now, conversation, actor, cause=cause, before=was, metadata=metadata, detail=detail
+                Kind.HOLDER,
+                now,
+                conversation,
+                actor,
+                cause=cause,
+                before=was,
+                metadata=metadata,
+                detail=detail,
             )
         if webhook:
             payload = self._control_payload(conversation, metadata, reason)
-            self._emit(event or (RELEASED if to is None else PASSED), payload, now, conversation, former=before)
+            self._emit(
+                event or (RELEASED if to is None else PASSED),
+                payload,
+                now,
+                conversation,
+                former=before,
+            )
         if to is not None and before != to:
             self._control_arrived(conversation, self.members[to], metadata or {}, now)
 
@@ -145,16 +191,30 @@ class Control(Account):
         before = self._snapshot(conversation)
         responder = self._default_responder(conversation)
         if conversation.active is None and responder is not None:
-            self._move(conversation, responder, now, PLATFORM, Cause.DEFAULT_RESPONDER, webhook=False)
+            self._move(
+                conversation,
+                responder,
+                now,
+                PLATFORM,
+                Cause.DEFAULT_RESPONDER,
+                webhook=False,
+            )
         return self._snapshot(conversation) if self.switches.snapshot_in_first_message else before
 
     def _control_arrived(
-        self, conversation: Conversation, member: SwitchboardIntegration, metadata: Mapping[str, Any], now: datetime
+        self,
+        conversation: Conversation,
+        member: SwitchboardIntegration,
+        metadata: Mapping[str, Any],
+        now: datetime,
     ) -> None:
         """Something above wants to know that control has reached `member`."""
 
     def _control_payload(
-        self, conversation: Conversation, metadata: Mapping[str, Any] | None, reason: str | None = None
+        self,
+        conversation: Conversation,
+        metadata: Mapping[str, Any] | None,
+        reason: str | None = None,
     ) -> Json:
         payload: Json = {"conversation": self._snapshot(conversation)}
         if metadata:

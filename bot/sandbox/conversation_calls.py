@@ -49,13 +49,19 @@ class ConversationCalls(UserCalls):
 
     def list_conversations(self, query: Mapping[str, str]) -> Json:
         """`GET …/conversations`: those of one user, named by `filter[userId]` or `filter[userExternalId]`."""
-        user_id, external_id = query.get("filter[userId]"), query.get("filter[userExternalId]")
+        user_id, external_id = (
+            query.get("filter[userId]"),
+            query.get("filter[userExternalId]"),
+        )
         if (user_id is None) == (external_id is None):
             raise bad_request("Give either filter[userId] or filter[userExternalId].")
         user = self.find_user(user_id or external_id or "")
         theirs = [one for one in self.conversations.values() if user.id in one.participants]
         shown, about = page(theirs, lambda one: one.id, query)
-        return {"conversations": [conversation_in_api(one, self.members) for one in shown], **about}
+        return {
+            "conversations": [conversation_in_api(one, self.members) for one in shown],
+            **about,
+        }
 
     def update_conversation(self, conversation_id: str, body: Json, now: datetime) -> Json:
         """`PATCH …/conversations/{id}`: name, description, icon, and metadata as a whole."""

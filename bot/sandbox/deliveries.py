@@ -84,7 +84,11 @@ def batches(deliveries: Iterable[Delivery], webhooks: Iterable[Webhook], size: i
 
 def envelope(app_id: str, webhook_id: str, events: Sequence[Mapping[str, Any]]) -> Json:
     """A delivery as it is posted."""
-    return {"app": {"id": app_id}, "webhook": {"id": webhook_id, "version": "v2"}, "events": list(events)}
+    return {
+        "app": {"id": app_id},
+        "webhook": {"id": webhook_id, "version": "v2"},
+        "events": list(events),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +211,10 @@ class Sender:
             self.attempts.append(Attempt(at, webhook.id, number, status, event_ids, final=wait is None))
 
     async def _try(self, webhook: Webhook, body: bytes) -> int | None:
-        headers = {"Content-Type": "application/json; charset=utf-8", "X-API-Key": webhook.secret}
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            "X-API-Key": webhook.secret,
+        }
         async with self._slots:
             try:
                 async with asyncio.timeout(ANSWER_WITHIN):

@@ -18,7 +18,12 @@ from bot.sandbox.records import CUSTOM, Caller, IdSource, Json
 MAX_KEYS = 10
 """Keys of an integration, at most."""
 
-_BY_OUR_CLOCK: Options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False}
+_BY_OUR_CLOCK: Options = {
+    "verify_exp": False,
+    "verify_iat": False,
+    "verify_nbf": False,
+    "verify_aud": False,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,11 @@ class Messages(Control):
             meta["beforeCursor"] = page[0].id
         if page and more_after:
             meta["afterCursor"] = page[-1].id
-        return {"messages": [message_in_api(message) for message in page], "meta": meta, "links": {}}
+        return {
+            "messages": [message_in_api(message) for message in page],
+            "meta": meta,
+            "links": {},
+        }
 
     def post_activity(self, conversation_id: str, body: Json) -> None:
         """`POST …/activity`: typing signs and read receipts. The platform shows them to the user and forgets them."""
@@ -118,7 +122,11 @@ class Messages(Control):
 
     def _check_room(self, conversation: Conversation) -> None:
         if len(conversation.messages) >= self.message_limit:
-            raise ApiError(423, "locked", f"Message limit of {self.message_limit} per conversation reached.")
+            raise ApiError(
+                423,
+                "locked",
+                f"Message limit of {self.message_limit} per conversation reached.",
+            )
 
     def _show_typing(self, conversation_id: str, *, types: bool) -> None:
         if types == (conversation_id in self.typing):

@@ -46,7 +46,11 @@ class ParticipantCalls(ConversationCalls):
         if len(given) != 1:
             raise bad_request("Give one of userId, userExternalId and participantId.")
         for user in [self.users[user_id] for user_id in conversation.group]:
-            if given[0] in (user.id, user.external_id, related_id(conversation.id, user.id)):
+            if given[0] in (
+                user.id,
+                user.external_id,
+                related_id(conversation.id, user.id),
+            ):
                 conversation.group.remove(user.id)
                 self._tell_move("conversation:leave", conversation, user, now)
                 return
@@ -60,7 +64,12 @@ class ParticipantCalls(ConversationCalls):
                 conversation.group.remove(user_id)
 
     def merge_users(
-        self, surviving_id: str, discarded_id: str, *, now: datetime, conversations: tuple[str, str] | None = None
+        self,
+        surviving_id: str,
+        discarded_id: str,
+        *,
+        now: datetime,
+        conversations: tuple[str, str] | None = None,
     ) -> None:
         """Two users turn out to be one person: also in the groups that they were in."""
         super().merge_users(surviving_id, discarded_id, now=now, conversations=conversations)
@@ -69,7 +78,10 @@ class ParticipantCalls(ConversationCalls):
             conversation.group = list(dict.fromkeys(people))
 
     def _tell_move(self, event: str, conversation: Conversation, user: User, now: datetime) -> None:
-        payload = {"conversation": self._snapshot(conversation), "user": user_in_event(user)}
+        payload = {
+            "conversation": self._snapshot(conversation),
+            "user": user_in_event(user),
+        }
         self._emit(event, payload, now, conversation)
 
     def _participant_json(self, conversation: Conversation, user: User) -> Json:

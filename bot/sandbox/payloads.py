@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bot.sandbox.records import Conversation, Json, Message, SwitchboardIntegration, User, iso
+from bot.sandbox.records import (
+    Conversation,
+    Json,
+    Message,
+    SwitchboardIntegration,
+    User,
+    iso,
+)
 
 Members = Mapping[str, SwitchboardIntegration]
 
@@ -55,7 +62,12 @@ def user_in_event(user: User) -> Json:
 def user_in_api(user: User) -> Json:
     """A user as `GET …/users/{id}` shows it."""
     name = {"givenName": user.name} if user.name else {}
-    shown = {**user_in_event(user), "profile": {**name, **user.profile}, "metadata": user.metadata, "identities": []}
+    shown = {
+        **user_in_event(user),
+        "profile": {**name, **user.profile},
+        "metadata": user.metadata,
+        "identities": [],
+    }
     if user.signed_up_at is not None:
         shown["signedUpAt"] = user.signed_up_at
     if user.to_be_retained is not None:
@@ -66,7 +78,11 @@ def user_in_api(user: User) -> Json:
 def with_full_users(event: Json, users: Mapping[str, User]) -> Json:
     """An event in which each user of the payload is shown whole, as a webhook with `includeFullUser` has it."""
     payload = event["payload"]
-    for part in (payload, payload.get("message", {}).get("author", {}), payload.get("activity", {}).get("author", {})):
+    for part in (
+        payload,
+        payload.get("message", {}).get("author", {}),
+        payload.get("activity", {}).get("author", {}),
+    ):
         user = users.get(part.get("user", {}).get("id"))
         if user is not None:
             part["user"] = user_in_api(user)

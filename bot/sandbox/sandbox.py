@@ -16,7 +16,13 @@ from bot.sandbox.history import Entry
 from bot.sandbox.keys import Keys
 from bot.sandbox.records import Caller, Ids, IdSource
 from bot.sandbox.server import Server
-from bot.sandbox.switchboard import ANSWERS, BOT, WORKSPACE, Switchboard, standard_switchboard
+from bot.sandbox.switchboard import (
+    ANSWERS,
+    BOT,
+    WORKSPACE,
+    Switchboard,
+    standard_switchboard,
+)
 from bot.sandbox.switches import Switches
 from bot.sandbox.users import Agent, Visitor
 
@@ -183,7 +189,10 @@ class Sandbox:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.stop()
 

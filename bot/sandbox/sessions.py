@@ -50,10 +50,23 @@ class Sessions(Workspace):
         is_default = all(c.user_id != user_id for c in self.conversations.values())
         conversation = Conversation(self._ids(), user_id, self.channel_id, now, is_default, metadata=metadata or {})
         self.widget_seen[user_id] = now
-        self._begin(conversation, creation_reason, self._source(conversation), f"user:{user_id}", now)
+        self._begin(
+            conversation,
+            creation_reason,
+            self._source(conversation),
+            f"user:{user_id}",
+            now,
+        )
         return conversation
 
-    def _begin(self, conversation: Conversation, creation_reason: str, source: Json, actor: str, now: datetime) -> None:
+    def _begin(
+        self,
+        conversation: Conversation,
+        creation_reason: str,
+        source: Json,
+        actor: str,
+        now: datetime,
+    ) -> None:
         """Take a new conversation up, give it to the default responder, and tell it."""
         self.conversations[conversation.id] = conversation
         self._record(Kind.CREATED, now, conversation, actor, text=creation_reason)
@@ -84,12 +97,24 @@ class Sessions(Workspace):
         return self._user_sends(conversation_id, content, now)
 
     def user_sends(
-        self, conversation_id: str, content: Json, metadata: Json | None = None, *, now: datetime
+        self,
+        conversation_id: str,
+        content: Json,
+        metadata: Json | None = None,
+        *,
+        now: datetime,
     ) -> Message:
         """The user sends something: a picture, a file, a location, as the API shows its content."""
         return self._user_sends(conversation_id, content, now, metadata)
 
-    def user_submits(self, conversation_id: str, form_id: str, values: Mapping[str, str], *, now: datetime) -> Message:
+    def user_submits(
+        self,
+        conversation_id: str,
+        form_id: str,
+        values: Mapping[str, str],
+        *,
+        now: datetime,
+    ) -> Message:
         """The user fills in the form of the message `form_id`: a value for each field's name."""
         conversation = self._see(conversation_id)
         form = next((m for m in conversation.messages if m.id == form_id), None)
@@ -105,7 +130,14 @@ class Sessions(Workspace):
         content = {"type": "formResponse", "fields": fields, "textFallback": fallback}
         return self._user_sends(conversation_id, content, now)
 
-    def user_taps(self, conversation_id: str, payload: str, metadata: Json | None = None, *, now: datetime) -> None:
+    def user_taps(
+        self,
+        conversation_id: str,
+        payload: str,
+        metadata: Json | None = None,
+        *,
+        now: datetime,
+    ) -> None:
         """The user taps a postback button: an event of its own, and no message."""
         conversation = self._writable(conversation_id, now)
         snapshot = self._touch(conversation, now)
@@ -113,7 +145,12 @@ class Sessions(Workspace):
         actor = f"user:{conversation.user_id}"
         self._record(Kind.POSTBACK, now, conversation, actor, text=payload, metadata=metadata)
         postback: Json = {"payload": payload} | ({"metadata": metadata} if metadata else {})
-        self._emit("conversation:postback", self._by_user(conversation, snapshot, postback=postback), now, conversation)
+        self._emit(
+            "conversation:postback",
+            self._by_user(conversation, snapshot, postback=postback),
+            now,
+            conversation,
+        )
 
     def user_is_referred(self, conversation_id: str, code: str, details: Json | None = None, *, now: datetime) -> None:
         """The user comes back to the conversation by a link, or by an ad, of which the details tell."""
@@ -121,17 +158,28 @@ class Sessions(Workspace):
         snapshot = self._touch(conversation, now)
         self._record(Kind.REFERRAL, now, conversation, f"user:{conversation.user_id}", text=code)
         payload = self._by_user(
-            conversation, snapshot, referral={"code": code} | ({"details": details} if details else {})
+            conversation,
+            snapshot,
+            referral={"code": code} | ({"details": details} if details else {}),
         )
         self._emit("conversation:referral", payload, now, conversation)
 
     def user_types(self, conversation_id: str, *, now: datetime, activity: str = "typing:start") -> None:
         """The user types (`typing:start`, `typing:stop`) or reads (`conversation:read`)."""
         conversation = self._see(conversation_id)
-        author = {"type": "user", "userId": conversation.user_id, "user": self._user_shown(conversation)}
+        author = {
+            "type": "user",
+            "userId": conversation.user_id,
+            "user": self._user_shown(conversation),
+        }
         shown = {"type": activity, "author": author, "source": self._source(conversation)}
         event = "conversation:read" if activity == "conversation:read" else "conversation:typing"
-        self._emit(event, {"conversation": self._snapshot(conversation), "activity": shown}, now, conversation)
+        self._emit(
+            event,
+            {"conversation": self._snapshot(conversation), "activity": shown},
+            now,
+            conversation,
+        )
 
     def user_ends(self, conversation_id: str, *, now: datetime) -> None:
         """The user ends the conversation: a system message tells it, and control moves as the mode wants it."""
@@ -155,7 +203,12 @@ class Sessions(Workspace):
     def remove_conversation(self, conversation_id: str, *, now: datetime) -> None:
         """The conversation is deleted."""
         conversation = self._find(conversation_id)
-        self._emit("conversation:remove", {"conversation": self._snapshot(conversation)}, now, conversation)
+        self._emit(
+            "conversation:remove",
+            {"conversation": self._snapshot(conversation)},
+            now,
+            conversation,
+        )
         self._drop(conversation, Kind.REMOVED, now)
 
     def remove_user(self, user_id: str, *, now: datetime) -> None:
@@ -173,7 +226,12 @@ class Sessions(Workspace):
         self._emit("user:remove", {"user": user_in_event(user)}, now)
 
     def merge_users(
-        self, surviving_id: str, discarded_id: str, *, now: datetime, conversations: tuple[str, str] | None = None
+        self,
+        surviving_id: str,
+        discarded_id: str,
+        *,
+        now: datetime,
+        conversations: tuple[str, str] | None = None,
     ) -> None:
         """Two users turn out to be one person.
 
@@ -186,7 +244,10 @@ class Sessions(Workspace):
         """
         surviving, discarded = self.users[surviving_id], self.users.pop(discarded_id)
         payload: Json = {
-            "mergedUsers": {"surviving": user_in_event(surviving), "discarded": user_in_event(discarded)},
+            "mergedUsers": {
+                "surviving": user_in_event(surviving),
+                "discarded": user_in_event(discarded),
+            },
             "reason": "sdkLogin",
         }
         for conversation in self._conversations_of(discarded_id):
@@ -195,11 +256,17 @@ class Sessions(Workspace):
             kept, gone = (self._see(conversation_id) for conversation_id in conversations)
             gone_snapshot = self._snapshot(gone)
             self._merge_conversation(kept, gone, now)
-            payload["mergedConversations"] = {"surviving": self._snapshot(kept), "discarded": gone_snapshot}
+            payload["mergedConversations"] = {
+                "surviving": self._snapshot(kept),
+                "discarded": gone_snapshot,
+            }
         self._emit("user:merge", payload, now)
 
     def _merge_conversation(self, kept: Conversation, gone: Conversation, now: datetime) -> None:
-        kept.messages = sorted([*kept.messages, *gone.messages], key=lambda message: (message.received, message.id))
+        kept.messages = sorted(
+            [*kept.messages, *gone.messages],
+            key=lambda message: (message.received, message.id),
+        )
         active = {
             "surviving": kept.active,
             "discarded": gone.active,
@@ -235,9 +302,22 @@ class Sessions(Workspace):
             passes = self.switches.end_while_bot_active_in_pass == "next"
         webhook = self.switches.end_control_event == "sent"
         reason = self.switches.end_reason
-        self._give_up(conversation, now, Cause.USER_ENDED, passes=passes, reason=reason, webhook=webhook)
+        self._give_up(
+            conversation,
+            now,
+            Cause.USER_ENDED,
+            passes=passes,
+            reason=reason,
+            webhook=webhook,
+        )
 
-    def _user_sends(self, conversation_id: str, content: Json, now: datetime, metadata: Json | None = None) -> Message:
+    def _user_sends(
+        self,
+        conversation_id: str,
+        content: Json,
+        now: datetime,
+        metadata: Json | None = None,
+    ) -> Message:
         conversation = self._writable(conversation_id, now)
         user = self.users[conversation.user_id]
         self.widget_seen[user.id] = now

@@ -80,7 +80,11 @@ def standard_switchboard(
             deliver_standby_events=switches.deliver_standby_events,
         ),
         SwitchboardIntegration(
-            workspace_id, WORKSPACE, ids(), AGENT_WORKSPACE, next_id=bot_id if to_bot else answers_id
+            workspace_id,
+            WORKSPACE,
+            ids(),
+            AGENT_WORKSPACE,
+            next_id=bot_id if to_bot else answers_id,
         ),
         SwitchboardIntegration(answers_id, ANSWERS, ids(), ANSWER_BOT, next_id=workspace_id),
     )

@@ -61,10 +61,16 @@ class Switchboards(Account):
         if len(self.members) >= MAX_MEMBERS:
             title = f"A switchboard has at most {MAX_MEMBERS} switchboard integrations."
             raise ApiError(400, "too_many_switchboard_integrations", title)
-        wanted_id, wanted_type = maybe_text(body, "integrationId"), maybe_text(body, "integrationType")
+        wanted_id, wanted_type = (
+            maybe_text(body, "integrationId"),
+            maybe_text(body, "integrationType"),
+        )
         if (wanted_id is None) == (wanted_type is None):
             raise bad_request("Give either integrationId or integrationType.")
-        found = next((i for i in self.integrations.values() if wanted_id == i.id or wanted_type == i.type), None)
+        found = next(
+            (i for i in self.integrations.values() if wanted_id == i.id or wanted_type == i.type),
+            None,
+        )
         if found is None:
             raise not_found("integration")
         member = SwitchboardIntegration(self._ids(), "", found.id, found.type)
@@ -96,7 +102,14 @@ class Switchboards(Account):
                 conversation.pending = None
             if conversation.active == member_id:
                 before, conversation.active = self._name(member_id), None
-                self._record(Kind.HOLDER, now, conversation, PLATFORM, cause=Cause.CONFIGURATION, before=before)
+                self._record(
+                    Kind.HOLDER,
+                    now,
+                    conversation,
+                    PLATFORM,
+                    cause=Cause.CONFIGURATION,
+                    before=before,
+                )
         del self.members[member_id]
 
     def _changed(self, member: SwitchboardIntegration, body: Json) -> SwitchboardIntegration:

@@ -7,7 +7,16 @@ from datetime import timedelta
 
 from bot.flows.authoring import NoAnswer, flow
 from bot.flows.chat import Chat
-from bot.flows.content import Button, Card, Carousel, Choice, EmailField, Link, SelectField, TextField
+from bot.flows.content import (
+    Button,
+    Card,
+    Carousel,
+    Choice,
+    EmailField,
+    Link,
+    SelectField,
+    TextField,
+)
 
 CHOICES = (
     Choice("Buy tea", "tea"),
@@ -21,7 +30,10 @@ TEAS = Carousel(
     [
         Card(
             name,
-            [Button("Buy", f"buy {name}"), Link("Read more", f"https://example.com/{name.split()[0].lower()}")],
+            [
+                Button("Buy", f"buy {name}"),
+                Link("Read more", f"https://example.com/{name.split()[0].lower()}"),
+            ],
             description=description,
         )
         for name, description in (
@@ -83,7 +95,10 @@ async def _book(chat: Chat) -> None:
 
 
 async def _break(chat: Chat) -> None:
-    way = await chat.ask("How? Whatever you choose, control is given up.", choices=["Raise an error", "Hang for ever"])
+    way = await chat.ask(
+        "How? Whatever you choose, control is given up.",
+        choices=["Raise an error", "Hang for ever"],
+    )
     if way.payload == "Raise an error":
         raise RuntimeError("the tour was asked to break")
     await chat.say("I hang now. End the conversation, and see that it is closed all the same.")

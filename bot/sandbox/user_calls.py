@@ -70,7 +70,10 @@ def _changed(user: User, body: Json) -> User:
     given = body.get("profile", {})
     metadata = body.get("metadata", user.metadata)
     check_metadata(metadata)
-    signed_up_at, retained = body.get("signedUpAt", user.signed_up_at), body.get("toBeRetained", user.to_be_retained)
+    signed_up_at, retained = (
+        body.get("signedUpAt", user.signed_up_at),
+        body.get("toBeRetained", user.to_be_retained),
+    )
     if not isinstance(signed_up_at, str | None) or not isinstance(retained, bool | None):
         raise bad_request("signedUpAt has to be a time, and toBeRetained true or false.")
     profile: Json = {**({"givenName": user.name} if user.name else {}), **user.profile}

@@ -29,11 +29,18 @@ class UserMessages(Attachments):
         if conversation.ended_at is not None:
             conversation.ended_at = None
             self._record(Kind.REOPENED, now, conversation, f"user:{user.id}")
-        shown = {"displayName": author.get("displayName") or user.name, "avatarUrl": author.get("avatarUrl")}
+        shown = {
+            "displayName": author.get("displayName") or user.name,
+            "avatarUrl": author.get("avatarUrl"),
+        }
         message = Message(
             id=self._ids(),
             received=now,
-            author={"type": "user", "userId": user.id, **{name: value for name, value in shown.items() if value}},
+            author={
+                "type": "user",
+                "userId": user.id,
+                **{name: value for name, value in shown.items() if value},
+            },
             content=content,
             source={"type": API_SOURCE},
             actor=f"user:{user.id}",
@@ -59,7 +66,11 @@ class UserMessages(Attachments):
                     conversation.last_read[user.id] = now
                 shown = {
                     "type": kind,
-                    "author": {"type": "user", "userId": user.id, "user": user_in_event(user)},
+                    "author": {
+                        "type": "user",
+                        "userId": user.id,
+                        "user": user_in_event(user),
+                    },
                     "source": {"type": API_SOURCE},
                 }
                 event = "conversation:read" if kind == "conversation:read" else "conversation:typing"

@@ -54,7 +54,10 @@ class Visitor:
     async def opens(self, creation_reason: str = "startConversation") -> str:
         """Open the widget, and return the conversation's id."""
         conversation = self._switchboard.create_conversation(
-            self.user, creation_reason, now=self._sandbox.clock.now(), metadata=dict(self.metadata)
+            self.user,
+            creation_reason,
+            now=self._sandbox.clock.now(),
+            metadata=dict(self.metadata),
         )
         self._conversation_id, self._read = conversation.id, 0
         return conversation.id
@@ -72,7 +75,10 @@ class Visitor:
         now = self._sandbox.clock.now()
         for message in reversed(self.messages):
             for action in _actions(message):
-                if "payload" not in action or choice not in (action["text"], action["payload"]):
+                if "payload" not in action or choice not in (
+                    action["text"],
+                    action["payload"],
+                ):
                     continue
                 if action["type"] == "reply":
                     self._switchboard.user_says(self.conversation_id, action["text"], action["payload"], now=now)
@@ -189,7 +195,10 @@ class Agent:
         """Write to the user."""
         await self._sandbox.pace()
         return self._switchboard.agent_says(
-            self.ticket.conversation_id, text, now=self._sandbox.clock.now(), agent=self.name
+            self.ticket.conversation_id,
+            text,
+            now=self._sandbox.clock.now(),
+            agent=self.name,
         )
 
     async def solves(self) -> None:

@@ -120,7 +120,11 @@ class Workspace(Messages):
         conversation = self._see(conversation_id)
         if not self._workspace_holds(conversation):
             raise NotPossibleError("The agent workspace does not have the conversation.")
-        return Caller(f"agent:{agent}", "integration", self.members[conversation.active or ""].integration_id)
+        return Caller(
+            f"agent:{agent}",
+            "integration",
+            self.members[conversation.active or ""].integration_id,
+        )
 
     def _finish_session(self, ticket: Ticket, now: datetime, activity: str, reason: str, cause: Cause) -> None:
         """The system message and the move of control that end a session, in the order that the switch gives."""
@@ -156,7 +160,13 @@ class Workspace(Messages):
             actor=PLATFORM,
             activity={"type": activity},
         )
-        self._say(conversation, message, now, assigns=self.switches.system_message_assigns, webhook=webhook)
+        self._say(
+            conversation,
+            message,
+            now,
+            assigns=self.switches.system_message_assigns,
+            webhook=webhook,
+        )
 
     def _give_up(
         self,
@@ -178,7 +188,11 @@ class Workspace(Messages):
         self._move(conversation, to, now, PLATFORM, cause, reason=reason, webhook=webhook)
 
     def _control_arrived(
-        self, conversation: Conversation, member: SwitchboardIntegration, metadata: Mapping[str, Any], now: datetime
+        self,
+        conversation: Conversation,
+        member: SwitchboardIntegration,
+        metadata: Mapping[str, Any],
+        now: datetime,
     ) -> None:
         if member.integration_type != AGENT_WORKSPACE:
             return
@@ -210,7 +224,10 @@ class Workspace(Messages):
         return ticket
 
     def _workspace(self) -> SwitchboardIntegration | None:
-        return next((m for m in self.members.values() if m.integration_type == AGENT_WORKSPACE), None)
+        return next(
+            (m for m in self.members.values() if m.integration_type == AGENT_WORKSPACE),
+            None,
+        )
 
     def _workspace_holds(self, conversation: Conversation) -> bool:
         active = self.members.get(conversation.active or "")
@@ -218,7 +235,11 @@ class Workspace(Messages):
 
     def _record_ticket(self, ticket: Ticket, actor: str, what: str, now: datetime) -> None:
         conversation = self.conversations.get(ticket.conversation_id)
-        detail = {"ticket": ticket.number, "fields": dict(ticket.fields), **ticket.system_fields}
+        detail = {
+            "ticket": ticket.number,
+            "fields": dict(ticket.fields),
+            **ticket.system_fields,
+        }
         self._record(Kind.TICKET, now, conversation, actor, text=what, detail=detail)
 
 

@@ -413,14 +413,20 @@ class Checker:
         for place, entry in enumerate(self._entries):
             if entry.actor != "trigger" or entry.holder != BOT or self._is_over(entry):
                 continue
-            after = next((e for e in self._entries[place + 1 :] if e.kind in (Kind.HOLDER, Kind.MESSAGE)), None)
+            after = next(
+                (e for e in self._entries[place + 1 :] if e.kind in (Kind.HOLDER, Kind.MESSAGE)),
+                None,
+            )
             soon = after and self._is_bots(after) and after.at < entry.at + timedelta(seconds=5)
             if after and soon and after.cause is Cause.PASS:
                 yield f"G5: control was passed to {after.holder} for what a trigger wrote"
 
     def _is_over(self, entry: Entry) -> bool:
         """Was the flow that the user last spoke to over by then? Control may be given up late, for its sake."""
-        spoke = max((e.at for e in self._user_entries() if e.number < entry.number), default=entry.at)
+        spoke = max(
+            (e.at for e in self._user_entries() if e.number < entry.number),
+            default=entry.at,
+        )
         told = self._record.signals
         over = (at for at, signal in told if signal.event == "flow_over" and signal.conversation_id == self._id)
         return any(spoke <= at <= entry.at for at in over)

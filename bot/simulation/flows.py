@@ -134,7 +134,11 @@ async def closing(chat: Chat) -> None:
     """A survey."""
     speech = Speech(chat, f"close {chat.run_id}")
     try:
-        await chat.ask(speech.line("how was it?"), choices=["Good", "Bad"], timeout=timedelta(seconds=40))
+        await chat.ask(
+            speech.line("how was it?"),
+            choices=["Good", "Bad"],
+            timeout=timedelta(seconds=40),
+        )
     except NoAnswer:
         return
     await speech.say("thanks")

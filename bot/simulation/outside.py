@@ -79,7 +79,10 @@ class Outside:
         body = json.loads(response.content) if response.content else None
         if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
             return httpx2.Response(
-                response.status_code, headers=headers, content=response.content, request=response.request
+                response.status_code,
+                headers=headers,
+                content=response.content,
+                request=response.request,
             )
         body["messages"] = [self._dated(message, message, "received") for message in body["messages"]]
         headers.pop("content-length", None)

@@ -96,7 +96,9 @@ class _Run:
         self._stage.sandbox.sender._post = self._deliver  # noqa: SLF001
         self._stage.sandbox.server.faults = self._api_fault
         self._stage.interference = Interference(
-            store=self._before_store, stored=self._after_store, transaction=self._in_transaction
+            store=self._before_store,
+            stored=self._after_store,
+            transaction=self._in_transaction,
         )
         self._stage.observe = self._observe
         self._stage.answered = scenario.outside.answered
@@ -108,7 +110,10 @@ class _Run:
     async def play(self) -> None:
         async with self._stage as stage:
             record = self._record
-            record.key, record.app_key = stage.sandbox.integration_key.id, stage.sandbox.app_key.id
+            record.key, record.app_key = (
+                stage.sandbox.integration_key.id,
+                stage.sandbox.app_key.id,
+            )
             await stage.start_process()
             world = [self._spawn(self._happen(incident)) for incident in self._scenario.incidents]
             await asyncio.gather(*(self._talk(number, talk) for number, talk in enumerate(self._scenario.talks)))
@@ -193,7 +198,11 @@ class _Run:
         foreseen = prospect(state, self._stage.policy)
         against = foreseen.against if act.what == "takes" else None
         order = release_order(
-            conversation_id, by="operator", now=now, order_id=str(len(self._record.orders)), against=against
+            conversation_id,
+            by="operator",
+            now=now,
+            order_id=str(len(self._record.orders)),
+            against=against,
         )
         if await self._order(order):
             who = str(state.holder) if against else None
@@ -203,7 +212,13 @@ class _Run:
     async def _flow_begins(self, conversation_id: str) -> None:
         """Another system begins a flow, whatever is known to be in the way: the engine decides."""
         number, now = next(self._numbers), self._stage.clock.now()
-        order = flow_order(conversation_id, flows.reminder.name, {"number": number}, key=str(number), now=now)
+        order = flow_order(
+            conversation_id,
+            flows.reminder.name,
+            {"number": number},
+            key=str(number),
+            now=now,
+        )
         if await self._order(order):
             self._stage.look(conversation_id)
 
@@ -383,7 +398,10 @@ class _Run:
                 if not self._stage.alive:
                     await self._stage.start_process()
             case "jitter":
-                self._jitter_until, self._jitter = self._loop.time() + JITTERS, incident.seconds
+                self._jitter_until, self._jitter = (
+                    self._loop.time() + JITTERS,
+                    incident.seconds,
+                )
             case "store_outage":
                 self._pause(incident.seconds)
                 self._store_down_until = self._loop.time() + incident.seconds
@@ -422,7 +440,10 @@ def _read(body: bytes) -> Mapping[str, Any]:
 def _api_fault(kind: str, whole: str, seconds: float) -> Fault:
     match kind:
         case "429":
-            return Fault(status=429, retry_after=str(int(seconds) or 1) if whole.endswith("retry_after") else None)
+            return Fault(
+                status=429,
+                retry_after=str(int(seconds) or 1) if whole.endswith("retry_after") else None,
+            )
         case "reset":
             return Fault(reset=True)
         case "refuse":

@@ -11,7 +11,18 @@ from bot.sandbox.switches import Switches
 from bot.simulation.flows import LATER
 from bot.simulation.outside import Outside
 
-OPENINGS = ("finish", "echo", "raise", "hang", "mute", "handover", "release", "slow", "nap", "chatty")
+OPENINGS = (
+    "finish",
+    "echo",
+    "raise",
+    "hang",
+    "mute",
+    "handover",
+    "release",
+    "slow",
+    "nap",
+    "chatty",
+)
 SPOKEN = ("one", "two", "three", "four")
 
 DELIVERY_FAULTS = ("duplicate", "delay", "drop", "answer_lost", "lost_for_good")
@@ -32,7 +43,14 @@ API_FAULTS = (
     "slow_after",
 )
 STORE_FAULTS = ("unavailable", "kill_before", "kill_after", "kill_inside", "pause")
-CONTROL_FAULTS = ("ignored", "ignored", "403_before", "403_before", "503_after", "slow_before")
+CONTROL_FAULTS = (
+    "ignored",
+    "ignored",
+    "403_before",
+    "403_before",
+    "503_after",
+    "slow_before",
+)
 WORLD_FAULTS = ("jump", "restart", "second_process", "store_outage", "api_outage")
 
 
@@ -155,10 +173,16 @@ def _talk(rng: random.Random, number: int) -> tuple[Act, ...]:
     if rng.random() < 0.1:
         acts.insert(0, Act(at, "user", "opens"))
     for _ in range(rng.randint(0, 5)):
-        at = round(at + rng.choice((0.001, 0.05, 0.4, 1.5, 6.0, 40.0, 700.0)) * rng.uniform(0.5, 1.5), 3)
+        at = round(
+            at + rng.choice((0.001, 0.05, 0.4, 1.5, 6.0, 40.0, 700.0)) * rng.uniform(0.5, 1.5),
+            3,
+        )
         acts.append(_act(rng, at))
     if rng.random() < 0.9:
-        at = round(at + rng.choice((0.001, 0.05, 0.5, 3.0, 30.0, 1000.0)) * rng.uniform(0.5, 1.5), 3)
+        at = round(
+            at + rng.choice((0.001, 0.05, 0.5, 3.0, 30.0, 1000.0)) * rng.uniform(0.5, 1.5),
+            3,
+        )
         acts.append(Act(at, "user", "ends"))
     if rng.random() < 0.2:
         at = round(at + rng.choice((0.01, 2.0, 100.0)), 3)
@@ -183,7 +207,10 @@ def _with_operator(seed: int, talks: tuple[tuple[Act, ...], ...]) -> tuple[tuple
         if rng.random() < 0.3:
             talk.insert(place + 1, Act(at, "operator", "releases"))
         else:
-            talk[place + 1 : place + 1] = [Act(began, "platform", "takes"), Act(at, "operator", "takes")]
+            talk[place + 1 : place + 1] = [
+                Act(began, "platform", "takes"),
+                Act(at, "operator", "takes"),
+            ]
     return (*talks[:number], tuple(talk), *talks[number + 1 :])
 
 
@@ -197,9 +224,18 @@ def _with_return(scenario: Scenario) -> Scenario:
         return scenario
     at = max(act.at for act in scenario.talks[0])
     ends = Act(round(at + rng.choice((1.0, 40.0)), 3), "user", "ends")
-    back = Act(round(ends.at + rng.choice((0.01, 0.5, 5.0, 60.0)), 3), "user", "says", rng.choice(("echo", "finish")))
+    back = Act(
+        round(ends.at + rng.choice((0.01, 0.5, 5.0, 60.0)), 3),
+        "user",
+        "says",
+        rng.choice(("echo", "finish")),
+    )
     switches = replace(scenario.switches, reopen_allowed=True)
-    return replace(scenario, switches=switches, talks=((*scenario.talks[0], ends, back), *scenario.talks[1:]))
+    return replace(
+        scenario,
+        switches=switches,
+        talks=((*scenario.talks[0], ends, back), *scenario.talks[1:]),
+    )
 
 
 def _with_late_words(scenario: Scenario) -> Scenario:
@@ -284,7 +320,14 @@ def _with_uninvited(scenario: Scenario) -> Scenario:
     if rng.random() < 0.5:
         reminded.append(_about(rng, reminded[0].at + LATER))  # just when the flow is to begin
     if rng.random() < 0.5:
-        reminded.append(Act(round(reminded[-1].at + rng.choice((0.5, 8.0, 90.0)), 3), "user", "says", "one"))
+        reminded.append(
+            Act(
+                round(reminded[-1].at + rng.choice((0.5, 8.0, 90.0)), 3),
+                "user",
+                "says",
+                "one",
+            )
+        )
     if rng.random() < 0.5:
         reminded.append(Act(round(reminded[-1].at + rng.choice((0.05, 3.0, 50.0)), 3), "user", "ends"))
     talks = [*scenario.talks, tuple(reminded)]
@@ -292,7 +335,11 @@ def _with_uninvited(scenario: Scenario) -> Scenario:
         number = rng.randrange(len(talks))
         talk = list(talks[number])
         place = rng.randrange(len(talk))
-        wanted = Act(round(talk[place].at + rng.choice((0.0, 0.01, 0.3, 2.0, 20.0, 60.0)), 3), "system", "begins")
+        wanted = Act(
+            round(talk[place].at + rng.choice((0.0, 0.01, 0.3, 2.0, 20.0, 60.0)), 3),
+            "system",
+            "begins",
+        )
         both = [wanted, _about(rng, wanted.at)] if rng.random() < 0.3 else [wanted]
         talks[number] = (*talk[: place + 1], *both, *talk[place + 1 :])
     return replace(scenario, talks=tuple(talks))
@@ -329,11 +376,26 @@ def _act(rng: random.Random, at: float) -> Act:
 def _incidents(rng: random.Random) -> Iterator[Incident]:
     for _ in range(rng.choice((0, 1, 2, 4, 8))):
         kind = rng.choice(DELIVERY_FAULTS)
-        yield Incident("delivery", kind, rng.randint(1, 40), rng.choice((0.1, 2.0, 17.0, 120.0, 1000.0)))
+        yield Incident(
+            "delivery",
+            kind,
+            rng.randint(1, 40),
+            rng.choice((0.1, 2.0, 17.0, 120.0, 1000.0)),
+        )
     for _ in range(rng.choice((0, 1, 2, 4, 8))):
-        yield Incident("api", rng.choice(API_FAULTS), rng.randint(1, 30), rng.choice((0.2, 1.5, 8.0, 25.0)))
+        yield Incident(
+            "api",
+            rng.choice(API_FAULTS),
+            rng.randint(1, 30),
+            rng.choice((0.2, 1.5, 8.0, 25.0)),
+        )
     for _ in range(rng.choice((0, 0, 1, 2, 4))):
         yield Incident("store", rng.choice(STORE_FAULTS), rng.randint(1, 120), rng.choice((5.0, 45.0)))
     for _ in range(rng.choice((0, 0, 0, 1, 2))):
         kind = rng.choice(WORLD_FAULTS)
-        yield Incident("world", kind, round(rng.uniform(0, 120), 2), rng.choice((3.0, 40.0, 400.0, 2000.0)))
+        yield Incident(
+            "world",
+            kind,
+            round(rng.uniform(0, 120), 2),
+            rng.choice((3.0, 40.0, 400.0, 2000.0)),
+        )

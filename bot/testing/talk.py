@@ -42,7 +42,14 @@ Where = Literal["everywhere"]
 
 PATIENCE = timedelta(minutes=1)  # of virtual time, until everything that an action brought about is done
 PATIENCE_WITH_DEATHS = timedelta(minutes=10)
-FAILED = ("flow_failed", "flow_timed_out", "message_given_up", "model_failed", "pass_refused", "ticket_field_left_out")
+FAILED = (
+    "flow_failed",
+    "flow_timed_out",
+    "message_given_up",
+    "model_failed",
+    "pass_refused",
+    "ticket_field_left_out",
+)
 POLITE = 0.01  # seconds for which the worker that had the last turn lets another one go first
 
 
@@ -279,7 +286,10 @@ class Talk:
     def choices(self) -> list[str]:
         """The labels of what the user can tap: the choices and buttons of the newest message."""
         content = self._visitor.messages[-1].content if self._visitor.messages else {}
-        actions = [*content.get("actions", ()), *(a for card in content.get("items", ()) for a in card["actions"])]
+        actions = [
+            *content.get("actions", ()),
+            *(a for card in content.get("items", ()) for a in card["actions"]),
+        ]
         return [str(action["text"]) for action in actions]
 
     @property
@@ -389,7 +399,10 @@ class Talk:
             known,
             name=user.name or "",
             external_id=user.external_id,
-            profile={**{name: value for name, value in told.items() if value}, **user.profile},
+            profile={
+                **{name: value for name, value in told.items() if value},
+                **user.profile,
+            },
             metadata=dict(user.metadata),
             authenticated=bool(user.authenticated),
         )

@@ -39,7 +39,10 @@ def user_list(sandbox: Sandbox, user_id: str) -> Json:
     if user is None:
         raise NotPossibleError("This person does not exist (any more).")
     mine = [c for c in sandbox.switchboard.conversations.values() if c.user_id == user_id]
-    return {"user": {"id": user.id, "name": user.name}, "conversations": _listed(sandbox, mine)}
+    return {
+        "user": {"id": user.id, "name": user.name},
+        "conversations": _listed(sandbox, mine),
+    }
 
 
 def desk_list(sandbox: Sandbox) -> Json:
@@ -79,7 +82,12 @@ def conversation(sandbox: Sandbox, conversation_id: str, bot: BotView, reader: s
         "standing": sentence,
         "owes": bot.owes,
         "timeline": [
-            {"at": iso(line.at), "text": line.text, "holder": line.holder, "kind": line.kind}
+            {
+                "at": iso(line.at),
+                "text": line.text,
+                "holder": line.holder,
+                "kind": line.kind,
+            }
             for line in words.timeline(entries, actors, bot)
         ],
         "ticket": _ticket(board.ticket_of(conversation_id)),
@@ -102,7 +110,10 @@ def _listed(sandbox: Sandbox, conversations: Iterable[Conversation]) -> list[Jso
         {
             "id": one.id,
             "user": _named(sandbox, one),
-            "title": next((m.text for m in one.messages if m.author["type"] == "user" and m.text), "New conversation"),
+            "title": next(
+                (m.text for m in one.messages if m.author["type"] == "user" and m.text),
+                "New conversation",
+            ),
             "at": iso(one.last_updated_at or one.created_at),
             "holder": words.short(board.holder(one.id)),
             "ended": one.ended_at is not None,
@@ -145,9 +156,15 @@ def _message(message: Message, conversation: Conversation) -> Json:
             for item in content["items"]
         ]
     if content["type"] == "form":
-        shown["form"] = {"fields": content["fields"], "answered": _is_answered(message.id, conversation)}
+        shown["form"] = {
+            "fields": content["fields"],
+            "answered": _is_answered(message.id, conversation),
+        }
     if content["type"] in ("image", "file"):
-        shown["media"] = {"url": _address(content["mediaUrl"]), "alt": str(content.get("altText", ""))}
+        shown["media"] = {
+            "url": _address(content["mediaUrl"]),
+            "alt": str(content.get("altText", "")),
+        }
     return shown
 
 
@@ -177,7 +194,14 @@ def _actions(content: Json, *, is_newest: bool) -> list[Json]:
         if action["type"] == "reply" and not is_newest:
             continue
         address = _address(action.get("uri"))
-        shown.append({"place": place, "type": action["type"], "text": str(action["text"]), "url": address})
+        shown.append(
+            {
+                "place": place,
+                "type": action["type"],
+                "text": str(action["text"]),
+                "url": address,
+            }
+        )
     return shown
 
 

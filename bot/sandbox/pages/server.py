@@ -55,7 +55,14 @@ class Pages:
         first_user: the name of the person that there is from the start.
     """
 
-    def __init__(self, sandbox: Sandbox, bot: BotPart | None, host: str, port: int, first_user: str = "Sam") -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        bot: BotPart | None,
+        host: str,
+        port: int,
+        first_user: str = "Sam",
+    ) -> None:
         self._sandbox = sandbox
         self._bot = bot
         self._host = host
@@ -112,7 +119,10 @@ class Pages:
         """No other site reaches the pages through the visitor's browser; what goes wrong is told as JSON."""
         try:
             if not _is_known_host(host_name(request)) or not _is_from_here(request):
-                return _problem(403, "This page is open to the machine that it runs on, and to no other site.")
+                return _problem(
+                    403,
+                    "This page is open to the machine that it runs on, and to no other site.",
+                )
             response = await handler(request)
         except acts.BadRequestError as error:
             response = _problem(400, str(error))
@@ -250,7 +260,10 @@ def _is_from_here(request: web.Request) -> bool:
     if request.method in ("GET", "HEAD"):
         return True
     origin = request.headers.get("Origin")
-    return request.content_type == "application/json" and origin in (None, f"http://{request.host}")
+    return request.content_type == "application/json" and origin in (
+        None,
+        f"http://{request.host}",
+    )
 
 
 def _is_known_host(name: str) -> bool:

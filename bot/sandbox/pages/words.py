@@ -98,10 +98,16 @@ def standing(entries: Sequence[Entry], actors: Actors, bot: BotView) -> tuple[st
     active = party(last.holder)
     if not last.ended:
         if last.holder is None:
-            return "idle", "Open, and nobody is active: whoever is the default responder gets the next message."
+            return (
+                "idle",
+                "Open, and nobody is active: whoever is the default responder gets the next message.",
+            )
         return "open", f"Open: {active} is active."
     if last.holder is not None:
-        return "stuck", f"{actors.user} ended it, but it is still open: {active} has control, and has to release it."
+        return (
+            "stuck",
+            f"{actors.user} ended it, but it is still open: {active} has control, and has to release it.",
+        )
     if not bot.can_tell:
         return "closed", "Closed: it was ended, and nobody is active."
     if bot.proof is None:
