@@ -138,10 +138,10 @@ def test_there_are_none_before_the_user_writes(chat_with: ChatWith) -> None:
 @pytest.mark.parametrize(
     ("misuse", "words"),
     [
-        (lambda chat: chat.remind(DAY, "nothing"), "a reminder begins a flow that a module of FLOWS holds"),
-        (lambda chat: chat.remind(timedelta(0), "x"), "the time until a reminder is too long or too short"),
-        (lambda chat: chat.remind(31 * DAY, "x"), "the time until a reminder is too long or too short: at most 30"),
-        (lambda chat: chat.remind(5, "x"), "the time until a reminder is a timedelta"),
+        (lambda chat: chat.remind(DAY, "nothing"), "the flow of a reminder must be in a module of FLOWS"),
+        (lambda chat: chat.remind(timedelta(0), "x"), "the time until a reminder must be positive and at most 30"),
+        (lambda chat: chat.remind(31 * DAY, "x"), "the time until a reminder must be positive and at most 30"),
+        (lambda chat: chat.remind(5, "x"), "the time until a reminder must be a timedelta"),
     ],
 )
 def test_a_misuse_says_what_is_wrong(misuse: Any, words: str) -> None:

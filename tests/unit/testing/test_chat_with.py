@@ -207,7 +207,7 @@ async def test_a_flow_that_is_no_coroutine_function_is_told(chat_with: ChatWith)
 
     talk = chat_with(hasty, may_fail=True)  # type: ignore[arg-type]
     await talk.user("hi")
-    assert talk.failures == ["FlowMisuse: flow 'hasty' is no coroutine function: begin it with `async def`"]
+    assert talk.failures == ["FlowMisuse: flow 'hasty' is not a coroutine function: define it with `async def`"]
 
 
 @in_both_modes

@@ -232,5 +232,5 @@ async def test_two_calls_at_once_fail_as_in_production(chat_with: ChatWith) -> N
 
     talk = chat_with(hasty, may_fail=True)
     await talk.user("hi")
-    assert "call while call is under way" in talk.failures[0]
+    assert "call while call is in progress" in talk.failures[0]
     assert "several calls at once: chat.gather" in talk.failures[0]
