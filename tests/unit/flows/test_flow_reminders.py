@@ -126,7 +126,7 @@ async def test_it_is_dropped_after_the_end(chat_with: ChatWith) -> None:
     await talk.until_reminder()
     assert talk.said == ["Your cart is kept."]
     assert talk.logged("reminder_dropped") == [{"detail": "cart_reminder: the user has ended the conversation"}]
-    with pytest.raises(AssertionError, match="no flow is to begin later"):
+    with pytest.raises(AssertionError, match="there is no reminder"):
         await talk.until_reminder()
 
 
