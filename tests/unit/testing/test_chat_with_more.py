@@ -170,9 +170,9 @@ async def _starts_a_program() -> None:
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (_connects, "the flow looks for the address of backend.invalid:80: chat_with plays in virtual time"),
-        (_opens_a_connection, "the flow connects to 127.0.0.1:9: chat_with plays"),
-        (_starts_a_program, "the flow starts the program true: chat_with plays"),
+        (_connects, "the flow looks for the address of backend.invalid:80: chat_with runs in virtual time"),
+        (_opens_a_connection, "the flow connects to 127.0.0.1:9: chat_with runs"),
+        (_starts_a_program, "the flow starts the program true: chat_with runs"),
     ],
 )
 async def test_real_io_is_refused_with_what_to_do(chat_with: ChatWith, function: Any, words: str) -> None:
