@@ -1,7 +1,8 @@
-"""The platform's stand-in: a pure model of the switchboard behind a server with the real API paths.
+"""A local stand-in for the platform: a pure model behind a server with the real API.
 
-`Sandbox` is all of it together. A simulation takes the pure parts (`Switchboard`, `Api`, `SandboxTransport`) and
-sends what `Switchboard.drain()` gives by itself, or lets `Sender` do it with its own `post`.
+`Sandbox` combines all parts. A simulation uses the pure parts (`Switchboard`, `Api`,
+`SandboxTransport`). It sends the events of `Switchboard.drain()` itself, or by a `Sender`
+with its own `post`.
 """
 
 from bot.sandbox.api import Api, ApiReply, ApiRequest

@@ -1,4 +1,4 @@
-"""The operations of the API, by resource, with the names, paths, statuses and scopes of the published description."""
+"""All operations of the API, with the published names, paths, statuses and scopes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ def _get(operation: str, template: str, run: Run, scope: Scope = "integration") 
     return Route(operation, "GET", template, run, scope=scope)
 
 
-def _post(operation: str, template: str, run: Run, status: int = 200, scope: Scope = "integration") -> Route:
+def _post(
+    operation: str,
+    template: str,
+    run: Run,
+    status: int = 200,
+    scope: Scope = "integration",
+) -> Route:
     return Route(operation, "POST", template, run, status, scope)
 
 
@@ -37,7 +43,7 @@ def _delete(operation: str, template: str, run: Run, scope: Scope = "integration
 
 
 def _never(_: Call) -> None:
-    """Refused before it runs: no key has the scope."""
+    """Never runs: no key has the scope."""
 
 
 def _messages(call: Call) -> dict[str, object]:

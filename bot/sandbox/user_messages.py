@@ -1,4 +1,4 @@
-"""Messages, typing and read receipts that a custom channel posts on behalf of an end user."""
+"""User messages, typing and read receipts posted by a custom channel over the API."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bot.sandbox.records import Caller, Conversation, Json, Message, User
 
 
 class UserMessages(Attachments):
-    """Messages and activities whose author is a user."""
+    """API operations for messages and activities with a user as author."""
 
     def post_message(self, conversation_id: str, caller: Caller, body: Json, now: datetime) -> Json:
-        """`POST …/messages`: a user's message is sent to webhooks, and reopens an ended conversation."""
+        """`POST …/messages`: a user's message sends a webhook and reopens an ended one."""
         author = body.get("author")
         if not isinstance(author, dict) or author.get("type") != "user":
             return super().post_message(conversation_id, caller, body, now)
@@ -52,7 +52,7 @@ class UserMessages(Attachments):
         return {"messages": [message_in_api(message)]}
 
     def take_activity(self, conversation_id: str, body: Json, now: datetime) -> None:
-        """`POST …/activity`: a user's is told by a webhook; the business's is only shown."""
+        """`POST …/activity`: a user's activity sends a webhook; the business's is shown."""
         self.post_activity(conversation_id, body)
         conversation = self._find(conversation_id)
         kind, author = body["type"], body["author"]
@@ -77,13 +77,13 @@ class UserMessages(Attachments):
                 payload = {"conversation": self._snapshot(conversation), "activity": shown}
                 self._emit(event, payload, now, conversation)
             case _:
-                raise bad_request("The author's type has to be user or business.")
+                raise bad_request("The author's type must be user or business.")
 
     def _author(self, conversation: Conversation, author: Json) -> User:
-        """The user that an author names, or 400/404."""
+        """The user named as author, or 400/404."""
         if ("userId" in author) == ("userExternalId" in author):
             raise bad_request("An author of the type user has either userId or userExternalId.")
         user = self.find_user(str(author.get("userId") or author.get("userExternalId")))
         if user.id not in conversation.participants:
-            raise ApiError(400, "bad_request", "The user is no participant of the conversation.")
+            raise ApiError(400, "bad_request", "The user is not a participant of the conversation.")
         return user

@@ -77,13 +77,13 @@ class TalkLoop(VirtualTimeLoop):
         else:
             future.set_result(done.result())
 
-    async def create_connection(
+    async def create_connection(  # type: ignore[override]
         self,
         _: Any,
         host: Any = None,
         port: Any = None,
         **__: Any,
-    ) -> Never:  # type: ignore[override]
+    ) -> Never:
         """Refuse."""
         self._refuse(f"connects to {host}:{port}")
 
