@@ -57,7 +57,7 @@ def inspected(
     elif "flows" in chosen and not (opening or closing):
         known = ", ".join(sorted(catalogue.flows)) or "none"
         problems.append(
-            f"OPENING_FLOW: not set, so no flow of FLOWS would ever run. Set it to one of: {known}",
+            f"OPENING_FLOW: is not set, so no flow of FLOWS would ever run. Set it to one of: {known}",
         )
     return catalogue, problems
 

@@ -1,4 +1,4 @@
-"""The stage's database as one process sees it: with interference, and closed to a dead process."""
+"""One process's view of the stage's database: with faults, closed to a dead process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class GuardedStore:
-    """The database for one process: each operation asks first whether that one lives, and what is to go wrong."""
+    """Wraps a store; each operation first checks the process and runs the fault hooks."""
 
     def __init__(self, process: Process, store: Store) -> None:
         self._process = process
@@ -34,10 +34,10 @@ class GuardedStore:
         return result
 
     async def start(self) -> None:
-        """Nothing: the stage opens its database itself."""
+        """Do nothing: the stage opens its database itself."""
 
     async def stop(self) -> None:
-        """Nothing: the database outlives the process."""
+        """Do nothing: the database outlives the process."""
 
     async def join(self, until: datetime) -> int:
         """See `Store`."""
@@ -45,7 +45,7 @@ class GuardedStore:
         return cut
 
     def listen(self, heard: Callable[[Iterable[str | None]], None]) -> None:
-        """Nothing: the stage wakes its processes itself."""
+        """Do nothing: the stage wakes its processes itself."""
 
     async def receive(self, events: Sequence[NewEvent]) -> int:
         """See `Store`."""
@@ -62,7 +62,10 @@ class GuardedStore:
 
     async def fetch(self, lease: Lease) -> list[StoredEvent]:
         """See `Store`."""
-        events: list[StoredEvent] = await self._guarded("fetch", lambda: self._store_call("fetch", lease))
+        events: list[StoredEvent] = await self._guarded(
+            "fetch",
+            lambda: self._store_call("fetch", lease),
+        )
         return events
 
     async def save(self, lease: Lease, change: Change, now: datetime) -> None:
@@ -71,22 +74,39 @@ class GuardedStore:
 
     async def renew(self, lease: Lease, until: datetime) -> Lease:
         """See `Store`."""
-        renewed: Lease = await self._guarded("renew", lambda: self._store_call("renew", lease, until))
+        renewed: Lease = await self._guarded(
+            "renew",
+            lambda: self._store_call("renew", lease, until),
+        )
         return renewed
 
     async def next_due(self, now: datetime) -> datetime | None:
         """See `Store`."""
-        due: datetime | None = await self._guarded("next_due", lambda: self._store_call("next_due", now))
+        due: datetime | None = await self._guarded(
+            "next_due",
+            lambda: self._store_call("next_due", now),
+        )
         return due
 
     async def app_events(self, limit: int) -> list[StoredEvent]:
         """See `Store`."""
-        events: list[StoredEvent] = await self._guarded("app_events", lambda: self._store_call("app_events", limit))
+        events: list[StoredEvent] = await self._guarded(
+            "app_events",
+            lambda: self._store_call("app_events", limit),
+        )
         return events
 
-    async def spread(self, event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> None:
+    async def spread(
+        self,
+        event: StoredEvent,
+        conversation_ids: Sequence[str],
+        now: datetime,
+    ) -> None:
         """See `Store`."""
-        await self._guarded("spread", lambda: self._store_call("spread", event, conversation_ids, now))
+        await self._guarded(
+            "spread",
+            lambda: self._store_call("spread", event, conversation_ids, now),
+        )
 
     async def set_aside(self, event_id: str, reason: str) -> None:
         """See `Store`."""
@@ -94,33 +114,68 @@ class GuardedStore:
 
     async def conversations_of(self, user_id: str) -> list[str]:
         """See `Store`."""
-        ids: list[str] = await self._guarded("conversations_of", lambda: self._store_call("conversations_of", user_id))
+        ids: list[str] = await self._guarded(
+            "conversations_of",
+            lambda: self._store_call("conversations_of", user_id),
+        )
         return ids
 
     async def longest_pause(self, now: datetime, lately: datetime) -> timedelta:
         """See `Store`."""
-        pause: timedelta = await self._guarded("longest_pause", lambda: self._store_call("longest_pause", now, lately))
+        pause: timedelta = await self._guarded(
+            "longest_pause",
+            lambda: self._store_call("longest_pause", now, lately),
+        )
         return pause
 
-    async def look_again(self, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
+    async def look_again(
+        self,
+        *,
+        since: datetime,
+        first: datetime,
+        spacing: timedelta,
+        limit: int,
+    ) -> int:
         """See `Store`."""
         looks: int = await self._guarded(
             "look_again",
-            lambda: self._store_call("look_again", since=since, first=first, spacing=spacing, limit=limit),
+            lambda: self._store_call(
+                "look_again",
+                since=since,
+                first=first,
+                spacing=spacing,
+                limit=limit,
+            ),
         )
         return looks
 
-    async def look_at_unheard(self, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
+    async def look_at_unheard(
+        self,
+        *,
+        since: datetime,
+        first: datetime,
+        spacing: timedelta,
+        limit: int,
+    ) -> int:
         """See `Store`."""
         looks: int = await self._guarded(
             "look_at_unheard",
-            lambda: self._store_call("look_at_unheard", since=since, first=first, spacing=spacing, limit=limit),
+            lambda: self._store_call(
+                "look_at_unheard",
+                since=since,
+                first=first,
+                spacing=spacing,
+                limit=limit,
+            ),
         )
         return looks
 
     async def remember_removal(self, user_id: str, now: datetime) -> None:
         """See `Store`."""
-        await self._guarded("remember_removal", lambda: self._store_call("remember_removal", user_id, now))
+        await self._guarded(
+            "remember_removal",
+            lambda: self._store_call("remember_removal", user_id, now),
+        )
 
     async def purge(self, before: datetime, limit: int) -> int:
         """See `Store`."""

@@ -1,4 +1,4 @@
-"""The HTML report: one self-contained page with a lane for each conversation. Everything from a tape is escaped."""
+"""The HTML report: one self-contained page, a lane per conversation, all text escaped."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _READS = ("Get", "List")
 
 
 FEW = 20
-"""Conversations that are shown unfolded; with more, only those in which something is wrong are."""
+"""Number of conversations shown unfolded; with more, only those with problems are."""
 MOST = 1000
-"""Conversations in which all is well that a tape is shown with; of the others, all are."""
+"""Number of conversations without problems shown per tape; those with problems all are."""
 
 
 def report(results: Sequence[Result]) -> str:
-    """One page, without anything from elsewhere: it can be mailed, and opened without a network."""
+    """Render one self-contained page, which can be mailed and opened offline."""
     good = all(result.closed for result in results)
     lanes = sum(len(result.lanes) for result in results)
     wrong = sum(not lane.ok for result in results for lane in result.lanes)
-    verdict = "All closed" if good else f"{wrong} of {lanes} conversations are not as they should be"
+    verdict = "All closed" if good else f"{wrong} of {lanes} conversations have problems"
     if not good and not wrong:
         verdict = "The guarantee is broken"
     body = "".join(_tape(number, result, unfold=lanes <= FEW) for number, result in enumerate(results))
@@ -39,7 +39,7 @@ def report(results: Sequence[Result]) -> str:
 
 
 def _contents(results: Sequence[Result]) -> str:
-    """Links to what is wrong."""
+    """Render links to the conversations with problems."""
     links = "".join(
         f'<li><a href="#lane-{number}-{place}">{escape(f"{result.tape} ({result.mode}): {lane.id}")}</a></li>'
         for number, result in enumerate(results)
@@ -51,7 +51,7 @@ def _contents(results: Sequence[Result]) -> str:
 
 _LEGEND = (
     '<ul class="legend"><li><i class="bot"></i>the bot is active</li>'
-    '<li><i class="other"></i>another one is active</li><li><i class="nobody"></i>nobody is active</li></ul>'
+    '<li><i class="other"></i>another integration is active</li><li><i class="nobody"></i>nobody is active</li></ul>'
 )
 
 
@@ -62,7 +62,7 @@ def _tape(number: int, result: Result, *, unfold: bool) -> str:
         left -= lane.ok
         if left >= 0 or not lane.ok:
             lanes.append(_lane(f"lane-{number}-{place}", lane, unfold=unfold or not lane.ok))
-    more = f"<p>{-left} more conversations, in which all is well, are not shown.</p>" if left < 0 else ""
+    more = f"<p>{-left} more conversations without problems are not shown.</p>" if left < 0 else ""
     return (
         f'<section class="tape"><h2>{escape(result.tape)} <small>{escape(result.mode)} control</small></h2>'
         f"<p>{escape(result.note)}</p>{problems}{''.join(lanes)}{more}</section>"
@@ -88,7 +88,7 @@ def _lane(key: str, lane: Lane, *, unfold: bool) -> str:
 
 
 def _rows(lane: Lane) -> Iterator[str]:
-    """What happened, in order, each beside the colour of who was active."""
+    """Yield what happened, in order, next to the colour of the holder."""
     happened: list[tuple[datetime, int, str, str]] = []
     for one in lane.holders:
         who = escape(one.holder or "nobody")

@@ -1,4 +1,4 @@
-"""How the report looks, in light and in dark, on wide and on narrow screens, and on paper."""
+"""The report's style sheet: light and dark, wide and narrow screens, and print."""
 
 STYLE = """
 :root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --text: #1c2430; --soft: #5b6675; --line: #dde2e8;

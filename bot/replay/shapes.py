@@ -1,7 +1,8 @@
-"""The known shape of a delivery: which places a scrubbed tape keeps, and which values may stand there.
+"""The known shape of a delivery: the places and values that a scrubbed tape keeps.
 
-A place that isn't here, and a value that isn't known in its place, becomes a stand-in. What is kept is what the bot and
-the replay decide by: types, reasons, times, who is active. Source: the published API ("Webhooks", the event schemas).
+All other places and values become stand-ins. Kept is what the bot and the replay base
+decisions on: types, reasons, times, holders. Source: the published API ("Webhooks", the
+event schemas).
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from webhooks.events import EVENT_TYPES
 
 
 class Rule(Enum):
-    """What becomes of a value in a place that is known."""
+    """What to do with a value in a known place."""
 
     ID = "id"
     TIME = "time"
     FLAG = "flag"
-    EFFECT = "effect"  # the bot's own mark: a conversation's id and a number
+    EFFECT = "effect"  # the bot's own marker: a conversation's id and a number
     ROLE = "role"  # the name of a switchboard integration
     NAME = "name"
     EMAIL = "email"
@@ -31,11 +32,11 @@ class Rule(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A text that is kept if it is one of these.
+    """A text that is kept if it is one of a set.
 
     Attributes:
-        known: the values.
-        otherwise: what becomes of any other one.
+        known: the values to keep.
+        otherwise: the rule for all others.
     """
 
     known: frozenset[str]
@@ -44,14 +45,14 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Many:
-    """A list."""
+    """A list of values of one shape."""
 
     each: Shape
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """An object: the keys that are kept. A key that begins with `prefix` keeps that much of itself."""
+    """An object with its known keys. Unknown keys keep only `prefix`, if they have it."""
 
     known: dict[str, Shape]
     prefix: str = ""
@@ -73,7 +74,7 @@ ROLES = frozenset(
         "zd:answerBot",
     }
 )
-"""Names of switchboard integrations that say nothing about an account."""
+"""Names of switchboard integrations that reveal nothing about an account."""
 
 _CHANNELS = _word(
     *(
@@ -319,4 +320,4 @@ DELIVERY = Fields(
         ),
     }
 )
-"""A delivery, as posted."""
+"""A delivery as posted."""

@@ -135,7 +135,7 @@ def test_flows_that_nothing_opens(write: Write) -> None:
     """The names to choose from are listed. A closing flow alone is fine."""
     name = write(GOOD)
     assert problems_of([name], "", "", frozenset({"flows"})) == [
-        "OPENING_FLOW: not set, so no flow of FLOWS would ever run. Set it to one of: greet"
+        "OPENING_FLOW: is not set, so no flow of FLOWS would ever run. Set it to one of: greet"
     ]
     assert problems_of([name], "", "greet", frozenset({"flows"})) == []
     assert problems_of([name], "", "") == []
