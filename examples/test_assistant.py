@@ -1,4 +1,4 @@
-"""The assistant, with models that are plain functions."""
+"""The assistant, with plain functions as models."""
 
 from collections.abc import Sequence
 
@@ -56,7 +56,9 @@ async def test_a_tool_that_fails_is_told_to_the_model(chat_with: ChatWith) -> No
 
     talk = chat_with(assistant, resources={"model": model}, mode="pass", deaths="everywhere")
     await talk.user("When are you open?")
-    talk.expects("there is no tool magic / opening_hours failed: TypeError / Monday to Friday, 9 to 17")
+    talk.expects(
+        "there is no tool magic / opening_hours failed: TypeError / Monday to Friday, 9 to 17",
+    )
 
 
 async def test_a_person_comes_when_the_user_wants_one(chat_with: ChatWith) -> None:

@@ -1,4 +1,4 @@
-"""The lead form: both languages, bad input, back, cancel, and a user who goes away."""
+"""The lead form: both languages, invalid input, back, cancel, and no answer."""
 
 from lead_form import Crm, Lead, lead_form
 
@@ -65,7 +65,7 @@ async def test_back_asks_the_question_before(chat_with: ChatWith) -> None:
     crm = Crm()
     talk = chat_with(lead_form, resources={"crm": crm}, mode="pass", deaths="everywhere")
     await talk.user("hi")
-    await talk.user("back")  # nothing is before the first question
+    await talk.user("back")  # at the first question: no effect
     await talk.user("Adda")
     await talk.user("Back")
     await talk.user("Ada")

@@ -1,4 +1,4 @@
-"""The order status flow, against an API that is played by a function: nothing is opened."""
+"""The order status flow, with a function in place of the API."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,13 @@ Handler = Callable[[httpx2.Request], httpx2.Response]
 
 
 def shop(answer: Handler) -> dict[str, object]:
-    """Return the resources of a process whose shop answers like this."""
+    """Return resources with a shop that answers like this."""
     transport = httpx2.MockTransport(answer)
     return {"shop": Shop(httpx2.AsyncClient(transport=transport, base_url="http://shop.test"))}
 
 
 def down(request: httpx2.Request) -> httpx2.Response:
-    """Answer like a shop that has a problem."""
+    """Answer like a shop with a problem."""
     return httpx2.Response(503)
 
 
