@@ -1,4 +1,4 @@
-"""Recording: accepted deliveries are appended to a tape, by a thread of its own that intake never waits for."""
+"""Records accepted deliveries on a tape, in a thread that intake never waits for."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from bot.tape import TapedDelivery, TapeError, tape_line
 from webhooks import wire
 
 WAITING_LIMIT = 10_000
-"""Deliveries that may wait to be written; with more, the newest are left out of the tape (and counted)."""
+"""Maximum number of deliveries waiting to be written; more are counted but not recorded."""
 
 
 class Recorder:
-    """Appends deliveries to a tape. Neither a slow nor a full disk ever reaches the caller.
+    """Appends deliveries to a tape. A slow or full disk never affects the caller.
 
     Args:
-        path: the tape; made if it is not there, readable by this user alone, since it holds what people said.
+        path: the tape; created if missing, readable only by this user, since it contains
+            people's words.
         observe: gets `tape_incomplete`, from any thread.
-        waiting_limit: deliveries that may wait to be written.
+        waiting_limit: maximum number of deliveries waiting to be written.
 
     Attributes:
-        lost: deliveries that are not on the tape, because too many waited or the file could not be written.
+        lost: number of deliveries missing on the tape, because too many were waiting or
+            the file could not be written.
     """
 
     def __init__(self, path: Path, observe: Observe = silent, waiting_limit: int = WAITING_LIMIT) -> None:
@@ -38,23 +40,27 @@ class Recorder:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin. Raises `TapeError` if the file can't be written."""
+        """Start recording. Raises `TapeError` if the file can't be written."""
         try:
             self._append(b"")
         except OSError as error:
-            raise TapeError(self._path, None, f"it can't be written: {error.strerror or error}") from None
+            raise TapeError(
+                self._path,
+                None,
+                f"can't be written: {error.strerror or error}",
+            ) from None
         self._thread = threading.Thread(target=self._write, name="tape recorder", daemon=True)
         self._thread.start()
 
     def take(self, at: datetime, body: bytes) -> None:
-        """Record a delivery that came at `at`. Never blocks, never raises."""
+        """Record a delivery received at `at`. Never blocks or raises."""
         try:
             self._waiting.put_nowait((at, body))
         except queue.Full:
-            self._lose(1, "too many deliveries wait to be written")
+            self._lose(1, "too many deliveries are waiting to be written")
 
     def stop(self, patience: float = 5.0) -> None:
-        """Write what waits, for at most `patience` seconds, and end."""
+        """Write the waiting deliveries, for at most `patience` seconds, and stop."""
         if self._thread is None:
             return
         try:
@@ -69,11 +75,11 @@ class Recorder:
             try:
                 body: Any = wire.read_json(taken[1])
                 self._append(tape_line(TapedDelivery(taken[0], body)))
-            except Exception as error:  # noqa: BLE001 - recording must never end the bot, nor its own thread
+            except Exception as error:  # noqa: BLE001 - recording must never stop the bot or this thread
                 self._lose(1, f"{type(error).__name__}: {error}")
 
     def _append(self, line: bytes) -> None:
-        """Append a whole line in one write: several processes may append to the same tape."""
+        """Append a line in one write, since several processes may share the tape."""
         data = gzip.compress(line) if line and self._path.suffix == ".gz" else line
         with open_private(self._path, append=True) as file:
             while data:

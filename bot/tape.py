@@ -1,9 +1,10 @@
-"""Tapes: recordings of webhook deliveries as JSON Lines, one delivery a line, plain or gzip.
+"""Tapes: recorded webhook deliveries as JSON Lines, one per line, plain or gzip.
 
-    {"at": "2026-01-05T09:00:00.000Z", "body": {"webhook": {"version": "v2"}, "events": […]}, "note": "a story"}
+    {"at": "2026-01-05T09:00:00.000Z", "body": {"webhook": …, "events": […]}, "note": "…"}
 
-`at` is when the delivery came, `body` the delivery as posted. Only the first line may have a `note`; no line has
-anything else, and so no header and no secret. Empty lines are passed over, so that a tape can be written by hand.
+`at` is the time of arrival, `body` the delivery as posted. Only the first line may have a
+`note`. There are no other keys, hence no headers and no secrets. Empty lines are skipped,
+so that tapes can be written by hand.
 """
 
 from __future__ import annotations
@@ -23,25 +24,27 @@ from webhooks import wire
 from webhooks.fields import PLAUSIBLE_YEARS, iso_time, moment
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".tape", ".tape.gz", ".ndjson", ".ndjson.gz")
-"""What names of tapes in a folder end in."""
+"""File name endings of tapes in a folder."""
 
 LINE_LIMIT = 16 * 1024 * 1024
-"""Bytes of a line, at most; intake takes deliveries of one MiB."""
+"""Maximum number of bytes per line; intake accepts deliveries of up to one MiB."""
 
 _GZIP = b"\x1f\x8b"
 _KEYS = frozenset({"at", "body", "note"})
 
 
 class TapeError(ValueError):
-    """A tape can't be used; the message names file and line, and says what is wrong. `problem` is the last of these."""
+    """A tape can't be used; names file, line and problem. `problem` is the last of these."""
 
     def __init__(self, path: Path | str, line: int | None, problem: str) -> None:
-        super().__init__(f"{path}: {problem}" if line is None else f"{path}, line {line}: {problem}")
+        super().__init__(
+            f"{path}: {problem}" if line is None else f"{path}, line {line}: {problem}",
+        )
         self.problem = problem
         self._said = (path, line, problem)
 
     def __reduce__(self) -> tuple[type[TapeError], tuple[Path | str, int | None, str]]:
-        """It may come from another process."""
+        """Support pickling, since it may come from another process."""
         return type(self), self._said
 
 
@@ -50,7 +53,7 @@ class TapedDelivery:
     """One line of a tape.
 
     Attributes:
-        at: when the delivery came, aware, in UTC.
+        at: time of arrival, aware, in UTC.
         body: the delivery as posted.
         note: the story of the tape (first line only).
     """
@@ -67,16 +70,16 @@ class TapedDelivery:
 
 
 def read_tape(path: Path) -> Iterator[TapedDelivery]:
-    """The deliveries of a tape in the order of its lines, read as they are asked for.
+    """Yield the deliveries of a tape in order of its lines.
 
     Raises:
-        TapeError: the file can't be read, or a line is broken.
+        TapeError: the file can't be read, or a line is invalid.
     """
     return (delivery for _, delivery in read_places(path))
 
 
 def read_places(path: Path) -> Iterator[tuple[int, TapedDelivery]]:
-    """As `read_tape`, each delivery with its place: where its line begins, in bytes (of what is compressed)."""
+    """Like `read_tape`, with the position of each line in bytes, uncompressed."""
     place, number, first = 0, 0, True
     with _opened(path) as file:
         while True:
@@ -92,10 +95,10 @@ def read_places(path: Path) -> Iterator[tuple[int, TapedDelivery]]:
 
 
 def read_at(path: Path, places: Iterable[int]) -> Iterator[TapedDelivery]:
-    """The deliveries at these places, which ascend.
+    """Yield the deliveries at these ascending positions.
 
     Raises:
-        TapeError: there is none: the file has changed.
+        TapeError: there is none, because the file has changed.
     """
     with _opened(path) as file:
         for place in places:
@@ -105,19 +108,22 @@ def read_at(path: Path, places: Iterable[int]) -> Iterator[TapedDelivery]:
             try:
                 yield _delivery(path, 0, line, first=True)
             except TapeError:
-                raise TapeError(path, None, "it has changed while it was played") from None
+                raise TapeError(path, None, "it changed while it was played") from None
 
 
 def write_tape(path: Path, deliveries: Iterable[TapedDelivery]) -> int:
-    """Write a tape (compressed where the name ends in `.gz`), and return how many deliveries it has.
+    """Write a tape (compressed if the name ends in `.gz`); return its number of deliveries.
 
-    It is there once it is whole: what `deliveries` raises leaves nothing behind, and a tape that was there untouched.
-    Only its owner can read it.
+    The file appears when it is complete. If `deliveries` raises, no part is left and an
+    existing tape stays untouched. Only the owner can read it.
     """
     count = 0
     part = path.with_name(f"{path.name}.part")
     try:
-        with open_private(part) as raw, gzip.open(raw, "wb") if path.suffix == ".gz" else nullcontext(raw) as file:
+        with (
+            open_private(part) as raw,
+            gzip.open(raw, "wb") if path.suffix == ".gz" else nullcontext(raw) as file,
+        ):
             for delivery in deliveries:
                 file.write(tape_line(delivery))
                 count += 1
@@ -134,10 +140,10 @@ def tape_line(delivery: TapedDelivery) -> bytes:
 
 
 def find_tapes(paths: Iterable[Path]) -> list[Path]:
-    """The tapes that are named, and those in the folders that are named (by their names, in order).
+    """Return the named tapes, and the tapes in the named folders, sorted by name.
 
     Raises:
-        TapeError: there is no such file, or no tape in such a folder.
+        TapeError: a file does not exist, or a folder has no tape.
     """
     found: list[Path] = []
     for path in paths:
@@ -148,13 +154,17 @@ def find_tapes(paths: Iterable[Path]) -> list[Path]:
             continue
         inside = sorted(one for one in path.rglob("*") if one.is_file() and one.name.endswith(SUFFIXES))
         if not inside:
-            raise TapeError(path, None, f"there is no tape in this folder (names end in {', '.join(SUFFIXES)})")
+            raise TapeError(
+                path,
+                None,
+                f"there is no tape in this folder (names end in {', '.join(SUFFIXES)})",
+            )
         found += inside
     return found
 
 
 def iso(at: datetime) -> str:
-    """A time as tapes have it: UTC, microseconds, Z."""
+    """A time in the format of tapes: UTC, microseconds, Z."""
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -170,7 +180,7 @@ def _opened(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
 
 @contextmanager
 def _told(path: Path, number: int | None) -> Iterator[None]:
-    """What goes wrong with the file becomes a `TapeError`."""
+    """Turn errors of the file into `TapeError`."""
     try:
         yield
     except EOFError:
@@ -178,35 +188,47 @@ def _told(path: Path, number: int | None) -> Iterator[None]:
     except (gzip.BadGzipFile, zlib.error) as error:
         raise TapeError(path, number, f"the compressed file is broken here: {error}") from None
     except OSError as error:
-        raise TapeError(path, None, f"it can't be read: {error.strerror or error}") from None
+        raise TapeError(path, None, f"can't be read: {error.strerror or error}") from None
 
 
 def _delivery(path: Path, number: int, line: bytes, *, first: bool) -> TapedDelivery:
     if len(line) > LINE_LIMIT:
-        raise TapeError(path, number, f"the line is longer than {LINE_LIMIT >> 20} MiB, which no delivery is")
+        raise TapeError(
+            path,
+            number,
+            f"the line is longer than {LINE_LIMIT >> 20} MiB, which no delivery is",
+        )
     try:
         value = wire.read_json(line)
     except ValueError as error:
-        raise TapeError(path, number, f"it is not JSON: {error}") from None
+        raise TapeError(path, number, f"not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise TapeError(path, number, 'it is no object like {"at": …, "body": …}')
+        raise TapeError(path, number, 'not an object like {"at": …, "body": …}')
     if unknown := sorted(map(str, value.keys() - _KEYS)):
-        raise TapeError(path, number, f"there is a key {json.dumps(unknown[0])}; a line has only at, body and note")
+        raise TapeError(
+            path,
+            number,
+            f"unknown key {json.dumps(unknown[0])}; a line has only at, body and note",
+        )
     if "note" in value and not (first and isinstance(value["note"], str)):
         wrong = "note is not a text" if first else "only the first line may have a note"
         raise TapeError(path, number, wrong)
     if (at := moment(value.get("at"))) is None:
-        raise TapeError(path, number, "at is missing or no time like 2026-01-05T09:00:00Z, in the years 2000 to 2099")
+        raise TapeError(
+            path,
+            number,
+            "at is missing or not a time like 2026-01-05T09:00:00Z, in the years 2000 to 2099",
+        )
     body = value.get("body")
     if not isinstance(body, dict):
-        raise TapeError(path, number, "body is missing or no object")
+        raise TapeError(path, number, "body is missing or not an object")
     if problem := _wrong_with(body) or _too_old(body["events"]):
         raise TapeError(path, number, problem)
     return TapedDelivery(at, body, value.get("note", ""))
 
 
 def _too_old(events: list[Any]) -> str | None:
-    """Name an event that is older than the platform. One that lies ahead is played: a user's clock may be wrong."""
+    """Describe an event older than the platform. Future times are fine: clocks may be wrong."""
     for place, event in enumerate(events, 1):
         made = iso_time(event.get("createdAt")) if isinstance(event, Mapping) else None
         if made and made.year < PLAUSIBLE_YEARS.start:
@@ -217,7 +239,7 @@ def _too_old(events: list[Any]) -> str | None:
 def _wrong_with(body: Mapping[str, Any]) -> str | None:
     webhook = body.get("webhook")
     if not isinstance(webhook, Mapping) or webhook.get("version") != "v2":
-        return 'body.webhook.version is not "v2": it is no delivery of API v2'
+        return 'body.webhook.version is not "v2": not a delivery of API v2'
     if not isinstance(body.get("events"), list):
-        return "body.events is missing or no list"
+        return "body.events is missing or not a list"
     return None

@@ -1,4 +1,4 @@
-"""The HTML report: one self-contained page with a lane for each conversation. Everything from a tape is escaped."""
+"""The HTML report: one self-contained page, a lane per conversation, all text escaped."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from bot.replay.result import Action, Happened, Held, Lane, Result, Spoken
 _READS = ("Get", "List")
 
 FEW = 20
-"""Conversations that are shown unfolded; with more, only those in which something is wrong are."""
+"""Number of conversations shown unfolded; with more, only those with problems are."""
 MOST = 1000
-"""Conversations in which all is well that a tape is shown with; of the others, all are."""
+"""Number of conversations without problems shown per tape; those with problems all are."""
 
 
 def report(results: Sequence[Result]) -> str:
-    """One page, without anything from elsewhere: it can be mailed, and opened without a network."""
+    """Render one self-contained page, which can be mailed and opened offline."""
     good = all(result.closed for result in results)
     lanes = sum(len(result.lanes) for result in results)
     wrong = sum(not lane.ok for result in results for lane in result.lanes)
-    verdict = "All closed" if good else f"{wrong} of {lanes} conversations are not as they should be"
+    verdict = "All closed" if good else f"{wrong} of {lanes} conversations have problems"
     if not good and not wrong:
         verdict = "The guarantee is broken"
     environment = Environment(

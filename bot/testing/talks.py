@@ -1,4 +1,4 @@
-"""The factory behind the fixture `chat_with`: makes the talks of one test."""
+"""The factory behind the fixture `chat_with`: creates the talks of a test."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ class Talks:
     ) -> Talk:
         """See `ChatWith`."""
         if deaths and change_worker_every_turn:
-            raise ValueError("deaths and change_worker_every_turn exclude each other: deaths change the worker, too")
+            raise ValueError(
+                "deaths and change_worker_every_turn conflict: deaths change the worker, too",
+            )
         talk = Talk(
             self._thread,
             _catalogue(opening, closing, flows, handlers),
@@ -110,6 +112,6 @@ def _flow(given: Flow | FlowFunction) -> Flow:
     if isinstance(given, Flow):
         return given
     if not callable(given):
-        raise TypeError(f"chat_with is given a flow, and not {given!r}")
+        raise TypeError(f"chat_with takes a flow, not {given!r}")
     function: Callable[..., Any] = given
     return Flow(getattr(function, "__name__", "flow"), given)

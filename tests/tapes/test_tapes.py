@@ -118,7 +118,7 @@ def test_the_command_says_what_stays_open(
     }
     assert told.exit_code == 1
     (line,) = (line for line in told.stdout.splitlines() if line.startswith("not as it should be"))
-    assert f"{conversation_id}: it has ended, and " in line
+    assert f"{conversation_id}: it has ended, but " in line
     assert " is active" in line
     assert "duty: release (" in line
     assert "last fact: " in line

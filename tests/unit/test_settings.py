@@ -285,7 +285,7 @@ def test_the_keys_scope_decides_what_it_is_used_for(
         ({"PORT": "abc"}, "PORT: abc is not understood; write a whole number from 0 to 65535"),
         ({"PORT": "70000"}, "PORT: 70000 is not understood; write a whole number from 0 to 65535"),
         ({"WORKER_CONCURRENCY": "0"}, "WORKER_CONCURRENCY: 0 is not understood; write a whole number from 1 to 10000"),
-        ({"RETENTION_DAYS": "0"}, "RETENTION_DAYS: 0 is not understood; write a whole number, and at least 1"),
+        ({"RETENTION_DAYS": "0"}, "RETENTION_DAYS: 0 is not understood; write a whole number, at least 1"),
         ({"CONSOLE_TOKEN": "short"}, "CONSOLE_TOKEN: give at least 12 random characters"),
         ({"CONSOLE_TOKEN": "ada:long-enough-token,grace:short"}, "CONSOLE_TOKEN: each operator's token has at least"),
         (

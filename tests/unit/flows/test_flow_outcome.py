@@ -254,7 +254,7 @@ async def test_withdrawn_ones_do_not_count(chat_with: ChatWith) -> None:
 @pytest.mark.parametrize("when", ["never", "", None, 1])
 def test_another_when_is_refused(when: Any) -> None:
     """When it is registered."""
-    assert_misuse(lambda chat: chat.on_end(refund, "tea", when=when), "when is one of always, failed")
+    assert_misuse(lambda chat: chat.on_end(refund, "tea", when=when), "when must be one of always, failed")
 
 
 # -- what earlier versions have stored -------------------------------------------------------------------------------

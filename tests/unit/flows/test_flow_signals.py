@@ -146,8 +146,8 @@ async def test_the_end_of_the_user_ends_the_wait(chat_with: ChatWith) -> None:
 @pytest.mark.parametrize(
     ("misuse", "words"),
     [
-        (lambda chat: chat.signal("Paid!"), "a signal has a short name in snake_case"),
-        (lambda chat: chat.signal("paid", 5), "the timeout of a signal is a timedelta"),
+        (lambda chat: chat.signal("Paid!"), "the name of a signal must be short and in snake_case"),
+        (lambda chat: chat.signal("paid", 5), "the timeout of a signal must be a timedelta"),
     ],
 )
 def test_a_misuse_says_what_is_wrong(misuse: Any, words: str) -> None:

@@ -58,7 +58,7 @@ def test_a_tape_without_the_bot_asks_who_it_is(tmp_path: Path) -> None:
     both.write_text("\n".join([lines[0], *(line for line in lines[1:] if '"note"' not in line)]))
     told = CliRunner().invoke(app, ["replay", str(both)])
     assert told.exit_code == 2
-    assert "say --me with one of my-bot, their-bot" in told.stderr
+    assert "pass --me with one of my-bot, their-bot" in told.stderr
     assert CliRunner().invoke(app, ["replay", str(both), "--me", "my-bot"]).exit_code in (0, 1)
 
 

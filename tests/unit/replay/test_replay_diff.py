@@ -57,7 +57,7 @@ def test_a_conversation_that_is_missing_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [("{", "it is not JSON"), ("[]", "it is no result"), ('{"format": 0, "tapes": []}', "it has format 0")],
+    [("{", "not JSON"), ("[]", "not a result"), ('{"format": 0, "tapes": []}', "has format 0")],
 )
 def test_what_cannot_be_compared_is_refused(tmp_path: Path, content: str, problem: str) -> None:
     """With the file's name, and exit code 2."""

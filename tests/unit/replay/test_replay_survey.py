@@ -61,7 +61,7 @@ def test_the_bot_is_named_found_or_asked_for(tmp_path: Path) -> None:
     assert survey.survey(tape).me == BOT
     assert survey.survey(tape, likely="from-settings").me == BOT
     assert survey.survey(tape, likely="000000010000000000000001").me == "000000010000000000000001"
-    with pytest.raises(TapeError, match="--me: 'somebody' is never active on it; those who are: switchboard-bot, "):
+    with pytest.raises(TapeError, match="--me: 'somebody' is never active on it; active are: switchboard-bot, "):
         survey.survey(tape, "somebody")
 
 
