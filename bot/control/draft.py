@@ -14,6 +14,7 @@ from bot.control.state import (
     Action,
     Conversation,
     Duty,
+    Ended,
     Holder,
     Integration,
     Key,
@@ -279,12 +280,11 @@ class Draft:
         elif pending and pending.what in (What.RELEASE, What.PASS, What.READ_FOR_DUTY):
             self.set(pending=None)
 
-    def prove(self, how: str) -> None:
+    def prove(self, ended: Ended, how: str) -> None:
         """Record the proof that the ended conversation is closed."""
-        if self.state.ended:
-            proof = Proof(how, self.now)
-            self.set_ended(proof=proof)
-            self.records.append(Proven(self.state.ended.at, proof))
+        proof = Proof(how, self.now)
+        self.set_ended(proof=proof)
+        self.records.append(Proven(ended.at, proof))
 
     def read(self, what: What) -> None:
         """Queue a read of who is active.

@@ -73,15 +73,10 @@ def _may_predate_holder(state: Conversation, fact: HolderSeen, newer: timedelta)
     """
     if not state.is_certain or newer < timedelta(0):
         return False
-    match state.holder.who:
-        case Who.BOT:
-            return fact.active is not None and bool(state.run or state.duty)
-        case Who.OTHER:
-            return fact.apart  # only a control event takes control from another
-        case Who.NOBODY:
-            return fact.apart and timedelta(0) < newer <= JUST_NOW
-        case _:
-            return False
+    if state.holder.who is Who.BOT:
+        return fact.active is not None and bool(state.run or state.duty)
+    # Only a control event takes control from another; from nobody, a message does.
+    return fact.apart and (state.holder.who is Who.OTHER or timedelta(0) < newer <= JUST_NOW)
 
 
 def control_moved(draft: Draft, fact: ControlMoved) -> None:

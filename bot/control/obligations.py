@@ -135,7 +135,7 @@ def _while_nobody_holds(draft: Draft) -> None:
     ended = draft.state.ended
     if ended and not ended.proof and holder.since >= ended.at:
         draft.set_ended(handed_back=False, held_after_grace=False)
-        draft.prove(_shown(draft, "nobody is active"))
+        draft.prove(ended, _shown(draft, "nobody is active"))
 
 
 def _while_unknown(draft: Draft) -> None:

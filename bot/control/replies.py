@@ -193,6 +193,6 @@ def gone(draft: Draft) -> None:
     draft.drop_messages()
     draft.close_duty("void: the conversation is gone")
     if draft.state.ended and not draft.state.ended.proof:
-        draft.prove("the conversation is gone")
+        draft.prove(draft.state.ended, "the conversation is gone")
     draft.set(gone=True, holder=Holder(how="its removal"), inputs=(), pending=None, in_doubt=False)
     draft.set(start=None, reminders=())
