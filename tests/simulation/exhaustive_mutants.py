@@ -58,6 +58,11 @@ FOUND = (
     "drop what was said before a failure",
     "speak whoever holds control",
     "deliver the newest effect first",
+    "let a closing flow go on for ever",
+    "hold control without a flow for ever",
+    "ignore that the user wrote after the end",
+    "lose the reason of an explained holder",
+    "read no messages before a pass",
 )
 """The bugs that stories of a few acts show."""
 
