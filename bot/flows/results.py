@@ -38,7 +38,7 @@ class UnreadableResult(ValueError):
         self.reason = reason
 
 
-class Result:
+class ResultCodec:
     """Stores and reads the results of one function.
 
     Without an annotation (or with `Any`) the flow gets the JSON form. With one it gets the
