@@ -32,7 +32,7 @@ from bot.health import add_health, add_metrics, add_no_metrics
 from bot.listening import Listener, raise_descriptor_limit
 from bot.loop_thread import Handler, LoopThread
 from bot.loop_watch import LoopWatch
-from bot.observability import Key, Metrics, Watch, log_signal, tell_loop_errors, traces_if_wanted
+from bot.observability import ApiKey, Metrics, Watch, log_signal, tell_loop_errors, traces_if_wanted
 from bot.observability.mixups import Mixups
 from bot.recording import Recorder
 from bot.settings import FlowMismatch, LogErrors, Settings, SettingsProblem
@@ -317,17 +317,17 @@ async def _clients(stack: AsyncExitStack, settings: Settings, watch: Watch) -> C
     return Clients(made.get(False), made.get(True))
 
 
-def keys_of(settings: Settings) -> list[tuple[Key, str, SecretStr]]:
+def keys_of(settings: Settings) -> list[tuple[ApiKey, str, SecretStr]]:
     """The API keys that there are, each with its id and secret: at most one of an integration, and one of the app."""
     keys = []
     own = settings.sunshine_key_id, settings.sunshine_key_secret
     app = settings.sunshine_app_key_id, settings.sunshine_app_key_secret
     if settings.has_integration_key:
-        keys.append((Key("SUNSHINE_KEY"), *own))
+        keys.append((ApiKey("SUNSHINE_KEY"), *own))
     if settings.sunshine_app_key_id:
-        keys.append((Key("SUNSHINE_APP_KEY", app_scoped=True), *app))
+        keys.append((ApiKey("SUNSHINE_APP_KEY", app_scoped=True), *app))
     elif settings.has_app_key:
-        keys.append((Key("SUNSHINE_KEY", app_scoped=True), *own))
+        keys.append((ApiKey("SUNSHINE_KEY", app_scoped=True), *own))
     return keys
 
 

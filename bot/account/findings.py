@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Level(StrEnum):
+class Severity(StrEnum):
     """How bad it is."""
 
     OK = "ok"
@@ -27,7 +27,7 @@ class Finding:
         todo: what to do; empty where all is well.
     """
 
-    level: Level
+    level: Severity
     name: str
     what: str
     todo: str = ""
@@ -35,14 +35,14 @@ class Finding:
 
 def ok(name: str, what: str) -> Finding:
     """All is well."""
-    return Finding(Level.OK, name, what)
+    return Finding(Severity.OK, name, what)
 
 
 def warn(name: str, what: str, todo: str) -> Finding:
     """Something is lost, or may be."""
-    return Finding(Level.WARN, name, what, todo)
+    return Finding(Severity.WARN, name, what, todo)
 
 
 def wrong(name: str, what: str, todo: str) -> Finding:
     """It has to be mended."""
-    return Finding(Level.WRONG, name, what, todo)
+    return Finding(Severity.WRONG, name, what, todo)

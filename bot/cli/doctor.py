@@ -13,7 +13,7 @@ import typer
 from bot import terminal
 from bot.account.checks import check
 from bot.account.examination import examine
-from bot.account.findings import Finding, Level
+from bot.account.findings import Finding, Severity
 from bot.app import WEBHOOK_PATH
 from bot.clock import SystemClock
 from bot.observability import configure_logs
@@ -33,7 +33,7 @@ def doctor(
     facts = asyncio.run(work)
     sections = check(facts)
     findings = [finding for section in sections.values() for finding in section]
-    is_well = all(finding.level is not Level.WRONG for finding in findings)
+    is_well = all(finding.level is not Severity.WRONG for finding in findings)
     if as_json:
         terminal.say_json({"ok": is_well, "findings": [asdict(one) for one in findings]})
     else:
@@ -59,13 +59,13 @@ def _show(sections: Mapping[str, Sequence[Finding]]) -> None:
 
 
 def _sum_up(findings: Sequence[Finding]) -> None:
-    count = {level: sum(finding.level is level for finding in findings) for level in Level}
-    know = f", {count[Level.WARN]} to know" if count[Level.WARN] else ""
+    count = {level: sum(finding.level is level for finding in findings) for level in Severity}
+    know = f", {count[Severity.WARN]} to know" if count[Severity.WARN] else ""
     terminal.say()
-    if count[Level.WRONG]:
-        terminal.say((f"{count[Level.WRONG]} wrong", "bold red"), f"{know}, {count[Level.OK]} ok.")
+    if count[Severity.WRONG]:
+        terminal.say((f"{count[Severity.WRONG]} wrong", "bold red"), f"{know}, {count[Severity.OK]} ok.")
     else:
         terminal.say(("Nothing is wrong", "bold green"), f"{know}.")
 
 
-_COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.WRONG: "bold red"}
+_COLOURS = {Severity.OK: "green", Severity.WARN: "yellow", Severity.WRONG: "bold red"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bot import terminal
 from bot.account.checks_account import app_settings
-from bot.account.findings import Level
+from bot.account.findings import Severity
 from bot.account.plan import Change
 from bot.account.reading import Account
 from bot.account.requirements import CONVERSATION_CONTROL
@@ -64,7 +64,7 @@ class SetupView:
 
     def left(self, account: Account, mode: ControlMode) -> None:
         """Print what only a person can do."""
-        paths = [finding.todo for finding in app_settings(account) if finding.level is not Level.OK]
+        paths = [finding.todo for finding in app_settings(account) if finding.level is not Severity.OK]
         terminal.say()
         terminal.say(("Only you can do this", "bold"))
         _show([("→", todo) for todo in (f"{CONVERSATION_CONTROL}: {_CHOICES[mode]}.", *paths)])

@@ -31,8 +31,7 @@ from bot.flows.catalogue import Catalogue, UnknownFlow
 from bot.flows.changes import changes_in
 from bot.flows.identity import conversation_of, user_of
 from bot.flows.raised import Raised
-from bot.flows.turn import BEGAN, TOLD, Turn
-from bot.flows.turn import Context as TurnContext
+from bot.flows.turn import BEGAN, TOLD, Turn, TurnContext
 from bot.rarely import worth_telling
 from bot.signals import Level, Signal
 from bot.store.interface import JournalEntry

@@ -16,7 +16,7 @@ from bot.control.facts import FlowFailed, FlowMismatched, FlowWaits
 from bot.engine.flow_task import began_by, flow_of, gone, perform
 from bot.flows.catalogue import Catalogue
 from bot.flows.steps import described
-from bot.flows.turn import CHANGED, MISMATCH, TOLD, Context, Turn
+from bot.flows.turn import CHANGED, MISMATCH, TOLD, Turn, TurnContext
 from bot.store.interface import JournalEntry
 from bot.store.operators import PAGE, OperatorStore, RunAtWork
 
@@ -47,7 +47,7 @@ async def misfit(
     if flow is None:
         return gone(catalogue, first)
     over = asyncio.Event()
-    context = Context(
+    context = TurnContext(
         conversation_id=conversation_id,
         run_id=first.run_id,
         began=began_by(first, conversation_id),

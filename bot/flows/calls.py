@@ -20,7 +20,7 @@ from bot.flows.limits import (
     check_time,
     no_more_than_a_week,
 )
-from bot.flows.results import Result
+from bot.flows.results import ResultCodec
 from bot.flows.steps import checked_key
 from bot.flows.turn import Called, Turn
 
@@ -95,7 +95,7 @@ class Call(Coroutine[Any, Any, T], Generic[T]):
         self._turn = turn
         self._options = options
         self._called_with = (function, args, kwargs)
-        self._result = Result(function)
+        self._result = ResultCodec(function)
         alone = cast("CoroutineType[Any, Any, T]", self._await_alone())
         alone.__qualname__ = "Chat.call"  # shown in Python's warning if it is never awaited
         self._alone = alone
@@ -167,7 +167,7 @@ class Call(Coroutine[Any, Any, T], Generic[T]):
         self._alone.close()
 
 
-class Caller:
+class CallWith:
     """Calls functions with fixed options and typed arguments; see `chat.call_with`."""
 
     def __init__(self, turn: Turn, options: CallOptions) -> None:
@@ -302,12 +302,12 @@ class Calls:
         retry_on: Errors = Exception,
         give_up_on: Errors = (),
         key: str | None = None,
-    ) -> Caller:
+    ) -> CallWith:
         """Set a call's options first: `await chat.call_with(attempts=3)(reserve, "tea")`.
 
         They are the options of `call`.
         """
-        return Caller(
+        return CallWith(
             self._turn,
             CallOptions(attempts, timeout, backoff, retry_on, give_up_on, key),
         )

@@ -51,7 +51,7 @@ from bot.flows.handlers import Anywhere, Handlers
 from bot.flows.json_form import json_form
 from bot.flows.labels import typed_choice
 from bot.flows.outcome import When
-from bot.flows.results import Unreadable
+from bot.flows.results import UnreadableResult
 from bot.flows.steps import (
     LONGEST_SHOWN,
     Step,
@@ -122,7 +122,7 @@ class CleanUpCall:
 
 
 @dataclass(slots=True)
-class Context:
+class TurnContext:
     """The input of a turn.
 
     Attributes:
@@ -174,7 +174,7 @@ class Called:
         key: the author's key; empty if none.
         tried: runs it with all attempts and returns its result as JSON. Appends the type
             of each error to its argument. Raises `CallFailed`.
-        read: converts the JSON to the function's result. Raises `Unreadable`.
+        read: converts the JSON to the function's result. Raises `UnreadableResult`.
     """
 
     name: str
@@ -194,7 +194,7 @@ class Turn:
     """
 
     flow: Flow
-    context: Context
+    context: TurnContext
     notify: Callable[[], None]
     only_replays: bool = False
     outcome: TurnOutcome | None = None
@@ -501,7 +501,7 @@ class Turn:
             return CallFailed(called.name, entry.data["error"], entry.data.get("attempts", 1))
         try:
             return called.read(entry.data["result"])
-        except Unreadable as error:
+        except UnreadableResult as error:
             wants = f"{step} to return {error.wanted}"
             raise self._mismatched(
                 wants,

@@ -15,7 +15,7 @@ _DOCTOR = "`switchboard-bot doctor` says which"
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ApiKey:
     """The key that calls are made with.
 
     Attributes:
@@ -27,7 +27,7 @@ class Key:
     app_scoped: bool = False
 
 
-def note_call(troubles: Troubles, call: Call, key: Key) -> None:
+def note_call(troubles: Troubles, call: Call, key: ApiKey) -> None:
     """Note what a call has shown. A call that was cancelled shows nothing."""
     what = trouble_of(call, key)
     if what is not None:
@@ -42,12 +42,12 @@ def note_call(troubles: Troubles, call: Call, key: Key) -> None:
         troubles.works(What.KEY, key.setting)
 
 
-def note_late(troubles: Troubles, action: str, key: Key) -> None:
+def note_late(troubles: Troubles, action: str, key: ApiKey) -> None:
     """Note that a call has had no answer for `LATE` seconds; what becomes of it is noted by `note_call`."""
     troubles.failed(What.API, f"{action}: no answer for {LATE:g} s", _todo(What.API, key))
 
 
-def trouble_of(call: Call, key: Key) -> What | None:
+def trouble_of(call: Call, key: ApiKey) -> What | None:
     """The kind of trouble that a call has met; None if it went well, or failed by what it asked for."""
     match call.status:
         case 401:
@@ -64,13 +64,13 @@ def trouble_of(call: Call, key: Key) -> What | None:
             return What.API if call.problem else None
 
 
-def _problem(what: What, call: Call, key: Key) -> str:
+def _problem(what: What, call: Call, key: ApiKey) -> str:
     if what is What.KEY:
         return f"the platform refuses {key.setting}: {call.problem}"
     return call.problem
 
 
-def _todo(what: What, key: Key) -> str:
+def _todo(what: What, key: ApiKey) -> str:
     match what:
         case What.KEY:
             name = f"{key.setting}_ID and {key.setting}_SECRET"

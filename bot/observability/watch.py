@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bot.clock import Clock
 from bot.listening import Cut
-from bot.observability.api_troubles import Key, note_call, note_late
+from bot.observability.api_troubles import ApiKey, note_call, note_late
 from bot.observability.logs import both
 from bot.observability.metrics import Metrics
 from bot.rarely import Told, worth_telling
@@ -85,7 +85,7 @@ class Watch:
         """Take a report of `webhooks`, which knows no signals."""
         self.on_signal(Signal(event, Level(level), fields=fields))
 
-    def calls_with(self, key: Key) -> Callable[[Call], None]:
+    def calls_with(self, key: ApiKey) -> Callable[[Call], None]:
         """A hook for the API calls that are made with one key."""
 
         def note(call: Call) -> None:
@@ -93,7 +93,7 @@ class Watch:
 
         return both(self.on_call, note)
 
-    def late_with(self, key: Key) -> Callable[[str], None]:
+    def late_with(self, key: ApiKey) -> Callable[[str], None]:
         """A hook for the calls made with one key that have had no answer for long."""
 
         def note(action: str) -> None:

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
 
 from bot.replay.result import Result
 from bot.replay.run import Setup
 from bot.replay.run import replay as play_tapes
 
 
-class Replay(Protocol):
-    """The type of the fixture `replay`: plays a tape."""
+class Replay:
+    """The value of the fixture `replay`: plays tapes for the tests in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     async def __call__(
         self,
@@ -53,24 +55,6 @@ class Replay(Protocol):
             TapeError: the tape can't be used.
             UnknownFlow: a flow is missing.
         """
-
-
-def replay_from(folder: Path) -> Replay:
-    """Return the fixture's value for tests in this folder."""
-
-    async def play(
-        tape: str | Path,
-        *,
-        mode: str | None = None,
-        flows: Sequence[str] | None = None,
-        opening: str | None = None,
-        closing: str | None = None,
-        faults: Sequence[str] = (),
-        seed: int = 0,
-        until_quiet: bool = False,
-        within: timedelta | None = None,
-        setup: Setup | None = None,
-    ) -> Result:
         given = setup or Setup()
         wanted = replace(
             given,
@@ -82,12 +66,10 @@ def replay_from(folder: Path) -> Replay:
             until_quiet=until_quiet or given.until_quiet,
             within=given.within if within is None else within,
         )
-        path = _found(Path(tape), folder)
+        path = _found(Path(tape), self._folder)
         # Use a thread, because virtual time needs a loop of its own and one already runs here.
         results = await asyncio.to_thread(play_tapes, [path], wanted, (mode,) if mode else ())
         return results[0]
-
-    return play
 
 
 def _found(tape: Path, folder: Path) -> Path:

@@ -24,7 +24,7 @@ from bot.engine.delivery import Clients
 from bot.engine.worker import Worker
 from bot.flows.catalogue import Catalogue
 from bot.flows.raised import Raised
-from bot.observability.api_troubles import Key, note_call
+from bot.observability.api_troubles import ApiKey, note_call
 from bot.replay.guarded_store import guarded
 from bot.replay.virtual_time import EPOCH, VirtualClock, VirtualTimeLoop
 from bot.sandbox.history import Kind
@@ -236,7 +236,7 @@ class Process:
         )
         self.store = guarded(stage.store, self._before, self._after)
         self.troubles = Troubles(self._observe, stage.loop.time)
-        own, app = Key("SUNSHINE_KEY"), Key("SUNSHINE_APP_KEY", app_scoped=True)
+        own, app = ApiKey("SUNSHINE_KEY"), ApiKey("SUNSHINE_APP_KEY", app_scoped=True)
         self.clients = Clients(
             self._client(stage.sandbox.integration_key, own) if stage.policy.integration_key else None,
             self._client(stage.sandbox.app_key, app) if stage.policy.app_key else None,
@@ -333,7 +333,7 @@ class Process:
         if not task.cancelled():
             task.exception()  # ProcessDied is expected; any other error shows in the checks
 
-    def _client(self, key: Any, known_as: Key) -> SunshineClient:
+    def _client(self, key: Any, known_as: ApiKey) -> SunshineClient:
         return SunshineClient(
             "http://127.0.0.1",
             self.stage.sandbox.app_id,

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 @pytest.fixture
 def replay(request: pytest.FixtureRequest) -> Replay:
     """Play a tape: `await replay("tape.jsonl", mode="pass")`. See `Replay`."""
-    from bot.replay.fixture import replay_from
+    from bot.replay.fixture import Replay
 
-    return replay_from(request.path.parent)
+    return Replay(request.path.parent)
 
 
 @pytest.hookimpl

@@ -8,13 +8,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bot.testing.talk import ChatWith, Talk
+    from bot.testing.talk import Talk
+    from bot.testing.talks import ChatWith
 
 __all__ = ["ChatWith", "Talk"]
+
+_HOMES = {"ChatWith": "bot.testing.talks", "Talk": "bot.testing.talk"}
 
 
 def __getattr__(name: str) -> object:
     """Import a name on first use: pytest loads this package in every test run."""
-    if name in __all__:
-        return getattr(import_module("bot.testing.talk"), name)
+    if home := _HOMES.get(name):
+        return getattr(import_module(home), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

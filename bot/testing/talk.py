@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import count
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 from bot.control.policy import Policy
 from bot.control.state import RunStatus
 from bot.engine.orders import flow_order, signal_order
-from bot.flows.authoring import Flow, FlowFunction, Router
+from bot.flows.authoring import Flow
 from bot.flows.catalogue import Catalogue
-from bot.flows.handlers import Handler, Lifespan
+from bot.flows.handlers import Lifespan
 from bot.flows.identity import User
 from bot.flows.raised import Raised
 from bot.flows.resources import LifespanFailed, as_resources, opened
@@ -53,63 +53,9 @@ FAILED = (
 YIELD_DELAY = 0.01  # seconds that the last worker waits so that another one goes first
 
 
-class ChatWith(Protocol):
-    """The type of the fixture `chat_with`: starts a talk."""
-
-    def __call__(
-        self,
-        opening: Flow | Router | FlowFunction | None = None,
-        *,
-        closing: Flow | FlowFunction | None = None,
-        flows: Sequence[Flow] = (),
-        mode: Mode = "release",
-        after: After = "handback",
-        may_fail: bool = False,
-        restart_every_turn: bool = False,
-        change_worker_every_turn: bool = False,
-        deaths: Where | None = None,
-        user: User | None = None,
-        conversation_metadata: Mapping[str, Any] | None = None,
-        resources: Any = None,
-        handlers: Sequence[Handler] | None = None,
-        idle: timedelta = timedelta(minutes=15),
-        **switches: Any,
-    ) -> Talk:
-        """Start a talk.
-
-        Args:
-            opening: the flow that serves the user, or the team's router; it begins with the
-                user's first message.
-            closing: the flow that runs after a handback. Without an opening flow, the talk
-                starts at that point, after the user, an agent and the ticket.
-            flows: more flows that the router may return.
-            mode: the account's Conversation control setting.
-            after: where a talk with only a closing flow starts: "handback" (an agent's
-                ticket was closed) or "end" (the user has ended the conversation, and can't
-                write any more; mode "pass" only).
-            may_fail: don't fail the test if a flow fails; see `Talk.failures`.
-            restart_every_turn: kill the bot's process after every turn and start another.
-            change_worker_every_turn: run two workers that take turns.
-            deaths: "everywhere": kill the bot's process before and after each save of the
-                flow. Each step and each call is made twice, so calls must be idempotent.
-                The platform repeats webhooks lost to a dying process after 15 seconds.
-            user: the user, for `chat.user`.
-            conversation_metadata: for `chat.conversation.metadata`.
-            resources: `chat.resources`, instead of opening the `@lifespan`: a dict, or any
-                object.
-            handlers: the handlers (`@on_error`, …); default: those in the flows' modules.
-            idle: FLOW_IDLE_TIMEOUT.
-            switches: the platform's undocumented behaviour; see `bot.sandbox.switches`.
-
-        Raises:
-            ValueError: there is no flow, a handler is invalid, or options conflict.
-            AssertionError: the `@lifespan` could not be entered.
-        """
-
-
 @dataclass(frozen=True, slots=True)
 class Play:
-    """The options of a talk; see `ChatWith`."""
+    """The options of a talk; see `bot.testing.talks.ChatWith`."""
 
     may_fail: bool = False
     restart_every_turn: bool = False

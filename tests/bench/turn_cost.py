@@ -40,8 +40,7 @@ from bot.engine.flow_task import FlowTask
 from bot.engine.session import Session
 from bot.engine.slots import Slots
 from bot.flows.catalogue import Catalogue
-from bot.flows.turn import Context as TurnContext
-from bot.flows.turn import Turn
+from bot.flows.turn import Turn, TurnContext
 from bot.store.interface import Change, JournalEntry, Lease, Store, StoredEvent, Work
 
 STEPS = 20

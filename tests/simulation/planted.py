@@ -440,7 +440,7 @@ def _forget_reminders() -> None:
 
 @bug("ask after an end")
 def _ask_after_end() -> None:
-    @instead_of(turn.Context, "__init__")
+    @instead_of(turn.TurnContext, "__init__")
     def init(init: Any, self: Any, *args: Any, **more: Any) -> None:
         init(self, *args, **more | {"ended": lambda: False})
 

@@ -32,7 +32,9 @@ def test_a_command_is_found_by_its_name(name: str) -> None:
 def test_the_list_shows_them_all() -> None:
     done = CliRunner().invoke(app, ["--help"])
     assert done.exit_code == 0
-    assert [name for name in COMMANDS if f"│ {name} " not in done.output] == []
+    assert [name for name in COMMANDS if f"  {name} " not in done.output] == []
+    shown = " ".join(done.output.split())
+    assert [command.summary for command in COMMANDS.values() if command.summary not in shown] == []
 
 
 def test_the_list_is_quick() -> None:

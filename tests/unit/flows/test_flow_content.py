@@ -34,7 +34,7 @@ from bot import (
 from bot.flows.content import messages, offered
 from bot.sandbox.contents import check_content
 from bot.sandbox.history import Cause, Kind
-from bot.testing.talk import ChatWith
+from bot.testing.talks import ChatWith
 
 yaml = pytest.importorskip("yaml")
 validator = pytest.importorskip("openapi_schema_validator")

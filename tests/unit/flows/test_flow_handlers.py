@@ -14,8 +14,8 @@ import pytest
 from bot import Answer, Chat, Flow, FlowMisuse, NoAnswer, anywhere, every_turn, flow, lifespan, on_error
 from bot.flows.handlers import Handlers, TwoHandlers, handler_problems, handlers_in
 from bot.sandbox.switchboard import WORKSPACE
-from bot.testing.talk import ChatWith, Mode
-from bot.testing.talks import Talks
+from bot.testing.talk import Mode
+from bot.testing.talks import ChatWith
 
 in_both_modes = pytest.mark.parametrize("mode", ["release", "pass"])
 with_deaths = pytest.mark.parametrize("deaths", [None, "everywhere"])
@@ -315,8 +315,8 @@ async def test_resources_are_opened_once(chat_with: ChatWith) -> None:
 
 def test_resources_are_closed_with_the_talk() -> None:
     """And not before."""
-    with Talks() as talks:
-        talks.begin(looks_up, handlers=[resources])
+    with ChatWith() as talks:
+        talks(looks_up, handlers=[resources])
         assert done == ["opened"]
     assert done == ["opened", "closed"]
 

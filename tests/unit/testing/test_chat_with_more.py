@@ -12,8 +12,8 @@ import httpx2
 import pytest
 
 from bot import CallFailed, Chat, NoAnswer, User, flow
-from bot.testing.talk import ChatWith, Mode
-from bot.testing.talks import Talks
+from bot.testing.talk import Mode
+from bot.testing.talks import ChatWith
 
 ADA = User(
     name="Ada",
@@ -220,8 +220,8 @@ async def test_options_that_exclude_each_other_are_refused(chat_with: ChatWith) 
 
 def test_talks_end_with_their_test() -> None:
     """Also those in which the bot is dying."""
-    with Talks() as talks:
-        talks.begin(order, deaths="everywhere")
+    with ChatWith() as talks:
+        talks(order, deaths="everywhere")
 
 
 async def test_two_calls_at_once_fail_as_in_production(chat_with: ChatWith) -> None:
