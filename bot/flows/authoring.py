@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from bot.control.state import Purpose
 from bot.flows.identity import Conversation, User
-from bot.flows.message import Carrier
+from bot.flows.message import MessageContent
 
 if TYPE_CHECKING:
     from bot.flows.chat import Chat
@@ -169,7 +169,7 @@ def router(
 
 
 @dataclass(frozen=True, slots=True)
-class Began(Carrier):
+class Began(MessageContent):
     """The origin of a run.
 
     It offers the content of the first message as an `Answer` does: `attachments`,

@@ -142,10 +142,10 @@ class Chat(Calls):
         said, step = _said(whole, metadata), text_step("ask", whole, key)
         while True:
             answer = await self._turn.ask(said, timeout, step, fresh=fresh)
-            handler = self._turn.turned_aside(answer)
+            handler = self._turn.anywhere_handler(answer)
             if handler is None:
                 return answer
-            with self._turn.aside(handler):
+            with self._turn.handling(handler):
                 await handler.function(self, answer)
 
     async def form(

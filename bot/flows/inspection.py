@@ -12,7 +12,7 @@ from typing import Any
 from bot.flows.authoring import Flow
 from bot.flows.catalogue import (
     Catalogue,
-    UnknownFlow,
+    UnknownFlowError,
     import_module,
     load_catalogue,
     load_flows,
@@ -46,7 +46,7 @@ def inspected(
         return Catalogue(), list(dict.fromkeys(problems))
     try:
         catalogue = _settled(names, opening, closing, chosen)
-    except UnknownFlow as error:
+    except UnknownFlowError as error:
         return Catalogue(), [str(error)]
     problems = [problem for found in catalogue.all for problem in _problems_of_flow(found)]
     problems += handler_problems(catalogue.handlers)
@@ -74,7 +74,7 @@ def _problems_in(name: str) -> Iterator[str]:
     try:
         module = import_module(name)
         load_flows([name])
-    except UnknownFlow as error:
+    except UnknownFlowError as error:
         yield str(error)
         return
     yield from steps_not_awaited(module)

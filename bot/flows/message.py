@@ -36,7 +36,7 @@ class Location:
     address: str = ""
 
 
-class Carrier:
+class MessageContent:
     """Base class for objects with a `message` as the platform posted it."""
 
     __slots__ = ()

@@ -56,7 +56,7 @@ Hand = Callable[[bytes], Awaitable[int]]
 """Passes a delivery to the bot; returns its answer. Raises `OSError` if there is none."""
 
 
-class Mischief:
+class FaultInjector:
     """Injects faults, each kind with its own probability, drawn from a seed.
 
     Args:

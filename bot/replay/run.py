@@ -84,7 +84,7 @@ def replay(
 
     Raises:
         TapeError: a tape can't be used.
-        UnknownFlow: a flow is missing.
+        UnknownFlowError: a flow is missing.
     """
     runs = [
         (found, mode)

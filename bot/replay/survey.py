@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.replay.facts import Taken, take_apart
+from bot.replay.facts import TapeFacts, facts_of
 from bot.sandbox.records import CUSTOM
 from bot.sandbox.switchboard import BOT
 from bot.tape import TapedDelivery, TapeError, read_at, read_places
@@ -41,9 +41,9 @@ class Part:
     events: int
     places: array[int]
 
-    def read(self, path: Path) -> Taken:
+    def read(self, path: Path) -> TapeFacts:
         """Read these conversations. Raises `TapeError` if the tape has changed."""
-        return take_apart(self._only(read_at(path, self.places)))
+        return facts_of(self._only(read_at(path, self.places)))
 
     def _only(self, deliveries: Iterator[TapedDelivery]) -> Iterator[TapedDelivery]:
         for delivery in deliveries:
@@ -110,7 +110,7 @@ def survey(path: Path, me: str = "", likely: str = "") -> Survey:
     return found
 
 
-def implied_mode(taken: Taken, me: str) -> str | None:
+def implied_mode(taken: TapeFacts, me: str) -> str | None:
     """The mode shown by the platform's reaction to a closed ticket or an end, or None."""
     for one in taken.happened:
         match one.event:

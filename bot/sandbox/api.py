@@ -10,7 +10,7 @@ from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
-from bot.sandbox.attachments import MAX_UPLOAD, is_file, is_upload
+from bot.sandbox.attachment_calls import MAX_UPLOAD, is_file, is_upload
 from bot.sandbox.errors import ApiError, bad_request, forbidden, not_found
 from bot.sandbox.keys import Keys
 from bot.sandbox.records import Json

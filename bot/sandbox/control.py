@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from bot.sandbox.account import PLATFORM, Account
-from bot.sandbox.contents import check_metadata
+from bot.sandbox.content_checks import check_metadata
 from bot.sandbox.errors import ApiError, forbidden
 from bot.sandbox.history import Cause, Kind
 from bot.sandbox.records import Caller, Conversation, Json, SwitchboardIntegration

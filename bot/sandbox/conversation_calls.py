@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from bot.sandbox.contents import check_metadata
+from bot.sandbox.content_checks import check_metadata
 from bot.sandbox.errors import bad_request, items
 from bot.sandbox.paging import page
 from bot.sandbox.payloads import conversation_in_api

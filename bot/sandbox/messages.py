@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from bot.sandbox.contents import check_content, check_metadata, take_shorthand
+from bot.sandbox.content_checks import check_content, check_metadata, take_shorthand
 from bot.sandbox.control import Control
 from bot.sandbox.errors import ApiError, bad_request
 from bot.sandbox.history import Cause, Kind

@@ -7,9 +7,10 @@ Its layers, from the bottom; each has its own file and knows only the layers bel
     Messages        messages, and the API to post and read them
     Workspace       tickets and agents
     Sessions        end users: create, write, tap, end, remove, merge
-    UserCalls, ConversationCalls, ParticipantCalls, ClientCalls, Attachments, UserMessages
+    UserCalls, ConversationCalls, ParticipantCalls, ClientCalls, AttachmentCalls,
+    UserMessageCalls
                     the rest of the API for clients, one layer per resource
-    Configuration   (beside Control…UserMessages) settings, integrations, webhooks,
+    Configuration   (beside Control…UserMessageCalls) settings, integrations, webhooks,
                     switchboards
 """
 
@@ -27,14 +28,14 @@ from bot.sandbox.records import (
     SwitchboardIntegration,
 )
 from bot.sandbox.switches import Switches
-from bot.sandbox.user_messages import UserMessages
+from bot.sandbox.user_message_calls import UserMessageCalls
 
 BOT = "switchboard-bot"
 WORKSPACE = "zd-agentWorkspace"
 ANSWERS = "zd-answerBot"
 
 
-class Switchboard(UserMessages, Configuration):
+class Switchboard(UserMessageCalls, Configuration):
     """One app of the platform.
 
     Operations return what the caller sees. Events for integrations wait in `drain()`; the

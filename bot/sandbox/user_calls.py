@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bot.sandbox.contents import check_metadata
+from bot.sandbox.content_checks import check_metadata
 from bot.sandbox.errors import ApiError, bad_request, not_found
 from bot.sandbox.payloads import user_in_api
 from bot.sandbox.records import Json, User

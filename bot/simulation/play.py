@@ -16,15 +16,15 @@ from bot.control.modes import mode_named
 from bot.control.policy import Policy
 from bot.engine.orders import flow_order, release_order
 from bot.flows.catalogue import Catalogue
-from bot.replay.harness import Interference, Process, ProcessDied, Stage
-from bot.replay.virtual_time import Stuck, VirtualTimeLoop, run_virtual
+from bot.replay.harness import Interference, Process, ProcessDiedError, Stage
+from bot.replay.virtual_time import StuckError, VirtualTimeLoop, run_virtual
 from bot.sandbox.api import ApiRequest
 from bot.sandbox.errors import ApiError, NotPossibleError
 from bot.sandbox.faults import Fault, Moment
 from bot.sandbox.history import Entry, Kind
 from bot.sandbox.records import Caller
+from bot.sandbox.scripted_people import Visitor
 from bot.sandbox.switchboard import ANSWERS, BOT, WORKSPACE
-from bot.sandbox.users import Visitor
 from bot.signals import Signal
 from bot.simulation import flows
 from bot.simulation.outside import Outside
@@ -52,7 +52,7 @@ def play(scenario: Scenario) -> Record:
     )
     try:
         run_virtual(lambda loop: _Run(scenario, record, loop).play())
-    except Stuck as error:
+    except StuckError as error:
         record.errors.append(f"stuck: {error}")
     return record
 
@@ -448,7 +448,7 @@ class _Run:
 
     def _unhandled(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if not isinstance(error, ProcessDied):
+        if not isinstance(error, ProcessDiedError):
             self._record.errors.append(f"{context.get('message')}: {error!r}")
 
 

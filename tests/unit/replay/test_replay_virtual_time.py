@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from bot.replay import virtual_time
-from bot.replay.virtual_time import Stuck, VirtualTimeLoop, run_virtual
+from bot.replay.virtual_time import StuckError, VirtualTimeLoop, run_virtual
 
 
 async def _waits(_: VirtualTimeLoop) -> None:
@@ -31,7 +31,7 @@ async def _takes_its_time(loop: VirtualTimeLoop) -> float:
 def test_what_never_ends_is_an_error(monkeypatch: pytest.MonkeyPatch, main: object) -> None:
     """Whether nothing will ever happen, or something always does while no time passes."""
     monkeypatch.setattr(virtual_time, "MOST_ROUNDS", 100)
-    with pytest.raises(Stuck):
+    with pytest.raises(StuckError):
         run_virtual(main)  # type: ignore[arg-type]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bot.sandbox.contents import MAX_TEXT
+from bot.sandbox.content_checks import MAX_TEXT
 from bot.sandbox.errors import NotPossibleError
 from bot.sandbox.records import Json
 from bot.sandbox.switchboard import BOT
@@ -94,9 +94,9 @@ def _agent_ends(sandbox: Sandbox, conversation_id: str, _: Json) -> None:
     sandbox.switchboard.agent_ends(conversation_id, sandbox.clock.now())
 
 
-Act = Callable[["Sandbox", str, Json], None]
+Action = Callable[["Sandbox", str, Json], None]
 
-ACTS: Mapping[str, Mapping[str, Act]] = {
+ACTIONS: Mapping[str, Mapping[str, Action]] = {
     "user": {"say": _says, "tap": _taps, "submit": _submits, "end": _ends},
     "agent": {
         "say": _agent_says,

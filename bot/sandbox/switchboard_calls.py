@@ -16,7 +16,7 @@ MAX_HISTORY = 10
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
-class Switchboards(Account):
+class SwitchboardCalls(Account):
     """The API's switchboard operations. An app has at most one switchboard."""
 
     def list_switchboards(self) -> Json:

@@ -31,7 +31,7 @@ class Upload:
     content: bytes
 
 
-class Attachments(ClientCalls):
+class AttachmentCalls(ClientCalls):
     """The API's attachment operations."""
 
     def upload(self, file: Upload, query: Mapping[str, str], base_url: str) -> Json:
