@@ -1,4 +1,4 @@
-"""The tools of a flow author: the `flow` decorator, and the values passed to a flow."""
+"""The tools of a flow author: the `flow` decorator, and a flow's input."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class CallFailed(FlowError):
 
 
 class JournalMismatch(FlowError):
-    """The journal's next step differs from the code's: the code changed during the run.
+    """The journal's next step differs from the code's, which has changed.
 
     This ends the run, even if the flow catches it. FLOW_MISMATCH sets what happens next.
     """

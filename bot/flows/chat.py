@@ -36,7 +36,7 @@ CLEAN_UP_TIMEOUT_LIMIT = timedelta(minutes=5)
 
 
 class Chat(Calls):
-    """A conversation as its flow sees it. Each awaited method is a step of the journal."""
+    """A flow's view of its conversation. Awaited methods are journal steps."""
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn

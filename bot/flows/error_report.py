@@ -1,4 +1,4 @@
-"""Describes an exception raised by a flow: its place and type; its text only on demand."""
+"""Describes a flow's exception: place and type, but text only on demand."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def raised_signal(raised: Raised, *, is_full: bool) -> Signal:
 
 
 def describe_error(error: BaseException, *, is_full: bool) -> str:
-    """An error's type and place; its message, which may hold secrets, only if `is_full`."""
+    """An error's type and place; its message (maybe secret) only if `is_full`."""
     place = "".join(f" at {call}" for call in _calls(error.__traceback__)[-1:])
     return f"{type(error).__name__}{f': {error}' if is_full else ''}{place}"
 
@@ -92,7 +92,9 @@ def _calls(began: TracebackType | None) -> list[str]:
 
 
 def user_calls(stack: Iterable[tuple[str, int, str]]) -> list[str]:
-    """Return the calls in a stack that belong to a flow or other user code, newest last.
+    """Return the calls in a stack that belong to a flow or other user code.
+
+    The newest is last.
 
     Args:
         stack: file, line and function of each call, newest last.

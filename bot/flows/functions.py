@@ -1,4 +1,4 @@
-"""Runs the functions of `chat.call` and `chat.on_end`; finds clean-up functions again.
+"""Runs functions of `chat.call` and `chat.on_end`; finds clean-ups again.
 
 A clean-up function is found by its address, which comes from the database and is
 therefore untrusted: write access to the database must not allow running arbitrary code.
@@ -45,7 +45,7 @@ class Functions:
         self._modules = frozenset(modules)
 
     def find(self, address: str) -> Callable[..., Any]:
-        """Return the function with the address `module:name`. Raises `FunctionNotFoundError`."""
+        """Return a function by `module:name`. Raises `FunctionNotFoundError`."""
         module, _, name = address.partition(":")
         root, *parts = name.split(".")
         for held in self._held():
@@ -98,7 +98,7 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def defined_in(function: Callable[..., Any]) -> str | None:
-    """The module that defines a flow's function; None in the standard library (`partial`)."""
+    """The module of a flow's function; None in the standard library (`partial`)."""
     module = getattr(function, "__module__", None)
     known = isinstance(module, str) and module.partition(".")[0] not in sys.stdlib_module_names
     return module if known else None

@@ -1,4 +1,4 @@
-"""Handlers shared by all flows: `@lifespan`, `@on_error`, `@anywhere`, `@every_turn`."""
+"""Shared handlers: `@lifespan`, `@on_error`, `@anywhere`, `@every_turn`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def lifespan(function: LifespanFunction) -> Lifespan:
 
 
 def on_error(function: ErrorFunction) -> OnError:
-    """Use a coroutine function after a flow has raised: apologize, hand over or release.
+    """Use a coroutine function after a flow has raised, for example to apologize.
 
     It takes the `Chat` and the exception, and may do anything a flow can. If it returns,
     control is given up as after any failed flow. The flow counts as failed in any case.

@@ -1,4 +1,4 @@
-"""Finds flows that can't work before a user meets them; one line per problem, with a fix."""
+"""Finds flows that can't work, before a user does; suggests a fix for each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def inspected(
     closing: str,
     chosen: frozenset[str] = frozenset(),
 ) -> tuple[Catalogue, list[str]]:
-    """Return the catalogue of the settings, and the problems that keep it from working.
+    """Return the catalogue of the settings, and its problems.
 
     If a module can't be imported or a flow is missing, the catalogue is empty.
 

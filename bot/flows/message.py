@@ -1,4 +1,4 @@
-"""The content of a user's message besides text: files, a location, form fields, metadata."""
+"""A user message's content besides text: files, location, form, metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`chat.resources`: opened by the team's `@lifespan` for all flows of this process."""
+"""`chat.resources`: opened by `@lifespan` for all flows of this process."""
 
 from __future__ import annotations
 

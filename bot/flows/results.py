@@ -1,4 +1,4 @@
-"""Call results: stored as JSON, read back as the type in the function's annotation."""
+"""Call results: stored as JSON, read back as the annotated type."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class ResultCodec:
         return form
 
     def read(self, stored: Any) -> Any:
-        """Convert a stored result to the function's return type. Raises `UnreadableResultError`."""
+        """Convert a stored result to its type. Raises `UnreadableResultError`."""
         if self._adapter is None or (self._returned in _PLAIN and isinstance(stored, self._returned)):
             return stored
         try:

@@ -1,4 +1,4 @@
-"""One turn of a flow: past steps are answered from the journal, new ones are collected.
+"""One turn of a flow: replays past steps from the journal, collects new ones.
 
 No I/O happens here. The caller (`bot.engine`) collects new entries and messages with
 `take`, stores them together, and reads `outcome` after the turn. `notify` is called
@@ -101,7 +101,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class CleanUpCall:
-    """The journal's record of an `on_end`, except its function. `timeout` is in seconds."""
+    """The journal's record of an `on_end`; `timeout` is in seconds."""
 
     args: list[Any]
     kwargs: dict[str, Any]
@@ -288,6 +288,7 @@ class Turn:
             asked = self._replayed_step(step)
             is_new = asked is None
             if asked is None:
+                # After the user's end nobody can answer: record the question, but say nothing.
                 in_vain = self.context.ended()
                 until = self.context.clock.now() + (self.context.idle if timeout is None else timeout)
                 unused = [given for given in self.context.answers if given not in self._used]

@@ -1,4 +1,4 @@
-"""Splits a tape's deliveries into facts: what happened, when, and in which delivery."""
+"""Splits a tape's deliveries into facts, each with its time and delivery."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from webhooks.events import ControlPassFailed, Event, InvalidEvent, parse_event
 _PLATFORM_ID = re.compile(r"[0-9a-f]{24}")
 _END_WORDS = ("left the chat", "left the conversation", "ended the c")
 _OTHER_ENDS = ("ticketClosed", "transferToEmail")  # reasons of control events
-_TOGETHER = timedelta(seconds=5)
+_SAME_CAUSE_WITHIN = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class TapeFact:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A delivery with its time and event ids. Entries that are no objects are kept as is."""
+    """A delivery with its time and event ids; None for an entry that is no object."""
 
     at: datetime
     body: Mapping[str, Any]
@@ -122,7 +122,7 @@ def _find_ends(taken: TapeFacts) -> None:
                 unclear.append(one)
     for one in unclear:
         others = explained.get(one.conversation_id or "", ())
-        if not any(abs(one.at - at) <= _TOGETHER for at in others):
+        if not any(abs(one.at - at) <= _SAME_CAUSE_WITHIN for at in others):
             _note_end(taken, one)
 
 
@@ -146,7 +146,7 @@ def _object(value: object) -> Mapping[str, Any]:
 
 
 def _order(fact: TapeFact) -> tuple[datetime, str]:
-    """Sort by time; within a millisecond by the platform's ascending ids, if it has them."""
+    """Sort by time; within a millisecond by the platform's ascending ids."""
     return fact.at, fact.id if _PLATFORM_ID.fullmatch(fact.id) else ""
 
 

@@ -1,4 +1,4 @@
-"""The real intake, store, engine and client on the sandbox, in one thread and virtual time.
+"""The real bot on the sandbox, in one thread and in virtual time.
 
 `Stage` is the platform with its clock. A `Process` is one run of the bot's program on the
 stage's database. A process can be killed at any point and replaced; only stored data
@@ -275,6 +275,7 @@ class Process:
         """
         if self.intake is None or not self.is_alive:
             raise ConnectionRefusedError(self.name)
+        # Shielded: a sender that gives up does not stop the intake, as over real HTTP.
         task = self._spawn(self.intake.receive(headers, body))
         try:
             answer = await asyncio.shield(task)

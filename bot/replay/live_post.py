@@ -1,4 +1,4 @@
-"""Posts tapes to a running service, such as staging; by default only on this machine."""
+"""Posts tapes to a running service, by default only on this machine."""
 
 from __future__ import annotations
 

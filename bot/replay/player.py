@@ -1,4 +1,4 @@
-"""Plays a tape, or a part of it: repeats its facts, and delivers its events on time."""
+"""Plays a tape or a part of it: repeats its facts, delivers its events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bot.control.policy import Policy
 from bot.control.state import Conversation
 from bot.flows.catalogue import Catalogue
 from bot.replay.facts import Arrival, TapeFacts
-from bot.replay.faults import AFTER_THE_TAPE, FaultInjector
+from bot.replay.faults import FAULTS_STOP_AFTER, FaultInjector
 from bot.replay.harness import URL, ProcessDiedError, Stage
 from bot.replay.platform import TapedSwitchboard
 from bot.replay.result import Owed
@@ -33,7 +33,7 @@ from webhooks.security import API_KEY_HEADER
 
 REST_TIMEOUT = timedelta(hours=1)  # after the tape, for ended conversations and open duties
 REST_TIMEOUT_UNTIL_QUIET = timedelta(hours=30)
-_LOOK_EVERY = timedelta(seconds=1)
+_POLL_INTERVAL = timedelta(seconds=1)
 _SALT = 0xFFFFFFFF  # for new ids; unlike the platform's (which begin with a time) and other sandboxes'
 _LATENCY = Fault(delay=0.002)
 """The API's latency, shorter than any real one. Events have milliseconds, and without it
@@ -88,7 +88,7 @@ class Played:
 
 
 def play(taken: TapeFacts, plan: Plan, progress: Callable[[int], None] | None = None) -> Played:
-    """Play it in virtual time. `progress` is called with the number of events delivered."""
+    """Play it in virtual time; report the number of events to `progress`."""
     played = Played(until_quiet=plan.until_quiet)
     luck = random.getstate()
     random.seed(plan.seed)  # makes the random pauses between read attempts repeatable
@@ -146,7 +146,7 @@ class _Player:
         record.closes_for_others = plan.policy.app_key
         self._world = World(board, taken, plan.policy, plan.me, (record.key, record.app_key))
         last = taken.told[-1].at if taken.told else first
-        self._injector = FaultInjector(stage, plan.faults, plan.seed, last + AFTER_THE_TAPE)
+        self._injector = FaultInjector(stage, plan.faults, plan.seed, last + FAULTS_STOP_AFTER)
         self._first_sent: dict[str, datetime] = {}
         self._called: dict[int, Called] = {}  # by request, while in flight
         # Wrapped by `_post`, to record what was acknowledged.
@@ -161,7 +161,7 @@ class _Player:
             await stage.start_process()
             await self._play_tape()
             while self._injector.is_busy:
-                await stage.wait(_LOOK_EVERY)
+                await stage.wait(_POLL_INTERVAL)
             if not stage.alive:
                 await stage.start_process()
             self._played.record.rests = await self._rest()
@@ -172,6 +172,7 @@ class _Player:
         happened, delivered = iter(self._taken.happened), 0
         following = next(happened, None)
         for at, group in groupby(self._taken.told, key=lambda told: told.at):
+            # First what happened up to this moment, then the deliveries that report it.
             while following is not None and following.at <= at:
                 await self._until(following.at)
                 self._world.happens(following)
@@ -256,7 +257,7 @@ class _Player:
         if self._plan.until_quiet:
             return await self._stage.quiet(REST_TIMEOUT_UNTIL_QUIET)
         end = self._stage.clock.now() + REST_TIMEOUT
-        pause = _LOOK_EVERY
+        pause = _POLL_INTERVAL
         while not (rests := await self._settled()) and self._stage.clock.now() < end:
             await self._stage.wait(pause)
             pause = min(pause * 1.5, timedelta(minutes=2))

@@ -20,10 +20,10 @@ from bot.tape import TapedDelivery, TapeError, read_at, read_places
 from webhooks import wire
 from webhooks.events import ControlPassed, ControlReleased
 
-PART = 2500
+PART_EVENTS = 2500
 """Maximum number of events per part, unless a single conversation has more."""
 
-_AT_ONCE = timedelta(milliseconds=2)
+_SAME_MOMENT = timedelta(milliseconds=2)
 _NO_CONVERSATION = ""  # for events that belong to no single conversation
 
 
@@ -121,7 +121,7 @@ def implied_mode(taken: TapeFacts, me: str) -> str | None:
                     return "pass"
             case ControlReleased(payload=payload):
                 ends = taken.ends.get(one.conversation_id or "", ())
-                if payload.reason or any(abs(one.at - end) <= _AT_ONCE for end in ends):
+                if payload.reason or any(abs(one.at - end) <= _SAME_MOMENT for end in ends):
                     return "release"
             case _:
                 pass
@@ -140,7 +140,7 @@ def _cut(counts: dict[str, int], places: dict[str, array[int]]) -> Iterator[Part
     ids: list[str] = []
     size = common
     for conversation_id, count in counts.items():
-        if ids and size + count > PART:
+        if ids and size + count > PART_EVENTS:
             yield _part(ids, size, places, common_places)
             ids, size = [], 0  # common events count once
         ids.append(conversation_id)

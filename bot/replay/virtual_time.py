@@ -15,7 +15,7 @@ Ts = TypeVarTuple("Ts")
 EPOCH = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
-MOST_ROUNDS = 300_000
+ROUNDS_LIMIT = 300_000
 """Maximum number of loop iterations at one moment; more means an endless loop."""
 
 
@@ -72,7 +72,7 @@ class _TimeSelector(selectors.SelectSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         self._rounds += 1
-        if self._rounds > MOST_ROUNDS:
+        if self._rounds > ROUNDS_LIMIT:
             self._rounds = 0
             raise StuckError("there is always work to do at once, so no time passes")
         if timeout == 0:  # work is pending; outside input is checked before time passes

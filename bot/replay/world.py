@@ -1,4 +1,4 @@
-"""The platform during a replay: others act as on the tape, the bot acts as it does now.
+"""The platform in a replay: others act as on the tape, the bot acts anew.
 
 Where the two no longer fit, the difference is noted as *diverged*.
 """
@@ -34,7 +34,7 @@ from webhooks.events import (
 from webhooks.messages import Message, SwitchboardIntegration
 from webhooks.payloads import InConversation
 
-LATE = timedelta(seconds=5)
+TIMING_TOLERANCE = timedelta(seconds=5)
 """A control action that is this much later (or sooner) than on the tape is a difference."""
 
 _CAUSES = {
@@ -303,7 +303,7 @@ class World:
         to: str | None,
     ) -> None:
         late = now - then
-        if abs(late) > LATE:
+        if abs(late) > TIMING_TOLERANCE:
             how = "later" if late > timedelta(0) else "sooner"
             seconds = abs(late).total_seconds()
             what = f"the bot {self._move_in_words(to)} {seconds:.1f} s {how} than on the tape"

@@ -1,4 +1,4 @@
-"""A local stand-in for the platform: a pure model behind a server with the real API.
+"""A local stand-in for the platform: a pure model behind the real API.
 
 `Sandbox` combines all parts. A simulation uses the pure parts (`Switchboard`, `Api`,
 `SandboxTransport`). It sends the events of `Switchboard.drain()` itself, or by a `Sender`

@@ -111,6 +111,7 @@ class Api:
                 "X-Content-Type-Options": "nosniff",
             }
             return ApiReply(200, file.content, headers)
+        # Authenticate before routing: without a key, every path is a 401.
         caller = self._keys.authenticate(request.headers, now)
         found = find(request.method, request.path)
         if found is None:

@@ -1,4 +1,4 @@
-"""The API's attachments: upload, download without a key, and deletion with their owner."""
+"""The API's attachments: upload, download without a key, deletion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API's app and integrations: settings, channels, custom integrations, responders."""
+"""The API's app and integrations: settings, channels, custom integrations."""
 
 from __future__ import annotations
 

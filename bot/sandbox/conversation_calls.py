@@ -48,7 +48,7 @@ class ConversationCalls(UserCalls):
         return self.get_conversation(conversation.id)
 
     def list_conversations(self, query: Mapping[str, str]) -> Json:
-        """`GET …/conversations`: of the user in `filter[userId]` or `filter[userExternalId]`."""
+        """`GET …/conversations`: by `filter[userId]` or `filter[userExternalId]`."""
         user_id, external_id = (
             query.get("filter[userId]"),
             query.get("filter[userExternalId]"),

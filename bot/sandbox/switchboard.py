@@ -1,6 +1,6 @@
-"""The pure model of the platform: no I/O, no clock, no randomness. Time is an argument.
+"""The pure model of the platform: no I/O, clock or randomness.
 
-Its layers, from the bottom; each has its own file and knows only the layers below:
+Time is an argument. Its layers, from the bottom; each has its own file and knows only the layers below:
 
     Account         records, history, routing of events
     Control         passControl, releaseControl, offerControl, acceptControl
@@ -61,7 +61,7 @@ def standard_switchboard(
     message_limit: int = 30_000,
     model: type[Switchboard] = Switchboard,
 ) -> Switchboard:
-    """Create a typical account: the bot is the default responder, agents are its `next`.
+    """Create a typical account: the bot comes first, agents are its `next`.
 
     Args:
         switches: the undocumented behaviour; in pass mode the agent workspace's `next` is

@@ -1,4 +1,4 @@
-"""`Talk`: a conversation with a flow under test, on the real engine in virtual time."""
+"""`Talk`: a conversation with a flow under test, in virtual time."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Reminded:
 
 
 class Talk:
-    """One conversation: await actions of the user, agents and time, then ask for results.
+    """One conversation: await the actions in it, then look at the results.
 
     Each awaited method returns when the bot has finished its reaction: it waits for the
     user or for a time, or owes nothing. Time is virtual: an hour costs nothing.

@@ -39,7 +39,7 @@ def _says(sandbox: Sandbox, conversation_id: str, body: Json) -> None:
 
 
 def _taps(sandbox: Sandbox, conversation_id: str, body: Json) -> None:
-    """Tap an action of a message or of one of its cards: `{"message", "place", "item"?}`."""
+    """Tap a button of a message or a card: `{"message", "place", "item"?}`."""
     board, now = sandbox.switchboard, sandbox.clock.now()
     action = _action(sandbox, conversation_id, body)
     match action["type"]:

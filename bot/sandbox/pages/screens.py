@@ -1,4 +1,4 @@
-"""A person's screen as JSON for the pages: conversations, messages, holder, timeline."""
+"""A person's screen as JSON: conversations, messages, holder, timeline."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def _text(message: Message) -> str:
 
 
 def _actions(content: Json, *, is_newest: bool) -> list[Json]:
-    """The buttons, each with its place in the message; quick replies only in the newest."""
+    """The buttons with their places; quick replies only in the newest message."""
     shown = []
     for place, action in enumerate(content.get("actions") or ()):
         if action["type"] == "reply" and not is_newest:

@@ -1,4 +1,4 @@
-"""The pages over HTTP: static files, a small JSON API, and a stream of change events."""
+"""The pages over HTTP: static files, a JSON API, a stream of changes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Pages:
-    """Serves the chat page at `/`, the agent's page at `/agent`, and their API at `/api`.
+    """Serves the user's page at `/`, the agent's at `/agent`, an API at `/api`.
 
     Args:
         sandbox: the sandbox to act on.
@@ -272,7 +272,7 @@ def _is_from_here(request: web.Request) -> bool:
 
 
 def _is_known_host(name: str) -> bool:
-    """Whether the host is an IP address or localhost; other names may be another site's."""
+    """Whether the host is an IP address or localhost, and so not another site."""
     try:
         return name == "localhost" or bool(ipaddress.ip_address(name))
     except ValueError:
