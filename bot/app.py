@@ -25,9 +25,9 @@ from bot.engine.delivery import Clients
 from bot.engine.retention import Retention
 from bot.engine.worker import Worker
 from bot.flows.catalogue import Catalogue
+from bot.flows.error_report import describe_error, raised_signal
 from bot.flows.inspection import inspected
-from bot.flows.raised import error_in_words, told_of
-from bot.flows.resources import LifespanFailed, opened
+from bot.flows.resources import LifespanError, opened
 from bot.health import add_health, add_metrics, add_no_metrics
 from bot.listening import Listener, raise_descriptor_limit
 from bot.loop_thread import Handler, LoopThread
@@ -238,7 +238,7 @@ async def _start_worker(
         observe,
         lease=LEASE,
         troubles=troubles,
-        raised=lambda raised: observe(told_of(raised, is_full=is_full)),
+        raised=lambda raised: observe(raised_signal(raised, is_full=is_full)),
         full_errors=is_full,
         restarts=settings.flow_mismatch is FlowMismatch.RESTART,
         mismatch_text=settings.flow_mismatch_text,
@@ -280,13 +280,13 @@ async def _resources(catalogue: Catalogue, observe: Observe, *, is_full: bool) -
     """What the flows' lifespan opens, for as long as the worker runs. Raises `SettingsProblem`."""
 
     def failed(error: Exception) -> None:
-        observe(Signal("lifespan_failed", Level.WARNING, fields={"error": error_in_words(error, is_full=is_full)}))
+        observe(Signal("lifespan_failed", Level.WARNING, fields={"error": describe_error(error, is_full=is_full)}))
 
     async with AsyncExitStack() as stack:
         try:
             resources = await stack.enter_async_context(opened(catalogue.handlers.lifespan, failed))
-        except LifespanFailed as error:
-            cause = error_in_words(error.__cause__ or error, is_full=is_full)
+        except LifespanError as error:
+            cause = describe_error(error.__cause__ or error, is_full=is_full)
             raise SettingsProblem([f"FLOWS: the lifespan {error} failed: {cause}"]) from error
         yield resources
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 
-from bot.flows.raised import calls_of
+from bot.flows.error_report import user_calls
 from bot.troubles import Troubles, What
 
 EVERY = 0.5  # seconds between two looks
@@ -96,7 +96,7 @@ class LoopWatch:
         stack = reversed(
             [(each.f_code.co_filename, line, each.f_code.co_name) for each, line in traceback.walk_stack(frame)]
         )
-        calls = calls_of(stack)
+        calls = user_calls(stack)
         if len(calls) > _MOST_CALLS:
             calls = [*calls[: _MOST_CALLS - 1], "…", calls[-1]]
         return name.removeprefix(_FLOW) if name.startswith(_FLOW) else "", " > ".join(calls)

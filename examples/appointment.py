@@ -1,4 +1,4 @@
-"""Appointment: holds a time while the user decides, and frees it if the flow fails."""
+"""Appointment: holds a time while the user decides; freed if the flow fails."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

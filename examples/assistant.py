@@ -1,4 +1,4 @@
-"""Assistant: a language model with tools and the conversation's history; agents back it."""
+"""Assistant: a language model with tools and history, backed by agents."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field

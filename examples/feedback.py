@@ -1,4 +1,4 @@
-"""Feedback: asks for a score after an agent's work, and follows up a bad one days later."""
+"""Feedback: a score after an agent's work, and a follow-up days later."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass

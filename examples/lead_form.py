@@ -1,4 +1,4 @@
-"""Lead form: question by question, with validation, back, cancel, and two languages."""
+"""Lead form: question by question, with validation, back and cancel."""
 
 import re
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Order status: an HTTP API with retries and a typed result; agents help if it can't."""
+"""Order status: an HTTP API behind a flow, with retries and a typed result."""
 
 import os
 import re

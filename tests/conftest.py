@@ -26,8 +26,8 @@ from bot.sandbox import (
     Ids,
     Switchboard,
     Switches,
+    scripted_people,
     standard_switchboard,
-    users,
 )
 from bot.testing import plugin
 
@@ -67,11 +67,11 @@ def _same_logging() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _patient_people(request: pytest.FixtureRequest) -> Iterator[None]:
     """Let visitors and agents wait for longer in real time: the machine may be busy."""
-    before = users.WAIT_TIMEOUT
+    before = scripted_people.WAIT_TIMEOUT
     if "integration" in request.path.parts:
-        users.WAIT_TIMEOUT = 60.0
+        scripted_people.WAIT_TIMEOUT = 60.0
     yield
-    users.WAIT_TIMEOUT = before
+    scripted_people.WAIT_TIMEOUT = before
 
 
 class World:

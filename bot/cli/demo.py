@@ -19,9 +19,9 @@ from bot.observability import configure_logs
 from bot.sandbox.history import Kind
 from bot.sandbox.naive_bot import NaiveBot
 from bot.sandbox.sandbox import Sandbox
+from bot.sandbox.scripted_people import Visitor
 from bot.sandbox.stories import STORIES, Story
 from bot.sandbox.switches import Switches
-from bot.sandbox.users import Visitor
 from bot.settings import load_settings
 from bot.store import Store, migrate
 

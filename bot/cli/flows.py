@@ -16,9 +16,9 @@ from bot.clock import SystemClock
 from bot.console.words import age
 from bot.engine.journal_check import all_at_work, misfit, waits_at
 from bot.flows.authoring import Flow
-from bot.flows.catalogue import Catalogue, UnknownFlow, load_catalogue
-from bot.flows.raised import error_in_words
-from bot.flows.resources import LifespanFailed, opened
+from bot.flows.catalogue import Catalogue, UnknownFlowError, load_catalogue
+from bot.flows.error_report import describe_error
+from bot.flows.resources import LifespanError, opened
 from bot.store import Database
 from bot.store.operators import RunAtWork
 
@@ -87,8 +87,8 @@ def check(modules: _Modules = "", as_json: _AsJson = False) -> None:
                     played += 1
                     if found := await misfit(catalogue, one.state.id, one.journal, resources=resources):
                         unfit.append((one, found))
-        except LifespanFailed as error:
-            refuse([f"FLOWS: the lifespan {error} failed: {error_in_words(error.__cause__ or error, is_full=False)}"])
+        except LifespanError as error:
+            refuse([f"FLOWS: the lifespan {error} failed: {describe_error(error.__cause__ or error, is_full=False)}"])
         return played, unfit
 
     played, unfit = with_database(play)
@@ -111,7 +111,7 @@ def _loaded(modules: str) -> tuple[Catalogue, str]:
     names = [name.strip() for name in (modules or given.flows).split(",") if name.strip()]
     try:
         return load_catalogue(names), ""
-    except UnknownFlow as error:
+    except UnknownFlowError as error:
         return Catalogue(), str(error)
 
 

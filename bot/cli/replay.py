@@ -16,9 +16,9 @@ import typer
 from bot import terminal
 from bot.cli.given import Given
 from bot.cli.problems import duration_or_refuse, refuse
-from bot.flows.catalogue import UnknownFlow, load_catalogue, load_flows
+from bot.flows.catalogue import UnknownFlowError, load_catalogue, load_flows
 from bot.private_files import open_private
-from bot.replay import against as live
+from bot.replay import live_post as live
 from bot.replay.diff import BaselineError, differences, read_baseline
 from bot.replay.faults import FAULTS
 from bot.replay.report import report
@@ -95,7 +95,7 @@ def replay_tapes(
         if html:
             with open_private(html) as file:
                 file.write(report(results).encode())
-    except (TapeError, UnknownFlow, BaselineError, live.AgainstError) as error:
+    except (TapeError, UnknownFlowError, BaselineError, live.LivePostError) as error:
         refuse([str(error)])
     except SettingsProblem as error:
         refuse(error.problems)

@@ -17,7 +17,7 @@ from bot.console.words import action
 from bot.control.state import Action, Duty
 from bot.observability import log_signal
 from bot.sandbox.pages import BotView, Console, Note
-from bot.sandbox.pages.about_bot import Mode
+from bot.sandbox.pages.bot_view import Mode
 from bot.sandbox.sandbox import Sandbox
 from bot.settings import ControlMode, Settings, load_settings
 from bot.signals import Signal

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bot.control.state import Outcome
 from bot.flows.chat import CLEAN_UP_TIMEOUT_LIMIT
-from bot.flows.functions import Functions, NotFound, run
+from bot.flows.functions import FunctionNotFoundError, Functions, run
 from bot.flows.outcome import When, outcome_named, with_offered
 from bot.flows.turn import ON_END, RAISED, WITHDRAWN
 from bot.store.interface import CleanUp, JournalEntry
@@ -86,7 +86,7 @@ async def clean_up(effect: CleanUp, functions: Functions, resources: Any = None)
     """
     try:
         function = functions.find(effect.function)
-    except NotFound as error:
+    except FunctionNotFoundError as error:
         return Failure(str(error), final=True)
     if not 0 < effect.timeout <= CLEAN_UP_TIMEOUT_LIMIT.total_seconds():
         return Failure("its timeout is out of bounds", final=True)

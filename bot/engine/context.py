@@ -12,7 +12,7 @@ from bot.clock import Clock
 from bot.control.policy import Policy
 from bot.engine.delivery import Clients
 from bot.flows.catalogue import Catalogue
-from bot.flows.raised import Raised
+from bot.flows.error_report import Raised
 from bot.rarely import Told
 from bot.signals import Observe, silent
 from bot.store.interface import Store

@@ -27,10 +27,10 @@ from bot.flows import steps as steps_module
 from bot.flows import turn as turn_module
 from bot.flows.answer import Answer
 from bot.flows.authoring import Began, CallFailed, Flow, FlowError
-from bot.flows.catalogue import Catalogue, UnknownFlow
+from bot.flows.catalogue import Catalogue, UnknownFlowError
 from bot.flows.changes import changes_in
+from bot.flows.error_report import Raised
 from bot.flows.identity import conversation_of, user_of
-from bot.flows.raised import Raised
 from bot.flows.turn import BEGAN, TOLD, Turn, TurnContext
 from bot.rarely import worth_telling
 from bot.signals import Level, Signal
@@ -288,7 +288,7 @@ def _note_call(
 
 def _no_route(error: BaseException) -> str:
     """Describe why the router found no flow."""
-    return str(error) if isinstance(error, UnknownFlow) else f"the router: {_words(error)}"
+    return str(error) if isinstance(error, UnknownFlowError) else f"the router: {_words(error)}"
 
 
 class _History:

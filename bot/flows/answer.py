@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bot.flows.content import Choice
-from bot.flows.message import Carrier
+from bot.flows.message import MessageContent
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Carrier):
+class Answer(MessageContent):
     """The user's reply to a question: typed, tapped, sent or filled in.
 
     Attributes:

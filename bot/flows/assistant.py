@@ -1,4 +1,4 @@
-"""An opening flow run by a language model; hands over to an agent if it can't help.
+"""An opening flow run by a language model; hands over if it can't help.
 
 The model is any callable: `assistant_with(model)` turns it into a flow. `assistant`
 is a sample with a stand-in for the model. The stand-in needs no network, is

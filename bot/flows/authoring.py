@@ -1,4 +1,4 @@
-"""The tools of a flow author: the `flow` decorator, and the values passed to a flow."""
+"""The tools of a flow author: the `flow` decorator, and a flow's input."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from bot.control.state import Purpose
 from bot.flows.identity import Conversation, User
-from bot.flows.message import Carrier
+from bot.flows.message import MessageContent
 
 if TYPE_CHECKING:
     from bot.flows.chat import Chat
@@ -59,7 +59,7 @@ class CallFailed(FlowError):
 
 
 class JournalMismatch(FlowError):
-    """The journal's next step differs from the code's: the code changed during the run.
+    """The journal's next step differs from the code's, which has changed.
 
     This ends the run, even if the flow catches it. FLOW_MISMATCH sets what happens next.
     """
@@ -169,7 +169,7 @@ def router(
 
 
 @dataclass(frozen=True, slots=True)
-class Began(Carrier):
+class Began(MessageContent):
     """The origin of a run.
 
     It offers the content of the first message as an `Answer` does: `attachments`,

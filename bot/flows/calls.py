@@ -18,7 +18,7 @@ from bot.flows.limits import (
     check_attempts,
     check_errors,
     check_time,
-    no_more_than_a_week,
+    check_wait,
 )
 from bot.flows.results import ResultCodec
 from bot.flows.steps import checked_key
@@ -58,7 +58,7 @@ class CallOptions:
     def __post_init__(self) -> None:
         check_attempts(self.attempts)
         if self.timeout is not None:
-            no_more_than_a_week("the timeout of a call", self.timeout)
+            check_wait("the timeout of a call", self.timeout)
         check_time("the backoff of a call", self.backoff, BACKOFF_CAP, least=timedelta(0))
         check_errors("retry_on", self.retry_on)
         check_errors("give_up_on", self.give_up_on)

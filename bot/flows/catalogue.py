@@ -12,10 +12,10 @@ from bot.control.policy import Policy
 from bot.control.state import Purpose
 from bot.flows.authoring import Began, Flow, Router
 from bot.flows.functions import Functions, defined_in
-from bot.flows.handlers import Handlers, TwoHandlers, handlers_in
+from bot.flows.handlers import HandlerConflictError, Handlers, handlers_in
 
 
-class UnknownFlow(ValueError):
+class UnknownFlowError(ValueError):
     """A flow is not registered (the text lists the known ones), or an import failed."""
 
 
@@ -95,7 +95,7 @@ class Catalogue:
         """The flow for a purpose, if there is one.
 
         Raises:
-            UnknownFlow: the router chose a flow that is not registered.
+            UnknownFlowError: the router chose a flow that is not registered.
             Exception: anything the router raises.
         """
         if self.router is None:
@@ -107,21 +107,21 @@ class Catalogue:
             self._named(chosen.name, "the router")
             found = self.find(chosen.name, chosen.version)
             if found is None or chosen is not found:
-                raise UnknownFlow(f"the router: FLOWS holds a different flow named {chosen.name!r}")
+                raise UnknownFlowError(f"the router: FLOWS holds a different flow named {chosen.name!r}")
             return found
         if chosen not in self.flows:  # not quoted: the name may be the user's words
-            raise UnknownFlow(
+            raise UnknownFlowError(
                 f"the router: no flow has the name that it returned; known flows: {self._known}",
             )
         return self.flows[chosen]
 
     def named(self, name: str) -> Flow:
-        """The newest version of a flow. Raises `UnknownFlow`."""
+        """The newest version of a flow. Raises `UnknownFlowError`."""
         return self._named(name, "FLOWS")
 
     def _named(self, name: str, where: str) -> Flow:
         if name not in self.flows:
-            raise UnknownFlow(f"{where}: there is no flow {name!r}; known flows: {self._known}")
+            raise UnknownFlowError(f"{where}: there is no flow {name!r}; known flows: {self._known}")
         return self.flows[name]
 
     @property
@@ -133,7 +133,7 @@ def load_catalogue(modules: Iterable[str], opening: str = "", closing: str = "")
     """Load the flows and the router of the named modules.
 
     Raises:
-        UnknownFlow: a module can't be imported, two flows share a name and version,
+        UnknownFlowError: a module can't be imported, two flows share a name and version,
             there are two routers, or the opening or closing flow is missing.
     """
     names = list(modules)
@@ -144,7 +144,7 @@ def load_catalogue(modules: Iterable[str], opening: str = "", closing: str = "")
 
 
 def load_flows(modules: Iterable[str]) -> dict[str, Flow]:
-    """Load the newest version of each flow, by name. Raises `UnknownFlow`."""
+    """Load the newest version of each flow, by name. Raises `UnknownFlowError`."""
     return {flow.name: flow for flow in sorted(load_versions(modules), key=lambda flow: flow.version)}
 
 
@@ -152,7 +152,7 @@ def load_versions(modules: Iterable[str]) -> list[Flow]:
     """Load all flows of the named modules, in all versions.
 
     Raises:
-        UnknownFlow: a module can't be imported, or two flows share a name and version.
+        UnknownFlowError: a module can't be imported, or two flows share a name and version.
     """
     flows: dict[tuple[str, int], Flow] = {}
     for name in modules:
@@ -161,7 +161,7 @@ def load_versions(modules: Iterable[str]) -> list[Flow]:
                 known = flows.setdefault((found.name, found.version), found)
                 if known is not found:
                     says = f"two flows are named {found.name!r}; the second is in {name!r}"
-                    raise UnknownFlow(
+                    raise UnknownFlowError(
                         f"FLOWS: {says}. A newer version needs its number: version={found.version + 1}",
                     )
     return [*flows.values()]
@@ -171,7 +171,7 @@ def load_router(modules: Iterable[str]) -> Router | None:
     """Load the router of the named modules, if any.
 
     Raises:
-        UnknownFlow: a module can't be imported, or there are two routers.
+        UnknownFlowError: a module can't be imported, or there are two routers.
     """
     routers: dict[int, tuple[Router, str]] = {}
     for name in modules:
@@ -180,7 +180,7 @@ def load_router(modules: Iterable[str]) -> Router | None:
                 routers[id(value)] = (value, name)
     if len(routers) > 1:
         places = " and ".join(sorted(repr(name) for _, name in routers.values()))
-        raise UnknownFlow(f"FLOWS: there is more than one router, in {places}")
+        raise UnknownFlowError(f"FLOWS: there is more than one router, in {places}")
     return next((found for found, _ in routers.values()), None)
 
 
@@ -188,30 +188,30 @@ def load_handlers(modules: Iterable[str]) -> Handlers:
     """Load the handlers of the named modules.
 
     Raises:
-        UnknownFlow: a module can't be imported, or two handlers conflict.
+        UnknownFlowError: a module can't be imported, or two handlers conflict.
     """
     try:
         return handlers_in(import_module(name) for name in modules)
-    except TwoHandlers as error:
-        raise UnknownFlow(f"FLOWS: {error}") from None
+    except HandlerConflictError as error:
+        raise UnknownFlowError(f"FLOWS: {error}") from None
 
 
 def import_module(name: str) -> ModuleType:
     """Import a module of FLOWS.
 
     Raises:
-        UnknownFlow: it is not a module's name, or the import failed.
+        UnknownFlowError: it is not a module's name, or the import failed.
     """
     if name.endswith(".py") or "/" in name:
         module = name.removesuffix(".py").strip("./").replace("/", ".")
-        raise UnknownFlow(
+        raise UnknownFlowError(
             f"FLOWS: {name!r} is a file: write the module's name, {module}, and start the bot beside it",
         )
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         says = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise UnknownFlow(
+        raise UnknownFlowError(
             f"FLOWS: module {name!r} can't be imported: {says}{_place(error)}",
         ) from error
 

@@ -36,7 +36,7 @@ CLEAN_UP_TIMEOUT_LIMIT = timedelta(minutes=5)
 
 
 class Chat(Calls):
-    """A conversation as its flow sees it. Each awaited method is a step of the journal."""
+    """A flow's view of its conversation. Awaited methods are journal steps."""
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
@@ -142,10 +142,10 @@ class Chat(Calls):
         said, step = _said(whole, metadata), text_step("ask", whole, key)
         while True:
             answer = await self._turn.ask(said, timeout, step, fresh=fresh)
-            handler = self._turn.turned_aside(answer)
+            handler = self._turn.anywhere_handler(answer)
             if handler is None:
                 return answer
-            with self._turn.aside(handler):
+            with self._turn.handling(handler):
                 await handler.function(self, answer)
 
     async def form(

@@ -70,7 +70,10 @@ class Button:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A button that opens an address (https, http, mailto, tel, sms); taps are not reported."""
+    """A button that opens an address (https, http, mailto, tel, sms).
+
+    The flow does not learn of a tap.
+    """
 
     text: str
     url: str
@@ -88,7 +91,7 @@ AnyButton = Button | Link | LocationRequest
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text, with choices or buttons below it; split into several messages if too long."""
+    """A text with choices or buttons; several messages if it is too long."""
 
     text: str
     choices: Sequence[str | Choice] = ()

@@ -1,4 +1,4 @@
-"""Defuses the platform's shorthand in everything that is said, unless marked by `markup`.
+"""Defuses the platform's shorthand in all messages, except in `markup`.
 
 The platform turns shorthand in a business message into buttons, pictures, templates and
 control actions: `%[label](url)`, `%{{template}}%`, `![](url)`,

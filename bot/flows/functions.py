@@ -1,4 +1,4 @@
-"""Runs the functions of `chat.call` and `chat.on_end`; finds clean-up functions again.
+"""Runs functions of `chat.call` and `chat.on_end`; finds clean-ups again.
 
 A clean-up function is found by its address, which comes from the database and is
 therefore untrusted: write access to the database must not allow running arbitrary code.
@@ -26,7 +26,7 @@ _NEVER_IMPORTED = sys.stdlib_module_names | {"bot", "webhooks"}
 _SHOWN = 200  # characters of an address in an error text
 
 
-class NotFound(LookupError):
+class FunctionNotFoundError(LookupError):
     """No module of FLOWS holds a function with this address."""
 
 
@@ -45,7 +45,7 @@ class Functions:
         self._modules = frozenset(modules)
 
     def find(self, address: str) -> Callable[..., Any]:
-        """Return the function with the address `module:name`. Raises `NotFound`."""
+        """Return a function by `module:name`. Raises `FunctionNotFoundError`."""
         module, _, name = address.partition(":")
         root, *parts = name.split(".")
         for held in self._held():
@@ -55,7 +55,7 @@ class Functions:
                     held = held.__func__ if isinstance(held, staticmethod) else held
                 if callable(held) and _address(held) == address:
                     return held
-        raise NotFound(f"no module of FLOWS has a function {address[:_SHOWN]!r}")
+        raise FunctionNotFoundError(f"no module of FLOWS has a function {address[:_SHOWN]!r}")
 
     def address_of(self, function: Callable[..., Any]) -> str:
         """Return the `module:name` by which another process can find the function.
@@ -66,7 +66,7 @@ class Functions:
         address = f"{getattr(function, '__module__', '')}:{name_of(function)}"
         try:
             found = self.find(address)
-        except NotFound:
+        except FunctionNotFoundError:
             found = None
         if found is not function:
             raise FlowMisuse(
@@ -98,7 +98,7 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def defined_in(function: Callable[..., Any]) -> str | None:
-    """The module that defines a flow's function; None in the standard library (`partial`)."""
+    """The module of a flow's function; None in the standard library (`partial`)."""
     module = getattr(function, "__module__", None)
     known = isinstance(module, str) and module.partition(".")[0] not in sys.stdlib_module_names
     return module if known else None

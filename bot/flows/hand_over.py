@@ -1,4 +1,4 @@
-"""Fits the values of a hand-over into the platform's limit, so that it never fails."""
+"""Fits the values of a hand-over into the platform's limit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bot.flows.identity import User
 from bot.flows.json_form import json_form
 
 METADATA_LIMIT = 4096  # bytes; the platform's limit for metadata
-SHORTEST = 200  # bytes; texts are not cut below this, fields are left out instead
+SHORTEST_TEXT = 200  # bytes; texts are not cut below this, fields are left out instead
 CUT = "…"
 _JOINER = "\u200d"
 
@@ -35,7 +35,7 @@ def ticket_values(
     priority: str | None,
     requester: User | None,
 ) -> dict[str, Any]:
-    """Return the metadata of a pass that fills the agent's ticket (docs/platform.md, 2).
+    """Return a pass's metadata for the agent's ticket (docs/platform.md, 2).
 
     Invalid values become None, so that they are left out and reported: a hand-over never
     fails because of a field.
@@ -100,16 +100,16 @@ def _flat(values: Mapping[str, Any]) -> tuple[Metadata, list[str]]:
 
 
 def _cap(values: Metadata, limit: int) -> int | None:
-    """The largest size per text at which everything fits; None if `SHORTEST` is too large."""
+    """The largest size per text so that all fits; None if that is too short."""
     if json_bytes(values) <= limit:
         return limit
     too_much = bisect_right(
         range(limit),
         limit,
-        lo=SHORTEST,
+        lo=SHORTEST_TEXT,
         key=lambda cap: json_bytes(_capped(values, cap)),
     )
-    return too_much - 1 if too_much > SHORTEST else None
+    return too_much - 1 if too_much > SHORTEST_TEXT else None
 
 
 def _capped(values: Metadata, cap: int) -> Metadata:

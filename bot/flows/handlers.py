@@ -1,4 +1,4 @@
-"""Handlers shared by all flows: `@lifespan`, `@on_error`, `@anywhere`, `@every_turn`."""
+"""Shared handlers: `@lifespan`, `@on_error`, `@anywhere`, `@every_turn`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def lifespan(function: LifespanFunction) -> Lifespan:
 
 
 def on_error(function: ErrorFunction) -> OnError:
-    """Use a coroutine function after a flow has raised: apologize, hand over or release.
+    """Use a coroutine function after a flow has raised, for example to apologize.
 
     It takes the `Chat` and the exception, and may do anything a flow can. If it returns,
     control is given up as after any failed flow. The flow counts as failed in any case.
@@ -147,12 +147,12 @@ class Handlers:
         return next((handler for handler in self.anywhere if handler.name == name), None)
 
 
-class TwoHandlers(ValueError):
+class HandlerConflictError(ValueError):
     """Two handlers conflict; the text says which and where."""
 
 
 def handlers_in(modules: Iterable[ModuleType], more: Sequence[Handler] = ()) -> Handlers:
-    """Return the handlers of the modules. Raises `TwoHandlers`."""
+    """Return the handlers of the modules. Raises `HandlerConflictError`."""
     found: dict[int, tuple[Handler, str]] = {id(handler): (handler, "") for handler in more}
     for module in modules:
         for value in list(vars(module).values()):
@@ -170,7 +170,7 @@ def _only(kind: type[Any], shown: str, found: Iterable[tuple[Handler, str]]) -> 
     of_kind = [(one, module) for one, module in found if isinstance(one, kind)]
     if len(of_kind) > 1:
         places = " and ".join(sorted(repr(module) for _, module in of_kind if module))
-        raise TwoHandlers(f"there is more than one {shown}, in {places}")
+        raise HandlerConflictError(f"there is more than one {shown}, in {places}")
     return of_kind[0][0] if of_kind else None
 
 
@@ -179,11 +179,11 @@ def _without_doubles(handlers: Iterable[Anywhere]) -> Iterator[Anywhere]:
     words: dict[str, str] = {}
     for handler in handlers:
         if handler.name in names:
-            raise TwoHandlers(f"two functions with @anywhere are called {handler.name}")
+            raise HandlerConflictError(f"two functions with @anywhere are called {handler.name}")
         names.add(handler.name)
         for word in handler.words:
             if other := words.get(word.strip().casefold()):
-                raise TwoHandlers(f"@anywhere({word!r}) is above both {other} and {handler.name}")
+                raise HandlerConflictError(f"@anywhere({word!r}) is above both {other} and {handler.name}")
             words[word.strip().casefold()] = handler.name
         yield handler
 

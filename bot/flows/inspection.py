@@ -1,4 +1,4 @@
-"""Finds flows that can't work before a user meets them; one line per problem, with a fix."""
+"""Finds flows that can't work, before a user does; suggests a fix for each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from bot.flows.authoring import Flow
 from bot.flows.catalogue import (
     Catalogue,
-    UnknownFlow,
+    UnknownFlowError,
     import_module,
     load_catalogue,
     load_flows,
@@ -30,7 +30,7 @@ def inspected(
     closing: str,
     chosen: frozenset[str] = frozenset(),
 ) -> tuple[Catalogue, list[str]]:
-    """Return the catalogue of the settings, and the problems that keep it from working.
+    """Return the catalogue of the settings, and its problems.
 
     If a module can't be imported or a flow is missing, the catalogue is empty.
 
@@ -46,7 +46,7 @@ def inspected(
         return Catalogue(), list(dict.fromkeys(problems))
     try:
         catalogue = _settled(names, opening, closing, chosen)
-    except UnknownFlow as error:
+    except UnknownFlowError as error:
         return Catalogue(), [str(error)]
     problems = [problem for found in catalogue.all for problem in _problems_of_flow(found)]
     problems += handler_problems(catalogue.handlers)
@@ -74,7 +74,7 @@ def _problems_in(name: str) -> Iterator[str]:
     try:
         module = import_module(name)
         load_flows([name])
-    except UnknownFlow as error:
+    except UnknownFlowError as error:
         yield str(error)
         return
     yield from steps_not_awaited(module)

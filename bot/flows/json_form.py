@@ -1,4 +1,4 @@
-"""The JSON form of values that a flow stores or sends: results, arguments, metadata."""
+"""The JSON form of a flow's values: results, arguments, metadata."""
 
 from __future__ import annotations
 

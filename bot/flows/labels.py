@@ -73,6 +73,6 @@ def _canonical(text: str) -> str:
 
 
 def _is_invisible(character: str) -> bool:
-    """Whether it is a format or control character (not white space) or emoji variation."""
+    """Whether it is a format or control character, or an emoji variation."""
     is_format = unicodedata.category(character) in ("Cf", "Cc") and not character.isspace()
     return is_format or "\ufe00" <= character <= "\ufe0f"

@@ -52,6 +52,6 @@ def _range(limit: timedelta, above: timedelta, least: timedelta) -> str:
     return f"at least {least} and at most {limit}" if least >= NO_TIME else f"at most {limit}"
 
 
-def no_more_than_a_week(what: str, duration: object) -> None:
+def check_wait(what: str, duration: object) -> None:
     """Raise `FlowMisuse` unless this is a positive duration of at most `WAIT_LIMIT`."""
     check_time(what, duration, WAIT_LIMIT, above=NO_TIME)

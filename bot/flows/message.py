@@ -1,4 +1,4 @@
-"""The content of a user's message besides text: files, a location, form fields, metadata."""
+"""A user message's content besides text: files, location, form, metadata."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Location:
     address: str = ""
 
 
-class Carrier:
+class MessageContent:
     """Base class for objects with a `message` as the platform posted it."""
 
     __slots__ = ()

@@ -1,4 +1,4 @@
-"""`chat.resources`: opened by the team's `@lifespan` for all flows of this process."""
+"""`chat.resources`: opened by `@lifespan` for all flows of this process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from bot.flows.handlers import Lifespan
 
 
-class LifespanFailed(Exception):
+class LifespanError(Exception):
     """A `@lifespan` raised before its `yield`, or did not yield; see its cause."""
 
 
@@ -41,7 +41,7 @@ async def opened(
         failed: called with an exception raised at the exit, which is then ignored.
 
     Raises:
-        LifespanFailed: it could not be entered.
+        LifespanError: it could not be entered.
     """
     if lifespan is None:
         yield None
@@ -50,7 +50,7 @@ async def opened(
     try:
         given = await manager.__aenter__()
     except Exception as error:
-        raise LifespanFailed(getattr(lifespan.function, "__name__", "lifespan")) from error
+        raise LifespanError(getattr(lifespan.function, "__name__", "lifespan")) from error
     try:
         yield as_resources(given)
     finally:

@@ -1,4 +1,4 @@
-"""Call results: stored as JSON, read back as the type in the function's annotation."""
+"""Call results: stored as JSON, read back as the annotated type."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _AWAITABLES = (Awaitable, Coroutine, Future, Task)
 _HINT = "annotate the function's return type, or return texts, numbers, lists and dicts"
 
 
-class UnreadableResult(ValueError):
+class UnreadableResultError(ValueError):
     """A stored result doesn't fit the annotated type, because the type has changed.
 
     Attributes:
@@ -76,7 +76,7 @@ class ResultCodec:
             )
         try:
             back = self.read(form)
-        except UnreadableResult as error:
+        except UnreadableResultError as error:
             raise FlowMisuse(
                 f"the result of {self._name} is {type(result).__name__}, and {error}: {_HINT}",
             ) from None
@@ -88,20 +88,20 @@ class ResultCodec:
         return form
 
     def read(self, stored: Any) -> Any:
-        """Convert a stored result to the function's return type. Raises `UnreadableResult`."""
+        """Convert a stored result to its type. Raises `UnreadableResultError`."""
         if self._adapter is None or (self._returned in _PLAIN and isinstance(stored, self._returned)):
             return stored
         try:
             return self._adapter.validate_json(to_json(stored))
         except PydanticSerializationError:
-            raise UnreadableResult(self.type_name, "not Unicode") from None
+            raise UnreadableResultError(self.type_name, "not Unicode") from None
         except ValidationError as error:
             wrong = error.errors(include_url=False, include_context=False, include_input=False)[0]
             # Other names are keys of dicts, which may quote a user.
             fields = frozenset(_fields_in(self._adapter.core_schema))
             names = [str(part) if isinstance(part, int) or part in fields else "…" for part in wrong["loc"]]
             place = f", at {'.'.join(names)}" if names else ""
-            raise UnreadableResult(self.type_name, f"{wrong['type']}{place}") from None
+            raise UnreadableResultError(self.type_name, f"{wrong['type']}{place}") from None
 
 
 def _fields_in(schema: Any) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""One turn of a flow: past steps are answered from the journal, new ones are collected.
+"""One turn of a flow: replays past steps from the journal, collects new ones.
 
 No I/O happens here. The caller (`bot.engine`) collects new entries and messages with
 `take`, stores them together, and reads `outcome` after the turn. `notify` is called
@@ -51,7 +51,7 @@ from bot.flows.handlers import Anywhere, Handlers
 from bot.flows.json_form import json_form
 from bot.flows.labels import typed_choice
 from bot.flows.outcome import When
-from bot.flows.results import UnreadableResult
+from bot.flows.results import UnreadableResultError
 from bot.flows.steps import (
     LONGEST_SHOWN,
     Step,
@@ -101,7 +101,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class CleanUpCall:
-    """The journal's record of an `on_end`, except its function. `timeout` is in seconds."""
+    """The journal's record of an `on_end`; `timeout` is in seconds."""
 
     args: list[Any]
     kwargs: dict[str, Any]
@@ -174,7 +174,7 @@ class Called:
         key: the author's key; empty if none.
         tried: runs it with all attempts and returns its result as JSON. Appends the type
             of each error to its argument. Raises `CallFailed`.
-        read: converts the JSON to the function's result. Raises `UnreadableResult`.
+        read: converts the JSON to the function's result. Raises `UnreadableResultError`.
     """
 
     name: str
@@ -248,7 +248,7 @@ class Turn:
 
     def over(self, outcome: TurnOutcome) -> None:
         """End the turn; the first outcome counts. Unplayed entries are a mismatch."""
-        if self.outcome is None and (left := self._left()) and not isinstance(outcome, FlowWaits):
+        if self.outcome is None and (left := self._unplayed()) and not isinstance(outcome, FlowWaits):
             wants = f"to fail ({outcome.error})" if isinstance(outcome, FlowFailed) else "to end"
             outcome = self._mismatch(wants, left)
         self.outcome = self.outcome or outcome
@@ -263,9 +263,9 @@ class Turn:
 
     async def say(self, contents: Sequence[Said], step: Step) -> None:
         """Say messages, as one step."""
-        with _Alone(self, "say"):
-            await self._unless_over()
-            self._show(contents)
+        with _ExclusiveStep(self, "say"):
+            await self._block_if_over()
+            self._count_shown(contents)
             if self._replayed_step(step) is None:
                 self._record(step.kind, step.stored, _shown_of(step) or None)
                 self._new_said.extend(contents)
@@ -282,12 +282,13 @@ class Turn:
 
         Raises `NoAnswer`; after the user's end at once, without saying anything.
         """
-        with _Alone(self, "ask"):
-            await self._unless_over()
-            self._show(contents)
+        with _ExclusiveStep(self, "ask"):
+            await self._block_if_over()
+            self._count_shown(contents)
             asked = self._replayed_step(step)
             is_new = asked is None
             if asked is None:
+                # After the user's end nobody can answer: record the question, but say nothing.
                 in_vain = self.context.ended()
                 until = self.context.clock.now() + (self.context.idle if timeout is None else timeout)
                 unused = [given for given in self.context.answers if given not in self._used]
@@ -315,7 +316,7 @@ class Turn:
                 Choice(**chosen) if chosen else None,
             )
 
-    def _show(self, contents: Sequence[Said]) -> None:
+    def _count_shown(self, contents: Sequence[Said]) -> None:
         self._shown += contents
         if len(self._shown) > MESSAGES_LIMIT:
             raise self.misused(f"a run says at most {MESSAGES_LIMIT} messages")
@@ -352,8 +353,8 @@ class Turn:
 
     async def sleep(self, duration: timedelta, key: str = "") -> None:
         """Pause; the flow may continue on another worker."""
-        with _Alone(self, "sleep"):
-            await self._unless_over()
+        with _ExclusiveStep(self, "sleep"):
+            await self._block_if_over()
             step, now = Step("sleep", key=key), self.context.clock.now()
             if (entry := self._replayed_step(step)) is None:
                 known = {
@@ -371,8 +372,8 @@ class Turn:
 
     async def signal(self, name: str, timeout: timedelta | None, key: str = "") -> Any:
         """Wait for a signal and return its data. Raises `NoAnswer` on timeout."""
-        with _Alone(self, SIGNAL):
-            await self._unless_over()
+        with _ExclusiveStep(self, SIGNAL):
+            await self._block_if_over()
             asked = self._replayed(SIGNAL, name, key)
             if asked is None:
                 until = self.context.clock.now() + (self.context.idle if timeout is None else timeout)
@@ -406,12 +407,12 @@ class Turn:
         It runs at least once, and never again once its result is stored. Raises
         `CallFailed` and `JournalMismatch`.
         """
-        with _Alone(self, CALL):
-            await self._unless_over()
+        with _ExclusiveStep(self, CALL):
+            await self._block_if_over()
             step = named_step(CALL, called.name, called.key)
             known = self._replayed_step(step)
             if known is None:
-                data, failed = await self._made(called, _shown_of(step))
+                data, failed = await self._run_call(called, _shown_of(step))
                 known = self._record(CALL, step.stored, data)
                 if failed:
                     raise failed
@@ -428,8 +429,8 @@ class Turn:
         Returns:
             The result of each, or its `CallFailed`.
         """
-        with _Alone(self, GATHER):
-            await self._unless_over()
+        with _ExclusiveStep(self, GATHER):
+            await self._block_if_over()
             parts = tuple(Step(GATHERED, called.name, called.key) for called in calls)
             step = Step(
                 GATHER,
@@ -473,11 +474,11 @@ class Turn:
         called: Called,
         shown: Mapping[str, str],
     ) -> tuple[JournalEntry, CallFailed | None]:
-        data, failed = await self._made(called, shown)
+        data, failed = await self._run_call(called, shown)
         key = Step(GATHERED, called.name, called.key).stored
         return self._record(GATHERED, key, {"number": place, **data}), failed
 
-    async def _made(
+    async def _run_call(
         self,
         called: Called,
         shown: Mapping[str, str],
@@ -488,10 +489,10 @@ class Turn:
             made = {"result": await called.tried(failures)}
         except CallFailed as error:
             failed, made = error, {"error": error.error}
-        await self._unless_over()
+        await self._block_if_over()
         return {
             **made,
-            **self._told_of_call(called.name, began, failures, failed),
+            **self._report_call(called.name, began, failures, failed),
             **shown,
         }, failed
 
@@ -501,7 +502,7 @@ class Turn:
             return CallFailed(called.name, entry.data["error"], entry.data.get("attempts", 1))
         try:
             return called.read(entry.data["result"])
-        except UnreadableResult as error:
+        except UnreadableResultError as error:
             wants = f"{step} to return {error.wanted}"
             raise self._mismatched(
                 wants,
@@ -509,7 +510,7 @@ class Turn:
                 f"a result that does not fit ({error.reason})",
             ) from None
 
-    def _told_of_call(
+    def _report_call(
         self,
         name: str,
         began: datetime,
@@ -535,8 +536,8 @@ class Turn:
         Returns:
             The index of its journal entry, used to withdraw it.
         """
-        with _Alone(self, ON_END):
-            await self._unless_over()
+        with _ExclusiveStep(self, ON_END):
+            await self._block_if_over()
             if (known := self._replayed(ON_END, function)) is not None:
                 return known.index
             kinds = [entry.kind for entry in self._entries]
@@ -544,17 +545,17 @@ class Turn:
                 raise self.misused(
                     f"a run can register at most {CLEAN_UPS_LIMIT} clean-up functions",
                 )
-            data = self._kept(f"the arguments of {function}", call.data)
+            data = self._json_form(f"the arguments of {function}", call.data)
             return (await self._stored(ON_END, function, data)).index
 
     async def withdraw(self, index: int) -> None:
         """Withdraw the `on_end` with this journal index, and wait until that is stored."""
-        with _Alone(self, "cancel"):
-            await self._unless_over()
+        with _ExclusiveStep(self, "cancel"):
+            await self._block_if_over()
             if self._replayed(WITHDRAWN, str(index)) is None:
                 await self._stored(WITHDRAWN, str(index))
 
-    def _way(
+    def _branch(
         self,
         kind: str,
         wanted: Callable[[], str | None],
@@ -564,7 +565,7 @@ class Turn:
 
         Returns its entry; None if no branch is taken, in which case no step is recorded.
         """
-        at = self._beyond_marks()
+        at = self._position_after_marks()
         if at < len(self._entries):
             entry = self._entries[at]
             if entry.kind != kind:
@@ -575,7 +576,7 @@ class Turn:
         if way is None:
             return None
         self._at = at
-        self._at_the_end()
+        self._end_if_replaying()
         return self._record(kind, way, data)
 
     async def enter(self, flow: Flow) -> Flow:
@@ -583,8 +584,8 @@ class Turn:
 
         Journals from earlier versions of the bot have no entry for it.
         """
-        await self._unless_over()
-        entry = self._way(PART, lambda: flow.name, {"version": flow.version})
+        await self._block_if_over()
+        entry = self._branch(PART, lambda: flow.name, {"version": flow.version})
         if entry is None:
             return flow
         version = entry.data["version"]
@@ -596,7 +597,7 @@ class Turn:
             raise self._mismatched(wants, entry, f"{described(entry)} version {version}")
         return begun
 
-    def turned_aside(self, answer: Answer) -> Anywhere | None:
+    def anywhere_handler(self, answer: Answer) -> Anywhere | None:
         """Return the `@anywhere` handler triggered by an answer, if any."""
         handlers = self.context.handlers
 
@@ -604,7 +605,7 @@ class Turn:
             name = handlers.wanted(answer)
             return None if name in self._aside else name
 
-        entry = self._way(ASIDE, wanted)
+        entry = self._branch(ASIDE, wanted)
         if entry is None:
             return None
         handler = handlers.named(entry.key)
@@ -613,7 +614,7 @@ class Turn:
         return handler
 
     @contextmanager
-    def aside(self, handler: Anywhere) -> Iterator[None]:
+    def handling(self, handler: Anywhere) -> Iterator[None]:
         """While a handler runs, treat its own words as ordinary answers."""
         self._aside.append(handler.name)
         try:
@@ -646,13 +647,13 @@ class Turn:
         self._unstored.append(stored := asyncio.get_running_loop().create_future())
         entry = self._record(kind, key, data)
         await stored
-        await self._unless_over()
+        await self._block_if_over()
         return entry
 
     async def log(self, signal: Signal) -> None:
         """Emit a signal, unless an earlier turn has done so."""
-        with _Alone(self, "log"):
-            await self._unless_over()
+        with _ExclusiveStep(self, "log"):
+            await self._block_if_over()
             if self._replayed("log", signal.event) is None:
                 self._record("log", signal.event)
                 self.context.observe(signal)
@@ -671,10 +672,10 @@ class Turn:
         if self.outcome is not None:
             return False
         if what not in self._changes:
-            self._changes[what] = self._takes_change(what)
+            self._changes[what] = self._began_with(what)
         return self._changes[what]
 
-    def _takes_change(self, what: str) -> bool:
+    def _began_with(self, what: str) -> bool:
         began = (self._entries[0].data or {}) if self._entries else {}
         if what in began.get("changes", ()):
             return True
@@ -686,14 +687,14 @@ class Turn:
         if self._at + len(marks) < len(self._entries):
             return False
         self._at += len(marks)
-        self._at_the_end()
+        self._end_if_replaying()
         self._record(CHANGED, what)
         return True
 
     async def end(self, outcome: FlowReleased | FlowHandedOver | FlowReminded) -> Never:
         """End the flow now."""
-        with _Alone(self, "the end of the flow"):
-            await self._unless_over()
+        with _ExclusiveStep(self, "the end of the flow"):
+            await self._block_if_over()
             if self.failure:  # a failed flow is reported even if its handler ends it differently
                 told = {
                     "detail": self.failure,
@@ -704,25 +705,25 @@ class Turn:
                     Signal("flow_failed", Level.WARNING, self.context.conversation_id, told),
                 )
             self.over(outcome)
-            await self._forever()
+            await self._until_cut_off()
 
     async def _wait(self, until: datetime, *, wants_input: bool, fresh: bool = False) -> Never:
         taken = tuple(given for given in self.context.answers if given in self._used)
         self.over(FlowWaits(self.context.run_id, wants_input, until, taken, fresh))
-        await self._forever()
+        await self._until_cut_off()
 
-    async def _unless_over(self) -> None:
+    async def _block_if_over(self) -> None:
         """Block if the turn is over, whatever the flow's code catches."""
         if self.outcome is not None:
-            await self._forever()
+            await self._until_cut_off()
 
-    async def _forever(self) -> Never:
+    async def _until_cut_off(self) -> Never:
         """Wait for the cut-off, then cancel. After too many refusals, suspend for good."""
         while True:
             try:
                 loop = asyncio.get_running_loop()
             except RuntimeError:
-                await _stopped_for_good()
+                await _suspend_for_good()
                 continue
             await self._end.wait()
             if self._refusals < REFUSALS_LIMIT:
@@ -730,7 +731,7 @@ class Turn:
                 raise asyncio.CancelledError("the flow was cut off")
             await loop.create_future()
 
-    def _kept(self, what: str, value: Any) -> Any:
+    def _json_form(self, what: str, value: Any) -> Any:
         """Return the JSON form for the journal; end the run if there is none."""
         try:
             return json_form(what, value)
@@ -761,23 +762,23 @@ class Turn:
             if entry.kind != CHANGED:
                 return entry
             self._at += 1
-        self._at_the_end()
+        self._end_if_replaying()
         return None
 
-    def _beyond_marks(self) -> int:
+    def _position_after_marks(self) -> int:
         at = self._at
         while at < len(self._entries) and self._entries[at].kind == CHANGED:
             at += 1
         return at
 
-    def _at_the_end(self) -> None:
+    def _end_if_replaying(self) -> None:
         """The next step is new: end the turn here if it only replays."""
         if self.only_replays:
             self.outcome = FlowWaits(self.context.run_id, wants_input=False, until=None)
             self.notify()
             raise asyncio.CancelledError("the journal ends here")
 
-    def _left(self) -> JournalEntry | None:
+    def _unplayed(self) -> JournalEntry | None:
         """The next journal entry that the code has not reached; None if there is none."""
         return next((entry for entry in self._entries[self._at :] if not _is_mark(entry)), None)
 
@@ -857,7 +858,7 @@ def _chosen(asked: Sequence[Said], payload: str | None, text: str) -> Choice | N
     return typed_choice(choices, listed(asked[-1].content) if asked else [], text)
 
 
-class _Alone:
+class _ExclusiveStep:
     """Guards that steps run one after the other: the journal has a single order."""
 
     def __init__(self, turn: Turn, step: str) -> None:
@@ -877,6 +878,6 @@ class _Alone:
 
 
 @types.coroutine
-def _stopped_for_good() -> Generator[None, None, None]:
+def _suspend_for_good() -> Generator[None, None, None]:
     """Suspend without an event loop: a flow that catches even the exit must not go on."""
     yield

@@ -1,1 +1,1 @@
-"""The harness for tapes, simulation and tests: the real bot, the sandbox, virtual time."""
+"""The harness for tapes, simulation and tests: the real bot in virtual time."""

@@ -17,8 +17,8 @@ from bot.control.policy import Policy
 from bot.engine.delivery import EFFECT_KEY
 from webhooks.messages import Message
 
-SLACK = timedelta(seconds=3)  # delays of the live bot and the network
-PROMPT = timedelta(seconds=2)
+DELAY_TOLERANCE = timedelta(seconds=3)  # delays of the live bot and the network
+PLATFORM_REACTION = timedelta(seconds=2)
 """How soon after an end the platform acts by itself. A later move is attributed to the bot,
 which waits longer (RELEASE_GRACE). Doubtful moves are the bot's, too: a needless *diverged*
 is better than hiding a release that it owes."""
@@ -55,7 +55,7 @@ class Past:
 
 
 def is_own_message(message: Message, raw: dict[str, Any], past: Past) -> bool:
-    """Return whether the tape's bot said it: by the effect's id, or else by its source."""
+    """Return whether the tape's bot said it, by the effect's id or its source."""
     if message.is_activity or not message.author.is_business:
         return False
     metadata = raw.get("metadata")
@@ -82,10 +82,10 @@ def is_own_move(past: Past, to: Who, reason: str | None, at: datetime, policy: P
         if end is None:
             return past.holder is Who.BOT
         # At an end, the platform releases in release mode; in pass mode the bot has to.
-        return policy.mode.closes_after_end or at - end > min(PROMPT, policy.grace)
+        return policy.mode.closes_after_end or at - end > min(PLATFORM_REACTION, policy.grace)
     if past.holder is not Who.BOT or end is not None:
         return False
     if past.stirred_at is None:
         return False
     quiet = at - past.stirred_at
-    return quiet <= SLACK or abs(quiet - policy.idle) <= SLACK
+    return quiet <= DELAY_TOLERANCE or abs(quiet - policy.idle) <= DELAY_TOLERANCE

@@ -1,4 +1,4 @@
-"""Splits a tape's deliveries into facts: what happened, when, and in which delivery."""
+"""Splits a tape's deliveries into facts, each with its time and delivery."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from webhooks.events import ControlPassFailed, Event, InvalidEvent, parse_event
 _PLATFORM_ID = re.compile(r"[0-9a-f]{24}")
 _END_WORDS = ("left the chat", "left the conversation", "ended the c")
 _OTHER_ENDS = ("ticketClosed", "transferToEmail")  # reasons of control events
-_TOGETHER = timedelta(seconds=5)
+_SAME_CAUSE_WITHIN = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class TapeFact:
     """One event of a tape, listed once, even if it was delivered several times.
 
     Attributes:
@@ -39,8 +39,8 @@ class Happening:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A delivery with its time and event ids. Entries that are no objects are kept as is."""
+class Arrival:
+    """A delivery with its time and event ids; None for an entry that is no object."""
 
     at: datetime
     body: Mapping[str, Any]
@@ -48,7 +48,7 @@ class Told:
 
 
 @dataclass(slots=True)
-class Taken:
+class TapeFacts:
     """The facts of a tape, or of a part of it.
 
     Attributes:
@@ -60,17 +60,17 @@ class Taken:
         twins: ids of events that repeat another one, with the id of the first.
     """
 
-    happened: list[Happening] = field(default_factory=list)
-    told: list[Told] = field(default_factory=list)
+    happened: list[TapeFact] = field(default_factory=list)
+    told: list[Arrival] = field(default_factory=list)
     end_ids: set[str] = field(default_factory=set)
     ends: dict[str, list[datetime]] = field(default_factory=dict)
     failures: dict[str, list[str]] = field(default_factory=dict)
     twins: dict[str, str] = field(default_factory=dict)
 
 
-def take_apart(deliveries: Iterable[TapedDelivery]) -> Taken:
+def facts_of(deliveries: Iterable[TapedDelivery]) -> TapeFacts:
     """Return what happened, and when it was delivered."""
-    taken = Taken()
+    taken = TapeFacts()
     known: set[str] = set()
     said: dict[tuple[str | None, str], str] = {}
     for delivery in deliveries:
@@ -90,20 +90,20 @@ def take_apart(deliveries: Iterable[TapedDelivery]) -> Taken:
                 _add(taken, event_id, raw, delivery.at)
             else:
                 taken.twins[event_id] = first
-        taken.told.append(Told(delivery.at, delivery.body, tuple(ids)))
+        taken.told.append(Arrival(delivery.at, delivery.body, tuple(ids)))
     taken.happened.sort(key=_order)
     taken.told.sort(key=lambda told: told.at)
     _find_ends(taken)
     return taken
 
 
-def _find_ends(taken: Taken) -> None:
+def _find_ends(taken: TapeFacts) -> None:
     """Find the users' ends in the raw events, independently of the bot's own parsing.
 
     A system message without its activity is an end if its text says so, or if nothing
     else on the tape explains it.
     """
-    unclear: list[Happening] = []
+    unclear: list[TapeFact] = []
     explained: dict[str, list[datetime]] = {}
     for one in taken.happened:
         payload = _object(one.raw.get("payload"))
@@ -122,11 +122,11 @@ def _find_ends(taken: Taken) -> None:
                 unclear.append(one)
     for one in unclear:
         others = explained.get(one.conversation_id or "", ())
-        if not any(abs(one.at - at) <= _TOGETHER for at in others):
+        if not any(abs(one.at - at) <= _SAME_CAUSE_WITHIN for at in others):
             _note_end(taken, one)
 
 
-def _note_end(taken: Taken, one: Happening) -> None:
+def _note_end(taken: TapeFacts, one: TapeFact) -> None:
     taken.end_ids.add(one.id)
     taken.ends.setdefault(one.conversation_id or "", []).append(one.at)
 
@@ -145,12 +145,12 @@ def _object(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _order(happening: Happening) -> tuple[datetime, str]:
-    """Sort by time; within a millisecond by the platform's ascending ids, if it has them."""
-    return happening.at, happening.id if _PLATFORM_ID.fullmatch(happening.id) else ""
+def _order(fact: TapeFact) -> tuple[datetime, str]:
+    """Sort by time; within a millisecond by the platform's ascending ids."""
+    return fact.at, fact.id if _PLATFORM_ID.fullmatch(fact.id) else ""
 
 
-def _add(taken: Taken, event_id: str, raw: Mapping[str, Any], came: datetime) -> None:
+def _add(taken: TapeFacts, event_id: str, raw: Mapping[str, Any], came: datetime) -> None:
     try:
         event: Event | None = parse_event(raw)
     except InvalidEvent:
@@ -158,7 +158,7 @@ def _add(taken: Taken, event_id: str, raw: Mapping[str, Any], came: datetime) ->
     made = believable_time(event, came) if event else None
     at = min(made, came) if made else came
     conversation_id = wire.conversation_id(raw)
-    taken.happened.append(Happening(at, event_id, conversation_id, raw, event))
+    taken.happened.append(TapeFact(at, event_id, conversation_id, raw, event))
     if conversation_id is not None and isinstance(event, ControlPassFailed):
         taken.failures.setdefault(conversation_id, []).append(
             event.payload.error.code or "switchboard_invalid_target",

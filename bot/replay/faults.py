@@ -24,10 +24,10 @@ FAULTS = {
 }
 """The faults of `--fault`, with descriptions."""
 
-AFTER_THE_TAPE = timedelta(minutes=10)
+FAULTS_STOP_AFTER = timedelta(minutes=10)
 """Time after the tape's last delivery at which the faults stop."""
 
-_SHARE = {
+_PROBABILITY = {
     "duplicate": 0.2,
     "reorder": 0.2,
     "drop": 0.2,
@@ -37,7 +37,7 @@ _SHARE = {
     "store": 0.02,
 }
 _WRITES = frozenset({"receive", "claim", "save", "renew", "spread", "set_aside"})
-_RESTART_AFTER = 2.0
+_RESTART_DELAY = 2.0
 _API: tuple[tuple[Fault, Moment], ...] = (
     (Fault(status=429, retry_after="2"), Moment.BEFORE),
     (Fault(status=503), Moment.BEFORE),
@@ -56,7 +56,7 @@ Hand = Callable[[bytes], Awaitable[int]]
 """Passes a delivery to the bot; returns its answer. Raises `OSError` if there is none."""
 
 
-class Mischief:
+class FaultInjector:
     """Injects faults, each kind with its own probability, drawn from a seed.
 
     Args:
@@ -117,7 +117,7 @@ class Mischief:
     def _strikes(self, kind: str) -> bool:
         if kind not in self._kinds or self._stage.clock.now() >= self._until:
             return False
-        return self._draws[kind].random() < _SHARE[kind]
+        return self._draws[kind].random() < _PROBABILITY[kind]
 
     async def _try(self, hand: Hand, body: bytes, tries: int) -> None:
         try:
@@ -164,7 +164,7 @@ class Mischief:
 
     def _die(self, process: Process) -> None:
         async def restart() -> None:
-            await asyncio.sleep(_RESTART_AFTER)
+            await asyncio.sleep(_RESTART_DELAY)
             await self._stage.start_process()
 
         self._spawn(restart())

@@ -53,7 +53,7 @@ class Replay:
 
         Raises:
             TapeError: the tape can't be used.
-            UnknownFlow: a flow is missing.
+            UnknownFlowError: a flow is missing.
         """
         given = setup or Setup()
         wanted = replace(

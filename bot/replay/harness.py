@@ -1,4 +1,4 @@
-"""The real intake, store, engine and client on the sandbox, in one thread and virtual time.
+"""The real bot on the sandbox, in one thread and in virtual time.
 
 `Stage` is the platform with its clock. A `Process` is one run of the bot's program on the
 stage's database. A process can be killed at any point and replaced; only stored data
@@ -23,7 +23,7 @@ from bot.engine.context import Context
 from bot.engine.delivery import Clients
 from bot.engine.worker import Worker
 from bot.flows.catalogue import Catalogue
-from bot.flows.raised import Raised
+from bot.flows.error_report import Raised
 from bot.observability.api_troubles import ApiKey, note_call
 from bot.replay.guarded_store import guarded
 from bot.replay.virtual_time import EPOCH, VirtualClock, VirtualTimeLoop
@@ -55,7 +55,7 @@ _DUTIES = """
 _PROGRESS = "SELECT (SELECT count(*) FROM journal), (SELECT count(*) FROM outbox)"
 
 
-class ProcessDied(BaseException):
+class ProcessDiedError(BaseException):
     """The bot's process is dead; raised wherever its code would still act."""
 
 
@@ -275,10 +275,11 @@ class Process:
         """
         if self.intake is None or not self.is_alive:
             raise ConnectionRefusedError(self.name)
+        # Shielded: a sender that gives up does not stop the intake, as over real HTTP.
         task = self._spawn(self.intake.receive(headers, body))
         try:
             answer = await asyncio.shield(task)
-        except (ProcessDied, asyncio.CancelledError):
+        except (ProcessDiedError, asyncio.CancelledError):
             if self.is_alive:
                 raise
             raise ConnectionResetError(self.name) from None
@@ -304,12 +305,12 @@ class Process:
     def die_here(self) -> None:
         """Kill the process at the point of the call."""
         self.kill()
-        raise ProcessDied(self.name)
+        raise ProcessDiedError(self.name)
 
     def check_alive(self) -> None:
-        """Raise `ProcessDied` if the process is dead, so that its code has no effect."""
+        """Raise `ProcessDiedError` if the process is dead, so that its code has no effect."""
         if not self.is_alive:
-            raise ProcessDied(self.name)
+            raise ProcessDiedError(self.name)
 
     async def _before(self, operation: str) -> None:
         self.check_alive()
@@ -331,7 +332,7 @@ class Process:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # ProcessDied is expected; any other error shows in the checks
+            task.exception()  # ProcessDiedError is expected; any other error shows in the checks
 
     def _client(self, key: Any, known_as: ApiKey) -> SunshineClient:
         return SunshineClient(

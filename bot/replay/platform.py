@@ -1,4 +1,4 @@
-"""The sandbox's model driven by a tape: repeats others' actions, answers the bot's.
+"""The sandbox's model, driven by a tape and by the bot's actions.
 
 There are no tickets: the tape has what agents and the platform did with them.
 """

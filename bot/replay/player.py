@@ -1,4 +1,4 @@
-"""Plays a tape, or a part of it: repeats its facts, and delivers its events on time."""
+"""Plays a tape or a part of it: repeats its facts, delivers its events."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from typing import Any
 from bot.control.policy import Policy
 from bot.control.state import Conversation
 from bot.flows.catalogue import Catalogue
-from bot.replay.facts import Taken, Told
-from bot.replay.faults import AFTER_THE_TAPE, Mischief
-from bot.replay.harness import URL, ProcessDied, Stage
+from bot.replay.facts import Arrival, TapeFacts
+from bot.replay.faults import FAULTS_STOP_AFTER, FaultInjector
+from bot.replay.harness import URL, ProcessDiedError, Stage
 from bot.replay.platform import TapedSwitchboard
 from bot.replay.result import Owed
 from bot.replay.virtual_time import EPOCH, VirtualTimeLoop, run_virtual
@@ -33,7 +33,7 @@ from webhooks.security import API_KEY_HEADER
 
 REST_TIMEOUT = timedelta(hours=1)  # after the tape, for ended conversations and open duties
 REST_TIMEOUT_UNTIL_QUIET = timedelta(hours=30)
-_LOOK_EVERY = timedelta(seconds=1)
+_POLL_INTERVAL = timedelta(seconds=1)
 _SALT = 0xFFFFFFFF  # for new ids; unlike the platform's (which begin with a time) and other sandboxes'
 _LATENCY = Fault(delay=0.002)
 """The API's latency, shorter than any real one. Events have milliseconds, and without it
@@ -87,8 +87,8 @@ class Played:
     until_quiet: bool = False
 
 
-def play(taken: Taken, plan: Plan, progress: Callable[[int], None] | None = None) -> Played:
-    """Play it in virtual time. `progress` is called with the number of events delivered."""
+def play(taken: TapeFacts, plan: Plan, progress: Callable[[int], None] | None = None) -> Played:
+    """Play it in virtual time; report the number of events to `progress`."""
     played = Played(until_quiet=plan.until_quiet)
     luck = random.getstate()
     random.seed(plan.seed)  # makes the random pauses between read attempts repeatable
@@ -113,7 +113,7 @@ class _Player:
     def __init__(
         self,
         loop: VirtualTimeLoop,
-        taken: Taken,
+        taken: TapeFacts,
         plan: Plan,
         played: Played,
         progress: Callable[[int], None] | None,
@@ -146,7 +146,7 @@ class _Player:
         record.closes_for_others = plan.policy.app_key
         self._world = World(board, taken, plan.policy, plan.me, (record.key, record.app_key))
         last = taken.told[-1].at if taken.told else first
-        self._mischief = Mischief(stage, plan.faults, plan.seed, last + AFTER_THE_TAPE)
+        self._injector = FaultInjector(stage, plan.faults, plan.seed, last + FAULTS_STOP_AFTER)
         self._first_sent: dict[str, datetime] = {}
         self._called: dict[int, Called] = {}  # by request, while in flight
         # Wrapped by `_post`, to record what was acknowledged.
@@ -160,8 +160,8 @@ class _Player:
         async with self._stage as stage:
             await stage.start_process()
             await self._play_tape()
-            while self._mischief.is_busy:
-                await stage.wait(_LOOK_EVERY)
+            while self._injector.is_busy:
+                await stage.wait(_POLL_INTERVAL)
             if not stage.alive:
                 await stage.start_process()
             self._played.record.rests = await self._rest()
@@ -172,6 +172,7 @@ class _Player:
         happened, delivered = iter(self._taken.happened), 0
         following = next(happened, None)
         for at, group in groupby(self._taken.told, key=lambda told: told.at):
+            # First what happened up to this moment, then the deliveries that report it.
             while following is not None and following.at <= at:
                 await self._until(following.at)
                 self._world.happens(following)
@@ -194,12 +195,12 @@ class _Player:
         if wait > 0:
             await asyncio.sleep(wait)
 
-    async def _tell(self, told: Told) -> None:
+    async def _tell(self, told: Arrival) -> None:
         shown = zip(told.ids, told.body["events"], strict=True)
         events = [self._shown(event_id, raw) if event_id else raw for event_id, raw in shown]
         body = {**told.body, "events": [event for event in events if event is not None]}
         if body["events"]:
-            await self._mischief.deliver(self._hand_in, wire.write_json(body))
+            await self._injector.deliver(self._hand_in, wire.write_json(body))
 
     def _shown(self, event_id: str, raw: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The event as it is delivered now; a repeated message is delivered again."""
@@ -228,12 +229,12 @@ class _Player:
 
     def _call(self, request: ApiRequest, moment: Moment) -> Fault | None:
         given = self._plan.api(request, moment) if self._plan.api else None
-        fault = given or self._mischief.api(request, moment)
+        fault = given or self._injector.api(request, moment)
         now = self._stage.clock.now()
         if moment is Moment.BEFORE:
             body = json.loads(request.body) if request.body else {}
             called = Called(now, request.method, request.path, body)
-            after = self._mischief.is_unclear(request)
+            after = self._injector.is_unclear(request)
             called.told = fault is None and not after
             called.unclear = after or (fault is not None and fault.status != 429 and not fault.refuse)
             self._played.record.calls.append(called)
@@ -256,7 +257,7 @@ class _Player:
         if self._plan.until_quiet:
             return await self._stage.quiet(REST_TIMEOUT_UNTIL_QUIET)
         end = self._stage.clock.now() + REST_TIMEOUT
-        pause = _LOOK_EVERY
+        pause = _POLL_INTERVAL
         while not (rests := await self._settled()) and self._stage.clock.now() < end:
             await self._stage.wait(pause)
             pause = min(pause * 1.5, timedelta(minutes=2))
@@ -308,5 +309,5 @@ class _Player:
 
     def _unhandled(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if not isinstance(error, ProcessDied):
+        if not isinstance(error, ProcessDiedError):
             self._played.record.errors.append(f"{context.get('message')}: {error!r}")

@@ -1,4 +1,4 @@
-"""The HTML report: one self-contained page, a lane per conversation, all text escaped."""
+"""The HTML report: one self-contained page with a lane per conversation."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bot.replay.result import Action, Happened, Held, Lane, Result, Spoken
 
 _READS = ("Get", "List")
 
-FEW = 20
+UNFOLDED_LIMIT = 20
 """Number of conversations shown unfolded; with more, only those with problems are."""
-MOST = 1000
+SHOWN_LIMIT = 1000
 """Number of conversations without problems shown per tape; those with problems all are."""
 
 
@@ -42,7 +42,7 @@ def report(results: Sequence[Result]) -> str:
         wrong=wrong,
         rows=_rows,
         shown_of=_shown,
-        FEW=FEW,
+        UNFOLDED_LIMIT=UNFOLDED_LIMIT,
     )
 
 
@@ -72,7 +72,7 @@ class Row:
 
 def _shown(result: Result) -> list[tuple[int, Lane]]:
     """The conversations that are shown, each with its place."""
-    left, shown = MOST, []
+    left, shown = SHOWN_LIMIT, []
     for place, lane in enumerate(result.lanes):
         left -= lane.ok
         if left >= 0 or not lane.ok:

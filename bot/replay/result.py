@@ -1,4 +1,4 @@
-"""The result of a tape: each conversation, whether it closed, and its history; as JSON."""
+"""The result of a tape, per conversation; also as JSON."""
 
 from __future__ import annotations
 
@@ -32,7 +32,11 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """From `at`, `holder` was active (empty: nobody) due to `cause`; `by`: bot or others."""
+    """A move of control at `at`, due to `cause`; `by` is bot or others.
+
+    Attributes:
+        holder: who became active; empty: nobody.
+    """
 
     at: datetime
     holder: str

@@ -1,4 +1,4 @@
-"""Replays whole tapes: surveys each, plays its parts in processes, merges the results."""
+"""Replays whole tapes: surveys them, plays the parts, merges the results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bot.replay.verdict import in_time, lanes_of, problems_of
 from bot.sandbox.faults import Faults
 from bot.sandbox.switchboard import BOT
 
-WORTH_PROCESSES = 5000
+PROCESSES_FROM = 5000
 """Number of events from which starting processes is worthwhile."""
 
 
@@ -84,7 +84,7 @@ def replay(
 
     Raises:
         TapeError: a tape can't be used.
-        UnknownFlow: a flow is missing.
+        UnknownFlowError: a flow is missing.
     """
     runs = [
         (found, mode)
@@ -101,7 +101,7 @@ def replay(
         if progress:
             progress(done, total)
 
-    if total < WORTH_PROCESSES or len(jobs) == 1 or setup.is_local:
+    if total < PROCESSES_FROM or len(jobs) == 1 or setup.is_local:
         processes = 1
     outcomes = iter(_played(jobs, setup, processes, advance))
     return [_result(found, mode, [next(outcomes) for _ in found.parts]) for found, mode in runs]

@@ -13,17 +13,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.replay.facts import Taken, take_apart
+from bot.replay.facts import TapeFacts, facts_of
 from bot.sandbox.records import CUSTOM
 from bot.sandbox.switchboard import BOT
 from bot.tape import TapedDelivery, TapeError, read_at, read_places
 from webhooks import wire
 from webhooks.events import ControlPassed, ControlReleased
 
-PART = 2500
+PART_EVENTS = 2500
 """Maximum number of events per part, unless a single conversation has more."""
 
-_AT_ONCE = timedelta(milliseconds=2)
+_SAME_MOMENT = timedelta(milliseconds=2)
 _NO_CONVERSATION = ""  # for events that belong to no single conversation
 
 
@@ -41,9 +41,9 @@ class Part:
     events: int
     places: array[int]
 
-    def read(self, path: Path) -> Taken:
+    def read(self, path: Path) -> TapeFacts:
         """Read these conversations. Raises `TapeError` if the tape has changed."""
-        return take_apart(self._only(read_at(path, self.places)))
+        return facts_of(self._only(read_at(path, self.places)))
 
     def _only(self, deliveries: Iterator[TapedDelivery]) -> Iterator[TapedDelivery]:
         for delivery in deliveries:
@@ -110,7 +110,7 @@ def survey(path: Path, me: str = "", likely: str = "") -> Survey:
     return found
 
 
-def implied_mode(taken: Taken, me: str) -> str | None:
+def implied_mode(taken: TapeFacts, me: str) -> str | None:
     """The mode shown by the platform's reaction to a closed ticket or an end, or None."""
     for one in taken.happened:
         match one.event:
@@ -121,7 +121,7 @@ def implied_mode(taken: Taken, me: str) -> str | None:
                     return "pass"
             case ControlReleased(payload=payload):
                 ends = taken.ends.get(one.conversation_id or "", ())
-                if payload.reason or any(abs(one.at - end) <= _AT_ONCE for end in ends):
+                if payload.reason or any(abs(one.at - end) <= _SAME_MOMENT for end in ends):
                     return "release"
             case _:
                 pass
@@ -140,7 +140,7 @@ def _cut(counts: dict[str, int], places: dict[str, array[int]]) -> Iterator[Part
     ids: list[str] = []
     size = common
     for conversation_id, count in counts.items():
-        if ids and size + count > PART:
+        if ids and size + count > PART_EVENTS:
             yield _part(ids, size, places, common_places)
             ids, size = [], 0  # common events count once
         ids.append(conversation_id)

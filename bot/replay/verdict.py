@@ -114,7 +114,7 @@ def _split(played: Played) -> Mapping[str, _Part]:
 
 
 def _checkable(told: Acknowledged) -> Acknowledged:
-    """Normalize an event for the checks: malformed ones get no type and an empty payload."""
+    """Normalize an event for the checks: add a missing type or payload."""
     return replace(told, event={"type": "", "payload": {}, **told.event})
 
 
@@ -182,7 +182,7 @@ def _breaches(
 
 
 def _said_differently(said: list[str], entries: list[Entry], record: Record) -> Iterator[Happened]:
-    """The bot's first message that differs from the tape's; scrubbed ones can't differ."""
+    """The bot's first message that differs from the tape's, except scrubbed ones."""
     spoken = [e for e in entries if e.kind is Kind.MESSAGE and e.actor in (record.key, record.app_key)]
     for place in range(max(len(said), len(spoken))):
         then = said[place] if place < len(said) else None

@@ -15,7 +15,7 @@ Ts = TypeVarTuple("Ts")
 EPOCH = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
-MOST_ROUNDS = 300_000
+ROUNDS_LIMIT = 300_000
 """Maximum number of loop iterations at one moment; more means an endless loop."""
 
 
@@ -23,7 +23,7 @@ Ready = list[tuple[selectors.SelectorKey, int]]
 Look = Callable[[float], Ready]
 
 
-class Stuck(RuntimeError):
+class StuckError(RuntimeError):
     """Everything waits without a timer or task to end it, or loops without end."""
 
 
@@ -72,15 +72,15 @@ class _TimeSelector(selectors.SelectSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         self._rounds += 1
-        if self._rounds > MOST_ROUNDS:
+        if self._rounds > ROUNDS_LIMIT:
             self._rounds = 0
-            raise Stuck("there is always work to do at once, so no time passes")
+            raise StuckError("there is always work to do at once, so no time passes")
         if timeout == 0:  # work is pending; outside input is checked before time passes
             return []
         if ready := super().select(0) or self.before_time_passes(super().select):
             return ready
         if timeout is None:
-            raise Stuck("nothing is left to do, and nothing will ever happen")
+            raise StuckError("nothing is left to do, and nothing will ever happen")
         if timeout > 0:
             self.seconds += timeout
             self._rounds = 0
@@ -103,7 +103,7 @@ def run_virtual(main: Callable[[VirtualTimeLoop], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine in a virtual-time loop of its own, and clean up.
 
     Raises:
-        Stuck: it would wait forever.
+        StuckError: it would wait forever.
     """
     loop = VirtualTimeLoop()
     try:

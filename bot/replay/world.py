@@ -1,4 +1,4 @@
-"""The platform during a replay: others act as on the tape, the bot acts as it does now.
+"""The platform in a replay: others act as on the tape, the bot acts anew.
 
 Where the two no longer fit, the difference is noted as *diverged*.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 from bot.control.policy import Policy
 from bot.replay.attribution import Past, Who, is_own_message, is_own_move
-from bot.replay.facts import Happening, Taken
+from bot.replay.facts import TapeFact, TapeFacts
 from bot.replay.platform import TapedSwitchboard
 from bot.sandbox.history import Cause, Entry, Kind
 from bot.sandbox.sessions import ENDED
@@ -34,7 +34,7 @@ from webhooks.events import (
 from webhooks.messages import Message, SwitchboardIntegration
 from webhooks.payloads import InConversation
 
-LATE = timedelta(seconds=5)
+TIMING_TOLERANCE = timedelta(seconds=5)
 """A control action that is this much later (or sooner) than on the tape is a difference."""
 
 _CAUSES = {
@@ -90,7 +90,7 @@ class World:
     def __init__(
         self,
         board: TapedSwitchboard,
-        taken: Taken,
+        taken: TapeFacts,
         policy: Policy,
         me: str,
         keys: tuple[str, ...],
@@ -112,12 +112,12 @@ class World:
         """Messages of the tape's bot, by conversation."""
         return {conversation_id: talk.past.said for conversation_id, talk in self._talks.items()}
 
-    def happens(self, happening: Happening) -> None:
+    def happens(self, fact: TapeFact) -> None:
         """Carry out a fact now."""
-        self.shown[happening.id] = happening.raw
-        event, at = happening.event, happening.at
-        if happening.id in self._end_ids and not isinstance(event, ConversationMessage):
-            self._end_unread(str(happening.conversation_id), at)
+        self.shown[fact.id] = fact.raw
+        event, at = fact.event, fact.at
+        if fact.id in self._end_ids and not isinstance(event, ConversationMessage):
+            self._end_unread(str(fact.conversation_id), at)
         match event:
             case None:
                 pass
@@ -130,7 +130,7 @@ class World:
                 self._board.vanishes(event.payload.conversation.id, at)
             case _:
                 if isinstance(event.payload, InConversation):
-                    self._in_conversation(happening, event, event.payload)
+                    self._in_conversation(fact, event, event.payload)
 
     def finish(self) -> None:
         """Note the moves that never came, after the tape is over and the bot at rest."""
@@ -156,12 +156,12 @@ class World:
 
     # -- a single event ----------------------------------------------------------------------
 
-    def _in_conversation(self, happening: Happening, event: Event, payload: InConversation) -> None:
+    def _in_conversation(self, fact: TapeFact, event: Event, payload: InConversation) -> None:
         seen = payload.conversation.active_switchboard_integration
         is_told = seen is None or seen.is_known
-        conversation_id, at = payload.conversation.id, happening.at
+        conversation_id, at = payload.conversation.id, fact.at
         if conversation_id not in self._talks:
-            self._begin(happening, payload, seen if is_told and not _moves(event) else None)
+            self._begin(fact, payload, seen if is_told and not _moves(event) else None)
         elif conversation_id not in self._board.conversations:
             return  # removed: later events are delivered unchanged
         talk = self._talks[conversation_id]
@@ -186,37 +186,37 @@ class World:
                 silently = is_told and self._who(seen) is not talk.past.holder
                 if silently and (talk.moved_at is None or at > talk.moved_at):
                     self._moved(talk, conversation_id, seen, None, at, silent=True)
-                told = self._said(talk, happening, event, at)
-        self.shown[happening.id] = self._as_shown(happening) if told else None
+                told = self._said(talk, fact, event, at)
+        self.shown[fact.id] = self._as_shown(fact) if told else None
 
     def _begin(
         self,
-        happening: Happening,
+        fact: TapeFact,
         payload: InConversation,
         seen: SwitchboardIntegration | None,
     ) -> None:
         conversation_id = payload.conversation.id
         users = sorted(payload.user_ids)
         active = self._board.member_of(seen, self._me)
-        self._board.appears(conversation_id, users[0] if users else None, active, happening.at)
+        self._board.appears(conversation_id, users[0] if users else None, active, fact.at)
         self._talks[conversation_id] = _Talk(
             Past(self._who(seen), self._ends.get(conversation_id, [])),
         )
 
-    def _said(self, talk: _Talk, happening: Happening, event: Event, at: datetime) -> bool:
+    def _said(self, talk: _Talk, fact: TapeFact, event: Event, at: datetime) -> bool:
         """Add a message; return False if it is the bot's, which says it itself."""
-        conversation_id = happening.conversation_id or ""
+        conversation_id = fact.conversation_id or ""
         match event:
             case ConversationMessage():
                 message, raw = (
                     event.payload.message,
-                    dict(happening.raw["payload"]["message"]),
+                    dict(fact.raw["payload"]["message"]),
                 )
                 talk.past.stirred_at = at
                 if is_own_message(message, raw, talk.past):
                     talk.past.said.append(message.content.text or "")
                     return False
-                ends = happening.id in self._end_ids
+                ends = fact.id in self._end_ids
                 if ends:
                     self._board.ends(conversation_id, at)
                 self._board.says(conversation_id, message, raw, at, activity=ENDED if ends else "")
@@ -263,18 +263,18 @@ class World:
         self._board.moves(conversation_id, to, at, cause, reason)
         return True
 
-    def _as_shown(self, happening: Happening) -> Mapping[str, Any]:
+    def _as_shown(self, fact: TapeFact) -> Mapping[str, Any]:
         """The event with the present holder, in as much detail as on the tape."""
-        payload = dict(happening.raw["payload"])
+        payload = dict(fact.raw["payload"])
         conversation = dict(payload["conversation"])
-        active = self._board.shown(str(happening.conversation_id))
+        active = self._board.shown(str(fact.conversation_id))
         taped = conversation.pop("activeSwitchboardIntegration", None)
         if taped is not None and not (isinstance(taped, Mapping) and (taped.get("id") or taped.get("name"))):
             conversation["activeSwitchboardIntegration"] = taped  # unreadable then and now
         elif active is not None:
             named_only = isinstance(taped, Mapping) and not taped.get("id")
             conversation["activeSwitchboardIntegration"] = {"name": active["name"]} if named_only else active
-        return {**happening.raw, "payload": {**payload, "conversation": conversation}}
+        return {**fact.raw, "payload": {**payload, "conversation": conversation}}
 
     # -- the bot's actions -------------------------------------------------------------------
 
@@ -303,7 +303,7 @@ class World:
         to: str | None,
     ) -> None:
         late = now - then
-        if abs(late) > LATE:
+        if abs(late) > TIMING_TOLERANCE:
             how = "later" if late > timedelta(0) else "sooner"
             seconds = abs(late).total_seconds()
             what = f"the bot {self._move_in_words(to)} {seconds:.1f} s {how} than on the tape"

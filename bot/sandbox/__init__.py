@@ -1,4 +1,4 @@
-"""A local stand-in for the platform: a pure model behind a server with the real API.
+"""A local stand-in for the platform: a pure model behind the real API.
 
 `Sandbox` combines all parts. A simulation uses the pure parts (`Switchboard`, `Api`,
 `SandboxTransport`). It sends the events of `Switchboard.drain()` itself, or by a `Sender`
@@ -32,6 +32,7 @@ from bot.sandbox.records import (
     Webhook,
 )
 from bot.sandbox.sandbox import Sandbox
+from bot.sandbox.scripted_people import Agent, Visitor
 from bot.sandbox.server import Server
 from bot.sandbox.switchboard import (
     ANSWERS,
@@ -42,7 +43,6 @@ from bot.sandbox.switchboard import (
 )
 from bot.sandbox.switches import Switches
 from bot.sandbox.transport import SandboxTransport
-from bot.sandbox.users import Agent, Visitor
 
 __all__ = [
     "ANSWERS",

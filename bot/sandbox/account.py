@@ -1,4 +1,4 @@
-"""The lowest layer of the model: the app's records, its history, and event routing."""
+"""The lowest layer of the model: records, history and event routing."""
 
 from __future__ import annotations
 

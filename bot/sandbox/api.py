@@ -10,7 +10,7 @@ from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
-from bot.sandbox.attachments import MAX_UPLOAD, is_file, is_upload
+from bot.sandbox.attachment_calls import MAX_UPLOAD, is_file, is_upload
 from bot.sandbox.errors import ApiError, bad_request, forbidden, not_found
 from bot.sandbox.keys import Keys
 from bot.sandbox.records import Json
@@ -111,6 +111,7 @@ class Api:
                 "X-Content-Type-Options": "nosniff",
             }
             return ApiReply(200, file.content, headers)
+        # Authenticate before routing: without a key, every path is a 401.
         caller = self._keys.authenticate(request.headers, now)
         found = find(request.method, request.path)
         if found is None:

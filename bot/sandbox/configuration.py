@@ -1,4 +1,4 @@
-"""The API's app and integrations: settings, channels, custom integrations, responders."""
+"""The API's app and integrations: settings, channels, custom integrations."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from bot.sandbox.errors import ApiError, bad_request, items, maybe_text
 from bot.sandbox.paging import page
 from bot.sandbox.records import CUSTOM, WEB, Integration, Json
-from bot.sandbox.switchboards import Switchboards, link_json
-from bot.sandbox.webhooks import Webhooks, webhook_json
+from bot.sandbox.switchboard_calls import SwitchboardCalls, link_json
+from bot.sandbox.webhook_calls import WebhookCalls, webhook_json
 
 CHANNELS = (
     "android",
@@ -43,7 +43,7 @@ _OWN = (
 _SECRETS = ("secret", "token", "key", "password", "certificate")
 
 
-class Configuration(Webhooks, Switchboards):
+class Configuration(WebhookCalls, SwitchboardCalls):
     """The configuration layer of the model: what `doctor` reads and `setup` changes."""
 
     def get_app(self) -> Json:

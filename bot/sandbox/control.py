@@ -1,4 +1,4 @@
-"""Control and its API actions: every way in which it moves (docs/platform.md, 1 and 2)."""
+"""Every way in which control moves (docs/platform.md, 1 and 2)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from bot.sandbox.account import PLATFORM, Account
-from bot.sandbox.contents import check_metadata
+from bot.sandbox.content_checks import check_metadata
 from bot.sandbox.errors import ApiError, forbidden
 from bot.sandbox.history import Cause, Kind
 from bot.sandbox.records import Caller, Conversation, Json, SwitchboardIntegration
@@ -193,6 +193,7 @@ class Control(Account):
                 conversation,
                 former=before,
             )
+        # Last, so that the ticket it may open comes after the move in the history.
         if to is not None and before != to:
             self._control_arrived(conversation, self.members[to], metadata or {}, now)
 
@@ -202,6 +203,8 @@ class Control(Account):
         Returns:
             The conversation as the activity's own event shows it.
         """
+        # Taken first: by default, events show the conversation after the assignment, but a
+        # switch lets the first one show it as it was.
         before = self._snapshot(conversation)
         responder = self._default_responder(conversation)
         if conversation.active is None and responder is not None:

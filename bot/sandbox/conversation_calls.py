@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from bot.sandbox.contents import check_metadata
+from bot.sandbox.content_checks import check_metadata
 from bot.sandbox.errors import bad_request, items
 from bot.sandbox.paging import page
 from bot.sandbox.payloads import conversation_in_api
@@ -48,7 +48,7 @@ class ConversationCalls(UserCalls):
         return self.get_conversation(conversation.id)
 
     def list_conversations(self, query: Mapping[str, str]) -> Json:
-        """`GET …/conversations`: of the user in `filter[userId]` or `filter[userExternalId]`."""
+        """`GET …/conversations`: by `filter[userId]` or `filter[userExternalId]`."""
         user_id, external_id = (
             query.get("filter[userId]"),
             query.get("filter[userExternalId]"),

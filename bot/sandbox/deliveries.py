@@ -1,4 +1,4 @@
-"""The webhook sender: a pure retry schedule, and the tasks that send (docs/platform.md, 4)."""
+"""The webhook sender and its retry schedule (docs/platform.md, 4)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from bot.clock import Clock
 from bot.sandbox.records import Delivery, Json, Webhook
 from bot.sandbox.switchboard import Switchboard
 
-SCHEDULE = (0.0, 15.0, 60.0, 240.0, 585.0)
+RETRY_DELAYS = (0.0, 15.0, 60.0, 240.0, 585.0)
 """Seconds before each attempt, since the previous one: five attempts in 15 minutes."""
 
-ANSWER_WITHIN = 20.0
+ANSWER_TIMEOUT = 20.0
 """Seconds that the target has to answer."""
 
 NEVER_RETRIED = frozenset({400, 401, 403, 404, 406})
@@ -58,7 +58,7 @@ Post = Callable[[str, Mapping[str, str], bytes], Awaitable[int]]
 def next_attempt_in(
     attempts: int,
     status: int | None,
-    schedule: Sequence[float] = SCHEDULE,
+    schedule: Sequence[float] = RETRY_DELAYS,
 ) -> float | None:
     """Return the seconds until the next attempt; None if there is none.
 
@@ -77,7 +77,7 @@ def batches(
     webhooks: Iterable[Webhook],
     size: int,
 ) -> list[tuple[Webhook, list[Json]]]:
-    """Group deliveries by webhook and its triggers, in batches of at most `size` events."""
+    """Group deliveries by webhook, in batches of at most `size` events."""
     waiting = list(deliveries)
     cut: list[tuple[Webhook, list[Json]]] = []
     for webhook in webhooks:
@@ -155,7 +155,7 @@ class Sender:
         self._clock = clock
         self._post = post
         self._client: httpx2.AsyncClient | None = None
-        self._schedule = tuple(seconds * time_scale for seconds in SCHEDULE)
+        self._schedule = tuple(seconds * time_scale for seconds in RETRY_DELAYS)
         self._batch = batch
         self._slots = asyncio.Semaphore(concurrency)
         self._woken = asyncio.Event()
@@ -237,7 +237,7 @@ class Sender:
         }
         async with self._slots:
             try:
-                async with asyncio.timeout(ANSWER_WITHIN):
+                async with asyncio.timeout(ANSWER_TIMEOUT):
                     return await (self._post or self._post_http)(webhook.target, headers, body)
             except (OSError, TimeoutError):
                 return None

@@ -1,4 +1,4 @@
-"""The sandbox's refusals: to API clients, and to people at the widget or workspace."""
+"""The sandbox's refusals, of API requests and of people's actions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ApiError(Exception):
 
 
 class NotPossibleError(Exception):
-    """An action without a button in the widget or workspace, such as writing after an end."""
+    """The widget or workspace has no button for it, such as after an end."""
 
 
 def bad_request(title: str) -> ApiError:

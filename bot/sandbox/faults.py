@@ -13,7 +13,7 @@ from bot.sandbox.errors import ApiError
 
 
 class Moment(Enum):
-    """Before the request takes effect (it never will), or after (unknown to the caller)."""
+    """Before the effect (it never comes), or after (the caller can't know)."""
 
     BEFORE = "before the effect"
     AFTER = "after the effect"

@@ -1,4 +1,4 @@
-"""API keys and their verification: Basic, or a JWT with HS256 (docs/platform.md, 6)."""
+"""API keys and their verification: Basic or JWT (docs/platform.md, 6)."""
 
 from __future__ import annotations
 

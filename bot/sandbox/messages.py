@@ -1,17 +1,17 @@
-"""Messages and typing indicators, and the API to post and read them (docs/platform.md, 5)."""
+"""Messages, typing indicators and their API (docs/platform.md, 5)."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from bot.sandbox.contents import check_content, check_metadata, take_shorthand
+from bot.sandbox.content_checks import check_content, check_metadata, take_shorthand
 from bot.sandbox.control import Control
 from bot.sandbox.errors import ApiError, bad_request
 from bot.sandbox.history import Cause, Kind
 from bot.sandbox.payloads import conversation_in_api, message_in_api, message_in_event
 from bot.sandbox.records import Caller, Conversation, Json, Message
 
-PAGE = 100
+PAGE_SIZE = 100
 _AUTHOR_KEYS = ("type", "displayName", "avatarUrl", "subtypes")
 _ACTIVITIES = ("typing:start", "typing:stop", "conversation:read")
 
@@ -66,10 +66,10 @@ class Messages(Control):
         first, last = 0, len(messages)
         if after is not None:
             first = _position(messages, after) + 1
-            last = min(last, first + PAGE)
+            last = min(last, first + PAGE_SIZE)
         else:
             last = last if before is None else _position(messages, before)
-            first = max(0, last - PAGE)
+            first = max(0, last - PAGE_SIZE)
         page = messages[first:last]
         more_before, more_after = first > 0, last < len(messages)
         meta: Json = {"hasMore": more_after if after is not None else more_before}

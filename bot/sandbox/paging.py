@@ -10,10 +10,10 @@ from bot.sandbox.records import Json
 
 T = TypeVar("T")
 
-PAGE = 25
+PAGE_SIZE = 25
 """Default number of records per page."""
 
-LARGEST_PAGE = 100
+PAGE_SIZE_LIMIT = 100
 
 
 def page(
@@ -55,10 +55,10 @@ def page(
 
 def _size(given: str | None) -> int:
     try:
-        size = PAGE if given is None else int(given)
+        size = PAGE_SIZE if given is None else int(given)
     except ValueError:
         raise _invalid() from None
-    if not 1 <= size <= LARGEST_PAGE:
+    if not 1 <= size <= PAGE_SIZE_LIMIT:
         raise _invalid()
     return size
 

@@ -1,4 +1,4 @@
-"""The API's participants: the users of a conversation; joining and leaving a group."""
+"""The API's participants: list, join and leave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The platform's JSON for conversations, messages and users, in the API and in webhooks."""
+"""The platform's JSON for conversations, messages and users."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def conversation_in_event(
     *,
     extra_keys: bool,
 ) -> Json:
-    """A conversation in webhooks; `extra_keys` adds keys missing from the published schema."""
+    """A conversation in webhooks; `extra_keys` adds unpublished keys."""
     shown: Json = {"id": conversation.id, "type": conversation.type}
     if conversation.active is not None:
         shown["activeSwitchboardIntegration"] = member_json(members[conversation.active])

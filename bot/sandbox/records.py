@@ -69,7 +69,7 @@ class SwitchboardIntegration:
 
 @dataclass(frozen=True, slots=True)
 class Integration:
-    """An integration of the app: a channel (`web`, …), first-party (`zd:…`), or custom.
+    """An integration: a channel (`web`, …), first-party (`zd:…`), or custom.
 
     Attributes:
         properties: a channel's configuration, without its secrets.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.sandbox.attachments import read_upload
+from bot.sandbox.attachment_calls import read_upload
 from bot.sandbox.routing import Call, Route, RouteTable, Run, Scope
 
 _APP = "/{app}"

@@ -97,7 +97,7 @@ Run = Callable[[Call], Json | None]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path below `/v2/apps` and its operation. `{name}` matches one part of the path."""
+    """A path below `/v2/apps` and its operation; `{name}` matches one part."""
 
     operation: str
     method: str

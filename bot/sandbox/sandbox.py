@@ -8,13 +8,14 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from bot.clock import Clock, SystemClock
-from bot.sandbox import users
+from bot.sandbox import scripted_people
 from bot.sandbox.api import Api
 from bot.sandbox.deliveries import TRIGGERS, Post, Sender
 from bot.sandbox.faults import Faults
 from bot.sandbox.history import Entry
 from bot.sandbox.keys import Keys
 from bot.sandbox.records import Caller, Ids, IdSource
+from bot.sandbox.scripted_people import Agent, Visitor
 from bot.sandbox.server import Server
 from bot.sandbox.switchboard import (
     ANSWERS,
@@ -24,7 +25,6 @@ from bot.sandbox.switchboard import (
     standard_switchboard,
 )
 from bot.sandbox.switches import Switches
-from bot.sandbox.users import Agent, Visitor
 
 T = TypeVar("T")
 
@@ -167,10 +167,10 @@ class Sandbox:
 
         Args:
             look: returns the result, or None.
-            timeout: in seconds; None: `users.WAIT_TIMEOUT`.
+            timeout: in seconds; None: `scripted_people.WAIT_TIMEOUT`.
             what: a description of the wait, for the error.
         """
-        timeout = users.WAIT_TIMEOUT if timeout is None else timeout
+        timeout = scripted_people.WAIT_TIMEOUT if timeout is None else timeout
         try:
             async with asyncio.timeout(timeout):
                 while (found := look()) is None:

@@ -7,7 +7,7 @@ from aiohttp import web
 from bot.clock import Clock
 from bot.listening import Listener
 from bot.sandbox.api import Api, ApiRequest
-from bot.sandbox.attachments import MAX_UPLOAD
+from bot.sandbox.attachment_calls import MAX_UPLOAD
 from bot.sandbox.faults import BrokenConnectionError, Faults, exchange
 
 

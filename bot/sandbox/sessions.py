@@ -1,4 +1,4 @@
-"""The end users' actions, and removal and merging of users (docs/platform.md, 3 and 4)."""
+"""End users' actions, removal and merging (docs/platform.md, 3 and 4)."""
 
 from __future__ import annotations
 
@@ -224,6 +224,7 @@ class Sessions(Workspace):
         ticket = self.ticket_of(conversation_id)
         if ticket is not None:
             ticket.session_over = True
+        # The documents don't say which of the two events comes first.
         if self.switches.end_order == "message_first":
             self._tell_end(conversation, now)
         self._settle_end(conversation, now)
@@ -233,6 +234,7 @@ class Sessions(Workspace):
     def remove_conversation(self, conversation_id: str, *, now: datetime) -> None:
         """Delete a conversation."""
         conversation = self._find(conversation_id)
+        # The event needs the conversation, so it comes before the removal.
         self._emit(
             "conversation:remove",
             {"conversation": self._snapshot(conversation)},
@@ -298,6 +300,7 @@ class Sessions(Workspace):
             [*kept.messages, *gone.messages],
             key=lambda message: (message.received, message.id),
         )
+        # Read before `_drop`, which clears the discarded conversation's holder.
         active = {
             "surviving": kept.active,
             "discarded": gone.active,

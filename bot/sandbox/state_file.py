@@ -124,6 +124,7 @@ class StateFile:
         """Replace the file atomically. Raises `StateFileError`."""
         new = self._path.with_name(f"{self._path.name}.new")
         try:
+            # Written next to it and renamed: a crash leaves the old file or the new one.
             new.write_bytes(_STATE.dump_json(self.state()))
             new.replace(self._path)
         except OSError as error:

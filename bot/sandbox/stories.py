@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from bot.sandbox.api import ApiRequest
 from bot.sandbox.faults import Fault, Moment
 from bot.sandbox.sandbox import Sandbox
+from bot.sandbox.scripted_people import Visitor
 from bot.sandbox.switchboard import BOT
-from bot.sandbox.users import Visitor
 
 GREETING = "What can I do for you?"
 MORE = "Is there anything else?"

@@ -1,15 +1,16 @@
-"""The pure model of the platform: no I/O, no clock, no randomness. Time is an argument.
+"""The pure model of the platform: no I/O, clock or randomness.
 
-Its layers, from the bottom; each has its own file and knows only the layers below:
+Time is an argument. Its layers, from the bottom; each has its own file and knows only the layers below:
 
     Account         records, history, routing of events
     Control         passControl, releaseControl, offerControl, acceptControl
     Messages        messages, and the API to post and read them
     Workspace       tickets and agents
     Sessions        end users: create, write, tap, end, remove, merge
-    UserCalls, ConversationCalls, ParticipantCalls, ClientCalls, Attachments, UserMessages
+    UserCalls, ConversationCalls, ParticipantCalls, ClientCalls, AttachmentCalls,
+    UserMessageCalls
                     the rest of the API for clients, one layer per resource
-    Configuration   (beside Control…UserMessages) settings, integrations, webhooks,
+    Configuration   (beside Control…UserMessageCalls) settings, integrations, webhooks,
                     switchboards
 """
 
@@ -27,14 +28,14 @@ from bot.sandbox.records import (
     SwitchboardIntegration,
 )
 from bot.sandbox.switches import Switches
-from bot.sandbox.user_messages import UserMessages
+from bot.sandbox.user_message_calls import UserMessageCalls
 
 BOT = "switchboard-bot"
 WORKSPACE = "zd-agentWorkspace"
 ANSWERS = "zd-answerBot"
 
 
-class Switchboard(UserMessages, Configuration):
+class Switchboard(UserMessageCalls, Configuration):
     """One app of the platform.
 
     Operations return what the caller sees. Events for integrations wait in `drain()`; the
@@ -60,7 +61,7 @@ def standard_switchboard(
     message_limit: int = 30_000,
     model: type[Switchboard] = Switchboard,
 ) -> Switchboard:
-    """Create a typical account: the bot is the default responder, agents are its `next`.
+    """Create a typical account: the bot comes first, agents are its `next`.
 
     Args:
         switches: the undocumented behaviour; in pass mode the agent workspace's `next` is

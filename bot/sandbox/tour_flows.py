@@ -1,4 +1,4 @@
-"""The flows of `switchboard-bot sandbox`: all content types, and two ways to break it."""
+"""The flows of `switchboard-bot sandbox`, with two ways to break it."""
 
 from __future__ import annotations
 

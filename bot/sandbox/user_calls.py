@@ -1,4 +1,4 @@
-"""The API's users: create, find, change and forget. (Deletion is in `sessions.py`.)"""
+"""The API's users: create, find, change, forget (delete: `sessions.py`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bot.sandbox.contents import check_metadata
+from bot.sandbox.content_checks import check_metadata
 from bot.sandbox.errors import ApiError, bad_request, not_found
 from bot.sandbox.payloads import user_in_api
 from bot.sandbox.records import Json, User
@@ -61,7 +61,7 @@ class UserCalls(Sessions):
         return self.get_user(self.users[user.id])
 
     def sync_user(self, zendesk_id: str) -> Json:
-        """`POST …/users/{zendeskId}/sync`: always 404, for no user has a core Zendesk user."""
+        """`POST …/users/{zendeskId}/sync`: always 404, without core Zendesk users."""
         raise ApiError(404, "user_not_found", f"No user has the zendeskId {zendesk_id}.")
 
 

@@ -1,4 +1,4 @@
-"""The agent workspace: tickets, and the agents who handle them (docs/platform.md, 3)."""
+"""The agent workspace: tickets and agents (docs/platform.md, 3)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Randomized simulation: plays a seed's world and checks it from the platform's side."""
+"""Randomized simulation: plays a seed's world and checks the guarantee."""

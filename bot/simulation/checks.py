@@ -23,11 +23,11 @@ from webhooks import wire
 END_TEXT = "The user has left the chat."
 NO_PROOFS = ("void", "replaced", "given up")  # a duty closed this way was not done
 REFUSED = "(403)"  # proof for a complete flow, even if a fault made it up: a read follows
-IDLES = timedelta(minutes=10)  # shorter than the idle deadline
-MOST_PASSES = 2 * 2 * PASS_ATTEMPTS  # two flows, two targets; an unheard return counts as a failure
-MOST_MESSAGES = 30
-LATELY = timedelta(minutes=1)  # how old the news of a late event may be
-REACTION = timedelta(seconds=2)  # maximum from an acknowledged event to the bot's action
+IDLE_LIMIT = timedelta(minutes=10)  # shorter than the idle deadline
+PASSES_LIMIT = 2 * 2 * PASS_ATTEMPTS  # two flows, two targets; an unheard return counts as a failure
+MESSAGES_LIMIT = 30
+NEWS_DELAY = timedelta(minutes=1)  # how old the news of a late event may be
+REACTION_TIME = timedelta(seconds=2)  # maximum from an acknowledged event to the bot's action
 
 
 def violations(record: Record) -> list[str]:
@@ -55,7 +55,7 @@ def lost_events(record: Record) -> Iterator[str]:
 
 
 def _set_aside(record: Record) -> Iterator[str]:
-    """Yield events that were set aside, except take-over orders that expired in the queue."""
+    """Yield events that were set aside, except expired take-over orders."""
     outdated = {
         order.event_id
         for order in record.orders
@@ -139,7 +139,7 @@ class Checker:
                 continue
             claimed, active, _ = proof.partition(" is active")
             # An event may come later by as long as the bot was paused.
-            late = LATELY + self._record.paused_between(self._entries[0].at, since)
+            late = NEWS_DELAY + self._record.paused_between(self._entries[0].at, since)
             held = self._holders_between(since - late, at)
             if (None if claimed == "nobody" else claimed) not in held if active else held == {BOT}:
                 yield f"G1: a duty counts as done at {at.time()}, but its proof was never true: {proof}"
@@ -268,7 +268,7 @@ class Checker:
 
     def _in_time(self, known: Acknowledged, sent: datetime) -> bool:
         """Return whether the event came long enough before the bot's request."""
-        return known.at + REACTION + self._record.paused_between(known.at, sent) < sent
+        return known.at + REACTION_TIME + self._record.paused_between(known.at, sent) < sent
 
     def _is_end(self, known: Acknowledged, since: datetime | None = None) -> bool:
         """Return whether it is the message of the end, even if the event doesn't show it."""
@@ -361,10 +361,10 @@ class Checker:
             return
         later = [e for e in self._entries if e.number > entry.number]
         acted = (c.at for c in self._calls if c.at >= told and c.path.endswith("Control"))
-        until = next((e.at for e in later if self._changes(e) or e.at > told + IDLES), told + IDLES)
+        until = next((e.at for e in later if self._changes(e) or e.at > told + IDLE_LIMIT), told + IDLE_LIMIT)
         until = min(until, next(acted, until))
         hampered = any(began < until and ended > entry.at for began, ended in self._record.cut_off)
-        if not hampered and until - told - self._record.paused_between(told, until) >= IDLES:
+        if not hampered and until - told - self._record.paused_between(told, until) >= IDLE_LIMIT:
             yield f"G1: the bot does nothing {what} at {entry.at.time()}"
 
     def _changes(self, entry: Entry) -> bool:
@@ -382,7 +382,7 @@ class Checker:
             agents += entry.actor.startswith("agent:")
             passes += entry.actor in keys and entry.kind is Kind.HOLDER and entry.cause is Cause.PASS
             messages += entry.actor in keys and entry.kind is Kind.MESSAGE
-            if passes > MOST_PASSES + agents or messages > MOST_MESSAGES:
+            if passes > PASSES_LIMIT + agents or messages > MESSAGES_LIMIT:
                 yield f"G5: {passes} passes and {messages} messages since the user spoke, at {entry.at.time()}"
                 return
 
@@ -395,7 +395,7 @@ class Checker:
             if call.path.endswith("passControl")
         )
         for (target, _), times in tries.items():
-            if times > MOST_PASSES:
+            if times > PASSES_LIMIT:
                 yield f"G1: passed to {target} {times} times, in vain"
 
     def _unsaid(self) -> Iterator[str]:
@@ -406,7 +406,7 @@ class Checker:
         if not said or said[0].holder != BOT or said[0].text not in SAYS_AND_ENDS:
             return
         later = [e for e in self._entries if e.number > said[0].number and e.kind is not Kind.TICKET]
-        disturbed = any(e.at < said[0].at + LATELY for e in later if not self._is_bots(e))
+        disturbed = any(e.at < said[0].at + NEWS_DELAY for e in later if not self._is_bots(e))
         ordered = any(order.conversation_id == self._id for order in self._record.orders)
         if not (disturbed or ordered) and not any("[open" in entry.text for entry in later):
             yield f"G4: nothing was said in response to {said[0].text!r}"

@@ -1,4 +1,4 @@
-"""The simulation's flows: an opening flow controlled by the user's words, and others.
+"""The simulation's flows, controlled by the user's first word.
 
 Every message of a flow is unique, so that the checks can recognize a duplicate.
 """
@@ -28,7 +28,7 @@ REMINDER = "reminder"
 """Name of the flow begun by the reminder."""
 
 
-LATER = 40.0
+REMINDER_DELAY = 40.0
 """Seconds until the reminder."""
 
 
@@ -41,7 +41,11 @@ QUICK = ("one", "three")
 
 
 class Speech:
-    """Numbers a flow's messages by run and position; `about` records what began the run."""
+    """Numbers a flow's messages by run and position.
+
+    Attributes:
+        about: metadata for each message: the words that began the run.
+    """
 
     def __init__(self, chat: Chat, run: str) -> None:
         self._chat, self._run, self._said = chat, run, 0
@@ -60,7 +64,6 @@ class Speech:
 @flow("opening")
 async def opening(chat: Chat) -> None:  # noqa: C901 - one case per word
     """Behave as the first word of the conversation demands."""
-    """Do what the first word of the conversation says."""
     speech = Speech(chat, f"open {chat.run_id}")
     if chat.opening.kind == "message" and not chat.opening.text:
         await speech.say(DEAF)
@@ -99,7 +102,7 @@ async def opening(chat: Chat) -> None:  # noqa: C901 - one case per word
             await speech.say("now")
         case "remind":
             await speech.say(PROMISES)
-            await chat.remind(timedelta(seconds=LATER), reminder, {"words": chat.opening.text})
+            await chat.remind(timedelta(seconds=REMINDER_DELAY), reminder, {"words": chat.opening.text})
         case "chatty":
             for number in range(8):
                 await speech.say(f"line {number}")

@@ -16,15 +16,15 @@ from bot.control.modes import mode_named
 from bot.control.policy import Policy
 from bot.engine.orders import flow_order, release_order
 from bot.flows.catalogue import Catalogue
-from bot.replay.harness import Interference, Process, ProcessDied, Stage
-from bot.replay.virtual_time import Stuck, VirtualTimeLoop, run_virtual
+from bot.replay.harness import Interference, Process, ProcessDiedError, Stage
+from bot.replay.virtual_time import StuckError, VirtualTimeLoop, run_virtual
 from bot.sandbox.api import ApiRequest
 from bot.sandbox.errors import ApiError, NotPossibleError
 from bot.sandbox.faults import Fault, Moment
 from bot.sandbox.history import Entry, Kind
 from bot.sandbox.records import Caller
+from bot.sandbox.scripted_people import Visitor
 from bot.sandbox.switchboard import ANSWERS, BOT, WORKSPACE
-from bot.sandbox.users import Visitor
 from bot.signals import Signal
 from bot.simulation import flows
 from bot.simulation.outside import Outside
@@ -33,11 +33,11 @@ from bot.simulation.scenario import Act, Incident, Scenario
 from bot.store.interface import Unavailable
 from webhooks.inbox import NewEvent
 
-FAULTS_STOP = timedelta(hours=2)  # after the last act
+FAULTS_STOP_AFTER = timedelta(hours=2)  # after the last act
 REST_TIMEOUT = timedelta(hours=30)  # more than twice the slowest watch interval
-RESTART_AFTER = 2.0  # seconds
-JITTER_LASTS = 3.0  # seconds
-MOST_HAND_BACKS = 40  # enough for the checks to notice
+RESTART_DELAY = 2.0  # seconds
+JITTER_DURATION = 3.0  # seconds
+HAND_BACKS_LIMIT = 40  # enough for the checks to notice
 OTHER_BOT = Caller("the other bot", "app")
 ELSEWHERE = Caller("another system", "app")
 WRITES = frozenset({"receive", "claim", "save", "renew", "spread", "set_aside"})
@@ -52,7 +52,7 @@ def play(scenario: Scenario) -> Record:
     )
     try:
         run_virtual(lambda loop: _Run(scenario, record, loop).play())
-    except Stuck as error:
+    except StuckError as error:
         record.errors.append(f"stuck: {error}")
     return record
 
@@ -121,7 +121,8 @@ class _Run:
             await asyncio.gather(
                 *(self._talk(number, talk) for number, talk in enumerate(self._scenario.talks)),
             )
-            await stage.wait(FAULTS_STOP)
+            # Faults go on for a while; then the bot gets time to finish without them.
+            await stage.wait(FAULTS_STOP_AFTER)
             self._faults_on = False
             await asyncio.wait(world) if world else None
             if not stage.alive:
@@ -255,7 +256,7 @@ class _Run:
     def _other_bot_sees(self, entry: Entry) -> None:
         if entry.kind is Kind.HOLDER and entry.holder == ANSWERS and entry.conversation_id:
             self._hand_backs[entry.conversation_id] += 1
-            if self._hand_backs[entry.conversation_id] <= MOST_HAND_BACKS:
+            if self._hand_backs[entry.conversation_id] <= HAND_BACKS_LIMIT:
                 self._spawn(self._other_bot_hands_back(entry.conversation_id))
 
     async def _other_bot_hands_back(self, conversation_id: str) -> None:
@@ -388,12 +389,12 @@ class _Run:
     def _die(self, process: Process) -> None:
         self._record.log.append(f"{self._loop.time():.6f} {process.name} dies")
         self._kill = None  # otherwise another process's transaction would trigger it
-        self._pause(RESTART_AFTER)
+        self._pause(RESTART_DELAY)
         self._spawn(self._restart())
         process.die_here()
 
     async def _restart(self) -> None:
-        await asyncio.sleep(RESTART_AFTER)
+        await asyncio.sleep(RESTART_DELAY)
         await self._stage.start_process()
 
     async def _happen(self, incident: Incident) -> None:
@@ -418,7 +419,7 @@ class _Run:
                     await self._stage.start_process()
             case "jitter":
                 self._jitter_until, self._jitter = (
-                    self._loop.time() + JITTER_LASTS,
+                    self._loop.time() + JITTER_DURATION,
                     incident.seconds,
                 )
             case "store_outage":
@@ -448,7 +449,7 @@ class _Run:
 
     def _unhandled(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if not isinstance(error, ProcessDied):
+        if not isinstance(error, ProcessDiedError):
             self._record.errors.append(f"{context.get('message')}: {error!r}")
 
 

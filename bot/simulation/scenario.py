@@ -1,4 +1,4 @@
-"""A run's scenario, drawn from a seed: plain data, to be printed, replayed and shrunk."""
+"""A run's scenario, drawn from a seed: plain data to print and shrink."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from bot.sandbox.switches import Switches
-from bot.simulation.flows import LATER
+from bot.simulation.flows import REMINDER_DELAY
 from bot.simulation.outside import Outside
 
 OPENINGS = (
@@ -326,7 +326,7 @@ def _with_uninvited(scenario: Scenario) -> Scenario:
         return scenario
     reminded = [Act(round(rng.uniform(0, 5), 3), "user", "says", "remind")]
     if rng.random() < 0.5:
-        reminded.append(_about(rng, reminded[0].at + LATER))  # around the time of the reminder
+        reminded.append(_about(rng, reminded[0].at + REMINDER_DELAY))  # around the time of the reminder
     if rng.random() < 0.5:
         reminded.append(
             Act(

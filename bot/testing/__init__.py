@@ -8,12 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bot.testing.chat_with import ChatWith
     from bot.testing.talk import Talk
-    from bot.testing.talks import ChatWith
 
 __all__ = ["ChatWith", "Talk"]
 
-_HOMES = {"ChatWith": "bot.testing.talks", "Talk": "bot.testing.talk"}
+_HOMES = {"ChatWith": "bot.testing.chat_with", "Talk": "bot.testing.talk"}
 
 
 def __getattr__(name: str) -> object:

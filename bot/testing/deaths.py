@@ -41,6 +41,7 @@ class Deaths:
         stands = await self._stands()
         if stands is None or stands == self._stood:
             return
+        # The first process dies before the save; the next one repeats it, and dies after it.
         if not self._died_before:
             self._died_before = True
             self._replace(process)
@@ -53,7 +54,7 @@ class Deaths:
             self._replace(process)
 
     async def _stands(self) -> tuple[Any, ...] | None:
-        """Return a measure of the flow's progress; None if no flow is running and no event could start one."""
+        """Return the flow's progress; None if no flow is running or could start."""
         conversation_id = self._conversation_id()
         state = await self._stage.state(conversation_id) if conversation_id else None
         inbox = (await self._stage.store.counts(self._stage.clock.now())).inbox

@@ -22,7 +22,7 @@ _TODO = (
 )
 
 
-class RealIO(RuntimeError):
+class RealIOError(RuntimeError):
     """A flow under test tried to connect or start a program; the text says what to do."""
 
 
@@ -42,7 +42,7 @@ class TalkLoop(VirtualTimeLoop):
     def _refuse(self, what: str) -> Never:
         sentence = f"the flow {what}: {_TODO}"
         self.refused.append(sentence)
-        raise RealIO(sentence)
+        raise RealIOError(sentence)
 
     def _wait_for_threads(self, look: Look) -> Ready:
         """Wait briefly for threads started since, such as a database driver's own."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from bot.testing.talks import ChatWith
+    from bot.testing.chat_with import ChatWith
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def chat_with() -> Iterator[ChatWith]:
     For example `talk = chat_with(survey, mode="pass")`, then `await talk.user("hi")`. See
     `bot.testing.talk.Talk` for everything a talk can do.
     """
-    from bot.testing.talks import ChatWith
+    from bot.testing.chat_with import ChatWith
 
     with ChatWith() as chat_with:
         yield chat_with

@@ -1,4 +1,4 @@
-"""`Talk`: a conversation with a flow under test, on the real engine in virtual time."""
+"""`Talk`: a conversation with a flow under test, in virtual time."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from bot.control.state import RunStatus
 from bot.engine.orders import flow_order, signal_order
 from bot.flows.authoring import Flow
 from bot.flows.catalogue import Catalogue
+from bot.flows.error_report import Raised
 from bot.flows.handlers import Lifespan
 from bot.flows.identity import User
-from bot.flows.raised import Raised
-from bot.flows.resources import LifespanFailed, as_resources, opened
-from bot.replay.harness import Process, ProcessDied, Stage
+from bot.flows.resources import LifespanError, as_resources, opened
+from bot.replay.harness import Process, ProcessDiedError, Stage
 from bot.replay.virtual_time import end_tasks
 from bot.sandbox.errors import NotPossibleError
 from bot.sandbox.history import Entry, Kind
 from bot.sandbox.records import Caller, Json
+from bot.sandbox.scripted_people import Agent, Visitor
 from bot.sandbox.switchboard import BOT, WORKSPACE
 from bot.sandbox.switches import Switches
-from bot.sandbox.users import Agent, Visitor
 from bot.signals import Signal
 from bot.testing.deaths import Deaths
 from bot.testing.loop import TalkLoop
@@ -55,7 +55,7 @@ YIELD_DELAY = 0.01  # seconds that the last worker waits so that another one goe
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """The options of a talk; see `bot.testing.talks.ChatWith`."""
+    """The options of a talk; see `bot.testing.chat_with.ChatWith`."""
 
     may_fail: bool = False
     restart_every_turn: bool = False
@@ -77,7 +77,7 @@ class Reminded:
 
 
 class Talk:
-    """One conversation: await actions of the user, agents and time, then ask for results.
+    """One conversation: await the actions in it, then look at the results.
 
     Each awaited method returns when the bot has finished its reaction: it waits for the
     user or for a time, or owes nothing. Time is virtual: an hour costs nothing.
@@ -401,7 +401,7 @@ class Talk:
                 self._stage.resources = await self._opened.enter_async_context(
                     opened(lifespan, _raise),
                 )
-            except LifespanFailed as error:
+            except LifespanError as error:
                 raise AssertionError(
                     f"the @lifespan {error} failed: {error.__cause__}",
                 ) from error.__cause__
@@ -508,5 +508,5 @@ def _raise(error: Exception) -> None:
 
 def _ignore_deaths(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Report the loop's errors as usual, except the intended death of a process."""
-    if not isinstance(context.get("exception"), ProcessDied):
+    if not isinstance(context.get("exception"), ProcessDiedError):
         loop.default_exception_handler(context)

@@ -23,7 +23,7 @@ from .stub import RELEASE, Stub, now, platform
 OWED = 10_000
 LATENCY = 0.2  # of the API, in seconds
 CONCURRENCY = 100
-MOST_ROUNDS = 2
+ROUNDS_LIMIT = 2
 PATIENCE = 240.0  # seconds for all of them
 GOAL = at_most(1.3)
 
@@ -36,7 +36,7 @@ async def measure(setting: Setting) -> list[Figure]:
     plays: dict[str, Callable[[], Awaitable[Sample]]] = {"bare": partial(_bare, setting, owed)}
     for database in setting.databases:
         plays[f"the bot, {database.name}"] = partial(_recovered, setting, database, owed)
-    samples = await rounds(min(MOST_ROUNDS, setting.rounds), plays)
+    samples = await rounds(min(ROUNDS_LIMIT, setting.rounds), plays)
     figures = []
     for name in [name for name in plays if name != "bare"]:
         for quantity, goal in (("first", None), ("last", GOAL)):

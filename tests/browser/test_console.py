@@ -17,8 +17,8 @@ import pytest
 from bot.app import WEBHOOK_PATH, running
 from bot.sandbox.faults import Fault, Moment
 from bot.sandbox.sandbox import Sandbox
+from bot.sandbox.scripted_people import Visitor
 from bot.sandbox.switches import Switches
-from bot.sandbox.users import Visitor
 from bot.settings import load_settings
 from bot.store import migrate
 

@@ -23,8 +23,8 @@ from bot.sandbox.errors import ApiError, NotPossibleError
 from bot.sandbox.faults import Fault, Moment
 from bot.sandbox.history import Kind
 from bot.sandbox.sandbox import Sandbox
+from bot.sandbox.scripted_people import Visitor
 from bot.sandbox.switches import Switches
-from bot.sandbox.users import Visitor
 from bot.simulation.checks import violations
 from bot.simulation.record import Acknowledged, Called, Record
 from bot.simulation.scenario import OPENINGS

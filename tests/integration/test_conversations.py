@@ -18,9 +18,9 @@ from bot.app import WEBHOOK_PATH, running
 from bot.cli import app
 from bot.sandbox.records import Caller
 from bot.sandbox.sandbox import Sandbox
+from bot.sandbox.scripted_people import Visitor
 from bot.sandbox.switchboard import BOT, WORKSPACE
 from bot.sandbox.switches import Switches
-from bot.sandbox.users import Visitor
 from bot.settings import Settings, load_settings
 from bot.store import Database, migrate, open_store
 from webhooks.inbox import NewEvent

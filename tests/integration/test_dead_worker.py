@@ -21,8 +21,8 @@ from tiers import postgres_first, sqlite_first
 from bot.engine.context import LEASE
 from bot.engine.delivery import EFFECT_KEY
 from bot.sandbox.sandbox import Sandbox
+from bot.sandbox.scripted_people import Visitor
 from bot.sandbox.switches import Switches
-from bot.sandbox.users import Visitor
 
 FLOWS = """
 import asyncio

@@ -22,9 +22,9 @@ from bot.sandbox.api import ApiRequest
 from bot.sandbox.faults import Moment
 from bot.sandbox.records import Caller
 from bot.sandbox.sandbox import Sandbox
+from bot.sandbox.scripted_people import Visitor
 from bot.sandbox.switchboard import WORKSPACE
 from bot.sandbox.switches import Switches
-from bot.sandbox.users import Visitor
 from bot.settings import load_settings
 
 LIMIT = 0.1  # seconds of the loop; the median of some conversations, since a commit may take long

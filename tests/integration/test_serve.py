@@ -23,9 +23,9 @@ from bot.sandbox.api import ApiRequest
 from bot.sandbox.faults import Fault, Moment
 from bot.sandbox.history import Kind
 from bot.sandbox.sandbox import Sandbox
+from bot.sandbox.scripted_people import Visitor
 from bot.sandbox.switchboard import BOT
 from bot.sandbox.switches import Switches
-from bot.sandbox.users import Visitor
 from bot.store import open_store
 
 TEAM_FLOWS = """

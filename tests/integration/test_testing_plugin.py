@@ -14,7 +14,7 @@ TESTS = """
 import pytest
 
 from bot import Chat, flow
-from bot.testing.talks import ChatWith
+from bot.testing.chat_with import ChatWith
 
 
 @flow("greeter")

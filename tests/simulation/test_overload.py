@@ -35,9 +35,9 @@ from bot.sandbox.api import ApiRequest
 from bot.sandbox.faults import Fault, Moment
 from bot.sandbox.history import Cause, Kind
 from bot.sandbox.records import Caller
+from bot.sandbox.scripted_people import Visitor
 from bot.sandbox.switchboard import BOT, WORKSPACE
 from bot.sandbox.switches import Switches
-from bot.sandbox.users import Visitor
 from bot.signals import Level, Signal
 from webhooks.inbox import NewEvent
 

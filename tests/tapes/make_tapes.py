@@ -18,9 +18,9 @@ from bot.replay.harness import Stage
 from bot.replay.virtual_time import VirtualTimeLoop, run_virtual
 from bot.sandbox.faults import Fault
 from bot.sandbox.records import Caller
+from bot.sandbox.scripted_people import Agent, Visitor
 from bot.sandbox.switchboard import BOT, WORKSPACE
 from bot.sandbox.switches import Switches
-from bot.sandbox.users import Agent, Visitor
 from bot.tape import TapedDelivery, write_tape
 
 FOLDER = Path(__file__).parent

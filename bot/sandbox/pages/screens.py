@@ -1,4 +1,4 @@
-"""A person's screen as JSON for the pages: conversations, messages, holder, timeline."""
+"""A person's screen as JSON: conversations, messages, holder, timeline."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from bot.sandbox.errors import NotPossibleError
 from bot.sandbox.keys import Key
-from bot.sandbox.pages import words
-from bot.sandbox.pages.about_bot import BotView
+from bot.sandbox.pages import timeline
+from bot.sandbox.pages.bot_view import BotView
 from bot.sandbox.records import (
     AGENT_WORKSPACE,
     Conversation,
@@ -67,9 +67,9 @@ def conversation(sandbox: Sandbox, conversation_id: str, bot: BotView, reader: s
         raise NotPossibleError("This conversation does not exist or was deleted.")
     name = _named(sandbox, found)
     keys = {key.id for member in board.members.values() if member.name == BOT for key in _keys(sandbox, member)}
-    actors = words.Actors("You" if reader == "user" else name, keys, sandbox.app_key.id)
+    actors = timeline.Actors("You" if reader == "user" else name, keys, sandbox.app_key.id)
     entries = board.history.of(conversation_id)
-    state, sentence = words.standing(entries, actors, bot)
+    state, sentence = timeline.standing(entries, actors, bot)
     return {
         "id": found.id,
         "user": name,
@@ -77,7 +77,7 @@ def conversation(sandbox: Sandbox, conversation_id: str, bot: BotView, reader: s
         "typing": conversation_id in board.typing,
         "canWrite": board.can_write(conversation_id),
         "ended": found.ended_at is not None,
-        "holder": words.short(board.holder(conversation_id)),
+        "holder": timeline.short(board.holder(conversation_id)),
         "state": state,
         "standing": sentence,
         "owes": bot.owes,
@@ -88,7 +88,7 @@ def conversation(sandbox: Sandbox, conversation_id: str, bot: BotView, reader: s
                 "holder": line.holder,
                 "kind": line.kind,
             }
-            for line in words.timeline(entries, actors, bot)
+            for line in timeline.lines(entries, actors, bot)
         ],
         "ticket": _ticket(board.ticket_of(conversation_id)),
     }
@@ -115,7 +115,7 @@ def _listed(sandbox: Sandbox, conversations: Iterable[Conversation]) -> list[Jso
                 "New conversation",
             ),
             "at": iso(one.last_updated_at or one.created_at),
-            "holder": words.short(board.holder(one.id)),
+            "holder": timeline.short(board.holder(one.id)),
             "ended": one.ended_at is not None,
         }
         for one in sorted(
@@ -192,7 +192,7 @@ def _text(message: Message) -> str:
 
 
 def _actions(content: Json, *, is_newest: bool) -> list[Json]:
-    """The buttons, each with its place in the message; quick replies only in the newest."""
+    """The buttons with their places; quick replies only in the newest message."""
     shown = []
     for place, action in enumerate(content.get("actions") or ()):
         if action["type"] == "reply" and not is_newest:

@@ -1,4 +1,4 @@
-"""The pages over HTTP: static files, a small JSON API, and a stream of change events."""
+"""The pages over HTTP: static files, a JSON API, a stream of changes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from aiohttp_sse import EventSourceResponse
 from bot.console.forms import host_name
 from bot.listening import Listener
 from bot.sandbox.errors import ApiError, NotPossibleError
-from bot.sandbox.pages import acts, screens
-from bot.sandbox.pages.about_bot import BotPart, BotView
+from bot.sandbox.pages import actions, screens
+from bot.sandbox.pages.bot_view import BotPart, BotView
 from bot.sandbox.records import Json
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Pages:
-    """Serves the chat page at `/`, the agent's page at `/agent`, and their API at `/api`.
+    """Serves the user's page at `/`, the agent's at `/agent`, an API at `/api`.
 
     Args:
         sandbox: the sandbox to act on.
@@ -124,7 +124,7 @@ class Pages:
                     "This page works only on the machine that runs it, not from other sites.",
                 )
             response = await handler(request)
-        except acts.BadRequestError as error:
+        except actions.BadRequestError as error:
             response = _problem(400, str(error))
         except NotPossibleError as error:
             response = _problem(409, str(error))
@@ -195,7 +195,7 @@ class Pages:
         account = body.get("account", self._sandbox.switches.mode)
         bot = body.get("bot", self._bot.mode if self._bot else account)
         if account not in ("release", "pass") or bot not in ("release", "pass"):
-            raise acts.BadRequestError("A control mode must be release or pass.")
+            raise actions.BadRequestError("A control mode must be release or pass.")
         self._sandbox.switchboard.set_mode(account)
         self.changed()
         if self._bot and bot != self._bot.mode:
@@ -207,7 +207,7 @@ class Pages:
         """Stop or start the bot: `{"running": false}`."""
         running = (await _body(request)).get("running")
         if not isinstance(running, bool):
-            raise acts.BadRequestError("running must be true or false.")
+            raise actions.BadRequestError("running must be true or false.")
         bot = self._here()
         await (bot.start() if running else bot.stop())
         self.changed()
@@ -219,7 +219,7 @@ class Pages:
         return self._bot
 
     async def _new_user(self, request: web.Request) -> web.Response:
-        return web.json_response(acts.new_user(self._sandbox, await _body(request)), status=201)
+        return web.json_response(actions.new_user(self._sandbox, await _body(request)), status=201)
 
     async def _user(self, request: web.Request) -> web.Response:
         return web.json_response(screens.user_list(self._sandbox, request.match_info["user"]))
@@ -227,7 +227,7 @@ class Pages:
     async def _new_conversation(self, request: web.Request) -> web.Response:
         await _body(request)
         return web.json_response(
-            acts.new_conversation(self._sandbox, request.match_info["user"]),
+            actions.new_conversation(self._sandbox, request.match_info["user"]),
             status=201,
         )
 
@@ -243,7 +243,7 @@ class Pages:
         )
 
     async def _act(self, request: web.Request) -> web.Response:
-        act = acts.ACTS.get(request.match_info["who"], {}).get(request.match_info["act"])
+        act = actions.ACTIONS.get(request.match_info["who"], {}).get(request.match_info["act"])
         if act is None:
             raise web.HTTPNotFound
         act(self._sandbox, request.match_info["id"], await _body(request))
@@ -254,9 +254,9 @@ async def _body(request: web.Request) -> Json:
     try:
         body: Any = json.loads(await request.read() or b"{}")
     except ValueError:
-        raise acts.BadRequestError("The body is not JSON.") from None
+        raise actions.BadRequestError("The body is not JSON.") from None
     if not isinstance(body, dict):
-        raise acts.BadRequestError("The body must be a JSON object.")
+        raise actions.BadRequestError("The body must be a JSON object.")
     return body
 
 
@@ -272,7 +272,7 @@ def _is_from_here(request: web.Request) -> bool:
 
 
 def _is_known_host(name: str) -> bool:
-    """Whether the host is an IP address or localhost; other names may be another site's."""
+    """Whether the host is an IP address or localhost, and so not another site."""
     try:
         return name == "localhost" or bool(ipaddress.ip_address(name))
     except ValueError:

@@ -48,9 +48,8 @@ from postgres_server import PostgresServer  # noqa: E402 - the old version's
 from pydantic import TypeAdapter  # noqa: E402
 
 import bot  # noqa: E402
-from bot.sandbox import Fault, Moment, Sandbox, Switches  # noqa: E402
+from bot.sandbox import Fault, Moment, Sandbox, Switches, Visitor  # noqa: E402
 from bot.sandbox.records import Conversation, Integration, SwitchboardIntegration, Ticket, User, Webhook  # noqa: E402
-from bot.sandbox.users import Visitor  # noqa: E402
 
 assert Path(str(bot.__file__)).is_relative_to(OLD), f"this is not the old version: {bot.__file__}"
 

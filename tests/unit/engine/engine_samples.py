@@ -19,9 +19,9 @@ from bot.replay.virtual_time import VirtualTimeLoop, run_virtual
 from bot.sandbox.api import ApiRequest
 from bot.sandbox.faults import Fault, Moment
 from bot.sandbox.history import Entry, Kind
+from bot.sandbox.scripted_people import Visitor
 from bot.sandbox.switchboard import BOT
 from bot.sandbox.switches import Switches
-from bot.sandbox.users import Visitor
 from bot.signals import Level, Signal
 
 T = TypeVar("T")

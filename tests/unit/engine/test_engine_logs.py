@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tiers import some
 
 from bot import CallFailed, Chat, Choice, FlowError, FlowMisuse
-from bot.flows.raised import told_of
+from bot.flows.error_report import raised_signal
 from bot.observability import Metrics, both, configure_logs, log_signal, tell_loop_errors
 from bot.sandbox.faults import Fault, Moment
 from bot.signals import Level, Signal
@@ -121,7 +121,7 @@ def test_no_words_and_no_secrets_are_logged(flow: Any, log: io.StringIO) -> None
 
     async def script(scene: Scene) -> None:
         scene.stage.observe = log_signal
-        scene.stage.raised = lambda raised: log_signal(told_of(raised, is_full=False))
+        scene.stage.raised = lambda raised: log_signal(raised_signal(raised, is_full=False))
         scene.stage.loop.set_exception_handler(tell_loop_errors(log_signal))
         secrets = [SECRET, scene.stage.sandbox.integration_key.secret, scene.stage.sandbox.app_key.secret]
         scene.faulty = lambda op, when, count: (
@@ -169,7 +169,7 @@ def test_what_a_flow_raises_is_told_with_places_and_causes(is_full: bool, log: i
     """By default without messages and values; all of it for who wants that."""
 
     async def script(scene: Scene) -> None:
-        scene.stage.raised = lambda raised: log_signal(told_of(raised, is_full=is_full))
+        scene.stage.raised = lambda raised: log_signal(raised_signal(raised, is_full=is_full))
         await scene.visitor.says(USER)
         await scene.given_up()
 

@@ -15,9 +15,9 @@ from bot.observability import tell_loop_errors
 from bot.replay.harness import Process, Stage
 from bot.replay.virtual_time import VirtualTimeLoop, run_virtual
 from bot.sandbox.records import Caller
+from bot.sandbox.scripted_people import Visitor
 from bot.sandbox.switchboard import BOT, WORKSPACE
 from bot.sandbox.switches import Switches
-from bot.sandbox.users import Visitor
 from bot.signals import Signal
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from bot.sandbox.api import ApiRequest
 from bot.sandbox.faults import Fault, Moment
 from bot.sandbox.switchboard import BOT, WORKSPACE
 from bot.sandbox.tour_flows import farewell
-from bot.testing.talks import ChatWith
+from bot.testing.chat_with import ChatWith
 
 SECOND = timedelta(seconds=1)
 

@@ -12,7 +12,7 @@ import pytest
 
 from bot import Began, Chat, Flow, FlowMisuse, flow
 from bot.control.state import Purpose
-from bot.flows.catalogue import Catalogue, UnknownFlow, load_flows
+from bot.flows.catalogue import Catalogue, UnknownFlowError, load_flows
 from bot.flows.survey import survey
 from bot.flows.triage import triage
 
@@ -55,20 +55,20 @@ def test_an_empty_name_means_none() -> None:
 )
 def test_an_unknown_name_lists_the_known_ones(opening: str, closing: str, setting: str) -> None:
     """So that a slip of the pen is seen."""
-    with pytest.raises(UnknownFlow, match=f"^{setting}: there is no flow 'nope'; known flows: survey, triage$"):
+    with pytest.raises(UnknownFlowError, match=f"^{setting}: there is no flow 'nope'; known flows: survey, triage$"):
         Catalogue(load_flows(OWN), opening, closing)
 
 
 def test_an_unknown_name_without_any_flow_says_so() -> None:
     """There is nothing to list."""
-    with pytest.raises(UnknownFlow, match="known flows: none"):
+    with pytest.raises(UnknownFlowError, match="known flows: none"):
         Catalogue({}, "nope")
 
 
 def test_two_flows_with_one_name_are_refused(module: ModuleType) -> None:
     """It could be either."""
     module.survey = Flow("survey", _function)  # type: ignore[attr-defined]
-    with pytest.raises(UnknownFlow, match="two flows are named 'survey'; the second is in 'flows_of_a_test'"):
+    with pytest.raises(UnknownFlowError, match="two flows are named 'survey'; the second is in 'flows_of_a_test'"):
         load_flows([*OWN, module.__name__])
 
 
@@ -94,7 +94,7 @@ def test_a_module_that_cant_be_imported_is_one_line(
     (tmp_path / "broken_flows.py").write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "broken_flows", raising=False)
-    with pytest.raises(UnknownFlow) as caught:
+    with pytest.raises(UnknownFlowError) as caught:
         load_flows(["broken_flows"])
     assert str(caught.value).startswith("FLOWS: module 'broken_flows' can't be imported: ")
     assert re.search(r" at .*broken_flows\.py:\d+$", str(caught.value))
@@ -105,7 +105,7 @@ def test_a_module_that_cant_be_imported_is_one_line(
 @pytest.mark.parametrize("name", ["no.such.module", "", "..relative"])
 def test_a_name_that_is_no_module_is_refused(name: str) -> None:
     """Whatever was written."""
-    with pytest.raises(UnknownFlow, match="can't be imported"):
+    with pytest.raises(UnknownFlowError, match="can't be imported"):
         load_flows([name])
 
 

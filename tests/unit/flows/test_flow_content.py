@@ -32,9 +32,9 @@ from bot import (
     TextField,
 )
 from bot.flows.content import messages, offered
-from bot.sandbox.contents import check_content
+from bot.sandbox.content_checks import check_content
 from bot.sandbox.history import Cause, Kind
-from bot.testing.talks import ChatWith
+from bot.testing.chat_with import ChatWith
 
 yaml = pytest.importorskip("yaml")
 validator = pytest.importorskip("openapi_schema_validator")

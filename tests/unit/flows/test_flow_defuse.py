@@ -26,7 +26,7 @@ from bot import (
 from bot.flows.content import messages
 from bot.flows.defuse import TEXT_LIMIT, defused, pieces, undefused
 from bot.sandbox.history import Cause, Kind
-from bot.testing.talks import ChatWith
+from bot.testing.chat_with import ChatWith
 
 URL = "https://example.com/x.png"
 FORMS = [

@@ -17,7 +17,7 @@ from bot import Began, Chat, Flow, FlowMisuse, NoAnswer, Purpose, flow
 from bot.control.policy import Policy
 from bot.engine.journal_check import misfit, waits_at
 from bot.flows.authoring import Router
-from bot.flows.catalogue import Catalogue, UnknownFlow, load_catalogue
+from bot.flows.catalogue import Catalogue, UnknownFlowError, load_catalogue
 from bot.flows.changes import changes_of
 from bot.replay.harness import Process, Stage
 from bot.replay.virtual_time import run_virtual
@@ -398,7 +398,7 @@ async def order_1(chat: Chat) -> None: ...
         None,
     ]
     (tmp_path / "clashing_flows.py").write_text(code.replace("version=2", "version=1"))
-    with pytest.raises(UnknownFlow, match=r"two flows are named 'order'; .* version=2"):
+    with pytest.raises(UnknownFlowError, match=r"two flows are named 'order'; .* version=2"):
         load_catalogue(["clashing_flows"])
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from bot import Answer, Chat, Flow, FlowMisuse, NoAnswer, anywhere, every_turn, flow, lifespan, on_error
-from bot.flows.handlers import Handlers, TwoHandlers, handler_problems, handlers_in
+from bot.flows.handlers import HandlerConflictError, Handlers, handler_problems, handlers_in
 from bot.sandbox.switchboard import WORKSPACE
+from bot.testing.chat_with import ChatWith
 from bot.testing.talk import Mode
-from bot.testing.talks import ChatWith
 
 in_both_modes = pytest.mark.parametrize("mode", ["release", "pass"])
 with_deaths = pytest.mark.parametrize("deaths", [None, "everywhere"])
@@ -465,7 +465,7 @@ async def _no_generator(*_: Any) -> None: ...
 )
 def test_two_that_would_do_the_same_are_refused(modules: list[ModuleType], words: str) -> None:
     """Nobody could tell which one counts."""
-    with pytest.raises(TwoHandlers) as refused:
+    with pytest.raises(HandlerConflictError) as refused:
         handlers_in(modules)
     assert words in str(refused.value)
 

@@ -20,7 +20,7 @@ from bot.replay.harness import Process
 from bot.sandbox.switchboard import BOT
 from bot.store.codec import load_effect
 from bot.store.interface import CleanUp, JournalEntry, Unavailable
-from bot.testing.talks import ChatWith
+from bot.testing.chat_with import ChatWith
 
 MINUTE = timedelta(minutes=1)
 

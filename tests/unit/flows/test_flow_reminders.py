@@ -10,8 +10,8 @@ from flow_samples import assert_misuse
 
 from bot import Chat, NoAnswer, flow
 from bot.flows.limits import LARGEST_DATA
+from bot.testing.chat_with import ChatWith
 from bot.testing.talk import Mode
-from bot.testing.talks import ChatWith
 
 in_both_modes = pytest.mark.parametrize("mode", ["release", "pass"])
 with_deaths = pytest.mark.parametrize("deaths", [None, "everywhere"])

@@ -10,12 +10,12 @@ from types import ModuleType
 import pytest
 
 from bot import Began, Chat, Flow, Purpose, Router, flow, router
-from bot.flows.catalogue import Catalogue, UnknownFlow, load_catalogue
+from bot.flows.catalogue import Catalogue, UnknownFlowError, load_catalogue
 from bot.flows.survey import survey
 from bot.flows.triage import triage
 from bot.sandbox.switchboard import BOT, WORKSPACE
+from bot.testing.chat_with import ChatWith
 from bot.testing.talk import Mode
-from bot.testing.talks import ChatWith
 
 in_both_modes = pytest.mark.parametrize("mode", ["release", "pass"])
 
@@ -97,7 +97,7 @@ def test_the_same_router_in_two_modules_is_one(module: ModuleType) -> None:
 def test_two_routers_are_refused(module: ModuleType) -> None:
     """It could be either."""
     module.second = greets  # type: ignore[attr-defined]
-    with pytest.raises(UnknownFlow, match="more than one router, in 'routed_flows_of_a_test'"):
+    with pytest.raises(UnknownFlowError, match="more than one router, in 'routed_flows_of_a_test'"):
         load_catalogue([module.__name__])
 
 
@@ -112,7 +112,7 @@ def test_two_routers_are_refused(module: ModuleType) -> None:
 def test_a_flow_that_is_not_in_the_modules_is_refused(chosen: Flow | str, words: str) -> None:
     """Its next turn would not find it."""
     catalogue = Catalogue({"triage": triage}, router=Router(lambda *_: chosen))
-    with pytest.raises(UnknownFlow, match=words):
+    with pytest.raises(UnknownFlowError, match=words):
         catalogue.route(Purpose.OPENING, Began("message"))
 
 

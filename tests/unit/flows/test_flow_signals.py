@@ -14,8 +14,8 @@ from bot.control.state import Conversation, Opening, OpeningKind, Purpose, Run, 
 from bot.engine.flow_task import prepare
 from bot.flows.turn import FIRST_TOLD, SIGNALS_LIMIT, TOLD
 from bot.store.interface import JournalEntry
+from bot.testing.chat_with import ChatWith
 from bot.testing.talk import Mode
-from bot.testing.talks import ChatWith
 
 in_both_modes = pytest.mark.parametrize("mode", ["release", "pass"])
 with_deaths = pytest.mark.parametrize("deaths", [None, "everywhere"])

@@ -19,7 +19,7 @@ from flow_samples import Play, play
 from bot import Chat
 from bot.flows.authoring import Flow, FlowMisuse
 from bot.flows.catalogue import Catalogue
-from bot.flows.functions import Functions, NotFound
+from bot.flows.functions import FunctionNotFoundError, Functions
 
 IMPORTED = (system, run_program)  # by name, as a module of flows might
 
@@ -90,7 +90,7 @@ def _forget() -> None:
 def test_other_functions_are_not_found(address: str) -> None:
     """Wherever they are, and however they are spelt; nothing is imported to look for them."""
     before = set(sys.modules)
-    with pytest.raises(NotFound, match="no module of FLOWS has a function"):
+    with pytest.raises(FunctionNotFoundError, match="no module of FLOWS has a function"):
         HERE.find(address)
     assert set(sys.modules) == before
 
@@ -114,7 +114,7 @@ def test_a_function_imported_by_name_is_found(monkeypatch: pytest.MonkeyPatch) -
     assert functions.find("backend:cancel") is backend.cancel
     assert functions.find(functions.address_of(backend.Locks.free)) is backend.Locks.free
     for hidden in ("backend:drop_everything", "orders:backend.drop_everything"):
-        with pytest.raises(NotFound):
+        with pytest.raises(FunctionNotFoundError):
             functions.find(hidden)
     with pytest.raises(FlowMisuse, match="a module of FLOWS defines or imports by name"):
         functions.address_of(backend.drop_everything)
@@ -134,7 +134,7 @@ def test_an_object_that_raises_hides_no_function(monkeypatch: pytest.MonkeyPatch
 def test_a_partial_opens_no_module_of_the_standard_library() -> None:
     """A flow may be made of one; what defines it is then `functools`."""
     catalogue = Catalogue({"f": Flow("f", functools.partial(locks))})
-    with pytest.raises(NotFound):
+    with pytest.raises(FunctionNotFoundError):
         catalogue.functions.find("functools:reduce")
 
 

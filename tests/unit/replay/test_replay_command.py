@@ -13,8 +13,8 @@ from tiers import combined
 from typer.testing import CliRunner
 
 from bot.cli import app
-from bot.replay.against import AgainstError, post_tapes
 from bot.replay.listener import listen
+from bot.replay.live_post import LivePostError, post_tapes
 from bot.store import migrate, open_store
 from bot.store.postgres import export as postgres_export
 from bot.tape import read_tape
@@ -155,5 +155,5 @@ async def test_a_listener_takes_only_deliveries(tmp_path: Path) -> None:
 async def test_only_this_machine_is_posted_to_unless_really() -> None:
     """A name that resolves to here is still a name."""
     for url in ("http://10.0.0.1:8080", "https://bot.example.com", "ftp://127.0.0.1", "nonsense"):
-        with pytest.raises(AgainstError):
+        with pytest.raises(LivePostError):
             await post_tapes([TAPE], url, "key", 0, yes_really=False)

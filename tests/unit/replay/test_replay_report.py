@@ -19,7 +19,7 @@ def lane(number: int, holder: str = "") -> Lane:
 
 def test_of_many_the_good_ones_are_folded_or_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bad ones are open, and linked from the top."""
-    monkeypatch.setattr(reports, "MOST", 30)
+    monkeypatch.setattr(reports, "SHOWN_LIMIT", 30)
     lanes = [lane(number, "bot" if number in (5, 70) else "") for number in range(80)]
 
     page = report([Result("a.jsonl", "", "pass", 80, lanes)])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tiers import some
 
-from bot.replay.facts import take_apart
+from bot.replay.facts import facts_of
 from bot.replay.run import Setup, replay
 from bot.replay.scrub import Scrubber, is_stand_in
 from bot.replay.shapes import DELIVERY, Fields, Many, Rule, Shape, Word
@@ -269,10 +269,10 @@ def test_the_same_becomes_the_same() -> None:
 def test_what_happened_at_the_same_moment_stays_in_order(tmp_path: Path) -> None:
     """Ids no longer tell it, so the order of the tape does."""
     deliveries = list(read_tape(TAPES / "ended_mid_flow.jsonl"))
-    before = [one.raw["type"] for one in take_apart(deliveries).happened]
+    before = [one.raw["type"] for one in facts_of(deliveries).happened]
 
     for number in range(10):
-        after = take_apart(Scrubber(b"secret %d" % number).scrub(deliveries)).happened
+        after = facts_of(Scrubber(b"secret %d" % number).scrub(deliveries)).happened
         assert [one.raw["type"] for one in after] == before
 
 

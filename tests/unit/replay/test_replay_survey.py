@@ -41,8 +41,8 @@ def test_parts_are_whole_conversations_and_make_no_difference(tmp_path: Path, mo
     write_tape(tape, copies("ended_mid_flow", "agent_writes", times=6))
     whole = replay([tape], SETUP, ["pass"])
 
-    monkeypatch.setattr(survey, "PART", 20)
-    monkeypatch.setattr(run, "WORTH_PROCESSES", 1)
+    monkeypatch.setattr(survey, "PART_EVENTS", 20)
+    monkeypatch.setattr(run, "PROCESSES_FROM", 1)
     looked = survey.survey(tape)
     in_parts = replay([tape], SETUP, ["pass"])
     by_processes = replay([tape], SETUP, ["pass"], processes=2)
@@ -71,7 +71,7 @@ def test_the_mode_is_shown_by_any_part(tmp_path: Path, monkeypatch: pytest.Monke
     write_tape(tape, [*read_tape(TAPES / "ended_mid_flow.jsonl"), *copies("ticket_closed_pass", times=1)])
     lines = [replace(delivery, note="") for delivery in read_tape(TAPES / "ended_mid_flow.jsonl")]
     write_tape(tape, [*lines, *copies("ticket_closed_pass", times=1)])
-    monkeypatch.setattr(survey, "PART", 1)
+    monkeypatch.setattr(survey, "PART_EVENTS", 1)
 
     assert survey.survey(TAPES / "ended_mid_flow.jsonl").implied_mode is None
     assert survey.survey(tape).implied_mode == "pass"

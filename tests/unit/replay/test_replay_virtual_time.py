@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from bot.replay import virtual_time
-from bot.replay.virtual_time import Stuck, VirtualTimeLoop, run_virtual
+from bot.replay.virtual_time import StuckError, VirtualTimeLoop, run_virtual
 
 
 async def _waits(_: VirtualTimeLoop) -> None:
@@ -30,12 +30,12 @@ async def _takes_its_time(loop: VirtualTimeLoop) -> float:
 @pytest.mark.parametrize("main", [_waits, _goes_round])
 def test_what_never_ends_is_an_error(monkeypatch: pytest.MonkeyPatch, main: object) -> None:
     """Whether nothing will ever happen, or something always does while no time passes."""
-    monkeypatch.setattr(virtual_time, "MOST_ROUNDS", 100)
-    with pytest.raises(Stuck):
+    monkeypatch.setattr(virtual_time, "ROUNDS_LIMIT", 100)
+    with pytest.raises(StuckError):
         run_virtual(main)  # type: ignore[arg-type]
 
 
 def test_rounds_count_only_while_no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """250 rounds in all, 50 at a moment."""
-    monkeypatch.setattr(virtual_time, "MOST_ROUNDS", 100)
+    monkeypatch.setattr(virtual_time, "ROUNDS_LIMIT", 100)
     assert run_virtual(_takes_its_time) == 300

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bot.sandbox import Delivery, Post, Sender, Webhook, batches, next_attempt_in
-from bot.sandbox.deliveries import ANSWER_WITHIN, SCHEDULE
+from bot.sandbox.deliveries import ANSWER_TIMEOUT, RETRY_DELAYS
 
 
 class Fixed:
@@ -42,12 +42,12 @@ class Target:
 
 def test_schedule_is_five_attempts_in_fifteen_minutes() -> None:
     """Five attempts, at growing intervals, the last one 15 minutes after the first."""
-    moments = list(accumulate(SCHEDULE))
+    moments = list(accumulate(RETRY_DELAYS))
     gaps = [later - earlier for earlier, later in pairwise(moments)]
 
     assert (len(moments), moments[0], moments[-1]) == (5, 0, 900)
     assert gaps == sorted(gaps)
-    assert ANSWER_WITHIN == 20
+    assert ANSWER_TIMEOUT == 20
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ async def test_batch(world: Any) -> None:
 
 async def test_slow_answer_is_a_failure(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """No answer in time counts as failure, and the delivery is tried again."""
-    monkeypatch.setattr("bot.sandbox.deliveries.ANSWER_WITHIN", 0.01)
+    monkeypatch.setattr("bot.sandbox.deliveries.ANSWER_TIMEOUT", 0.01)
     calls = 0
 
     async def slow(_url: str, _headers: Mapping[str, str], _body: bytes) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bot.sandbox import ANSWERS, BOT, WORKSPACE, Caller, Sandbox, Switches
-from bot.sandbox.attachments import Upload
+from bot.sandbox.attachment_calls import Upload
 from bot.sandbox.records import Ids
 from bot.sandbox.state_file import StateFile, StateFileError
 

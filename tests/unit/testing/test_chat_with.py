@@ -11,8 +11,8 @@ from bot import Button, Card, Carousel, Chat, NoAnswer, TextField, flow
 from bot.flows.survey import survey
 from bot.flows.triage import triage
 from bot.sandbox.switchboard import BOT, WORKSPACE
+from bot.testing.chat_with import ChatWith
 from bot.testing.talk import Mode
-from bot.testing.talks import ChatWith
 
 in_both_modes = pytest.mark.parametrize("mode", ["release", "pass"])
 

@@ -12,8 +12,8 @@ import httpx2
 import pytest
 
 from bot import CallFailed, Chat, NoAnswer, User, flow
+from bot.testing.chat_with import ChatWith
 from bot.testing.talk import Mode
-from bot.testing.talks import ChatWith
 
 ADA = User(
     name="Ada",

@@ -1,4 +1,4 @@
-"""Describes an exception raised by a flow: its place and type; its text only on demand."""
+"""Describes a flow's exception: place and type, but text only on demand."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Raised:
         return "".join(traceback.format_exception(self.error))
 
 
-def told_of(raised: Raised, *, is_full: bool) -> Signal:
+def raised_signal(raised: Raised, *, is_full: bool) -> Signal:
     """Build the signal: types and places; messages only if `is_full`."""
     fields: dict[str, object] = {
         "flow": raised.flow,
@@ -71,8 +71,8 @@ def told_of(raised: Raised, *, is_full: bool) -> Signal:
     return Signal("flow_raised", Level.WARNING, raised.conversation_id, fields)
 
 
-def error_in_words(error: BaseException, *, is_full: bool) -> str:
-    """An error's type and place; its message, which may hold secrets, only if `is_full`."""
+def describe_error(error: BaseException, *, is_full: bool) -> str:
+    """An error's type and place; its message (maybe secret) only if `is_full`."""
     place = "".join(f" at {call}" for call in _calls(error.__traceback__)[-1:])
     return f"{type(error).__name__}{f': {error}' if is_full else ''}{place}"
 
@@ -91,8 +91,10 @@ def _calls(began: TracebackType | None) -> list[str]:
     return [_call(frame.filename, frame.lineno, frame.name) for frame in frames][-LONGEST_CHAIN:]
 
 
-def calls_of(stack: Iterable[tuple[str, int, str]]) -> list[str]:
-    """Return the calls in a stack that belong to a flow or other user code, newest last.
+def user_calls(stack: Iterable[tuple[str, int, str]]) -> list[str]:
+    """Return the calls in a stack that belong to a flow or other user code.
+
+    The newest is last.
 
     Args:
         stack: file, line and function of each call, newest last.

@@ -1,4 +1,4 @@
-"""The API's attachments: upload, download without a key, and deletion with their owner."""
+"""The API's attachments: upload, download without a key, deletion."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Upload:
     content: bytes
 
 
-class Attachments(ClientCalls):
+class AttachmentCalls(ClientCalls):
     """The API's attachment operations."""
 
     def upload(self, file: Upload, query: Mapping[str, str], base_url: str) -> Json:

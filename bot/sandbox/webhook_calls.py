@@ -12,7 +12,7 @@ from bot.sandbox.records import CUSTOM, Caller, Integration, Json, Webhook
 MAX_WEBHOOKS = 10
 
 
-class Webhooks(Account):
+class WebhookCalls(Account):
     """The API's webhook operations."""
 
     def list_webhooks(self, integration_id: str, caller: Caller) -> Json:

@@ -1,4 +1,4 @@
-"""Checks of messages and metadata, and control shorthand (docs/platform.md, 2 and 5)."""
+"""Checks of messages and metadata; shorthand (docs/platform.md, 2 and 5)."""
 
 from __future__ import annotations
 

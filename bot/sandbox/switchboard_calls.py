@@ -1,4 +1,4 @@
-"""The API's switchboard and its members: default responder, `next`, standby events."""
+"""The API's switchboard and its members."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_HISTORY = 10
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
-class Switchboards(Account):
+class SwitchboardCalls(Account):
     """The API's switchboard operations. An app has at most one switchboard."""
 
     def list_switchboards(self) -> Json:
@@ -45,7 +45,7 @@ class Switchboards(Account):
         return {"switchboard": self._switchboard_json()}
 
     def delete_switchboard(self, switchboard_id: str, now: datetime) -> None:
-        """`DELETE …/switchboards/{id}`, with its members; integrations then hear everything."""
+        """`DELETE …/switchboards/{id}`; its integrations then hear everything."""
         self._check_switchboard(switchboard_id)
         self.enabled, self.default_id = False, None
         for member_id in list(self.members):

@@ -1,4 +1,4 @@
-"""Posts tapes to a running service, such as staging; by default only on this machine."""
+"""Posts tapes to a running service, by default only on this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATH = "/webhooks/sunshine"
 _ANSWER_TIMEOUT = 20.0  # seconds
 
 
-class AgainstError(ValueError):
+class LivePostError(ValueError):
     """The tapes can't be posted there; the text says what to change."""
 
 
@@ -64,7 +64,7 @@ async def post_tapes(
             keep the tape's.
 
     Raises:
-        AgainstError: posting there is not allowed.
+        LivePostError: posting there is not allowed.
         TapeError: a tape can't be used.
     """
     target = _target(url, secret, yes_really=yes_really)
@@ -96,14 +96,14 @@ async def _post(client: httpx2.AsyncClient, target: str, secret: str, body: byte
 def _target(url: str, secret: str, *, yes_really: bool) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise AgainstError(f"--against: {url!r} is not a URL like http://127.0.0.1:8080")
+        raise LivePostError(f"--against: {url!r} is not a URL like http://127.0.0.1:8080")
     if not (is_loopback(parts.hostname) or yes_really):
-        raise AgainstError(
+        raise LivePostError(
             f"--against: {parts.hostname} is another machine, and deliveries posted there act on real "
             "conversations: add --yes-really to confirm",
         )
     if not secret:
-        raise AgainstError(
+        raise LivePostError(
             "SUNSHINE_WEBHOOK_SECRET: is not set. Set it to the secret that the service accepts",
         )
     return url if parts.path.strip("/") else url.rstrip("/") + PATH

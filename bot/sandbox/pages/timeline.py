@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.sandbox.history import Cause, Entry, Kind
-from bot.sandbox.pages.about_bot import BotView
+from bot.sandbox.pages.bot_view import BotView
 from bot.sandbox.switchboard import BOT, WORKSPACE
 
 _PARTIES = {BOT: "the bot", WORKSPACE: "the agent workspace", None: "nobody"}
@@ -73,7 +73,7 @@ def party(holder: str | None) -> str:
     return _PARTIES.get(holder, str(holder))
 
 
-def timeline(entries: Sequence[Entry], actors: Actors, bot: BotView) -> list[Line]:
+def lines(entries: Sequence[Entry], actors: Actors, bot: BotView) -> list[Line]:
     """The switchboard's actions and the bot's reports, oldest first, without messages."""
     lines = []
     for place, entry in enumerate(entries):

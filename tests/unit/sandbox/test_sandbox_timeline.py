@@ -11,21 +11,21 @@ from conftest import World
 
 from bot.sandbox import BOT, WORKSPACE, Conversation
 from bot.sandbox.errors import NotPossibleError
-from bot.sandbox.pages import words
-from bot.sandbox.pages.about_bot import BotView, Note
+from bot.sandbox.pages import timeline
+from bot.sandbox.pages.bot_view import BotView, Note
 
-ACTORS = words.Actors("You", {"int_bot"}, "app_key")
+ACTORS = timeline.Actors("You", {"int_bot"}, "app_key")
 NOTHING = BotView()
 
 
 def told(world: World, conversation: Conversation, bot: BotView = NOTHING) -> list[str]:
     """The timeline's sentences."""
-    return [line.text for line in words.timeline(world.board.history.of(conversation.id), ACTORS, bot)]
+    return [line.text for line in timeline.lines(world.board.history.of(conversation.id), ACTORS, bot)]
 
 
 def standing(world: World, conversation: Conversation, bot: BotView = NOTHING) -> str:
     """How it stands, in a word."""
-    return words.standing(world.board.history.of(conversation.id), ACTORS, bot)[0]
+    return timeline.standing(world.board.history.of(conversation.id), ACTORS, bot)[0]
 
 
 class TestTimeline:
@@ -102,7 +102,7 @@ class TestTimeline:
             Note(datetime(2020, 1, 1, tzinfo=UTC), "Early."),
             Note(at + timedelta(seconds=1), "Late.", proves=True),
         )
-        lines = words.timeline(world.board.history.of(conversation.id), ACTORS, BotView("", proof, notes))
+        lines = timeline.lines(world.board.history.of(conversation.id), ACTORS, BotView("", proof, notes))
         assert [line.text for line in lines if line.kind == "proof"] == [f"Closed, proven: {proof.text}."]
         assert lines[0].text == "Early."
         assert lines[0].holder == "nobody"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bot.sandbox.contents import MAX_TEXT
+from bot.sandbox.content_checks import MAX_TEXT
 from bot.sandbox.errors import NotPossibleError
 from bot.sandbox.records import Json
 from bot.sandbox.switchboard import BOT
@@ -39,7 +39,7 @@ def _says(sandbox: Sandbox, conversation_id: str, body: Json) -> None:
 
 
 def _taps(sandbox: Sandbox, conversation_id: str, body: Json) -> None:
-    """Tap an action of a message or of one of its cards: `{"message", "place", "item"?}`."""
+    """Tap a button of a message or a card: `{"message", "place", "item"?}`."""
     board, now = sandbox.switchboard, sandbox.clock.now()
     action = _action(sandbox, conversation_id, body)
     match action["type"]:
@@ -94,9 +94,9 @@ def _agent_ends(sandbox: Sandbox, conversation_id: str, _: Json) -> None:
     sandbox.switchboard.agent_ends(conversation_id, sandbox.clock.now())
 
 
-Act = Callable[["Sandbox", str, Json], None]
+Action = Callable[["Sandbox", str, Json], None]
 
-ACTS: Mapping[str, Mapping[str, Act]] = {
+ACTIONS: Mapping[str, Mapping[str, Action]] = {
     "user": {"say": _says, "tap": _taps, "submit": _submits, "end": _ends},
     "agent": {
         "say": _agent_says,

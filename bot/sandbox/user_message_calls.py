@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from bot.sandbox.attachments import Attachments
-from bot.sandbox.contents import check_metadata, check_user_content
+from bot.sandbox.attachment_calls import AttachmentCalls
+from bot.sandbox.content_checks import check_metadata, check_user_content
 from bot.sandbox.conversation_calls import API_SOURCE
 from bot.sandbox.errors import ApiError, bad_request
 from bot.sandbox.history import Kind
@@ -13,7 +13,7 @@ from bot.sandbox.payloads import message_in_api, user_in_event
 from bot.sandbox.records import Caller, Conversation, Json, Message, User
 
 
-class UserMessages(Attachments):
+class UserMessageCalls(AttachmentCalls):
     """API operations for messages and activities with a user as author."""
 
     def post_message(self, conversation_id: str, caller: Caller, body: Json, now: datetime) -> Json:
