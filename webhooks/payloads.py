@@ -1,4 +1,4 @@
-"""What each kind of event tells: the payloads, and which conversation and users they show."""
+"""The payloads of events, with the conversation and the users of each."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _START_CONVERSATION = "startConversation"
 
 
 class Payload(Part):
-    """What an event tells. Belongs to no conversation and shows no user unless it says so."""
+    """The payload of an event. By default it has no conversation and no user."""
 
     @property
     def conversation_id(self) -> str | None:
-        """The one conversation that the event belongs to."""
+        """The id of the event's only conversation."""
         return None
 
     @property
     def user_ids(self) -> set[str]:
-        """The ids of the end users that are shown."""
+        """The ids of the end users in the payload."""
         return set()
 
 
 class InConversation(Payload):
-    """Belongs to a conversation, and tells who is active in it."""
+    """A payload with a conversation, which names the active integration."""
 
     conversation: Conversation
 
@@ -49,7 +49,7 @@ class InConversation(Payload):
 
 
 class WithUser(InConversation):
-    """Belongs to a conversation and, mostly, to one of its users."""
+    """A payload with a conversation and, usually, one of its users."""
 
     user: Maybe[User] = None
     source: Maybe[Source] = None
@@ -61,18 +61,18 @@ class WithUser(InConversation):
 
 
 class CreationPayload(WithUser):
-    """How a conversation came to be."""
+    """The origin of a conversation."""
 
     creation_reason: Maybe[str] = None
 
     @property
     def widget_opened(self) -> bool:
-        """The widget was opened, and nobody has written yet (docs/platform.md, 4)."""
+        """Whether the user opened the widget without having written yet (docs/platform.md, 4)."""
         return self.creation_reason == _START_CONVERSATION
 
 
 class MessagePayload(InConversation):
-    """A message, whoever wrote it."""
+    """A message from anyone."""
 
     message: Message
 
@@ -89,13 +89,13 @@ class PostbackPayload(WithUser):
 
 
 class ReferralPayload(WithUser):
-    """What brought the user here, as posted."""
+    """The referral, as posted."""
 
     referral: Object[dict[str, Any]] = Field(default_factory=dict)
 
 
 class ActivityPayload(InConversation):
-    """Reading or typing."""
+    """A read receipt or a typing indicator."""
 
     activity: Object[UserActivity] = Field(default_factory=UserActivity)
 
@@ -106,7 +106,7 @@ class ActivityPayload(InConversation):
 
 
 class DeliveryPayload(WithUser):
-    """How far a message of the business has come. `is_final_event`: no later event will tell of it."""
+    """The delivery status of a message. `is_final_event`: no further status will follow."""
 
     message: Object[MessageReference] = Field(default_factory=MessageReference)
     destination: Maybe[Source] = None
@@ -114,13 +114,13 @@ class DeliveryPayload(WithUser):
 
 
 class DeliveryFailurePayload(DeliveryPayload):
-    """Why a message of the business did not reach the user."""
+    """The reason why a message did not reach the user."""
 
     error: Object[Failure] = Field(default_factory=Failure)
 
 
 class ClientPayload(Payload):
-    """A user's device or channel, as posted. `conversation` only where the channel was linked in one."""
+    """A user's device or channel, as posted. `conversation` is set if it was linked in one."""
 
     conversation: Maybe[Conversation] = None
     user: Maybe[User] = None
@@ -129,7 +129,7 @@ class ClientPayload(Payload):
 
     @property
     def conversation_id(self) -> str | None:
-        """The id of the conversation in which the channel was linked."""
+        """The id of the conversation where the channel was linked."""
         return self.conversation.id if self.conversation else None
 
     @property
@@ -151,7 +151,7 @@ class UserPayload(Payload):
 
 
 class MergePayload(Payload):
-    """Two users became one and, if both had one, their conversations too."""
+    """Two merged users and, if both had one, their merged conversations."""
 
     merged_users: MergedUsers
     merged_conversations: Maybe[MergedConversations] = None
@@ -164,13 +164,13 @@ class MergePayload(Payload):
 
 
 class ControlPayload(InConversation):
-    """Who is active after control has moved; `metadata` is what the one that moved it sent along."""
+    """The active integration after control moved. The previous one supplied `metadata`."""
 
     reason: Maybe[str] = None
     metadata: Object[dict[str, Any]] = Field(default_factory=dict)
 
 
 class ControlFailurePayload(ControlPayload):
-    """Why control has not moved."""
+    """The reason why control did not move."""
 
     error: Object[Failure] = Field(default_factory=Failure)
