@@ -1,4 +1,4 @@
-"""What commands do with the database of the settings."""
+"""Database access for commands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from bot.cli.given import Given
+from bot.cli.partial_settings import PartialSettings
 from bot.cli.problems import refuse_database
 from bot.store import Database, StoreError, open_store
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 def with_database(work: Callable[[Database], Awaitable[T]], database_url: str | None = None) -> T:
-    """Do something with the database of the settings; say what is wrong with it, if it can't be used."""
+    """Run `work` with the configured database. Exits with code 2 if it is unusable."""
 
     async def run() -> T:
-        store = open_store(database_url or Given().database_url)
+        store = open_store(database_url or PartialSettings().database_url)
         await store.start()
         try:
             return await work(store)

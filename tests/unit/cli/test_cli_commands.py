@@ -87,7 +87,7 @@ def test_doctor_reads_it_on_either_side(place: Path, words: list[str]) -> None:
 def test_a_file_of_settings_that_is_not_there(place: Path, command: str) -> None:
     done = CliRunner().invoke(app, [command, "--env-file", "none.env"])
     assert done.exit_code == 2
-    assert done.output == "--env-file: none.env is not there\n"
+    assert done.output == "--env-file: none.env does not exist\n"
 
 
 @pytest.mark.parametrize(
