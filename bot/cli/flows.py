@@ -13,7 +13,7 @@ from bot.cli.database import with_database
 from bot.cli.partial_settings import PartialSettings
 from bot.cli.problems import refuse
 from bot.clock import SystemClock
-from bot.console.words import age
+from bot.console.formatting import age
 from bot.engine.journal_check import all_at_work, misfit, waits_at
 from bot.flows.authoring import Flow
 from bot.flows.catalogue import Catalogue, UnknownFlow, load_catalogue

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from bot.console.formatting import age, badges, flow, moment, owes
 from bot.console.lines import Line, Mark
-from bot.console.words import age, badges, flow, moment, owes
 from bot.store.operators import Listed, SetAside, Standing
 from bot.terminal import Styled, Table, line
 

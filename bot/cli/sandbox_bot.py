@@ -10,10 +10,10 @@ from typing import Any
 
 from bot.app import WEBHOOK_PATH, Running, running
 from bot.clock import Clock
-from bot.console.doors import SESSION
+from bot.console.auth import SESSION
+from bot.console.formatting import action
 from bot.console.render import HOME
 from bot.console.sessions import Sessions
-from bot.console.words import action
 from bot.control.state import Action, Duty
 from bot.observability import log_signal
 from bot.sandbox.pages import BotView, Console, Note
