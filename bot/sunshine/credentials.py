@@ -1,7 +1,8 @@
-"""API keys, and the two ways to prove that one has them: Basic auth, and a signed token (JWT).
+"""API keys, and the two ways to authenticate with them: Basic auth, and a signed token (JWT).
 
-The published API description, "Authentication": the key id is the user name and the secret the password; or a
-token signed with HS256, with the key id as `kid` and the key's scope as the claim `scope`.
+The published API description, "Authentication": Basic auth uses the key id as user name and
+the secret as password. A token is signed with HS256, with the key id as `kid` and the key's
+scope as the claim `scope`.
 """
 
 from __future__ import annotations
@@ -18,30 +19,35 @@ import jwt
 from bot.clock import Clock, SystemClock
 
 TOKEN_LIFETIME: Final = timedelta(minutes=10)
-"""How long a token is valid: short, and yet longer than the clocks of two machines are apart."""
+"""Lifetime of a token: short, but longer than any clock difference."""
 
 
 class Scope(StrEnum):
-    """What a key may do (the published API description, "Authorization")."""
+    """The scope of a key (the published API description, "Authorization")."""
 
     INTEGRATION = "integration"
     APP = "app"
     ACCOUNT = "account"
 
 
-_SCOPES: Final = {"int_": Scope.INTEGRATION, "app_": Scope.APP, "act_": Scope.ACCOUNT, "svc_": Scope.ACCOUNT}
+_SCOPES: Final = {
+    "int_": Scope.INTEGRATION,
+    "app_": Scope.APP,
+    "act_": Scope.ACCOUNT,
+    "svc_": Scope.ACCOUNT,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An API key. The secret does not show in its `repr()`.
+    """An API key. Its `repr()` hides the secret.
 
     Attributes:
         key_id: starts with `int_`, `app_`, `act_` or `svc_`.
-        secret: shown once, when the key is made.
+        secret: shown only once, on creation of the key.
 
     Raises:
-        ValueError: one of them is empty, or the key id holds a colon, which Basic auth can't carry.
+        ValueError: a value is empty, or the id contains a colon, which Basic auth can't encode.
     """
 
     key_id: str
@@ -51,42 +57,46 @@ class Credentials:
         if not self.key_id or not self.secret:
             raise ValueError("an API key needs both its id and its secret")
         if ":" in self.key_id:
-            raise ValueError("the id of an API key holds no colon; were id and secret pasted together?")
+            raise ValueError("an API key's id contains no colon; did you paste id and secret?")
 
     @property
     def scope(self) -> Scope | None:
-        """What the key may do, judged by its id; None for an id that is none of the known kinds."""
+        """The scope, derived from the prefix of the id; None for an unknown prefix."""
         return _SCOPES.get(self.key_id[:4])
 
 
 class BasicAuth(httpx2.BasicAuth):
-    """Key id and secret with every request."""
+    """Sends key id and secret with every request."""
 
     def __init__(self, credentials: Credentials) -> None:
         super().__init__(credentials.key_id, credentials.secret)
 
 
 class JwtAuth(httpx2.Auth):
-    """A token with every request, signed here; the secret itself never leaves the process.
+    """Sends a signed token with every request. The secret never leaves the process.
 
-    A token is renewed when half of its life is over.
+    Renews a token after half its lifetime.
 
     Args:
-        credentials: the key; its id must tell its scope.
-        clock: tells when a token runs out.
-        lifetime: how long a token is valid.
+        credentials: the key. Its id must have a known prefix.
+        clock: the clock for expiry.
+        lifetime: the lifetime of a token.
 
     Raises:
-        ValueError: the key id doesn't tell which scope to claim.
+        ValueError: the key id has an unknown prefix, so its scope is unknown.
     """
 
     def __init__(
-        self, credentials: Credentials, *, clock: Clock | None = None, lifetime: timedelta = TOKEN_LIFETIME
+        self,
+        credentials: Credentials,
+        *,
+        clock: Clock | None = None,
+        lifetime: timedelta = TOKEN_LIFETIME,
     ) -> None:
         if credentials.scope is None:
             raise ValueError(
-                f"the key id {credentials.key_id!r} starts with none of {', '.join(_SCOPES)}, so its scope "
-                "is unknown; use Basic auth, or another key"
+                f"the key id {credentials.key_id!r} has an unknown prefix (known: "
+                f"{', '.join(_SCOPES)}), so its scope is unknown; use Basic auth, or another key"
             )
         self._credentials = credentials
         self._scope = credentials.scope
@@ -96,7 +106,7 @@ class JwtAuth(httpx2.Auth):
         self._renew_at: datetime | None = None
 
     def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
-        """Put the current token on the request."""
+        """Add the current token to the request."""
         request.headers["Authorization"] = f"Bearer {self._current()}"
         yield request
 

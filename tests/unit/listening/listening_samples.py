@@ -102,7 +102,7 @@ async def listening(**limits: Any) -> AsyncIterator[Place]:
         inflates=lambda request: request.path == "/inflates",
         limits=Limits(**{**SHORT, **limits}),
         on_cut=place.cuts.append,
-        patience=0.1,
+        shutdown_timeout=0.1,
     )
     await place.listener.start()
     try:
