@@ -27,7 +27,7 @@ from bot.settings import Settings
 from bot.store import StoreError, open_store
 from bot.store.operators import Listing, Standing
 from bot.sunshine import AiohttpTransport, Credentials, Resource, SunshineClient, SunshineError
-from bot.sunshine.way import way_to
+from bot.sunshine.proxy import route_to
 from bot.troubles import What
 
 T = TypeVar("T")
@@ -182,7 +182,7 @@ async def _or_error(call: Awaitable[T]) -> T | SunshineError:
 
 async def _ask_platform(settings: Settings, clock: Clock) -> Platform:
     """Request the app without a key. The refusal identifies the API, and has the time."""
-    way = way_to(settings.sunshine_base_url)
+    way = route_to(settings.sunshine_base_url)
     url = f"{settings.sunshine_base_url}/v2/apps/{settings.sunshine_app_id}"
     async with _http() as http:
         asked = clock.now()

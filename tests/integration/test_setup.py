@@ -174,7 +174,7 @@ async def test_what_is_missing_is_said_with_where_to_find_it(place: Place) -> No
     [
         ({"SUNSHINE_APP_KEY_SECRET": "wrong"}, "SUNSHINE_APP_KEY_ID, SUNSHINE_APP_KEY_SECRET: the platform rejects"),
         ({"SUNSHINE_APP_KEY_ID": "int_1"}, "SUNSHINE_APP_KEY_ID: must be an app-scoped key"),
-        ({"SUNSHINE_APP_KEY_ID": "a:b"}, "SUNSHINE_APP_KEY_ID, SUNSHINE_APP_KEY_SECRET: the id of an API key holds no"),
+        ({"SUNSHINE_APP_KEY_ID": "a:b"}, "SUNSHINE_APP_KEY_ID, SUNSHINE_APP_KEY_SECRET: an API key's id contains no"),
         ({"SUNSHINE_APP_ID": ".."}, "SUNSHINE_APP_ID: "),
         ({"SUNSHINE_APP_ID": "nothing"}, "SUNSHINE_APP_ID: the key can't see an app nothing"),
         ({"SUNSHINE_BASE_URL": "http://127.0.0.1:9"}, "SUNSHINE_BASE_URL: the account can't be read"),
