@@ -108,9 +108,8 @@ class _Api:
     async def _authorized_call(self, request: web.Request) -> ApiRequest:
         if not self.token:
             raise Refusal(404, _OFF)
-        if not _carries(request, self.token):
-            text = "send API_TOKEN as `Authorization: Bearer`"
-            raise Refusal(401, text, headers={"WWW-Authenticate": "Bearer"})
+        if not carries(request, self.token):
+            raise Refusal(401, "send API_TOKEN as `Authorization: Bearer`", headers={"WWW-Authenticate": "Bearer"})
         return await _read(request)
 
     def _signal_order(self, call: ApiRequest) -> NewEvent:
@@ -210,7 +209,7 @@ async def _read(request: web.Request) -> ApiRequest:
     return ApiRequest(request.match_info["id"], request.match_info["name"], data, key)
 
 
-def _carries(request: web.Request, token: str) -> bool:
+def carries(request: web.BaseRequest, token: str) -> bool:
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     is_same = hmac.compare_digest(given.strip().encode("utf-8", "replace"), token.encode())
     return scheme.lower() == "bearer" and is_same

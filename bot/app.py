@@ -15,7 +15,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from bot.account.account_watch import AccountWatch
-from bot.api import add_api
+from bot.api import add_api, carries
 from bot.clock import Clock, SystemClock
 from bot.console.render import HOME as CONSOLE_PATH
 from bot.console.site import Console, closed_console
@@ -32,10 +32,9 @@ from bot.health import add_health, add_metrics, add_no_metrics
 from bot.listening import Listener, raise_descriptor_limit
 from bot.loop_thread import Handler, LoopThread
 from bot.loop_watch import LoopWatch
-from bot.observability import Key, Metrics, Watch, log_signal, loop_error_handler, traces_if_wanted
+from bot.observability import ApiKey, Metrics, Watch, log_signal, loop_error_handler, traces_if_wanted
 from bot.observability.switchboard_check import SwitchboardCheck
-from bot.replay.recording import Recorder, RecordingIntake
-from bot.replay.tape import TapeError
+from bot.recording import Recorder
 from bot.settings import FlowMismatch, LogErrors, Settings, SettingsProblem
 from bot.signals import Level, Observe, Signal
 from bot.store import Database, Unavailable, open_store
@@ -43,6 +42,7 @@ from bot.store.interface import Store
 from bot.store.owners import new_owner
 from bot.store.url import is_postgres
 from bot.sunshine import AiohttpTransport, Credentials, SunshineClient
+from bot.tape import TapeError
 from bot.troubles import What
 from webhooks.inbox import GroupCommit, NewEvent
 from webhooks.intake import Intake
@@ -108,16 +108,18 @@ async def running(
     *,
     clock: Clock | None = None,
     hooks: Sequence[Observe] = (log_signal,),
+    metrics: Metrics | None = None,
     checks_account: bool = False,
 ) -> AsyncIterator[Running]:
     """Run the bot until the context exits; then shut it down in order.
 
     Args:
-        settings: the settings.
-        parts: the parts to run in this process.
-        clock: the clock; None for the machine's.
-        hooks: receive every signal.
-        checks_account: check the account in the background, and report problems.
+        settings: every setting.
+        parts: what runs in this process.
+        clock: None: the machine's.
+        hooks: get every signal.
+        metrics: count every signal; None: new ones.
+        checks_account: look beside everything else whether the account is as the bot needs it, and tell what is not.
 
     Raises:
         SettingsProblem: a flow does not exist, or the tape can't be written.
@@ -126,7 +128,7 @@ async def running(
     clock = clock or SystemClock()
     catalogue = catalogue_of(settings)
     traces = traces_if_wanted(clock)
-    watch = Watch(Metrics(), traces, hooks)
+    watch = Watch(metrics or Metrics(), traces, hooks)
     watch.metrics.know_flows(flow.name for flow in catalogue.all)
     observe = watch.on_signal
     on_loop_error = loop_error_handler(observe)
@@ -135,7 +137,7 @@ async def running(
     async with AsyncExitStack() as stack:
         if traces:
             stack.push_async_callback(_stop_traces, traces.stop)
-        store = open_store(settings.database_url)
+        store = open_store(settings.database_url, observe)
         await store.start()
         stack.push_async_callback(store.stop)
         worker, listening, run = _NO_WORKER, stack, _here
@@ -328,7 +330,7 @@ async def _clients(stack: AsyncExitStack, settings: Settings, watch: Watch) -> C
     return Clients(made.get(False), made.get(True))
 
 
-def keys_of(settings: Settings) -> list[tuple[Key, str, SecretStr]]:
+def keys_of(settings: Settings) -> list[tuple[ApiKey, str, SecretStr]]:
     """Return the configured API keys: at most one of the integration, and one of the app.
 
     Returns:
@@ -338,11 +340,11 @@ def keys_of(settings: Settings) -> list[tuple[Key, str, SecretStr]]:
     own = settings.sunshine_key_id, settings.sunshine_key_secret
     app = settings.sunshine_app_key_id, settings.sunshine_app_key_secret
     if settings.has_integration_key:
-        keys.append((Key("SUNSHINE_KEY"), *own))
+        keys.append((ApiKey("SUNSHINE_KEY"), *own))
     if settings.sunshine_app_key_id:
-        keys.append((Key("SUNSHINE_APP_KEY", app_scoped=True), *app))
+        keys.append((ApiKey("SUNSHINE_APP_KEY", app_scoped=True), *app))
     elif settings.has_app_key:
-        keys.append((Key("SUNSHINE_KEY", app_scoped=True), *own))
+        keys.append((ApiKey("SUNSHINE_KEY", app_scoped=True), *own))
     return keys
 
 
@@ -366,23 +368,20 @@ async def _start_web(
         watch.stored(store.receive),
         on_stored=on_stored,
         unavailable=(Unavailable, OSError),
+        report=watch.on_report,
     )
     stack.push_async_callback(inbox.stop)
     accepted = Secrets([secret.get_secret_value() for secret in settings.sunshine_webhook_secret])
-    app_id, is_known = settings.sunshine_app_id, partial(watch.troubles.lasts, What.DATABASE)
-    if settings.record_tape:
-        recorder = _start_recorder(stack, settings)
-        intake: Intake = RecordingIntake(
-            inbox,
-            accepted,
-            clock.now,
-            watch.on_receipt,
-            recorder,
-            app_id,
-            is_known,
-        )
-    else:
-        intake = Intake(inbox, accepted, clock.now, watch.on_receipt, app_id, is_known)
+    intake = Intake(
+        inbox,
+        accepted,
+        clock.now,
+        watch.on_receipt,
+        settings.sunshine_app_id,
+        partial(watch.troubles.lasts, What.DATABASE),
+        _start_recorder(stack, settings, watch.on_signal).take if settings.record_tape else None,
+        watch.on_report,
+    )
     app = web.Application()
     receive = web_handler(intake)
     app.router.add_post(WEBHOOK_PATH, receive)
@@ -395,10 +394,12 @@ async def _start_web(
     api_token = settings.api_token.get_secret_value()
     add_api(app, store, clock, api_token, worker.wake, watch.on_signal, flows)
     _add_console(app, settings, store, worker, clock, watch)
-    # The catch-all route comes last, after all others.
-    elsewhere = wrong_address_handler(intake, WEBHOOK_PATH, receive)
-    app.router.add_route("*", "/{path:.*}", elsewhere)
-    return await _listen(stack, settings.host, settings.port, app, watch)
+    app.router.add_route("*", "/{path:.*}", wrong_address_handler(intake, WEBHOOK_PATH, receive))
+
+    def is_trusted(asked: web.BaseRequest) -> bool:
+        return intake.has_key(asked.headers) or (api_token != "" and carries(asked, api_token))
+
+    return await _listen(stack, settings.host, settings.port, app, watch, is_trusted)
 
 
 async def _listen(
@@ -407,6 +408,7 @@ async def _listen(
     port: int,
     app: web.Application,
     watch: Watch,
+    is_trusted: Callable[[web.BaseRequest], bool] = lambda _: False,
 ) -> int:
     """Serve an application, and return the port. Raises `OSError`."""
     listener = Listener(
@@ -414,6 +416,7 @@ async def _listen(
         host,
         port,
         inflates=lambda request: is_address(request.path, WEBHOOK_PATH),
+        is_trusted=is_trusted,
         on_cut=watch.on_cut,
     )
     await listener.start()
@@ -467,8 +470,8 @@ def _add_console(
     app.add_subapp(CONSOLE_PATH, console.application())
 
 
-def _start_recorder(stack: AsyncExitStack, settings: Settings) -> Recorder:
-    recorder = Recorder(Path(settings.record_tape))
+def _start_recorder(stack: AsyncExitStack, settings: Settings, observe: Observe) -> Recorder:
+    recorder = Recorder(Path(settings.record_tape), observe)
     try:
         recorder.start()
     except TapeError as error:

@@ -1,4 +1,4 @@
-"""Appointment: a time is held while the user decides, and given back unless the flow comes to a good end."""
+"""Appointment: holds a time while the user decides, and frees it if the flow fails."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -11,11 +11,11 @@ YES, NO = Choice("Yes", "yes"), Choice("No", "no")
 
 
 class SlotTaken(Exception):
-    """Somebody else was faster."""
+    """The time was taken by somebody else."""
 
 
 class Bookings:
-    """Stands for your booking system. A reference is the flow's own name for a booking."""
+    """Stands in for your booking system. A reference is the flow's name for a booking."""
 
     def __init__(self, slots: list[datetime]) -> None:
         self.slots = slots
@@ -23,21 +23,21 @@ class Bookings:
         self.phones: dict[str, str] = {}
 
     async def free(self) -> list[datetime]:
-        """Return the times that are free."""
+        """Return the free times."""
         return [slot for slot in self.slots if slot not in self.held.values()]
 
     async def hold(self, reference: str, slot: datetime) -> None:
-        """Hold a time. The same again changes nothing, for a call may be made twice. Raises `SlotTaken`."""
+        """Hold a time; idempotent, since a call may be repeated. Raises `SlotTaken`."""
         if self.held.get(reference) != slot and slot in self.held.values():
             raise SlotTaken
         self.held[reference] = slot
 
     async def confirm(self, reference: str, phone: str) -> None:
-        """Make a booking of a time that is held."""
+        """Book a held time."""
         self.phones[reference] = phone
 
     async def cancel(self, reference: str) -> None:
-        """Give a time back, booked or held. If there is none, there is nothing to do."""
+        """Free a time, booked or held; does nothing if there is none."""
         self.held.pop(reference, None)
         self.phones.pop(reference, None)
 
@@ -50,30 +50,33 @@ async def resources() -> AsyncIterator[dict[str, object]]:
 
 
 async def give_back(reference: str, resources: Any) -> None:
-    """Cancel the booking of a flow that has failed. It is called by any process, with that process's resources."""
+    """Cancel the booking of a failed flow; runs in any process, with its resources."""
     await resources.bookings.cancel(reference)
 
 
 @on_error
 async def sorry(chat: Chat, error: Exception) -> None:
-    """Get a person. The flow has failed all the same, so the time is given back."""
+    """Apologize and hand over. The flow still counts as failed, so the time is freed."""
     await chat.say("Sorry, that did not work. I am getting a person for you.")
     await chat.hand_over(tags=["appointment_failed"])
 
 
 @flow("appointment")
 async def appointment(chat: Chat) -> None:
-    """Hold a time, ask for the rest, and book."""
+    """Hold a time, ask for the rest, and book it."""
     bookings: Bookings = chat.resources.bookings
     reference = f"{chat.conversation_id}-{chat.run_id}"
-    # Before the time is held: a call that fails may have done its work.
+    # Register before holding: a failed call may have taken effect.
     await chat.on_end(give_back, reference, when="failed")
     try:
         slot = await held(chat, bookings, reference)
         phone = (await chat.ask("Which phone number can we reach you at?")).text
-        sure = await chat.ask(f"{label(slot)}, and your number is {phone}. Shall I book it?", choices=[YES, NO])
+        sure = await chat.ask(
+            f"{label(slot)}, and your number is {phone}. Shall I book it?",
+            choices=[YES, NO],
+        )
     except NoAnswer:
-        await chat.call(bookings.cancel, reference)  # such a flow has not failed
+        await chat.call(bookings.cancel, reference)  # this flow has not failed, so cancel here
         await chat.release()
     if sure.choice != YES:
         await chat.call(bookings.cancel, reference)
@@ -109,5 +112,5 @@ async def held(chat: Chat, bookings: Bookings, reference: str) -> datetime:
 
 
 def label(slot: datetime) -> str:
-    """Return a time as the user sees it."""
+    """Format a time for the user."""
     return f"{slot:%A %d %B, %H:%M}"

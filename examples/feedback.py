@@ -1,4 +1,4 @@
-"""Feedback: a score when the agent is done, kept in your own system, and a second look at a bad one days later."""
+"""Feedback: asks for a score after an agent's work, and follows up a bad one days later."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -7,18 +7,24 @@ from typing import Never
 
 from bot import Chat, Choice, NoAnswer, flow, lifespan
 
-SCORE_FIELD = "360003"  # the id of the ticket field that agents see the score in
-PATIENCE = timedelta(minutes=5)
-SCORES = [Choice("Great", "5"), Choice("Good", "4"), Choice("So-so", "3"), Choice("Bad", "2"), Choice("Awful", "1")]
+SCORE_FIELD = "360003"  # id of the ticket field that shows agents the score
+ANSWER_TIMEOUT = timedelta(minutes=5)
+SCORES = [
+    Choice("Great", "5"),
+    Choice("Good", "4"),
+    Choice("So-so", "3"),
+    Choice("Bad", "2"),
+    Choice("Awful", "1"),
+]
 BAD = 2  # and below
-LATER = timedelta(days=3)
+FOLLOW_UP_AFTER = timedelta(days=3)
 YES, NO = Choice("Yes, please"), Choice("No, thanks")
 BETTER, NO_BETTER = Choice("Yes, it is"), Choice("No, it is not")
 
 
 @dataclass(frozen=True)
 class Feedback:
-    """What is kept."""
+    """The stored feedback."""
 
     score: int
     comment: str | None
@@ -26,13 +32,13 @@ class Feedback:
 
 
 class Surveys:
-    """Stands for the system in which you keep scores."""
+    """Stands in for your system of scores."""
 
     def __init__(self) -> None:
         self.kept: dict[str, Feedback] = {}
 
     async def keep(self, key: str, feedback: Feedback) -> None:
-        """Keep a customer's feedback. The same key again replaces it, for a call may be made twice."""
+        """Store a customer's feedback; idempotent by key, since a call may be repeated."""
         self.kept[key] = feedback
 
 
@@ -44,9 +50,9 @@ async def resources() -> AsyncIterator[dict[str, object]]:
 
 @flow("feedback")
 async def feedback(chat: Chat) -> None:
-    """Ask for a score; and for the reason of a bad one."""
+    """Ask for a score, and for the reason of a bad one."""
     try:
-        answer = await chat.ask("How did we do?", choices=SCORES, timeout=PATIENCE)
+        answer = await chat.ask("How did we do?", choices=SCORES, timeout=ANSWER_TIMEOUT)
     except NoAnswer:
         return
     if answer.choice is None:
@@ -59,23 +65,30 @@ async def feedback(chat: Chat) -> None:
         await chat.say("Thank you!")
         return
     try:
-        comment = (await chat.ask("I am sorry to hear that. What went wrong?", timeout=PATIENCE)).text
+        comment = (await chat.ask("I am sorry to hear that. What went wrong?", timeout=ANSWER_TIMEOUT)).text
         await keep(chat, score, comment)
-        wants_help = await chat.ask("Thank you. Shall somebody look into it?", choices=[YES, NO], timeout=PATIENCE)
+        wants_help = await chat.ask(
+            "Thank you. Shall somebody look into it?",
+            choices=[YES, NO],
+            timeout=ANSWER_TIMEOUT,
+        )
     except NoAnswer:
         return
     if wants_help.choice == YES:
         await to_a_person(chat, score)
     await chat.say("Thank you for telling us. I will ask again in a few days.")
-    await chat.remind(LATER, second_look, score)
+    await chat.remind(FOLLOW_UP_AFTER, second_look, score)
 
 
 @flow("second_look")
 async def second_look(chat: Chat) -> None:
-    """Ask again, days later. It begins only if nobody else is active in the conversation then."""
+    """Ask again days later, unless somebody else is active in the conversation then."""
     score: int = chat.opening.data
     try:
-        answer = await chat.ask("A few days ago you were not content. Is it better now?", choices=[BETTER, NO_BETTER])
+        answer = await chat.ask(
+            "A few days ago you were not content. Is it better now?",
+            choices=[BETTER, NO_BETTER],
+        )
     except NoAnswer:
         await chat.release()
     await chat.log("second_look_answered", score=score, better=answer.choice == BETTER)
@@ -86,13 +99,17 @@ async def second_look(chat: Chat) -> None:
 
 
 async def to_a_person(chat: Chat, score: int) -> Never:
-    """Hand over, with the score in the ticket."""
+    """Hand over with the score in the ticket."""
     await chat.say("I am getting somebody.")
     await chat.hand_over(ticket_fields={SCORE_FIELD: score}, tags=["bad_score"], priority="high")
 
 
 async def keep(chat: Chat, score: int, comment: str | None = None) -> None:
-    """Keep what is known so far: who stops answering has given a score all the same."""
+    """Store what is known so far, in case the user stops answering."""
     surveys: Surveys = chat.resources.surveys
     key = f"{chat.conversation_id}-{chat.run_id}"
-    await chat.call_with(attempts=5)(surveys.keep, key, Feedback(score, comment, chat.user.external_id))
+    await chat.call_with(attempts=5)(
+        surveys.keep,
+        key,
+        Feedback(score, comment, chat.user.external_id),
+    )

@@ -1,4 +1,4 @@
-"""Lead form: one question at a time, with validation, back, cancel, and the user's own language."""
+"""Lead form: question by question, with validation, back, cancel, and two languages."""
 
 import re
 from collections.abc import AsyncIterator
@@ -7,13 +7,13 @@ from datetime import timedelta
 
 from bot import Answer, Chat, Choice, NoAnswer, anywhere, flow, lifespan
 
-PATIENCE = timedelta(minutes=10)
+ANSWER_TIMEOUT = timedelta(minutes=10)
 E_MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]{2,}")
 
 
 @dataclass(frozen=True)
 class Words:
-    """All that the form says, in one language."""
+    """All texts of the form in one language."""
 
     hint: str
     name: str
@@ -56,7 +56,7 @@ SIZES = ["1 to 10", "11 to 100", "More than 100"]
 
 @dataclass(frozen=True)
 class Lead:
-    """What sales gets."""
+    """The lead for sales."""
 
     name: str
     mail: str
@@ -65,22 +65,22 @@ class Lead:
 
 
 class Crm:
-    """Stands for your CRM."""
+    """Stands in for your CRM."""
 
     def __init__(self) -> None:
         self.leads: dict[str, Lead] = {}
 
     async def save(self, key: str, lead: Lead) -> None:
-        """Save a lead. The same key again changes nothing, for a call may be made twice."""
+        """Save a lead; idempotent by key, since a call may be repeated."""
         self.leads.setdefault(key, lead)
 
 
 class Back(Exception):
-    """The user wants to go back to the question before."""
+    """The user wants to return to the previous question."""
 
 
 class Cancelled(Exception):
-    """The user wants to leave the form."""
+    """The user wants to cancel the form."""
 
 
 @lifespan
@@ -91,19 +91,19 @@ async def resources() -> AsyncIterator[dict[str, object]]:
 
 @anywhere("back", "zurück")
 async def back(chat: Chat, answer: Answer) -> None:
-    """Let the question that was asked end with `Back`."""
+    """Raise `Back` out of the current question."""
     raise Back
 
 
 @anywhere("cancel", "abbrechen")
 async def cancel(chat: Chat, answer: Answer) -> None:
-    """Let the question that was asked end with `Cancelled`."""
+    """Raise `Cancelled` out of the current question."""
     raise Cancelled
 
 
 @flow("lead_form")
 async def lead_form(chat: Chat) -> None:
-    """Ask for a lead's details, and keep them once the user has confirmed them."""
+    """Ask for a lead's details, and save them once confirmed."""
     language, words = ("de", GERMAN) if (chat.user.locale or "").startswith("de") else ("en", ENGLISH)
     crm: Crm = chat.resources.crm
     await chat.say(words.hint)
@@ -120,7 +120,10 @@ async def lead_form(chat: Chat) -> None:
 
 
 async def filled_in(chat: Chat, language: str, words: Words) -> Lead:
-    """Ask question by question; `Back` returns to the one before, and a "no" at the end to the first."""
+    """Ask question by question.
+
+    `Back` returns to the previous question; a "no" at the end starts over.
+    """
     questions = (ask_name, ask_mail, ask_size)
     given: list[str] = []
     while True:
@@ -130,7 +133,7 @@ async def filled_in(chat: Chat, language: str, words: Words) -> Lead:
                 continue
             name, mail, size = given
             check = words.sure.format(name=name, mail=mail, size=size)
-            answer = await chat.ask(check, choices=[words.yes, words.no], timeout=PATIENCE)
+            answer = await chat.ask(check, choices=[words.yes, words.no], timeout=ANSWER_TIMEOUT)
             if answer.choice == Choice(words.yes):
                 return Lead(name, mail, size, language)
             given.clear()
@@ -140,20 +143,20 @@ async def filled_in(chat: Chat, language: str, words: Words) -> Lead:
 
 async def ask_name(chat: Chat, words: Words) -> str:
     """Ask for the name."""
-    return (await chat.ask(words.name, timeout=PATIENCE)).text
+    return (await chat.ask(words.name, timeout=ANSWER_TIMEOUT)).text
 
 
 async def ask_mail(chat: Chat, words: Words) -> str:
     """Ask for the e-mail address until it looks like one."""
-    answer = await chat.ask(words.mail, timeout=PATIENCE)
+    answer = await chat.ask(words.mail, timeout=ANSWER_TIMEOUT)
     while not E_MAIL.fullmatch(answer.text.strip()):
-        answer = await chat.ask(words.no_mail, timeout=PATIENCE)
+        answer = await chat.ask(words.no_mail, timeout=ANSWER_TIMEOUT)
     return answer.text.strip()
 
 
 async def ask_size(chat: Chat, words: Words) -> str:
-    """Ask for the size, to be tapped or typed."""
+    """Ask for the company's size, until a choice is tapped or typed."""
     while True:
-        answer = await chat.ask(words.size, choices=SIZES, timeout=PATIENCE)
+        answer = await chat.ask(words.size, choices=SIZES, timeout=ANSWER_TIMEOUT)
         if answer.choice is not None:
             return answer.choice.text

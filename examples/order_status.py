@@ -1,4 +1,4 @@
-"""Order status: an HTTP API behind a flow, with retries, a typed result, and a person where the API can't help."""
+"""Order status: an HTTP API with retries and a typed result; agents help if it can't."""
 
 import os
 import re
@@ -13,11 +13,11 @@ import httpx2
 
 from bot import CallFailed, Chat, flow, lifespan
 
-ORDER_FIELD = "360001"  # the id of the ticket field that agents see the order number in
+ORDER_FIELD = "360001"  # id of the ticket field that shows agents the order number
 
 
 class Status(StrEnum):
-    """What an order can be, in the API's own words."""
+    """The status of an order, in the API's words."""
 
     PACKING = "packing"
     SHIPPED = "shipped"
@@ -26,7 +26,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Order:
-    """An order as the flow needs it."""
+    """The parts of an order that the flow needs."""
 
     number: str
     status: Status
@@ -34,7 +34,7 @@ class Order:
 
 
 class ShopDownError(Exception):
-    """The API answered that it has a problem of its own: worth another attempt."""
+    """The API has a temporary problem: retry."""
 
 
 class Shop:
@@ -53,14 +53,21 @@ class Shop:
         response.raise_for_status()
         body = response.json()
         due = body.get("due")
-        return Order(body["number"], Status(body["status"]), date.fromisoformat(due) if due else None)
+        return Order(
+            body["number"],
+            Status(body["status"]),
+            date.fromisoformat(due) if due else None,
+        )
 
 
 def stand_in(request: httpx2.Request) -> httpx2.Response:
-    """Answer like a shop with one order, 12345, so that the flow can be tried without one."""
+    """Answer like a shop with one order, 12345, to try the flow without a real API."""
     if request.url.path != "/orders/12345":
         return httpx2.Response(HTTPStatus.NOT_FOUND)
-    return httpx2.Response(HTTPStatus.OK, json={"number": "12345", "status": "shipped", "due": "2030-12-03"})
+    return httpx2.Response(
+        HTTPStatus.OK,
+        json={"number": "12345", "status": "shipped", "due": "2030-12-03"},
+    )
 
 
 @lifespan
@@ -74,7 +81,7 @@ async def resources() -> AsyncIterator[dict[str, object]]:
 
 @flow("order_status")
 async def order_status(chat: Chat) -> None:
-    """Tell the user how their order stands."""
+    """Tell the user the status of their order."""
     shop: Shop = chat.resources.shop
     look_up = chat.call_with(
         attempts=3,
@@ -82,7 +89,9 @@ async def order_status(chat: Chat) -> None:
         backoff=timedelta(seconds=1),
         retry_on=(httpx2.TransportError, TimeoutError, ShopDownError),
     )
-    number = number_in(chat.opening.text) or number_in((await chat.ask("What is the number of your order?")).text)
+    number = number_in(chat.opening.text) or number_in(
+        (await chat.ask("What is the number of your order?")).text,
+    )
     for _ in range(2):
         if number is not None:
             try:
@@ -93,14 +102,17 @@ async def order_status(chat: Chat) -> None:
                 await to_a_person(chat, number, "shop_down")
             if order is not None:
                 await chat.say(sentence(order))
-                await chat.release()  # no agent need look: with a plain return, PASS_TO would have the conversation
-        number = number_in((await chat.ask("I can't find that order. Please check the number.")).text)
+                # Release: a plain return would pass the conversation to PASS_TO.
+                await chat.release()
+        number = number_in(
+            (await chat.ask("I can't find that order. Please check the number.")).text,
+        )
     await chat.say("I still can't find it. I am getting a person for you.")
     await to_a_person(chat, number, "order_not_found")
 
 
 async def to_a_person(chat: Chat, number: str | None, why: str) -> Never:
-    """Hand over with what is known, so that nobody has to ask again."""
+    """Hand over with everything known, so that nobody has to ask again."""
     await chat.hand_over(
         ticket_fields={ORDER_FIELD: number} if number else {},
         tags=["order_status", why],
@@ -109,13 +121,13 @@ async def to_a_person(chat: Chat, number: str | None, why: str) -> Never:
 
 
 def number_in(text: str | None) -> str | None:
-    """Return the order number in what a user has written: five to ten digits."""
+    """Return the order number in a text: five to ten digits."""
     found = re.search(r"\b\d{5,10}\b", text or "")
     return found.group() if found else None
 
 
 def sentence(order: Order) -> str:
-    """Return what the user is told about an order."""
+    """Describe an order to the user."""
     match order.status:
         case Status.PACKING:
             return f"We are packing order {order.number}."

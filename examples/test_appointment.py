@@ -1,4 +1,4 @@
-"""The appointment flow: what is booked after each of its ends."""
+"""The appointment flow: the bookings after each possible end."""
 
 from datetime import UTC, datetime
 
@@ -13,12 +13,12 @@ NINE_SAID, TEN_SAID = "Monday 07 January, 09:00", "Monday 07 January, 10:00"
 
 @pytest.fixture
 def bookings() -> Bookings:
-    """Two times are free."""
+    """Two free times."""
     return Bookings([NINE, TEN])
 
 
 async def asked_to_confirm(talk: Talk) -> None:
-    """Bring a talk to the last question."""
+    """Advance a talk to the last question."""
     await talk.user("I need an appointment")
     await talk.taps(NINE_SAID)
     await talk.user("555 0100")
@@ -26,7 +26,12 @@ async def asked_to_confirm(talk: Talk) -> None:
 
 
 async def test_a_booking_that_went_well_is_kept(chat_with: ChatWith, bookings: Bookings) -> None:
-    talk = chat_with(appointment, resources={"bookings": bookings}, mode="pass", deaths="everywhere")
+    talk = chat_with(
+        appointment,
+        resources={"bookings": bookings},
+        mode="pass",
+        deaths="everywhere",
+    )
     await asked_to_confirm(talk)
     await talk.taps("Yes")
     talk.expects(f"It is booked: {NINE_SAID}.")
@@ -38,7 +43,12 @@ async def test_a_booking_that_went_well_is_kept(chat_with: ChatWith, bookings: B
 
 
 async def test_who_says_no_has_booked_nothing(chat_with: ChatWith, bookings: Bookings) -> None:
-    talk = chat_with(appointment, resources={"bookings": bookings}, mode="pass", deaths="everywhere")
+    talk = chat_with(
+        appointment,
+        resources={"bookings": bookings},
+        mode="pass",
+        deaths="everywhere",
+    )
     await asked_to_confirm(talk)
     await talk.user("no")
     talk.expects("Nothing is booked.")
@@ -46,7 +56,12 @@ async def test_who_says_no_has_booked_nothing(chat_with: ChatWith, bookings: Boo
 
 
 async def test_who_goes_away_has_booked_nothing(chat_with: ChatWith, bookings: Bookings) -> None:
-    talk = chat_with(appointment, resources={"bookings": bookings}, mode="pass", deaths="everywhere")
+    talk = chat_with(
+        appointment,
+        resources={"bookings": bookings},
+        mode="pass",
+        deaths="everywhere",
+    )
     await asked_to_confirm(talk)
     assert list(bookings.held.values()) == [NINE]
     await talk.wait(minutes=16)
@@ -55,8 +70,16 @@ async def test_who_goes_away_has_booked_nothing(chat_with: ChatWith, bookings: B
     assert talk.ticket is None
 
 
-async def test_who_ends_the_conversation_has_booked_nothing(chat_with: ChatWith, bookings: Bookings) -> None:
-    talk = chat_with(appointment, resources={"bookings": bookings}, mode="pass", deaths="everywhere")
+async def test_who_ends_the_conversation_has_booked_nothing(
+    chat_with: ChatWith,
+    bookings: Bookings,
+) -> None:
+    talk = chat_with(
+        appointment,
+        resources={"bookings": bookings},
+        mode="pass",
+        deaths="everywhere",
+    )
     await asked_to_confirm(talk)
     await talk.end()
     assert not bookings.held
@@ -64,22 +87,38 @@ async def test_who_ends_the_conversation_has_booked_nothing(chat_with: ChatWith,
     assert talk.ticket is None
 
 
-async def test_an_agent_who_takes_over_finds_the_time_free(chat_with: ChatWith, bookings: Bookings) -> None:
-    talk = chat_with(appointment, resources={"bookings": bookings}, mode="pass", deaths="everywhere")
+async def test_an_agent_who_takes_over_finds_the_time_free(
+    chat_with: ChatWith,
+    bookings: Bookings,
+) -> None:
+    talk = chat_with(
+        appointment,
+        resources={"bookings": bookings},
+        mode="pass",
+        deaths="everywhere",
+    )
     await asked_to_confirm(talk)
     await talk.agent("Let me help you")
     assert not bookings.held
 
 
-async def test_a_booking_system_that_fails_leaves_nothing_behind(chat_with: ChatWith) -> None:
+async def test_a_booking_system_that_fails_leaves_nothing_behind(
+    chat_with: ChatWith,
+) -> None:
     class Broken(Bookings):
         async def confirm(self, reference: str, phone: str) -> None:
-            """Do the work, and lose the answer."""
+            """Book, but lose the answer."""
             await super().confirm(reference, phone)
             raise ConnectionError
 
     bookings = Broken([NINE, TEN])
-    talk = chat_with(appointment, resources={"bookings": bookings}, mode="pass", deaths="everywhere", may_fail=True)
+    talk = chat_with(
+        appointment,
+        resources={"bookings": bookings},
+        mode="pass",
+        deaths="everywhere",
+        may_fail=True,
+    )
     await asked_to_confirm(talk)
     await talk.taps("Yes")
     talk.expects("Sorry, that did not work.")
@@ -89,18 +128,35 @@ async def test_a_booking_system_that_fails_leaves_nothing_behind(chat_with: Chat
 
 
 async def test_a_time_that_is_taken_meanwhile(chat_with: ChatWith, bookings: Bookings) -> None:
-    talk = chat_with(appointment, resources={"bookings": bookings}, mode="pass", deaths="everywhere")
+    talk = chat_with(
+        appointment,
+        resources={"bookings": bookings},
+        mode="pass",
+        deaths="everywhere",
+    )
     await talk.user("hi")
     await talk.user("at noon")
     bookings.held["somebody"] = NINE
     await talk.taps(NINE_SAID)
     await talk.taps(TEN_SAID)
-    talk.expects("Which time", "Please choose", "Which time", "Somebody was faster", "Which time", "Which phone number")
+    talk.expects(
+        "Which time",
+        "Please choose",
+        "Which time",
+        "Somebody was faster",
+        "Which time",
+        "Which phone number",
+    )
     assert set(bookings.held.values()) == {NINE, TEN}
 
 
 async def test_no_time_is_free(chat_with: ChatWith) -> None:
-    talk = chat_with(appointment, resources={"bookings": Bookings([])}, mode="pass", deaths="everywhere")
+    talk = chat_with(
+        appointment,
+        resources={"bookings": Bookings([])},
+        mode="pass",
+        deaths="everywhere",
+    )
     await talk.user("hi")
     talk.expects("There are no free times.")
     assert talk.ticket

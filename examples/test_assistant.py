@@ -1,4 +1,4 @@
-"""The assistant, with models that are plain functions."""
+"""The assistant, with plain functions as models."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,11 @@ async def test_it_looks_an_order_up(chat_with: ChatWith) -> None:
     await talk.user("Hello")
     await talk.user("Where is order 12345")
     await talk.taps("That is all")
-    talk.expects("I know about orders.", "I have looked it up: order 12345 is on its way.", "Goodbye!")
+    talk.expects(
+        "I know about orders.",
+        "I have looked it up: order 12345 is on its way.",
+        "Goodbye!",
+    )
     assert talk.released
     assert talk.ticket is None
 
@@ -42,15 +46,29 @@ async def test_a_tool_that_fails_is_told_to_the_model(chat_with: ChatWith) -> No
     async def model(talk: Sequence[Line]) -> Reply:
         if talk[-1]["role"] == "tool":
             return Reply(" / ".join(line["content"] for line in talk if line["role"] == "tool"))
-        return Reply(calls=[ToolCall("magic"), ToolCall("opening_hours", {"day": "Monday"}), ToolCall("opening_hours")])
+        return Reply(
+            calls=[
+                ToolCall("magic"),
+                ToolCall("opening_hours", {"day": "Monday"}),
+                ToolCall("opening_hours"),
+            ]
+        )
 
     talk = chat_with(assistant, resources={"model": model}, mode="pass", deaths="everywhere")
     await talk.user("When are you open?")
-    talk.expects("there is no tool magic / opening_hours failed: TypeError / Monday to Friday, 9 to 17")
+    talk.expects(
+        "there is no tool magic / opening_hours failed: TypeError / Monday to Friday, 9 to 17",
+    )
 
 
 async def test_a_person_comes_when_the_user_wants_one(chat_with: ChatWith) -> None:
-    talk = chat_with(assistant, resources={"model": offline}, user=User(name="Ada"), mode="pass", deaths="everywhere")
+    talk = chat_with(
+        assistant,
+        resources={"model": offline},
+        user=User(name="Ada"),
+        mode="pass",
+        deaths="everywhere",
+    )
     await talk.user("Hello")
     await talk.user("talk to a person")
     talk.expects("I know about orders.", "I am getting a person for you.")
@@ -71,7 +89,13 @@ async def test_a_model_that_fails_is_told_to_the_user(chat_with: ChatWith) -> No
     async def broken(talk: Sequence[Line]) -> Reply:
         raise ConnectionError("no route to the model")
 
-    talk = chat_with(assistant, resources={"model": broken}, mode="pass", deaths="everywhere", may_fail=True)
+    talk = chat_with(
+        assistant,
+        resources={"model": broken},
+        mode="pass",
+        deaths="everywhere",
+        may_fail=True,
+    )
     await talk.user("Hello")
     talk.expects("Sorry, I can't think straight right now.")
     assert talk.logged("model_failed")
@@ -84,7 +108,13 @@ async def test_a_model_that_wants_tools_for_ever_is_stopped(chat_with: ChatWith)
     async def busy(talk: Sequence[Line]) -> Reply:
         return Reply(calls=[ToolCall("opening_hours")])
 
-    talk = chat_with(assistant, resources={"model": busy}, mode="pass", deaths="everywhere", may_fail=True)
+    talk = chat_with(
+        assistant,
+        resources={"model": busy},
+        mode="pass",
+        deaths="everywhere",
+        may_fail=True,
+    )
     await talk.user("Hello")
     talk.expects("Sorry, I can't think straight right now.")
 

@@ -8,12 +8,17 @@ from bot.testing import ChatWith, Talk
 
 @pytest.fixture
 def surveys() -> Surveys:
-    """Nothing is kept yet."""
+    """An empty system of scores."""
     return Surveys()
 
 
 async def test_a_good_score_is_kept(chat_with: ChatWith, surveys: Surveys) -> None:
-    talk = chat_with(closing=feedback, mode="pass", resources={"surveys": surveys}, deaths="everywhere")
+    talk = chat_with(
+        closing=feedback,
+        mode="pass",
+        resources={"surveys": surveys},
+        deaths="everywhere",
+    )
     await talk.taps("Great")
     talk.expects("How did we do?", "Thank you!")
     assert list(surveys.kept.values()) == [Feedback(5, None, None)]
@@ -22,19 +27,37 @@ async def test_a_good_score_is_kept(chat_with: ChatWith, surveys: Surveys) -> No
 
 
 async def test_a_bad_score_gets_a_person(chat_with: ChatWith, surveys: Surveys) -> None:
-    talk = chat_with(closing=feedback, mode="pass", resources={"surveys": surveys}, deaths="everywhere")
+    talk = chat_with(
+        closing=feedback,
+        mode="pass",
+        resources={"surveys": surveys},
+        deaths="everywhere",
+    )
     await talk.user("bad")
     await talk.user("Nobody wrote back")
     await talk.taps("Yes, please")
-    talk.expects("How did we do?", "What went wrong?", "Shall somebody look into it?", "I am getting somebody.")
+    talk.expects(
+        "How did we do?",
+        "What went wrong?",
+        "Shall somebody look into it?",
+        "I am getting somebody.",
+    )
     assert list(surveys.kept.values()) == [Feedback(2, "Nobody wrote back", None)]
     assert talk.ticket
     assert talk.ticket.fields == {SCORE_FIELD: 2}
     assert talk.ticket.priority == "high"
 
 
-async def test_the_score_of_a_user_who_says_no_more_is_kept(chat_with: ChatWith, surveys: Surveys) -> None:
-    talk = chat_with(closing=feedback, mode="pass", resources={"surveys": surveys}, deaths="everywhere")
+async def test_the_score_of_a_user_who_says_no_more_is_kept(
+    chat_with: ChatWith,
+    surveys: Surveys,
+) -> None:
+    talk = chat_with(
+        closing=feedback,
+        mode="pass",
+        resources={"surveys": surveys},
+        deaths="everywhere",
+    )
     await talk.taps("Awful")
     await talk.wait(minutes=6)
     assert list(surveys.kept.values()) == [Feedback(1, None, None)]
@@ -42,28 +65,48 @@ async def test_the_score_of_a_user_who_says_no_more_is_kept(chat_with: ChatWith,
 
 
 async def test_nobody_is_asked_after_the_end(chat_with: ChatWith, surveys: Surveys) -> None:
-    talk = chat_with(closing=feedback, mode="pass", after="end", resources={"surveys": surveys}, deaths="everywhere")
+    talk = chat_with(
+        closing=feedback,
+        mode="pass",
+        after="end",
+        resources={"surveys": surveys},
+        deaths="everywhere",
+    )
     talk.expects_no_more()
     assert not surveys.kept
     assert talk.released
 
 
 async def test_words_that_are_no_score_are_no_score(chat_with: ChatWith, surveys: Surveys) -> None:
-    talk = chat_with(closing=feedback, mode="pass", resources={"surveys": surveys}, deaths="everywhere")
+    talk = chat_with(
+        closing=feedback,
+        mode="pass",
+        resources={"surveys": surveys},
+        deaths="everywhere",
+    )
     await talk.user("You were friendly")
     talk.expects("How did we do?", "Thank you!")
     assert not surveys.kept
 
 
 async def sent_away(chat_with: ChatWith, surveys: Surveys) -> Talk:
-    """Begin a talk with a user who gives a bad score, and wants no help."""
+    """Start a talk with a user who gives a bad score and wants no help."""
     talk = chat_with(
-        closing=feedback, flows=[second_look], mode="pass", resources={"surveys": surveys}, deaths="everywhere"
+        closing=feedback,
+        flows=[second_look],
+        mode="pass",
+        resources={"surveys": surveys},
+        deaths="everywhere",
     )
     await talk.taps("Bad")
     await talk.user("Nobody wrote back")
     await talk.taps("No, thanks")
-    talk.expects("How did we do?", "What went wrong?", "Shall somebody look into it?", "I will ask again")
+    talk.expects(
+        "How did we do?",
+        "What went wrong?",
+        "Shall somebody look into it?",
+        "I will ask again",
+    )
     assert talk.released
     return talk
 
@@ -85,7 +128,10 @@ async def test_what_is_no_better_gets_a_person(chat_with: ChatWith, surveys: Sur
     assert talk.ticket.fields == {SCORE_FIELD: 2}
 
 
-async def test_who_is_with_an_agent_by_then_is_not_asked(chat_with: ChatWith, surveys: Surveys) -> None:
+async def test_who_is_with_an_agent_by_then_is_not_asked(
+    chat_with: ChatWith,
+    surveys: Surveys,
+) -> None:
     talk = await sent_away(chat_with, surveys)
     await talk.user("One more thing")
     assert talk.holder == "zd-agentWorkspace"

@@ -1,4 +1,4 @@
-"""The lead form: both languages, bad input, back, cancel, and a user who goes away."""
+"""The lead form: both languages, invalid input, back, cancel, and no answer."""
 
 from lead_form import Crm, Lead, lead_form
 
@@ -15,7 +15,12 @@ async def test_a_lead_is_saved(chat_with: ChatWith) -> None:
     await talk.taps("11 to 100")
     await talk.taps("Yes")
     talk.expects(
-        "Three short questions.", "your name?", "e-mail", "How many", "is that right?", "write to ada@example.com"
+        "Three short questions.",
+        "your name?",
+        "e-mail",
+        "How many",
+        "is that right?",
+        "write to ada@example.com",
     )
     assert list(crm.leads.values()) == [Lead("Ada", "ada@example.com", "11 to 100", "en")]
     assert talk.released
@@ -24,13 +29,26 @@ async def test_a_lead_is_saved(chat_with: ChatWith) -> None:
 
 async def test_it_speaks_the_language_of_the_user(chat_with: ChatWith) -> None:
     crm = Crm()
-    talk = chat_with(lead_form, resources={"crm": crm}, user=User(locale="de-AT"), mode="pass", deaths="everywhere")
+    talk = chat_with(
+        lead_form,
+        resources={"crm": crm},
+        user=User(locale="de-AT"),
+        mode="pass",
+        deaths="everywhere",
+    )
     await talk.user("Hallo")
     await talk.user("Ada")
     await talk.user("ada@example.com")
     await talk.taps("1 to 10")
     await talk.taps("Ja")
-    talk.expects("Drei kurze Fragen.", "Wie heißen Sie?", "E-Mail", "Wie viele", "Ist das richtig?", "Danke!")
+    talk.expects(
+        "Drei kurze Fragen.",
+        "Wie heißen Sie?",
+        "E-Mail",
+        "Wie viele",
+        "Ist das richtig?",
+        "Danke!",
+    )
     assert [lead.language for lead in crm.leads.values()] == ["de"]
 
 
@@ -47,7 +65,7 @@ async def test_back_asks_the_question_before(chat_with: ChatWith) -> None:
     crm = Crm()
     talk = chat_with(lead_form, resources={"crm": crm}, mode="pass", deaths="everywhere")
     await talk.user("hi")
-    await talk.user("back")  # nothing is before the first question
+    await talk.user("back")  # at the first question: no effect
     await talk.user("Adda")
     await talk.user("Back")
     await talk.user("Ada")

@@ -1,4 +1,4 @@
-"""The order status flow, against an API that is played by a function: nothing is opened."""
+"""The order status flow, with a function in place of the API."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,13 @@ Handler = Callable[[httpx2.Request], httpx2.Response]
 
 
 def shop(answer: Handler) -> dict[str, object]:
-    """Return the resources of a process whose shop answers like this."""
+    """Return resources with a shop that answers like this."""
     transport = httpx2.MockTransport(answer)
     return {"shop": Shop(httpx2.AsyncClient(transport=transport, base_url="http://shop.test"))}
 
 
 def down(request: httpx2.Request) -> httpx2.Response:
-    """Answer like a shop that has a problem."""
+    """Answer like a shop with a problem."""
     return httpx2.Response(503)
 
 
@@ -26,7 +26,10 @@ async def test_an_order_is_found(chat_with: ChatWith) -> None:
     talk = chat_with(order_status, mode="pass", deaths="everywhere", resources=shop(stand_in))
     await talk.user("Where are my shoes?")
     await talk.user("It's 12345")
-    talk.expects("What is the number of your order?", "Order 12345 is on its way, and will be with you on 03 December.")
+    talk.expects(
+        "What is the number of your order?",
+        "Order 12345 is on its way, and will be with you on 03 December.",
+    )
     assert talk.released
     assert talk.ticket is None
 
@@ -46,7 +49,13 @@ async def test_an_unknown_order_is_asked_for_again(chat_with: ChatWith) -> None:
 
 
 async def test_a_person_gets_the_number_that_is_unknown(chat_with: ChatWith) -> None:
-    talk = chat_with(order_status, mode="pass", deaths="everywhere", resources=shop(stand_in), user=User(name="Ada"))
+    talk = chat_with(
+        order_status,
+        mode="pass",
+        deaths="everywhere",
+        resources=shop(stand_in),
+        user=User(name="Ada"),
+    )
     await talk.user("Where is 99999?")
     await talk.user("No, it is 99998")
     await talk.user("99997 then")
@@ -67,7 +76,13 @@ async def test_a_shop_that_recovers_is_asked_again(chat_with: ChatWith) -> None:
 
 
 async def test_a_shop_that_is_down_passes_every_death(chat_with: ChatWith) -> None:
-    talk = chat_with(order_status, mode="pass", deaths="everywhere", resources=shop(down), user=User(name="Ada"))
+    talk = chat_with(
+        order_status,
+        mode="pass",
+        deaths="everywhere",
+        resources=shop(down),
+        user=User(name="Ada"),
+    )
     await talk.user("Where is 12345?")
     talk.expects("I can't look up orders right now.")
     assert talk.logged("shop_failed")

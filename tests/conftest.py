@@ -67,11 +67,11 @@ def _same_logging() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _patient_people(request: pytest.FixtureRequest) -> Iterator[None]:
     """Let visitors and agents wait for longer in real time: the machine may be busy."""
-    before = users.PATIENCE
+    before = users.WAIT_TIMEOUT
     if "integration" in request.path.parts:
-        users.PATIENCE = 60.0
+        users.WAIT_TIMEOUT = 60.0
     yield
-    users.PATIENCE = before
+    users.WAIT_TIMEOUT = before
 
 
 class World:

@@ -25,7 +25,7 @@ from urllib.parse import quote
 import asyncpg
 
 from bot.store import migrate
-from bot.store.postgres_schema import SCHEMA
+from bot.store.postgres.schema import SCHEMA
 from bot.store.schema import VERSION_TABLE
 
 T = TypeVar("T")

@@ -1,8 +1,8 @@
 """Typed events of API v2. `parse_event` turns a posted event into one of the `Event` classes.
 
 Parsing is lenient: unknown keys, values and types are no error. It is strict only about ids
-and about the active integration, because decisions depend on them. `event_conversation_id`,
-`event_user_ids` and `event_time` work on any event.
+and about the active integration, because decisions depend on them. `event_user_ids` and
+`event_time` work on any event.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from webhooks.payloads import (
     ControlFailurePayload,
     ControlPayload,
     CreationPayload,
-    DeliveryFailurePayload,
-    DeliveryPayload,
     InConversation,
     MergePayload,
     MessagePayload,
@@ -79,13 +77,6 @@ def parse_event(event: bytes | Mapping[str, object]) -> Event:
         raise InvalidEvent(f"wrong in {kind.__name__}: {wrong}") from None
     except ValueError:
         raise InvalidEvent("the event has no id, and its content is not JSON") from None
-
-
-def event_conversation_id(event: Event) -> str | None:
-    """Return the event's conversation id; None if it belongs to none or to several."""
-    if isinstance(event, UnknownEvent):
-        return wire.conversation_id({"payload": event.payload})
-    return event.payload.conversation_id
 
 
 def event_user_ids(event: Event) -> set[str]:
@@ -193,14 +184,14 @@ class MessageDelivered(PlatformEvent):
     """A message from the business reached the channel or the user."""
 
     type: Literal["conversation:message:delivery:channel", "conversation:message:delivery:user"]
-    payload: DeliveryPayload
+    payload: WithUser
 
 
 class MessageDeliveryFailed(PlatformEvent):
     """A message from the business did not reach the user."""
 
     type: Literal["conversation:message:delivery:failure"]
-    payload: DeliveryFailurePayload
+    payload: WithUser
 
 
 class ClientAdd(PlatformEvent):

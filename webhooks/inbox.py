@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from webhooks.batches import Batches
+from webhooks.reporting import Report, ignore, type_and_place
+
 GROUP_LIMIT = 512  # events per commit
 WAITING_LIMIT = 20_000  # events
 WAITING_BYTES = 64 * 1024 * 1024
 MAX_CONSECUTIVE_FAILURES = 2
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +67,7 @@ class GroupCommit:
         on_stored: called with the stored events after each commit, to wake workers.
         unavailable: exceptions of `store` after which a retry is pointless. Their messages
             are logged.
+        report: called when `on_stored` raises.
     """
 
     def __init__(
@@ -80,17 +79,25 @@ class GroupCommit:
         waiting_bytes: int = WAITING_BYTES,
         on_stored: Callable[[Sequence[NewEvent]], None] | None = None,
         unavailable: tuple[type[Exception], ...] = (OSError,),
+        report: Report = ignore,
     ) -> None:
         self._store = store
-        self._limit = limit
         self._waiting_limit = waiting_limit
         self._bytes_limit = waiting_bytes
         self._on_stored = on_stored
         self._unavailable: tuple[type[Exception], ...] = (NotStored, *unavailable)
-        self._queue: deque[_Delivery] = deque()
+        self._batches: Batches[Sequence[NewEvent], None] = Batches(
+            self._commit,
+            is_of_one=lambda error: isinstance(error, Exception) and not isinstance(error, self._unavailable),
+            failures=MAX_CONSECUTIVE_FAILURES,
+            drops_cancelled=False,
+            size=len,
+            most=limit,
+            on_left=self._left,
+        )
+        self._report = report
         self._waiting = 0
         self._bytes = 0
-        self._flusher: asyncio.Task[None] | None = None
         self._stopped = False
 
     @property
@@ -114,18 +121,14 @@ class GroupCommit:
             return
         if self._stopped:
             raise NotStored("the inbox is closed")
-        size = sum(len(event.body) for event in events)
-        if self._queue and self._waiting + len(events) > self._waiting_limit:
+        size = _bytes(events)
+        if self._batches.is_anyone_waiting and self._waiting + len(events) > self._waiting_limit:
             raise NotStored(f"{self._waiting} events are already waiting to be stored")
-        if self._queue and self._bytes + size > self._bytes_limit:
+        if self._batches.is_anyone_waiting and self._bytes + size > self._bytes_limit:
             raise NotStored(f"{self._bytes} bytes are already waiting to be stored")
-        delivery = _Delivery(tuple(events), size, asyncio.get_running_loop().create_future())
-        self._queue.append(delivery)
         self._waiting += len(events)
         self._bytes += size
-        if self._flusher is None:
-            self._flusher = asyncio.create_task(self._flush(), name="group commit")
-        error = await delivery.outcome
+        error = await self._batches.put(events)
         if error is not None:
             # The message of any other error may quote an event.
             message = str(error) if isinstance(error, self._unavailable) else ""
@@ -134,76 +137,22 @@ class GroupCommit:
     async def stop(self) -> None:
         """Accept no more events, and wait for pending commits."""
         self._stopped = True
-        if self._flusher is not None:
-            await asyncio.wait([self._flusher])
+        await self._batches.stop()
 
-    async def _flush(self) -> None:
-        group: list[_Delivery] = []
-        try:
-            while self._queue:
-                group = self._next_group()
-                await self._commit(group)
-        except asyncio.CancelledError as error:
-            # The loop is closing, or the store cancelled itself: leave no caller waiting forever.
-            _settle([*group, *self._queue], error)
-            self._queue.clear()
-            self._waiting = self._bytes = 0
-            raise
-        finally:
-            self._flusher = None
+    def _left(self, deliveries: Sequence[Sequence[NewEvent]]) -> None:
+        self._waiting -= sum(map(len, deliveries))
+        self._bytes -= sum(map(_bytes, deliveries))
 
-    def _next_group(self) -> list[_Delivery]:
-        group = [self._queue.popleft()]
-        size = len(group[0].events)
-        while self._queue and size + len(self._queue[0].events) <= self._limit:
-            group.append(self._queue.popleft())
-            size += len(group[-1].events)
-        self._waiting -= size
-        self._bytes -= sum(delivery.size for delivery in group)
-        return group
-
-    async def _commit(self, group: Sequence[_Delivery]) -> None:
-        error = await self._attempt(group)
-        if error is None:
-            return
-        if len(group) == 1 or isinstance(error, self._unavailable):
-            _settle(group, error)
-            return
-        # Retry each delivery alone, so that a bad one does not fail the others.
-        failures = 0
-        for place, delivery in enumerate(group):
-            error = await self._attempt([delivery])
-            failures = 0 if error is None else failures + 1
-            if isinstance(error, self._unavailable) or failures == MAX_CONSECUTIVE_FAILURES:
-                _settle(group[place:], error)
-                return
-            _settle([delivery], error)
-
-    async def _attempt(self, group: Sequence[_Delivery]) -> Exception | None:
-        events = [event for delivery in group for event in delivery.events]
-        try:
-            await self._store(events)
-        except Exception as error:  # noqa: BLE001 - every error goes to the waiting callers
-            return error
-        _settle(group, None)
+    async def _commit(self, deliveries: Sequence[Sequence[NewEvent]]) -> Sequence[None]:
+        events = [event for delivery in deliveries for event in delivery]
+        await self._store(events)
         if self._on_stored is not None:
             try:
                 self._on_stored(events)
-            except Exception:
-                _logger.exception("workers_not_woken")
-        return None
+            except Exception as error:  # noqa: BLE001 - the events are stored; workers also poll
+                self._report("workers_not_woken", "error", type_and_place(error))
+        return [None] * len(deliveries)
 
 
-@dataclass(frozen=True, slots=True)
-class _Delivery:
-    """The events of one `add` call. `outcome` is set to None or to the error."""
-
-    events: tuple[NewEvent, ...]
-    size: int
-    outcome: asyncio.Future[BaseException | None]
-
-
-def _settle(deliveries: Sequence[_Delivery], error: BaseException | None) -> None:
-    for delivery in deliveries:
-        if not delivery.outcome.done():
-            delivery.outcome.set_result(error)
+def _bytes(events: Sequence[NewEvent]) -> int:
+    return sum(len(event.body) for event in events)

@@ -8,7 +8,6 @@ retry could succeed.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import ParamSpec, TypeVar
 from webhooks import wire
 from webhooks.inbox import Inbox, NewEvent, NotStored
 from webhooks.inflate import Damaged, TooLarge, UnknownEncoding, inflate
+from webhooks.reporting import Report, ignore, type_and_place
 from webhooks.security import API_KEY_HEADER, Secrets
 
 P = ParamSpec("P")
@@ -38,8 +38,6 @@ MAX_LOGGED_PATH = 200  # characters
 MINUTE = timedelta(minutes=1)
 STREAK_TIMEOUT = timedelta(minutes=10)
 """After this long without a failure, the next one is logged at once again."""
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +129,8 @@ class Intake:
         app_id: the only app to accept deliveries for; None accepts any.
         is_known: returns whether an outage of the store is already being logged elsewhere.
             If so, only the first failed delivery is logged here.
+        record: called with time and body of each stored delivery; must not raise.
+        report: called when a delivery can't be stored, or has a wrong address.
     """
 
     def __init__(
@@ -141,6 +141,8 @@ class Intake:
         observe: Callable[[Receipt], None] | None = None,
         app_id: str | None = None,
         is_known: Callable[[], bool] = lambda: False,
+        record: Callable[[datetime, bytes], None] | None = None,
+        report: Report = ignore,
     ) -> None:
         self._inbox = inbox
         self._secrets = secrets
@@ -148,6 +150,8 @@ class Intake:
         self._observe = observe
         self._app_id = app_id
         self._is_known = is_known
+        self._record = record
+        self._report = report
         self._not_stored = FailureStreak()
         self._failed = FailureStreak()
         self._misaddressed = FailureStreak()
@@ -181,12 +185,15 @@ class Intake:
             times = self._not_stored.times
             if is_due and (times == 1 or not self._is_known()):
                 fields = {"events": len(events), "reason": str(error), "times": times}
-                _logger.warning("delivery_not_stored", extra=fields)
-        except Exception:
+                self._report("delivery_not_stored", "warning", fields)
+        except Exception as error:  # noqa: BLE001 - a bug: answer 503 too, for a retry
             if self._failed.should_log(began):
-                fields = {"events": len(events), "times": self._failed.times}
-                _logger.exception("delivery_not_stored", extra=fields)
+                times = self._failed.times
+                fields = {"events": len(events), "times": times, **type_and_place(error)}
+                self._report("delivery_not_stored", "error", fields)
         else:
+            if self._record is not None:
+                self._record(began, body)
             return self._answered(Answer(200, "stored"), began, len(events))
         return self._answered(_NOT_STORED, began)
 
@@ -231,7 +238,7 @@ class Intake:
         now = self._now()
         if self._misaddressed.should_log(now):
             fields = {"path": path[:MAX_LOGGED_PATH], "times": self._misaddressed.times}
-            _logger.error("delivery_misaddressed", extra=fields)
+            self._report("delivery_misaddressed", "error", fields)
         return self._answered(_MISADDRESSED, now)
 
     def _answered(self, answer: Answer, began: datetime, events: int = 0) -> Answer:

@@ -26,7 +26,7 @@ _RULE_PREFIX = "__"  # an agent id with this prefix stands for a rule, such as "
 
 
 class SwitchboardIntegration(Part):
-    """An integration that can be active. Compare `id` or `name`, never `integration_id`.
+    """An integration that can be active. Identified by `id` or `name`, never `integrationId`.
 
     Attributes:
         id: the integration's id, else its name. Empty if neither is valid: an integration
@@ -35,7 +35,6 @@ class SwitchboardIntegration(Part):
 
     id: str
     name: Maybe[str] = None
-    integration_id: Maybe[Id] = None
     integration_type: Maybe[str] = None
 
     @model_validator(mode="before")
@@ -58,7 +57,6 @@ class Conversation(Part):
     Attributes:
         active_switchboard_integration: None if nobody is active, which proves a release. An
             invalid value becomes an integration that is not `is_known`.
-        pending_switchboard_integration: informational; no decision depends on it.
         brand_id: the brand, in accounts with several.
         participants: the participating users; usually absent.
     """
@@ -67,7 +65,6 @@ class Conversation(Part):
     type: Text = ""
     metadata: Object[dict[str, Any]] = Field(default_factory=dict)
     active_switchboard_integration: SwitchboardIntegration | None = None
-    pending_switchboard_integration: Maybe[SwitchboardIntegration] = None
     brand_id: Maybe[Id] = None
     participants: Maybe[list[Any]] = None
 
@@ -199,12 +196,6 @@ class Message(Part):
         return by_workspace or named or self.metadata.get("type") in _AUTOMATION_TYPES
 
 
-class MessageReference(Part):
-    """A reference to a message, by id."""
-
-    id: Maybe[Id] = None
-
-
 class Postback(Part):
     """A click on a postback button."""
 
@@ -216,14 +207,12 @@ class UserActivity(Activity):
     """An author's activity other than a message: reading or typing."""
 
     author: Object[Author] = Field(default_factory=Author)
-    source: Maybe[Source] = None
 
 
 class Failure(Part):
     """The reason for a failure. `code` is empty if absent."""
 
     code: Text = ""
-    message: Text = ""
 
 
 class MergedUsers(Part):

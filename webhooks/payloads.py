@@ -1,4 +1,4 @@
-"""The payloads of events, with the conversation and the users of each."""
+"""The payloads of events, with the users of each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from webhooks.messages import (
     MergedConversations,
     MergedUsers,
     Message,
-    MessageReference,
     Postback,
     Source,
     User,
@@ -24,12 +23,7 @@ _START_CONVERSATION = "startConversation"
 
 
 class Payload(Part):
-    """The payload of an event. By default it has no conversation and no user."""
-
-    @property
-    def conversation_id(self) -> str | None:
-        """The id of the event's only conversation."""
-        return None
+    """The payload of an event. By default it has no user."""
 
     @property
     def user_ids(self) -> set[str]:
@@ -41,11 +35,6 @@ class InConversation(Payload):
     """A payload with a conversation, which names the active integration."""
 
     conversation: Conversation
-
-    @property
-    def conversation_id(self) -> str:
-        """The id of the conversation."""
-        return self.conversation.id
 
 
 class WithUser(InConversation):
@@ -105,32 +94,10 @@ class ActivityPayload(InConversation):
         return self.activity.author.user_ids
 
 
-class DeliveryPayload(WithUser):
-    """The delivery status of a message. `is_final_event`: no further status will follow."""
-
-    message: Object[MessageReference] = Field(default_factory=MessageReference)
-    destination: Maybe[Source] = None
-    is_final_event: Maybe[bool] = None
-
-
-class DeliveryFailurePayload(DeliveryPayload):
-    """The reason why a message did not reach the user."""
-
-    error: Object[Failure] = Field(default_factory=Failure)
-
-
 class ClientPayload(Payload):
-    """A user's device or channel, as posted. `conversation` is set if it was linked in one."""
+    """A user's device or channel."""
 
-    conversation: Maybe[Conversation] = None
     user: Maybe[User] = None
-    client: Object[dict[str, Any]] = Field(default_factory=dict)
-    reason: Maybe[str] = None
-
-    @property
-    def conversation_id(self) -> str | None:
-        """The id of the conversation where the channel was linked."""
-        return self.conversation.id if self.conversation else None
 
     @property
     def user_ids(self) -> set[str]:
@@ -142,7 +109,6 @@ class UserPayload(Payload):
     """A user."""
 
     user: User
-    reason: Maybe[str] = None
 
     @property
     def user_ids(self) -> set[str]:
@@ -155,7 +121,6 @@ class MergePayload(Payload):
 
     merged_users: MergedUsers
     merged_conversations: Maybe[MergedConversations] = None
-    reason: Maybe[str] = None
 
     @property
     def user_ids(self) -> set[str]:
@@ -164,10 +129,9 @@ class MergePayload(Payload):
 
 
 class ControlPayload(InConversation):
-    """The active integration after control moved. The previous one supplied `metadata`."""
+    """The active integration after control moved, and the reason."""
 
     reason: Maybe[str] = None
-    metadata: Object[dict[str, Any]] = Field(default_factory=dict)
 
 
 class ControlFailurePayload(ControlPayload):

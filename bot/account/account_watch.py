@@ -11,7 +11,7 @@ from bot.account.checks_access import access
 from bot.account.checks_account import switchboard
 from bot.account.examination import examine_account
 from bot.account.facts import Facts
-from bot.account.findings import Finding, Level
+from bot.account.findings import Finding, Severity
 from bot.account.reading import Account
 from bot.clock import Clock
 from bot.settings import Settings
@@ -104,7 +104,7 @@ class AccountWatch:
 def verdicts(facts: Facts) -> Iterator[Verdict]:
     """Yield the results for platform, app, keys and switchboard. Pure."""
     for found in (*access(facts), *switchboard(facts)):
-        wrong = found if found.level is Level.WRONG else None
+        wrong = found if found.level is Severity.WRONG else None
         match found.name:
             case "base_url":
                 yield Verdict(What.API, "", wrong)

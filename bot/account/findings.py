@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Level(StrEnum):
+class Severity(StrEnum):
     """The severity of a finding."""
 
     OK = "ok"
@@ -27,7 +27,7 @@ class Finding:
         todo: the action to take; empty if none is needed.
     """
 
-    level: Level
+    level: Severity
     name: str
     what: str
     todo: str = ""
@@ -35,14 +35,14 @@ class Finding:
 
 def ok(name: str, what: str) -> Finding:
     """Return a finding without a problem."""
-    return Finding(Level.OK, name, what)
+    return Finding(Severity.OK, name, what)
 
 
 def warn(name: str, what: str, todo: str) -> Finding:
     """Return a finding about a limitation or a risk."""
-    return Finding(Level.WARN, name, what, todo)
+    return Finding(Severity.WARN, name, what, todo)
 
 
 def wrong(name: str, what: str, todo: str) -> Finding:
     """Return a finding about an error."""
-    return Finding(Level.WRONG, name, what, todo)
+    return Finding(Severity.WRONG, name, what, todo)

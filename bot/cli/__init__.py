@@ -86,6 +86,11 @@ class _Commands(TyperGroup):
                     break
         return super().parse_args(ctx, args)
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer's
+        """List each command with its whole summary."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Load the called command."""
         if args and args[0] in COMMANDS:
@@ -100,6 +105,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # importing rich's boxes and Markdown takes twice as long as everything else
 )
 
 

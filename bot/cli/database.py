@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from bot.cli.partial_settings import PartialSettings
-from bot.cli.problems import refuse_database
+from bot.cli.problems import print_signal, refuse_database
 from bot.store import Database, StoreError, open_store
 
 T = TypeVar("T")
@@ -17,7 +17,7 @@ def with_database(work: Callable[[Database], Awaitable[T]], database_url: str | 
     """Run `work` with the configured database. Exits with code 2 if it is unusable."""
 
     async def run() -> T:
-        store = open_store(database_url or PartialSettings().database_url)
+        store = open_store(database_url or PartialSettings().database_url, print_signal)
         await store.start()
         try:
             return await work(store)

@@ -13,7 +13,7 @@ import typer
 from bot import terminal
 from bot.account.checks import check
 from bot.account.examination import examine
-from bot.account.findings import Finding, Level
+from bot.account.findings import Finding, Severity
 from bot.app import WEBHOOK_PATH
 from bot.clock import SystemClock
 from bot.observability import configure_logs
@@ -48,7 +48,7 @@ def doctor(
     facts = asyncio.run(work)
     sections = check(facts)
     findings = [finding for section in sections.values() for finding in section]
-    is_well = all(finding.level is not Level.WRONG for finding in findings)
+    is_well = all(finding.level is not Severity.WRONG for finding in findings)
     if as_json:
         terminal.say_json({"ok": is_well, "findings": [asdict(one) for one in findings]})
     else:
@@ -74,12 +74,13 @@ def _show(sections: Mapping[str, Sequence[Finding]]) -> None:
 
 
 def _summarise(findings: Sequence[Finding]) -> None:
-    count = {level: sum(finding.level is level for finding in findings) for level in Level}
-    warnings = f", {_counted(count[Level.WARN], 'warning')}" if count[Level.WARN] else ""
+    levels = [finding.level for finding in findings]
+    count = {level: levels.count(level) for level in Severity}
+    warnings = f", {_counted(count[Severity.WARN], 'warning')}" if count[Severity.WARN] else ""
     terminal.say()
-    if count[Level.WRONG]:
-        errors = _counted(count[Level.WRONG], "error")
-        terminal.say((errors, "bold red"), f"{warnings}, {count[Level.OK]} ok.")
+    if count[Severity.WRONG]:
+        errors = _counted(count[Severity.WRONG], "error")
+        terminal.say((errors, "bold red"), f"{warnings}, {count[Severity.OK]} ok.")
     else:
         terminal.say(("No errors", "bold green"), f"{warnings}.")
 
@@ -88,4 +89,4 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-_COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.WRONG: "bold red"}
+_COLOURS = {Severity.OK: "green", Severity.WARN: "yellow", Severity.WRONG: "bold red"}

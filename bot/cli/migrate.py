@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot import store, terminal
 from bot.cli.problems import refuse, refuse_database
-from bot.observability import configure_logs
+from bot.observability import configure_logs, log_from
 from bot.settings import usable_settings
 
 _NEEDED = ("env_file", "database_url", "log_format", "log_level")
@@ -20,7 +20,7 @@ def migrate() -> None:
         refuse(wrong)
     configure_logs(settings.log_format.value, settings.log_level.value)
     try:
-        store.migrate(settings.database_url)
+        store.migrate(settings.database_url, log_from(settings.log_level.value))
     except (store.StoreError, ValueError) as error:
         refuse_database(error)
     terminal.say("The database is up to date.")

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bot import terminal
 from bot.settings import Duration, Settings, SettingsProblem, load_settings
+from bot.signals import Signal
 
 EXIT_UNUSABLE = 2
 
@@ -22,6 +23,12 @@ def refuse(problems: list[str]) -> NoReturn:
     for problem in problems:
         terminal.say(problem, err=True)
     raise typer.Exit(EXIT_UNUSABLE)
+
+
+def print_signal(signal: Signal) -> None:
+    """Print a signal on standard error, apart from the command's own output."""
+    details = ", ".join(f"{name} {value}" for name, value in signal.fields.items())
+    terminal.say(f"{signal.event}: {details}", err=True)
 
 
 def refuse_password(option: str, url: str, setting: str) -> None:

@@ -24,9 +24,9 @@ from bot.replay.faults import FAULTS
 from bot.replay.report import report
 from bot.replay.result import Result, to_json
 from bot.replay.run import Setup, replay
-from bot.replay.tape import TapeError, find_tapes
 from bot.sandbox.switchboard import BOT
 from bot.settings import Settings, SettingsProblem, load_settings
+from bot.tape import TapeError, find_tapes
 
 MAX_LINES = 40  # per list of details
 

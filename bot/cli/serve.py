@@ -9,20 +9,17 @@ import os
 import signal
 from contextlib import suppress
 
-import structlog
-
 from bot import terminal
 from bot.app import Parts, running
 from bot.cli.problems import refuse, refuse_database, settings_or_refuse
-from bot.observability import configure_logs, log_from
+from bot.observability import Metrics, both, configure_logs, log_from
 from bot.settings import Settings, SettingsProblem, unknown_names
+from bot.signals import Level, Observe, Signal
 from bot.store import StoreError, migrate
 
 # Thresholds of the three garbage collector generations. A collection stops the event loop:
 # about 8 ms to free 5,000 objects, 100 ms for 50,000.
 _GC_THRESHOLDS = (5_000, 5, 20)
-
-_log = structlog.get_logger(__name__)
 
 _MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
 _MMAP_BYTES = 128 * 1024  # the default of glibc
@@ -46,12 +43,14 @@ def worker() -> None:
 def _run(parts: Parts) -> None:
     settings = settings_or_refuse()
     configure_logs(settings.log_format.value, settings.log_level.value)
+    log, metrics = log_from(settings.log_level.value), Metrics()
+    observe = both(log, metrics.on_signal)
     for problem in unknown_names():
-        _log.warning("setting_unknown", problem=problem)
+        observe(Signal("setting_unknown", Level.WARNING, fields={"problem": problem}))
     try:
         if settings.database_url.startswith("sqlite"):
-            migrate(settings.database_url)
-        asyncio.run(_run_until_signal(settings, parts))
+            migrate(settings.database_url, observe)
+        asyncio.run(_run_until_signal(settings, parts, log, metrics))
     except SettingsProblem as error:
         refuse(error.problems)
     except (StoreError, ValueError) as error:
@@ -61,13 +60,17 @@ def _run(parts: Parts) -> None:
         refuse([f"HOST, PORT: can't listen on {where}: {error.strerror}"])
 
 
-async def _run_until_signal(settings: Settings, parts: Parts) -> None:
+async def _run_until_signal(
+    settings: Settings,
+    parts: Parts,
+    log: Observe,
+    metrics: Metrics,
+) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopped.set)
-    hooks = (log_from(settings.log_level.value),)
-    async with running(settings, parts, hooks=hooks, checks_account=True):
+    async with running(settings, parts, hooks=(log,), metrics=metrics, checks_account=True):
         _collect_garbage_less_often()
         _unmap_large_blocks()
         await stopped.wait()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bot import terminal
 from bot.account.checks_account import app_settings
-from bot.account.findings import Level
+from bot.account.findings import Severity
 from bot.account.plan import Change
 from bot.account.reading import Account
 from bot.account.requirements import CONVERSATION_CONTROL
@@ -64,9 +64,8 @@ class SetupView:
         _show([(_DONE, f"write {', '.join(sorted(names))} to {self._env_file}")])
 
     def left(self, account: Account, mode: ControlMode) -> None:
-        """Print the steps that only a person can do."""
-        findings = app_settings(account)
-        paths = [finding.todo for finding in findings if finding.level is not Level.OK]
+        """Print what only a person can do."""
+        paths = [finding.todo for finding in app_settings(account) if finding.level is not Severity.OK]
         terminal.say()
         terminal.say(("Manual steps", "bold"))
         _show([("→", todo) for todo in (f"{CONVERSATION_CONTROL}: {_CHOICES[mode]}.", *paths)])

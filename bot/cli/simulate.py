@@ -1,4 +1,4 @@
-"""`simulate`: play random worlds against the bot, and check the guarantee."""
+"""`simulate`: play random worlds, or every small world, against the bot; check the guarantee."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from bot import terminal
+from bot.cli.simulate_exhaustive import retell, search_all
 from bot.simulation.checks import violations
 from bot.simulation.play import play
 from bot.simulation.scenario import Scenario, draw
@@ -30,17 +31,45 @@ def simulate(
     ] = None,
     first_failure: Annotated[
         bool,
-        typer.Option("--first-failure", help="Stop at the first failing seed."),
+        typer.Option("--first-failure", help="Stop at the first failure."),
     ] = False,
     log: Annotated[
         bool,
         typer.Option(help="Print the event log of the first seed, without checks."),
     ] = False,
+    exhaustive: Annotated[
+        int | None,
+        typer.Option(help="Instead of seeds, search all stories of up to this many acts.", min=1),
+    ] = None,
+    story: Annotated[
+        str | None,
+        typer.Option(help="Play one story, as printed by the search."),
+    ] = None,
+    only: Annotated[
+        str,
+        typer.Option(help="Search only setups whose name contains this, such as 'mode pass'."),
+    ] = "",
+    seconds: Annotated[
+        float | None,
+        typer.Option(help="Maximum seconds to search each setup.", min=1),
+    ] = None,
 ) -> None:
     """Play random worlds with faults and crashes against the bot.
 
-    Exit 1: the guarantee breaks; prints the seed and the smallest scenario that shows it.
+    With --exhaustive, plays every story of up to that many acts on the rules alone, and checks
+    each moment. Exit 1: the guarantee breaks; prints the seed and the smallest scenario.
     """
+    if story is not None:
+        raise typer.Exit(retell(story))
+    if exhaustive is not None:
+        code = search_all(
+            exhaustive,
+            jobs or _cores(),
+            only=only,
+            seconds=seconds,
+            only_first=first_failure,
+        )
+        raise typer.Exit(code)
     if log:
         for entry in play(draw(first)).log:
             terminal.say(entry)

@@ -14,13 +14,13 @@ import typer
 
 from bot import terminal
 from bot.cli.partial_settings import PartialSettings
-from bot.cli.problems import refuse, refuse_database, refuse_password
+from bot.cli.problems import print_signal, refuse, refuse_database, refuse_password
 from bot.replay.export import deliveries_of
 from bot.replay.listener import listen
 from bot.replay.scrub import Scrubber
-from bot.replay.tape import TapeError, read_tape, write_tape
 from bot.store import StoreError
 from bot.store.export import Selection, State, stored_events
+from bot.tape import TapeError, read_tape, write_tape
 from webhooks.fields import moment
 
 app = typer.Typer(
@@ -56,7 +56,7 @@ def record(
     secrets = PartialSettings().webhook_secrets
 
     async def run() -> None:
-        async with listen(tape, host, port, forward=forward, secrets=secrets) as found:
+        async with listen(tape, host, port, forward=forward, secrets=secrets, observe=print_signal) as found:
             terminal.say(f"recording deliveries to http://{host}:{found} on {tape}", err=True)
             stopped = asyncio.Event()
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)

@@ -1,4 +1,4 @@
-"""Release by hand: what an operator who asks for it is told beforehand, which is what the rules then do."""
+"""Release by hand: predicts for an operator what the rules will do."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from bot.control.state import Conversation, Holder, Who
 
 
 class Consequence(StrEnum):
-    """What a release by hand leads to."""
+    """Effect of a release by hand."""
 
-    RELEASE = "release"  # of what the bot holds
-    LOOK = "look"  # a read shows who is active; after an end, what is still held is released then
-    TAKE = "take"  # from another in a live conversation, if the operator confirms that
-    NOTHING = "nothing"  # there is nothing that the bot could do
+    RELEASE = "release"  # release what the bot holds
+    LOOK = "look"  # read who is active; after an end, release what is still held
+    TAKE = "take"  # take a live conversation from another, once confirmed
+    NOTHING = "nothing"  # nothing can be done
 
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """What will happen if the operator asks for a release now.
+    """Predicted result of asking for a release now.
 
     Attributes:
-        consequence: in short.
-        words: for the operator, in whole sentences.
-        against: id of the integration from which it would be taken (`TAKE` only): the operator has to name it.
+        consequence: the effect in one word.
+        words: explanation for the operator, in whole sentences.
+        against: id of the integration that would lose control (`TAKE` only); the
+            operator must name it to confirm.
     """
 
     consequence: Consequence
@@ -34,7 +35,10 @@ class Prospect:
 
 
 def prospect(state: Conversation, policy: Policy) -> Prospect:
-    """What a release by hand leads to, by all that is known now. Never does it take what an agent has unasked."""
+    """Predict what a release by hand does, from all that is known now.
+
+    Control is never taken from an agent unless the operator confirms it.
+    """
     holder, ended = state.holder, state.ended is not None and not state.ended.proof
     if state.gone:
         return Prospect(Consequence.NOTHING, "The conversation has been removed from the platform.")
@@ -56,13 +60,17 @@ def prospect(state: Conversation, policy: Policy) -> Prospect:
 
 
 def _while_another_holds(holder: Holder, policy: Policy, *, ended: bool) -> Prospect:
+    """Predict a release by hand while another integration holds control."""
     if ended:
         then = "releases it with the app key" if policy.app_key else "can't release it: that takes an app key"
         words = f"The user has ended the conversation, and {holder} holds control. The bot reads at once who is active"
         return Prospect(Consequence.LOOK, f"{words}. If it is still {holder}, the bot {then}.")
     if not policy.app_key:
         words = f"{holder} holds control. The bot can't release what others hold: that takes an app key"
-        return Prospect(Consequence.NOTHING, f"{words} (SUNSHINE_APP_KEY_ID and SUNSHINE_APP_KEY_SECRET).")
+        return Prospect(
+            Consequence.NOTHING,
+            f"{words} (SUNSHINE_APP_KEY_ID and SUNSHINE_APP_KEY_SECRET).",
+        )
     words = (
         f"{holder} holds control, and the user has not ended the conversation: an agent may be talking with "
         f"them right now. If you confirm, the bot reads who is active and, if it is still {holder}, takes "

@@ -1,4 +1,4 @@
-"""What a rule may change: the attributes of the states, with their types, so that mypy knows them by name."""
+"""Typed keyword arguments of `Draft.set…`, so that mypy checks every change to a state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from bot.control.state import (
 
 
 class ConversationChanges(TypedDict, total=False):
-    """Attributes of a conversation."""
+    """Attributes of `Conversation`."""
 
     id: str
     holder: Holder
@@ -59,7 +59,7 @@ class ConversationChanges(TypedDict, total=False):
 
 
 class RunChanges(TypedDict, total=False):
-    """Attributes of the flow at work."""
+    """Attributes of `Run`."""
 
     id: int
     purpose: Purpose
@@ -77,7 +77,7 @@ class RunChanges(TypedDict, total=False):
 
 
 class DutyChanges(TypedDict, total=False):
-    """Attributes of a duty."""
+    """Attributes of `Duty`."""
 
     id: int
     action: Action
@@ -99,7 +99,7 @@ class DutyChanges(TypedDict, total=False):
 
 
 class EndedChanges(TypedDict, total=False):
-    """Attributes of an end."""
+    """Attributes of `Ended`."""
 
     at: datetime
     check_at: datetime

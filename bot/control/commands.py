@@ -1,6 +1,7 @@
-"""What `step` returns beside the state: the closed union `Record`, written in the same transaction.
+"""Outputs of the rules: records to store with the new state, and API calls to make.
 
-And the calls to the platform that a state asks for (`bot.control.outbox`).
+`step` returns records (the closed union `Record`), written in the same transaction as
+the state. API calls (`Call`) follow from the state; `bot.control.outbox` builds them.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ class Release:
     """Release control with the given key.
 
     Attributes:
-        before: don't send it at or after this time (the bot's clock): the read that it rests on is too old by then.
-            None where the platform itself refuses what is not the bot's.
+        before: send deadline by the bot's clock, after which the read that justifies
+            the release is stale. None if the platform itself refuses a release by an
+            integration that is not active.
     """
 
     effect_id: str
@@ -27,7 +29,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Pass control to `target` (id, name or type of a switchboard integration); `before` as in `Release`."""
+    """Pass control to `target` (an integration's id, name or type); `before` as in `Release`."""
 
     effect_id: str
     target: str
@@ -37,7 +39,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read who is active; with `messages` also what the user did last, from the newest messages."""
+    """Read who is active; with `messages`, also the user's last actions."""
 
     effect_id: str
     messages: bool = True
@@ -48,7 +50,7 @@ Call = Release | Pass | Read
 
 @dataclass(frozen=True, slots=True)
 class CloseDuty:
-    """The duty is over: proven, or with `proof.how` saying why it is void. Kept for the record."""
+    """Record of a closed duty: proven, or void for the reason in `proof.how`."""
 
     duty: Duty
     proof: Proof
@@ -56,7 +58,7 @@ class CloseDuty:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """The conversation that the user ended at `ended_at` (the platform's time) is proven closed."""
+    """Proof that the conversation that the user ended at `ended_at` (platform time) is closed."""
 
     ended_at: datetime
     proof: Proof
@@ -64,7 +66,7 @@ class Proven:
 
 @dataclass(frozen=True, slots=True)
 class RunOver:
-    """A flow's run is over, in whichever way."""
+    """Record of a finished run, with its outcome."""
 
     run: Run
     outcome: Outcome
@@ -72,12 +74,12 @@ class RunOver:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Erase everything that is stored about the conversation."""
+    """Request to erase everything stored about the conversation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Something that people should know: an event name for the log, with `detail` in words."""
+    """Notice for people: a log event's name, with `detail` in words."""
 
     event: str
     detail: str = ""
@@ -85,7 +87,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """A message or a clean-up is given up; `problem` says what went wrong, without secrets and texts."""
+    """Message or clean-up given up; `problem` says why, without secrets or customers' words."""
 
     kind: Kind
     run_id: int

@@ -1,4 +1,4 @@
-"""A conversation's next state while `step` works it out: the moves that the rules are made of."""
+"""The working copy of a state during `step`, with the primitive changes that rules consist of."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from bot.control.state import (
     Action,
     Conversation,
     Duty,
+    Ended,
     Holder,
     Integration,
     Key,
@@ -35,7 +36,7 @@ from bot.control.state import (
 
 
 class Draft:
-    """The state so far and what is to be recorded with it. Every method is one move."""
+    """Working copy of a state, with the records of this step. Each method is one change."""
 
     __slots__ = ("_outcome", "_run", "now", "policy", "read_began", "records", "state")
 
@@ -45,38 +46,38 @@ class Draft:
         self.policy = policy
         self.records: list[Record] = []
         self._run = state.run
-        self._outcome: Outcome | None = None  # of that run, where it has come to its own end
-        self.read_began = now  # of the read that this step has taken in
+        self._outcome: Outcome | None = None  # of that run, if it ended by itself
+        self.read_began = now  # when the read in this step began, by the bot's clock
 
     def set(self, **changes: Unpack[ConversationChanges]) -> None:
-        """Change attributes of the conversation. Mostly they are what they should be already."""
+        """Set attributes of the conversation. A no-op if nothing changes, which is common."""
         self.state = changed(self.state, changes)
 
     def set_run(self, run: Run, **changes: Unpack[RunChanges]) -> None:
-        """Change attributes of the flow at work, which is `run`."""
+        """Set attributes of `run`, the current run."""
         self.set(run=replace(run, **changes))
 
     def set_duty(self, **changes: Unpack[DutyChanges]) -> None:
-        """Change attributes of the duty that is owed."""
+        """Set attributes of the duty, if there is one."""
         if self.state.duty:
             self.set(duty=replace(self.state.duty, **changes))
 
     def set_ended(self, **changes: Unpack[EndedChanges]) -> None:
-        """Change attributes of the end, if there is one."""
+        """Set attributes of the end, if there is one."""
         if self.state.ended:
             self.set(ended=replace(self.state.ended, **changes))
 
     def next_serial(self) -> int:
-        """A number that this conversation has not used yet."""
+        """Return a number that is new in this conversation."""
         self.set(serial=self.state.serial + 1)
         return self.state.serial
 
     def report(self, event: str, detail: str = "") -> None:
-        """Tell people."""
+        """Record a notice for the log."""
         self.records.append(Report(event, detail))
 
     def close_run(self) -> None:
-        """Record how the run has ended that was at work before this step, if it has."""
+        """Record the outcome of the run that this step began with, if it is over."""
         before, run = self._run, self.state.run
         if before and (run is None or run.id != before.id):
             cut_off = Outcome.ENDED if self.state.ended else Outcome.INTERRUPTED
@@ -85,17 +86,23 @@ class Draft:
     def learn(
         self, active: Integration | None, at: datetime, how: str, *, certain: bool, is_newest: bool = False
     ) -> bool:
-        """Record who is active from platform time `at` on. Return False if what is known already counts for more.
+        """Record who is active since platform time `at`, unless better knowledge exists.
 
-        Two facts with the same time that differ leave the holder in doubt until a read, however often they come. Until
-        then nothing is said, and a control event or a read beats what a message shows.
+        Two contradicting facts with the same time leave the holder in doubt until a
+        read, however often they arrive. Until then nothing is said, and a control event
+        or a read overrides what a message shows.
 
         Args:
             active: the active integration; None: nobody.
             at: platform time of the fact.
-            how: what told it, for people.
-            certain: told by a control event or a read.
-            is_newest: newer than every fact of the same time: a read that began after they were known.
+            how: the source of the fact, for people.
+            certain: the source is a control event or a read.
+            is_newest: newer than every fact of the same time, as a read is that began
+                after they were known.
+
+        Returns:
+            False if the fact was rejected: older than the holder on record, or less
+            certain.
         """
         old = self.state.holder
         active = active and active.completed_by(old.integration)
@@ -115,25 +122,28 @@ class Draft:
         return True
 
     def contradicts(self, active: Integration | None) -> bool:
-        """Is someone else than `active` known to be active?"""
+        """Return whether `active` differs from the holder on record."""
         old = self.state.holder
         same = active.same_as(old.integration) if active else old.integration is None
         return self.who(active) is not old.who or not same
 
     @property
     def holder_is_vague(self) -> bool:
-        """Is another integration active that was told by its name alone? The bot may be known by its id."""
+        """Whether another integration is active that is known by name alone.
+
+        It may be the bot, which may be configured by its id.
+        """
         holder = self.state.holder
         return holder.who is Who.OTHER and holder.integration is not None and holder.integration.is_only_named
 
     def who(self, active: Integration | None) -> Who:
-        """Who that is, as seen from the bot."""
+        """Classify an active integration: the bot, another, or nobody."""
         if active is None:
             return Who.NOBODY
         return Who.BOT if active.answers_to(self.policy.me) else Who.OTHER
 
     def start_run(self, purpose: Purpose, opening: Opening, began: datetime) -> None:
-        """Begin a flow; a flow that is at work is stopped first."""
+        """Start a run; stop the current one first."""
         self.stop_run()
         closing = purpose is Purpose.CLOSING
         number = self.next_serial()
@@ -153,7 +163,10 @@ class Draft:
         )
 
     def restart_run(self, run: Run) -> None:
-        """Begin `run` anew under another number, once: what it has said still goes out, its input does not count."""
+        """Restart `run` under a new number, with its opening but without its input.
+
+        Its unsent messages still go out. A run restarts at most once.
+        """
         number = self.next_serial()
         closing = run.purpose is Purpose.CLOSING
         deadline = run.deadline if closing else max(run.deadline, self.now + self.policy.idle)
@@ -171,35 +184,46 @@ class Draft:
         self.set(closing_run=number if closing else self.state.closing_run, inputs=())
 
     def stop_run(self) -> None:
-        """Stop the flow at work (an end, a loss of control, a timeout): drop its unsent messages and its input."""
+        """Stop the run after an end, a loss of control or a timeout.
+
+        Drops its unsent messages and its input.
+        """
         if self.state.run:
             self.drop_messages()
             self.set(run=None, inputs=())
 
     def time_out_run(self) -> None:
-        """Stop the flow at work because it has taken too long."""
+        """Stop the run because its deadline has passed."""
         self._outcome = Outcome.TIMED_OUT
         self.stop_run()
 
     def finish_run(self, outcome: Outcome) -> None:
-        """End the flow that is over by itself, complete or failed: what it has said still goes out."""
+        """End a run that completed or failed. Its unsent messages still go out."""
         self._outcome = outcome
         self.set(run=None, inputs=())
 
     def drop_messages(self) -> None:
-        """Drop what has not been said yet."""
+        """Drop all unsent messages."""
         self.drop(lambda unsent: unsent.kind is Kind.SAY)
 
     def drop(self, which: Callable[[Unsent], bool]) -> None:
-        """Take messages and clean-ups out of what is unsent: they are done, or are not to be done any more."""
+        """Remove messages and clean-ups that are done or no longer wanted."""
         if any(which(unsent) for unsent in self.state.unsent):
             self.set(unsent=tuple(unsent for unsent in self.state.unsent if not which(unsent)))
 
-    def owe(self, action: Action, reason: str, target: str | None = None, metadata: Metadata | None = None) -> None:
-        """Make a control action owed. A release that is owed already stays as it is, unless it is against another.
+    def owe(
+        self,
+        action: Action,
+        reason: str,
+        target: str | None = None,
+        metadata: Metadata | None = None,
+    ) -> None:
+        """Record a control action as owed.
 
-        Only a release with the integration's key is refused by the platform when control is not ours: everything
-        else begins with a read. A pass to ourselves would prove nothing: it becomes a release.
+        A release that is owed already stays, unless it is `against` another integration.
+        Only a release with the integration key may be sent without a read: the platform
+        refuses it if the bot is not active. A pass to the bot itself would prove
+        nothing, so it becomes a release.
         """
         duty = self.state.duty
         if action is Action.PASS and target and self._is_myself(target):
@@ -225,20 +249,26 @@ class Draft:
         )
 
     def _is_myself(self, target: str) -> bool:
+        """Return whether `target` names the bot."""
         holder = self.state.holder
         return target == self.policy.me or (holder.who is Who.BOT and _answers(holder.integration, target))
 
     def doubt(self) -> None:
-        """Something happened that only a read can tell. What waits behind unsent messages goes out after that read."""
+        """Request a read, because only a read can resolve what happened.
+
+        A pending action or check is withdrawn: it goes out again after that read.
+        """
         self.set(read_at=self.now, in_doubt=True)
         if self.state.pending and self.state.pending.what is not What.READ_TO_WATCH:
             self.set(pending=None)
             self.set_duty(stage=Stage.CHECK, next_attempt=self.now)
 
     def close_duty(self, how: str, *, read_on: bool = False) -> None:
-        """Close the duty. What is on its way for it is dropped: an action must not go out, a read serves nobody.
+        """Close the duty and withdraw its pending effect.
 
-        Unless it is to be `read_on`, since the read may show what came after the proof.
+        Its action must not go out any more, and its read has no purpose left. With
+        `read_on` that read continues as a watch, since it may show what came after the
+        proof.
         """
         if self.state.duty is None:
             return
@@ -250,17 +280,18 @@ class Draft:
         elif pending and pending.what in (What.RELEASE, What.PASS, What.READ_FOR_DUTY):
             self.set(pending=None)
 
-    def prove(self, how: str) -> None:
-        """The conversation that the user has ended is proven closed."""
-        if self.state.ended:
-            proof = Proof(how, self.now)
-            self.set_ended(proof=proof)
-            self.records.append(Proven(self.state.ended.at, proof))
+    def prove(self, ended: Ended, how: str) -> None:
+        """Record the proof that the ended conversation is closed."""
+        proof = Proof(how, self.now)
+        self.set_ended(proof=proof)
+        self.records.append(Proven(ended.at, proof))
 
     def read(self, what: What) -> None:
-        """Read who is active; also the newest messages, unless the platform itself guards what the read is for.
+        """Queue a read of who is active.
 
-        Nothing guards a pass or a release with the app key: an end that nobody told shows in the messages alone.
+        It includes the newest messages, unless the platform guards the action that follows.
+        Nothing guards a pass or a release with the app key. An end whose webhook was
+        lost shows in the messages alone.
         """
         duty = self.state.duty
         for_duty = what is What.READ_FOR_DUTY
@@ -269,12 +300,19 @@ class Draft:
 
     @property
     def known_until(self) -> datetime | None:
-        """Platform time of the newest fact known about who is active, or about the end."""
+        """Platform time of the newest fact about the holder or the end."""
         known = [time for time in (self.state.holder.since, self.state.ended and self.state.ended.at) if time]
         return max(known, default=None)
 
-    def pend(self, what: What, *, before: datetime | None = None, messages: bool = False, ahead: bool = False) -> None:
-        """Put a control action or a read on its way: after the messages that are unsent, or `ahead` of them."""
+    def pend(
+        self,
+        what: What,
+        *,
+        before: datetime | None = None,
+        messages: bool = False,
+        ahead: bool = False,
+    ) -> None:
+        """Queue a control action or a read, behind the unsent messages or `ahead` of them."""
         serial = self.state.serial + 1
         ended, inputs = self.state.ended, self.state.inputs
         unsaid = [unsent.id for unsent in self.state.unsent if unsent.kind is Kind.SAY]
@@ -296,7 +334,7 @@ class Draft:
         self._hurry()
 
     def _hurry(self) -> None:
-        """Let no message that is put off put off for long what is pending behind it."""
+        """Cap the retry delay of unsent messages, so that they don't hold up the pending effect."""
         latest = self.now + HURRIED
         late = {u.id for u in self.state.unsent if u.kind is Kind.SAY and u.next_attempt > latest}
         if late:
@@ -305,9 +343,10 @@ class Draft:
 
 
 def effect_id(conversation_id: str, serial: int) -> str:
-    """The effect id made from a conversation's serial number: unique in the database."""
+    """Return the effect id for a serial number of a conversation; unique in the database."""
     return f"{conversation_id}.{serial}"
 
 
 def _answers(integration: Integration | None, target: str) -> bool:
+    """Return whether `integration` is known and answers to `target`."""
     return integration is not None and integration.answers_to(target)

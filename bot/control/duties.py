@@ -1,4 +1,8 @@
-"""How a duty is carried out: act, check, act again, until there is proof. And what each answer means for it."""
+"""Carries each duty through to its proof: act, read, act again; and what each answer means.
+
+A duty is a control action that the bot owes. A 200 doesn't close it: an event or a read
+does.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ from bot.control.state import Action, Duty, Holder, Key, Stage, What, Who
 
 
 def advance(draft: Draft) -> None:
-    """Command the next stage of the duty if it is due and nothing else is on its way."""
+    """Issue the duty's next stage if it is due and nothing else is pending."""
     duty = draft.state.duty
     if duty is None:
         return
@@ -43,15 +47,21 @@ def advance(draft: Draft) -> None:
 
 
 def _wait(draft: Draft, duty: Duty) -> None:
-    """Look soon again, unless it is the duty's own answer that is waited for; a read may have become old by then."""
+    """Postpone the duty until the pending effect or the doubt is resolved.
+
+    An unguarded action starts over with a read, as the last one may be stale by then.
+    """
     pending = draft.state.pending
     is_others = pending is None or pending.what in (What.READ_FOR_END, What.READ_TO_WATCH)
     wait = RETRY_FIRST if draft.state.in_doubt or is_others else ANSWER_PATIENCE
-    draft.set_duty(next_attempt=draft.now + wait, stage=duty.stage if duty.is_guarded else Stage.CHECK)
+    draft.set_duty(
+        next_attempt=draft.now + wait,
+        stage=duty.stage if duty.is_guarded else Stage.CHECK,
+    )
 
 
 def _act(draft: Draft, duty: Duty) -> None:
-    """Put the action on its way: one that nothing guards only as long as the read before it is fresh."""
+    """Queue the action; an unguarded one only while the read before it is fresh."""
     before = None if duty.is_guarded else draft.read_began + min(FRESH * int(2 ** min(duty.stale, 10)), FRESH_CAP)
     if before and before <= draft.now:
         _read_anew(draft, duty)
@@ -61,7 +71,10 @@ def _act(draft: Draft, duty: Duty) -> None:
 
 
 def _read_anew(draft: Draft, duty: Duty) -> None:
-    """Between the read and the action somebody may have taken control: read again, and allow for more time."""
+    """Read again, and allow more time before the action.
+
+    Someone may have taken control between the stale read and now.
+    """
     draft.set_duty(
         stage=Stage.CHECK,
         stale=duty.stale + 1,
@@ -71,16 +84,20 @@ def _read_anew(draft: Draft, duty: Duty) -> None:
 
 
 def _report_if_overdue(draft: Draft, duty: Duty) -> None:
+    """Report an overdue duty: after one minute, then ever more rarely."""
     if draft.now < duty.overdue_at:
         return
-    draft.report("duty_overdue", f"{duty.action} owed since {duty.since.isoformat()}: {duty.reason}")
+    draft.report(
+        "duty_overdue",
+        f"{duty.action} owed since {duty.since.isoformat()}: {duty.reason}",
+    )
     while draft.now >= duty.overdue_at:
         duty = replace(duty, overdue_reports=duty.overdue_reports + 1)
     draft.set_duty(overdue_reports=duty.overdue_reports)
 
 
 def answered(draft: Draft, duty: Duty, what: What, fact: Answered) -> None:
-    """The platform answered an action or a read for the duty: when to do what next."""
+    """Schedule the next stage by the platform's answer to an action or a read."""
     if fact.answer is Answer.NOT_OURS and what is What.RELEASE and duty.key is Key.INTEGRATION:
         _not_ours(draft, duty)
         return
@@ -98,9 +115,13 @@ def answered(draft: Draft, duty: Duty, what: What, fact: Answered) -> None:
 
 
 def _failed(draft: Draft, duty: Duty, what: What, fact: Answered) -> None:
-    """It did not help, as far as the answer tells: a read comes next, or the same once more, after a while."""
+    """Schedule a retry with backoff, and honour Retry-After.
+
+    A read comes first, unless the answer shows that the action did not happen and the
+    platform guards it.
+    """
     failures, is_read = duty.failures + 1, what is What.READ_FOR_DUTY
-    # A read that succeeds starts the failures anew; acts that change nothing still come at growing intervals.
+    # A successful read resets `failures`, so actions without effect back off by `attempts`.
     wait = backoff(failures if is_read else max(failures, duty.attempts), draft.state.id)
     declined = fact.answer in (Answer.REFUSED, Answer.NOT_OURS)
     did_not_happen = fact.answer in (Answer.RATE_LIMITED, Answer.NOT_SENT) and not is_read and duty.is_guarded
@@ -114,17 +135,24 @@ def _failed(draft: Draft, duty: Duty, what: What, fact: Answered) -> None:
 
 
 def _not_ours(draft: Draft, duty: Duty) -> None:
-    """403: control is not the bot's any more. Proof enough for a flow that is over; after an end it asks for a read."""
+    """Handle a 403: the bot no longer holds control.
+
+    This is proof enough for a flow that is over. After an end, a read must tell who is
+    active.
+    """
     if draft.state.ended:
         again = draft.now + backoff(duty.attempts - 1, draft.state.id)
         draft.set_duty(stage=Stage.CHECK, next_attempt=again, last_answer="release: not ours")
         return
     draft.close_duty("the platform refused the release: control is not ours any more (403)")
-    draft.set(holder=Holder(Who.UNKNOWN, since=draft.state.holder.since, how="a refused release"), watches=0)
+    draft.set(
+        holder=Holder(Who.UNKNOWN, since=draft.state.holder.since, how="a refused release"),
+        watches=0,
+    )
 
 
 def checked(draft: Draft) -> None:
-    """A read showed how things stand, and the holder has been taken in: does the duty need another act?"""
+    """Decide after a read whether the duty needs another action. The holder is updated already."""
     duty = draft.state.duty
     if duty is None:
         return
@@ -139,11 +167,11 @@ def checked(draft: Draft) -> None:
         case Who.OTHER if draft.state.ended:
             _another_holds_after_the_end(draft, duty)
         case _:
-            pass  # nothing to do here: settling closes the duty
+            pass  # `obligations.settle` closes the duty
 
 
 def _bot_holds(draft: Draft, duty: Duty) -> None:
-    """The bot is active: act once more, or in another way after some attempts."""
+    """Act again because the bot is still active, or differently after several attempts."""
     if duty.action is Action.TAKE:
         starts.begin(draft)
         return
@@ -154,16 +182,20 @@ def _bot_holds(draft: Draft, duty: Duty) -> None:
     if draft.state.ended and draft.policy.app_key and duty.attempts >= GUARDED_ATTEMPTS:
         draft.set_duty(key=Key.APP)
     if duty.attempts >= PASS_ATTEMPTS and duty.action is Action.PASS:
-        _pass_another_way(draft, duty)
+        _fall_back(draft, duty)
 
 
 def _is_superseded(draft: Draft, duty: Duty) -> bool:
-    """Did the user write on after the flow was over, and the bot become active again after the release, or stay so?"""
+    """Return whether later user input makes an accepted release obsolete.
+
+    The bot became active again, or stayed so, and a new run can serve the user.
+    """
     state, accepted = draft.state, duty.action is Action.RELEASE and duty.accepted_at is not None
     return accepted and not state.ended and bool(state.inputs) and draft.policy.opens
 
 
 def _another_holds_after_the_end(draft: Draft, duty: Duty) -> None:
+    """Repeat a release with the app key; otherwise close the duty and check after the grace."""
     if duty.key is Key.APP and duty.attempts:
         draft.set_duty(stage=Stage.ACT, next_attempt=draft.now)
         return
@@ -172,7 +204,10 @@ def _another_holds_after_the_end(draft: Draft, duty: Duty) -> None:
 
 
 def _still_held_by_another(draft: Draft, duty: Duty) -> None:
-    """What an operator wants taken is taken once: whoever is active after that may have it anew, and rightfully."""
+    """Take control from another integration at most once, as an operator asked.
+
+    Whoever is active after that may have received control anew, and rightfully.
+    """
     if duty.accepted_at is None and duty.attempts < AGAINST_ATTEMPTS:
         draft.set_duty(stage=Stage.ACT, next_attempt=draft.now)
         return
@@ -184,26 +219,30 @@ def _still_held_by_another(draft: Draft, duty: Duty) -> None:
 
 
 def fall_back_from_pass(draft: Draft) -> None:
-    """Go the next way down from a pass that the platform has declined often enough."""
+    """Fall back from a pass that the platform has declined often enough."""
     duty = draft.state.duty
     if duty is None or duty.action is not Action.PASS:
         return
     mode = draft.policy.mode
     retries = mode.retries_named_target or duty.target == mode.pass_to
     if duty.refusals >= (PASS_ATTEMPTS if retries else 1):
-        _pass_another_way(draft, duty)
+        _fall_back(draft, duty)
 
 
-def _pass_another_way(draft: Draft, duty: Duty) -> None:
-    """Fall back from the target that a flow named to PASS_TO, and from there to a release. Report each step once.
+def _fall_back(draft: Draft, duty: Duty) -> None:
+    """Fall back from the flow's target to PASS_TO, and from PASS_TO to a release.
 
-    A person may have been promised, so PASS_TO gets the ticket's fields too, and as many attempts as any target.
+    Each step is reported once. PASS_TO gets the ticket fields and as many attempts as
+    any target, because a person may have been promised.
     """
     pass_to, reason = draft.policy.mode.pass_to, f"pass to {duty.target!r} declined"
     is_last = duty.target == pass_to
     then = "releasing" if is_last else f"passing to {pass_to!r}"
     tries = "1 attempt" if duty.attempts == 1 else f"{duty.attempts} attempts"
-    draft.report("pass_refused", f"no pass to {duty.target!r} after {tries} ({duty.last_answer}): {then} instead")
+    draft.report(
+        "pass_refused",
+        f"no pass to {duty.target!r} after {tries} ({duty.last_answer}): {then} instead",
+    )
     draft.close_duty(f"given up after {tries}: the platform declines it")
     if is_last:
         draft.owe(Action.RELEASE, reason)
@@ -212,12 +251,18 @@ def _pass_another_way(draft: Draft, duty: Duty) -> None:
 
 
 def owe_with_app_key(draft: Draft, reason: str) -> None:
-    """After a read: the last resort for a conversation that has ended and that another integration holds."""
+    """Owe a release with the app key, the last resort when another holds an ended conversation.
+
+    The caller has just read who is active.
+    """
     draft.owe(Action.RELEASE, reason)
     draft.set_duty(stage=Stage.ACT, key=Key.APP, next_attempt=draft.now)
 
 
 def owe_against(draft: Draft, reason: str, holder_id: str) -> None:
-    """An operator wants it taken from another in a live conversation: a read comes first."""
+    """Owe a release that takes a live conversation from `holder_id`, as an operator confirmed.
+
+    It begins with a read.
+    """
     draft.owe(Action.RELEASE, reason)
     draft.set_duty(stage=Stage.CHECK, key=Key.APP, next_attempt=draft.now, against=holder_id)

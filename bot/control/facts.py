@@ -1,4 +1,4 @@
-"""What can happen to a conversation: the closed union `Fact` that `step` takes."""
+"""Everything that can happen to a conversation: the closed union `Fact`, the input of `step`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from bot.control.state import Input, Integration, Metadata
 
 @dataclass(frozen=True, slots=True)
 class HolderSeen:
-    """A message or another event showed who was active when it was made (None: nobody).
+    """The active integration (None: nobody) as shown by a message or another event.
 
     Attributes:
-        late: it came long after its time: told late, or dated by a clock that is behind.
-        apart: dated by another clock than control events are: a user's, or an agent's.
+        late: arrived long after its time: delivered late, or dated by a slow clock.
+        apart: dated by the user's or an agent's clock, unlike control events.
     """
 
     at: datetime
@@ -27,10 +27,11 @@ class HolderSeen:
 
 @dataclass(frozen=True, slots=True)
 class ControlMoved:
-    """A control event: control is with `active` now (None: released). `reason` as the platform gives it.
+    """A control event: `active` has control now (None: released).
 
     Attributes:
-        late: it came long after its time, or was dated by a clock that is behind.
+        reason: the platform's reason.
+        late: arrived long after its time, or was dated by a slow clock.
     """
 
     at: datetime
@@ -41,14 +42,15 @@ class ControlMoved:
 
 @dataclass(frozen=True, slots=True)
 class ControlUndated:
-    """A control event without a believable time, so that its place in the order is not known: it asks for a read.
+    """A control event without a believable time.
 
-    What it says of who is active now, and why, counts if the read shows the same.
+    Its place in the order of facts is unknown, so it requires a read.
+    Its holder and reason count if the read shows the same holder.
 
     Attributes:
-        active: who has been given control; None: nobody, or it is not told (see `untold`).
+        active: the new holder; None: nobody, or not told (see `untold`).
         reason: the platform's reason.
-        untold: control has been given to somebody whom the event does not name: it may be the bot.
+        untold: control went to someone whom the event does not name; it may be the bot.
     """
 
     active: Integration | None = None
@@ -58,12 +60,12 @@ class ControlUndated:
 
 @dataclass(frozen=True, slots=True)
 class NotUnderstood:
-    """An event, or what it tells of who is active, could not be understood: only a read shows how things stand."""
+    """An event that can't be understood, at least about who is active. Requires a read."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlFailed:
-    """The platform says later that a pass (or an offer) failed, with its error code."""
+    """A pass or offer that the platform reports as failed, with its error code."""
 
     at: datetime
     code: str
@@ -71,12 +73,12 @@ class ControlFailed:
 
 @dataclass(frozen=True, slots=True)
 class UserSpoke:
-    """The user wrote, tapped a button or came by a link.
+    """User input: a message, a tapped button or a referral link.
 
     Attributes:
-        input: what it was.
-        said_to: who was active then, as the event itself shows; None: nobody.
-        late: told long after its time, or dated by a clock that is behind.
+        input: the input.
+        said_to: the active integration that the event itself shows; None: nobody.
+        late: arrived long after its time, or was dated by a slow clock.
     """
 
     input: Input
@@ -86,17 +88,17 @@ class UserSpoke:
 
 @dataclass(frozen=True, slots=True)
 class WidgetOpened:
-    """The conversation began with the widget being opened: nobody has written yet."""
+    """A conversation created by opening the widget; nobody has written yet."""
 
     input: Input
 
 
 @dataclass(frozen=True, slots=True)
 class UserEnded:
-    """The user ended the conversation.
+    """The user's end of the conversation.
 
     Attributes:
-        late: it came long after its time: told late, or dated by a clock that is behind.
+        late: arrived long after its time, or was dated by a slow clock.
     """
 
     at: datetime
@@ -106,14 +108,14 @@ class UserEnded:
 
 @dataclass(frozen=True, slots=True)
 class EndSuspected:
-    """A system activity message came without its activity: only a read can tell whether it was the end."""
+    """A system activity message without its activity. A read must tell whether it was the end."""
 
     at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class AgentWrote:
-    """An agent wrote; `source` is the type of the integration that the message came from."""
+    """An agent's message; `source` is the type of the integration that it came from."""
 
     at: datetime
     source: str
@@ -121,21 +123,24 @@ class AgentWrote:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """The conversation was removed from the platform."""
+    """Removal of the conversation from the platform."""
 
 
 @dataclass(frozen=True, slots=True)
 class PersonRemoved:
-    """A person who took part was removed from the platform: mostly with the conversation, but others may go on."""
+    """Removal of a participant from the platform.
+
+    The conversation usually goes too, but others may continue in it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class FlowWaits:
-    """The turn is over: the flow waits for the user (`wants_input`) or for a time.
+    """End of a turn: the flow waits for the user (`wants_input`) or for a time.
 
     Attributes:
-        taken: event ids of the inputs that the run has used up.
-        fresh: what else the user has said until now does not count as an answer.
+        taken: event ids of the inputs that the run has consumed.
+        fresh: ignore all other input so far: it is no answer.
     """
 
     run_id: int
@@ -147,7 +152,7 @@ class FlowWaits:
 
 @dataclass(frozen=True, slots=True)
 class FlowBegan:
-    """A run's turn begins, by the registered flow of this name and version."""
+    """Start of a turn of the registered flow with this name and version."""
 
     run_id: int
     flow: str
@@ -156,16 +161,16 @@ class FlowBegan:
 
 @dataclass(frozen=True, slots=True)
 class FlowReturned:
-    """The flow is complete."""
+    """Completion of the flow."""
 
     run_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class FlowFailed:
-    """The flow raised, or one of its messages can't be delivered.
+    """Failure of the flow: it raised, or one of its messages can't be delivered.
 
-    What it has said before still goes out; the engine drops what a message that can't be delivered leaves behind it.
+    Messages said before still go out, except those behind an undeliverable one.
     """
 
     run_id: int
@@ -174,11 +179,12 @@ class FlowFailed:
 
 @dataclass(frozen=True, slots=True)
 class FlowMismatched:
-    """The run's journal no longer fits the code of its flow, or the flow is gone.
+    """A run whose journal no longer fits its flow's code, or whose flow is gone.
 
     Attributes:
-        problem: where they first differ. Nothing that anybody said.
-        restart: begin the run anew, unless that has been done already; else it counts as failed.
+        problem: the first difference; quotes nobody.
+        restart: restart the run, unless that has been done already; otherwise it counts
+            as failed.
     """
 
     run_id: int
@@ -188,20 +194,20 @@ class FlowMismatched:
 
 @dataclass(frozen=True, slots=True)
 class FlowReleased:
-    """The flow called `release()`."""
+    """The flow's call of `release()`."""
 
     run_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class FlowHandedOver:
-    """The flow called `hand_over()`.
+    """The flow's call of `hand_over()`.
 
     Attributes:
         to: the target; None means PASS_TO.
-        metadata: for the pass, within the platform's limits.
-        shortened: keys of the values that were cut to fit.
-        left_out: keys of the values that could not be sent.
+        metadata: metadata of the pass, within the platform's limits.
+        shortened: keys of values that were cut to fit.
+        left_out: keys of values that could not be sent.
     """
 
     run_id: int
@@ -213,12 +219,12 @@ class FlowHandedOver:
 
 @dataclass(frozen=True, slots=True)
 class FlowReminded:
-    """The flow called `remind()`: control is released, and a flow begins later.
+    """The flow's call of `remind()`: release control now, begin a flow later.
 
     Attributes:
-        flow: the name of that flow.
-        after: how much later.
-        data: what it is given, as JSON.
+        flow: name of that flow.
+        after: the delay.
+        data: its argument, as JSON.
         about: the user and the conversation, as this flow knows them.
     """
 
@@ -231,11 +237,11 @@ class FlowReminded:
 
 @dataclass(frozen=True, slots=True)
 class FlowOrdered:
-    """Another system asks that a flow begins, unless somebody is active.
+    """Another system's request to begin a flow, unless somebody is active.
 
     Attributes:
-        flow: its name.
-        data: what it is given, as JSON.
+        flow: the flow's name.
+        data: its argument, as JSON.
     """
 
     flow: str
@@ -244,11 +250,12 @@ class FlowOrdered:
 
 @dataclass(frozen=True, slots=True)
 class OperatorReleased:
-    """An operator asked by hand that control be released.
+    """An operator's request to release control.
 
     Attributes:
-        by: who asked.
-        against: id of the integration from which the operator wants it taken, although the conversation is live.
+        by: the operator.
+        against: id of the integration to take a live conversation from, if the operator
+            confirmed that.
     """
 
     by: str
@@ -257,25 +264,25 @@ class OperatorReleased:
 
 @dataclass(frozen=True, slots=True)
 class FlowTold:
-    """The flow at work was told something from outside: it has a look, if it waits."""
+    """A signal for the current run. A waiting flow takes a turn."""
 
 
 class Answer(StrEnum):
-    """How the platform answered a control action, a read or a message, as far as the rules need to know."""
+    """The platform's answer to an action, a read or a message, as far as rules need it."""
 
-    ACCEPTED = "accepted"  # 200: not a proof; a message is said
+    ACCEPTED = "accepted"  # 200: no proof for an action; a message is said
     NOT_OURS = "not ours"  # 403
     REFUSED = "refused"  # other 4xx: it did not happen and will not
     GONE = "gone"  # 404: there is no such conversation
     RATE_LIMITED = "rate limited"  # 429: it did not happen
     NOT_SENT = "not sent"  # no connection: it did not happen
-    STALE = "stale"  # not sent: the read that it rests on has become too old; or a message that is not wanted now
-    UNCLEAR = "unclear"  # 5xx, reset, time-out, or a process that died: it may have happened
+    STALE = "stale"  # not sent: the read before an action is too old, or a message is unwanted
+    UNCLEAR = "unclear"  # 5xx, reset, timeout, dead process: it may have happened
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The platform's answer (or the lack of one) to a control action, a read or a message."""
+    """The platform's answer, or the lack of one, to an action, a read or a message."""
 
     effect_id: str
     answer: Answer
@@ -285,15 +292,17 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class ConversationRead:
-    """A read showed who is active and, if it took in the newest messages, what the user did last.
+    """Result of a read: who is active and, with messages, the user's last actions.
 
     Attributes:
-        at: the platform time from which the answer is known to hold: never later than the moment of the read.
-        ended: the user's end, if it stands after everything that the user said. The order of the messages decides,
-            whatever their times are.
-        spoke_at: when the user said the newest thing, if that is among the newest messages.
-        void_end: id of the message that told the user's last end, if the user has written again since.
-        began: when the holder was asked for, by the bot's clock: what it shows is not older. None: just now.
+        at: platform time since which the result is known to hold; never later than the
+            read.
+        ended: the user's end, if it is listed after all user messages. The order of the
+            list decides, not the times.
+        spoke_at: time of the user's newest message, if one is listed.
+        void_end: message id of the user's last end, if the user wrote again afterwards.
+        began: when the holder was requested, by the bot's clock; the result is not
+            older. None: just now.
     """
 
     effect_id: str
@@ -307,7 +316,7 @@ class ConversationRead:
 
 @dataclass(frozen=True, slots=True)
 class FlowSaid:
-    """The flow at work has said so many messages."""
+    """Number of new messages from the current run."""
 
     run_id: int
     messages: int
@@ -315,7 +324,7 @@ class FlowSaid:
 
 @dataclass(frozen=True, slots=True)
 class CleanUpsOwed:
-    """A run that is over wants these clean-ups: how often each is tried at the most, in their order."""
+    """Clean-ups of a finished run: the maximum attempts of each, in order."""
 
     run_id: int
     tries: tuple[int, ...]
@@ -323,10 +332,11 @@ class CleanUpsOwed:
 
 @dataclass(frozen=True, slots=True)
 class CleanedUp:
-    """A clean-up was tried; `failed` says what went wrong, and is empty where nothing did.
+    """Result of a clean-up attempt.
 
     Attributes:
-        final: another try would fail in the same way.
+        failed: the error; empty on success.
+        final: a retry would fail in the same way.
     """
 
     effect_id: str
@@ -336,19 +346,19 @@ class CleanedUp:
 
 @dataclass(frozen=True, slots=True)
 class EffectLost:
-    """What a message or a clean-up is to say or to call can't be read any more."""
+    """A message or clean-up whose stored content can't be read any more."""
 
     effect_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class TakenUp:
-    """A worker takes the conversation up; what was under way at the one before may have been done or not."""
+    """A worker's take-over of the conversation. Pending effects may have happened or not."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimePassed:
-    """Nothing but time: look at what is due."""
+    """Passage of time alone: do what is due."""
 
 
 Fact = (

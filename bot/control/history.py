@@ -1,8 +1,7 @@
-"""What people want to know later of how a conversation went: the moments at which something changed for good.
+"""Finds the moments of a conversation that people look up later, by comparing two states.
 
-Messages, events, effects and duties are on record by themselves. Not so who held control when, when a flow was at work,
-and when the end was told or undone: `moments` finds these by comparing a state with the one before. A proof is a record
-of its own.
+Messages, events, effects and duties are stored by themselves. `moments` adds who held
+control when, when a flow ran, and when the user's end was told, proven or undone.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from bot.control.commands import Proven, Record, Report
 from bot.control.state import Conversation, Ended, Run, Who
 
 FAILURES = frozenset({"flow_failed", "flow_timed_out"})
-"""Reports that make a conversation count as failed."""
+"""Names of reports that count a conversation as failed."""
 
 
 class MomentKind(StrEnum):
-    """What a moment is about."""
+    """Subject of a moment."""
 
     HOLDER = "holder"
     FLOW_BEGAN = "flow began"
@@ -33,14 +32,14 @@ class MomentKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Something changed.
+    """A lasting change in a conversation.
 
     Attributes:
         at: by the bot's clock.
-        kind: what it is about.
-        text: for people. Nothing that the user said.
+        kind: the subject.
+        text: description for people; never quotes the user.
         who: who is active from then on (`HOLDER` only).
-        since: the platform's time of it, where known.
+        since: platform time of the change, where known.
     """
 
     at: datetime
@@ -53,7 +52,7 @@ class Moment:
 def moments(
     before: Conversation, after: Conversation, records: tuple[Record, ...], now: datetime
 ) -> tuple[Moment, ...]:
-    """What a step has changed for good, in the order in which people read it."""
+    """Return the lasting changes of a step, in reading order."""
     found: list[Moment] = []
     if after.holder is not before.holder:
         found += _holder(before, after, now)
@@ -71,16 +70,21 @@ def moments(
 
 
 def _holder(before: Conversation, after: Conversation, now: datetime) -> list[Moment]:
+    """Return the moment of a new holder, if it differs from the old one."""
     old, new = before.holder, after.holder
     if (old.who, old.integration) == (new.who, new.integration):
         return []
     name = new.integration.name or new.integration.id if new.integration else ""
     active = {Who.BOT: f"the bot ({name}) is active", Who.OTHER: f"{name} is active"}
-    text = active.get(new.who, "nobody is active" if new.who is Who.NOBODY else "not known who is active")
+    text = active.get(
+        new.who,
+        "nobody is active" if new.who is Who.NOBODY else "not known who is active",
+    )
     return [Moment(now, MomentKind.HOLDER, f"{text}, by {new.how}" if new.how else text, new.who, new.since)]
 
 
 def _end(before: Ended | None, after: Ended | None, now: datetime) -> list[Moment]:
+    """Return the moment at which an end was told, voided or reopened."""
     found: list[Moment] = []
     if after is None:
         return [Moment(now, MomentKind.REOPENED, "the user wrote again after the end")]
@@ -92,6 +96,7 @@ def _end(before: Ended | None, after: Ended | None, now: datetime) -> list[Momen
 
 
 def _run(before: Run | None, after: Run | None, now: datetime) -> list[Moment]:
+    """Return the moments at which a run ended and another began."""
     if before and after and before.id == after.id:
         return []
     found: list[Moment] = []

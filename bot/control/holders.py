@@ -1,4 +1,9 @@
-"""Who is active: what messages and control events tell, what counts for more, and why control came to the bot."""
+"""Learns who is active from messages and control events, and reacts when control reaches the bot.
+
+A control event or a read is certain; a message only shows who was active. Where clocks
+differ too little to tell which fact is newer, the holder is in doubt, and a read
+decides.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +34,13 @@ from bot.control.state import (
 from webhooks.events import Reason
 
 A_READ = "a read"
-"""How a holder is known that a read has shown."""
+"""`Holder.how` of a holder that a read has shown."""
 
 _LEADS_TO = {Action.RELEASE: Who.NOBODY, Action.PASS: Who.OTHER, Action.TAKE: Who.BOT}
 
 
 def holder_seen(draft: Draft, fact: HolderSeen) -> None:
-    """Take in who is active as a message shows it; a read tells where that contradicts what counts for more."""
+    """Learn who is active from a message. A contradiction to better knowledge requires a read."""
     may_be_wrong = _may_be_wrong(draft, fact)
     learned = draft.learn(fact.active, fact.at, "an event", certain=False)
     if may_be_wrong or (learned and draft.holder_is_vague):
@@ -43,36 +48,42 @@ def holder_seen(draft: Draft, fact: HolderSeen) -> None:
 
 
 def _may_be_wrong(draft: Draft, fact: HolderSeen) -> bool:
-    """Is who a message shows known better, or may it have come later or earlier than a person's clock tells?"""
+    """Return whether only a read can tell if the message shows the present holder.
+
+    It may contradict better knowledge, or a person's clock may have dated it wrongly.
+    """
     holder = draft.state.holder
     if holder.since is None:
         return False
     contradicts, newer = draft.contradicts(fact.active), fact.at - holder.since
     if -CLOCKS_DIFFER <= newer < timedelta(0):
         if not holder.certain and contradicts:
-            return True  # two messages, of two clocks
+            return True  # two messages, dated by two clocks
         if fact.apart and holder.who is not Who.BOT:
-            return contradicts or holder.who is Who.NOBODY  # it may have come since, and have made the bot active
-    return contradicts and (fact.late or _is_told_better(draft.state, fact, newer))
+            # It may be the newer one, and may have made the bot active.
+            return contradicts or holder.who is Who.NOBODY
+    return contradicts and (fact.late or _may_predate_holder(draft.state, fact, newer))
 
 
-def _is_told_better(state: Conversation, fact: HolderSeen, newer: timedelta) -> bool:
-    """Would a control event or a read have told that change, and does a message that looks newer mean another time?"""
+def _may_predate_holder(state: Conversation, fact: HolderSeen, newer: timedelta) -> bool:
+    """Return whether a message that looks newer than a certain holder may predate it.
+
+    A control event or a read would have told such a change, so the message's clock is
+    in question.
+    """
     if not state.is_certain or newer < timedelta(0):
         return False
-    match state.holder.who:
-        case Who.BOT:
-            return fact.active is not None and bool(state.run or state.duty)
-        case Who.OTHER:
-            return fact.apart  # control comes from another by a control event: this may be of the time before
-        case Who.NOBODY:
-            return fact.apart and timedelta(0) < newer <= JUST_NOW
-        case _:
-            return False
+    if state.holder.who is Who.BOT:
+        return fact.active is not None and bool(state.run or state.duty)
+    # Only a control event takes control from another; from nobody, a message does.
+    return fact.apart and (state.holder.who is Who.OTHER or timedelta(0) < newer <= JUST_NOW)
 
 
 def control_moved(draft: Draft, fact: ControlMoved) -> None:
-    """Take in a control event: who is active, and why; a read tells where it may be of the past."""
+    """Learn the holder from a control event, and react to it.
+
+    A read must tell if the event may be outdated.
+    """
     state = draft.state
     if _may_precede_read(draft, fact) or _may_precede_pass(draft, fact):
         control_undated(draft, ControlUndated(fact.active, fact.reason))
@@ -83,18 +94,19 @@ def control_moved(draft: Draft, fact: ControlMoved) -> None:
         if draft.holder_is_vague:
             draft.doubt()
         draft.set(former=None)
-        _moved(draft, fact, before or state.holder)
+        _react_to_move(draft, fact, before or state.holder)
     elif draft.contradicts(fact.active):
-        # Told late, unless what is known was dated by a clock that is ahead.
+        # The event is late, or a fast clock dated the holder on record.
         control_undated(draft, ControlUndated(fact.active, fact.reason))
     elif draft.who(fact.active) is Who.BOT:
         explain(draft, fact)
 
 
 def _may_precede_read(draft: Draft, fact: ControlMoved) -> bool:
-    """May it have happened before a read that shows otherwise? Events are dated by the platform's clock, reads by ours.
+    """Return whether the event may predate the read that it contradicts.
 
-    What is told late is no base for what is at stake, either: it shows how things stood then.
+    Events are dated by the platform's clock, reads by the bot's. An event that comes
+    late shows a past holder, so it must not touch a run or a duty either.
     """
     state, since, duty = draft.state, draft.state.holder.since, draft.state.duty
     if not draft.contradicts(fact.active):
@@ -107,7 +119,10 @@ def _may_precede_read(draft: Draft, fact: ControlMoved) -> bool:
 
 
 def _may_precede_pass(draft: Draft, fact: ControlMoved) -> bool:
-    """May it tell of the time before a pass that nobody has accepted yet, or of control that came back from there?"""
+    """Return whether control given to the bot may predate its own pass, or be back from that pass.
+
+    Nobody has accepted the pass yet, so a read must tell.
+    """
     duty, holder = draft.state.duty, draft.state.holder
     has_passed = duty is not None and duty.action is Action.PASS and duty.attempts > 0 and duty.accepted_at is None
     if not has_passed or fact.reason or draft.who(fact.active) is not Who.BOT:
@@ -116,50 +131,57 @@ def _may_precede_pass(draft: Draft, fact: ControlMoved) -> bool:
 
 
 def control_undated(draft: Draft, fact: ControlUndated) -> None:
-    """Let a read tell who is active. If it is the bot, the reason counts that control was given to it for."""
+    """Request a read. If it shows the bot, the event's reason counts."""
     draft.doubt()
     if fact.untold or draft.who(fact.active) is Who.BOT:
         draft.set(handed=Handed(fact.reason))
 
 
 def _taken_from(state: Conversation) -> Holder | None:
-    """Return who was active before the bot, if no control event has told yet how it got control."""
+    """Return who was active before the bot, if no control event has explained that yet."""
     former = state.former
     return former if former and former.who is Who.OTHER and state.holder.who is Who.BOT else None
 
 
 def explain(draft: Draft, fact: ControlMoved) -> None:
-    """A control event comes late: the bot is known to hold control already, and now learns how it got it, and why.
+    """Apply a late control event that tells how the bot got the control it already holds.
 
-    A run that serves the user meanwhile goes on, unless it began with what was said before the bot got control.
+    A run that serves the user meanwhile continues, unless it began with input from
+    before the bot got control.
     """
     state, former = draft.state, draft.state.former
     if former is None or not _can_explain(state, former, fact):
         return
     if former.certain and former.since and fact.at < former.since:
-        if fact.reason and former.since == state.spoke_at:  # dated by the user's clock, which may be ahead
+        # The user's clock, which may be fast, dated the former holder.
+        if fact.reason and former.since == state.spoke_at:
             control_undated(draft, ControlUndated(fact.active, fact.reason))
         return
     draft.set(former=None)
-    if not _goes_on(state, fact):
-        _moved(draft, fact, former)
+    if not _outweighs_event(state, fact):
+        _react_to_move(draft, fact, former)
 
 
 def _can_explain(state: Conversation, former: Holder, fact: ControlMoved) -> bool:
-    """Has somebody else had control before the bot? If nobody had it, a word of the user has made the bot active."""
+    """Return whether the event can explain how the bot got control.
+
+    If nobody was active before, the user's own message made the bot active, unless the
+    platform gives a reason.
+    """
     if former.who is Who.BOT or state.holder.who is not Who.BOT:
         return False
     return former.who is Who.OTHER or fact.reason is not None
 
 
-def _goes_on(state: Conversation, fact: ControlMoved) -> bool:
-    """Does what is at work go on, whatever has given the bot control before it?"""
+def _outweighs_event(state: Conversation, fact: ControlMoved) -> bool:
+    """Return whether the current run, duty or end outweighs a late control event."""
     if state.run and (state.run.began >= fact.at or fact.reason is None):
         return True
     return _owes(state) or (state.ended is not None and fact.at < state.ended.at)
 
 
-def _moved(draft: Draft, fact: ControlMoved, before: Holder) -> None:
+def _react_to_move(draft: Draft, fact: ControlMoved, before: Holder) -> None:
+    """React to a new holder: check the control mode, take a handback, or schedule a read."""
     passed_to_bot = draft.state.holder.who is Who.BOT
     by_platform = fact.reason is not None or (passed_to_bot and draft.state.ended is not None)
     if draft.policy.mode.is_contradicted(passed_to_bot=passed_to_bot, by_platform=by_platform):
@@ -167,22 +189,26 @@ def _moved(draft: Draft, fact: ControlMoved, before: Holder) -> None:
     if passed_to_bot:
         _passed_to_bot(draft, fact, before)
     elif fact.active is None and not draft.state.ended and not _has_released(draft.state.duty):
-        # Maybe not the bot's doing: the session may have been ended, and whoever told it may not be heard.
+        # The user may have ended the session, and that webhook may be lost.
         draft.set(read_at=draft.now + PROOF_WAIT)
 
 
 def _passed_to_bot(draft: Draft, fact: ControlMoved, before: Holder) -> None:
+    """React to control that was passed to the bot, unless the bot took it itself."""
     if fact.reason is None and _has_taken(draft.state):
-        return  # the bot's own doing
+        return  # the bot's own pass
     starts.drop(draft, "control was handed to the bot")
-    before = _came_back(draft) or before
+    before = _close_returned_pass(draft) or before
     if before.who is Who.OTHER:
         draft.set(elsewhere_at=max(fact.at, draft.state.elsewhere_at or fact.at))
     _handed_to_bot(draft, fact, before)
 
 
-def _came_back(draft: Draft) -> Holder | None:
-    """A pass that the bot has tried must have worked, though nothing told it: control comes back from its target."""
+def _close_returned_pass(draft: Draft) -> Holder | None:
+    """Close a pass whose target has given control back to the bot. Return that target as a holder.
+
+    The pass must have worked, although nothing reported it.
+    """
     duty = draft.state.duty
     if not duty or duty.action is not Action.PASS or not duty.attempts:
         return None
@@ -191,25 +217,36 @@ def _came_back(draft: Draft) -> Holder | None:
 
 
 def _owes(state: Conversation) -> bool:
+    """Return whether the bot owes giving up control."""
     return state.duty is not None and state.duty.is_owed
 
 
 def _has_taken(state: Conversation) -> bool:
+    """Return whether the bot has tried to take control that nobody had."""
     return state.duty is not None and state.duty.action is Action.TAKE and state.duty.attempts > 0 and not state.ended
 
 
 def _has_released(duty: Duty | None) -> bool:
+    """Return whether the platform has accepted a release by the bot."""
     return duty is not None and duty.action is Action.RELEASE and duty.accepted_at is not None
 
 
 def _report_mismatch(draft: Draft) -> None:
+    """Report once per conversation that the platform acts in the other control mode."""
     if not draft.state.mismatch_reported:
-        draft.report("mode_mismatch", f"the platform does not act as in control mode {draft.policy.mode.name!r}")
+        draft.report(
+            "mode_mismatch",
+            f"the platform does not act as in control mode {draft.policy.mode.name!r}",
+        )
         draft.set(mismatch_reported=True)
 
 
 def _handed_to_bot(draft: Draft, fact: ControlMoved, before: Holder) -> None:
-    """Control was passed to the bot. An end, a reason or an agent before it make that a handback to be closed."""
+    """Decide what control passed to the bot is for.
+
+    An end, a reason or an agent before the bot make it a handback to close. From anyone
+    else, it opens a flow.
+    """
     state = draft.state
     if state.ended:
         draft.set_ended(handed_back=True)
@@ -226,7 +263,7 @@ def _handed_to_bot(draft: Draft, fact: ControlMoved, before: Holder) -> None:
 
 
 def _close_handed_back(draft: Draft, fact: ControlMoved) -> None:
-    """What an agent has finished gets its closing flow, once, and is released."""
+    """Run the closing flow once for what an agent has finished, or else release."""
     state = draft.state
     if state.run and state.run.purpose is Purpose.CLOSING:
         return
@@ -238,21 +275,27 @@ def _close_handed_back(draft: Draft, fact: ControlMoved) -> None:
 
 
 def _begin_handed_back(draft: Draft, purpose: Purpose, fact: ControlMoved) -> None:
-    """Begin a flow for a handback, once until the user speaks: else two bots could hand over to each other for ever."""
+    """Begin a flow for a handback, at most once until the user speaks.
+
+    Otherwise two bots could hand over to each other forever.
+    """
     if draft.state.handback_at is None:
         draft.start_run(purpose, Opening(OpeningKind.HANDBACK, reason=fact.reason), fact.at)
-        # What was said before, by a clock that is ahead, is no news.
+        # Earlier input is no news, even if a fast clock dated it.
         draft.set(handback_at=max(fact.at, draft.state.spoke_at or fact.at))
         return
     draft.stop_run()
-    draft.report("handed_around", "control was handed to the bot again, and the user has said nothing in between")
+    draft.report(
+        "handed_around",
+        "control was handed to the bot again, and the user has said nothing in between",
+    )
     draft.owe(Action.RELEASE, "handed around")
 
 
 def control_failed(draft: Draft, fact: ControlFailed) -> None:
-    """The platform could not pass control on as the bot wanted."""
+    """Count a pass that the platform reports as failed, and retry it or fall back."""
     duty = draft.state.duty
-    # Each attempt fails once: what is told beyond that is about an earlier target, or is somebody else's.
+    # Each attempt fails once. Further failures concern an earlier target or someone else's pass.
     if duty and duty.action is Action.PASS and duty.refusals < duty.attempts:
         draft.set_duty(
             refusals=duty.refusals + 1,

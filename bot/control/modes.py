@@ -1,6 +1,7 @@
-"""The two positions of the account's *Conversation control* setting: everything that differs between them.
+"""The two control modes: everything that differs between them, and nothing else.
 
-Source: the table "The two control modes" in docs/architecture.md.
+They mirror the account's *Conversation control* setting. Source: the table "The two
+control modes" in docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ DEFAULT_PASS_TO = "zd-agentWorkspace"
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """A control action that a mode asks for; `target` only for a pass."""
+    """Control action that a mode requires; `target` only for a pass."""
 
     action: Action
     target: str | None = None
@@ -22,41 +23,44 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseControl:
-    """The platform releases control by itself when a ticket closes or the user ends the conversation."""
+    """Mode in which the platform releases control when a ticket closes or the user ends."""
 
     pass_to: str = DEFAULT_PASS_TO
     name = "release"
     retries_named_target = False
-    """Is a pass to the target that a flow named tried again before it goes to PASS_TO?"""
+    """Whether a declined pass to a flow's target is retried before PASS_TO."""
     closes_after_end = False
-    """Does the bot run its closing flow when the user ends a conversation that the bot holds?"""
+    """Whether the closing flow runs when the user ends while the bot is active."""
 
     def when_over(self) -> Owed:
-        """What is owed when a flow is over (complete or failed) and the user is not gone."""
+        """Return what is owed after a flow (complete or failed) whose user is still there."""
         return Owed(Action.RELEASE)
 
     def is_contradicted(self, *, passed_to_bot: bool, by_platform: bool) -> bool:
-        """Did the platform do what it does only in the other mode?"""
+        """Return whether the platform acted as only in the other mode."""
         return by_platform and passed_to_bot
 
 
 @dataclass(frozen=True, slots=True)
 class PassControl:
-    """The platform hands control on, and whoever gets it must release it when its own flow is complete."""
+    """Mode in which the platform passes control on, and the receiver must release it.
+
+    The receiver releases once its own flow is complete.
+    """
 
     pass_to: str = DEFAULT_PASS_TO
     name = "pass"
     retries_named_target = True
-    """Is a pass to the target that a flow named tried again before it goes to PASS_TO?"""
+    """Whether a declined pass to a flow's target is retried before PASS_TO."""
     closes_after_end = True
-    """Does the bot run its closing flow when the user ends a conversation that the bot holds?"""
+    """Whether the closing flow runs when the user ends while the bot is active."""
 
     def when_over(self) -> Owed:
-        """What is owed when a flow is over (complete or failed) and the user is not gone."""
+        """Return what is owed after a flow (complete or failed) whose user is still there."""
         return Owed(Action.PASS, self.pass_to)
 
     def is_contradicted(self, *, passed_to_bot: bool, by_platform: bool) -> bool:
-        """Did the platform do what it does only in the other mode?"""
+        """Return whether the platform acted as only in the other mode."""
         return by_platform and not passed_to_bot
 
 
@@ -64,9 +68,13 @@ Mode = ReleaseControl | PassControl
 
 
 def mode_named(name: str, pass_to: str = DEFAULT_PASS_TO) -> Mode:
-    """The mode that CONTROL_MODE names. Raises ValueError with the two names otherwise."""
+    """Return the mode that CONTROL_MODE names.
+
+    Raises:
+        ValueError: the name is neither of the two; the text names both.
+    """
     if name == ReleaseControl.name:
         return ReleaseControl(pass_to)
     if name == PassControl.name:
         return PassControl(pass_to)
-    raise ValueError(f"{name!r} is no control mode: it is 'release' or 'pass'")
+    raise ValueError(f"{name!r} is not a control mode: use 'release' or 'pass'")

@@ -1,7 +1,7 @@
-"""What the bot must do now, given what it knows: brings a state, whatever fact led to it, to rest.
+"""Derives what the bot must do from what it knows, whichever fact came last.
 
-After `settle`, a conversation at stake has a time at which it is looked at again, and that time lies in the future
-unless a turn of a flow is to be taken now.
+After `settle`, every conversation at stake has a time for its next check. That time is
+in the future, unless a turn of a flow is due now.
 """
 
 from __future__ import annotations
@@ -13,17 +13,29 @@ from typing import assert_never
 from bot.control import duties, outbox, starts
 from bot.control.draft import Draft
 from bot.control.policy import RETRY_FIRST, SOON, WATCH_CAP, WATCH_FIRST, backoff
-from bot.control.state import Action, Conversation, Ended, Opening, OpeningKind, Purpose, RunStatus, What, Who
+from bot.control.state import (
+    Action,
+    Conversation,
+    Ended,
+    Opening,
+    OpeningKind,
+    Purpose,
+    RunStatus,
+    What,
+    Who,
+)
 
 
 def settle(draft: Draft) -> None:
-    """Make everything that is owed owed, and command what is due."""
+    """Record every obligation that now applies, and issue the effects that are due."""
     if draft.state.gone:
         return
-    _let_time_pass_in_run(draft)
+    # First, drop what time or a new holder has made void.
+    _expire_run(draft)
     _reconsider_the_end(draft)
     _reconsider_by_hand(draft)
     starts.reconsider(draft)
+    # Then the holder decides. The end comes after it: it overrides a pass.
     match draft.state.holder.who:
         case Who.BOT:
             if not draft.state.ended:
@@ -37,13 +49,15 @@ def settle(draft: Draft) -> None:
         case unknown:
             assert_never(unknown)
     _after_the_end(draft)
+    # Last, what goes out: messages before the duty, which waits behind them.
     outbox.drop_what_must_not_be_said(draft)
     starts.take_control(draft)
     duties.advance(draft)
     _watch(draft)
 
 
-def _let_time_pass_in_run(draft: Draft) -> None:
+def _expire_run(draft: Draft) -> None:
+    """Stop a run past its deadline, or make a run ready whose wait is over."""
     run = draft.state.run
     if run is None:
         return
@@ -57,10 +71,10 @@ def _let_time_pass_in_run(draft: Draft) -> None:
 
 
 def owe_after_flow(draft: Draft, reason: str, *, over: bool) -> None:
-    """What is owed when a flow is over: a release where the conversation is, else what the mode says.
+    """Owe what follows a finished flow: a release, or what the mode requires.
 
-    It is over after an end, after a closing flow, and where a flow has greeted and nobody has written: passed on, that
-    would be a ticket about nothing.
+    It is a release if the conversation is over: after an end, after a closing flow, and
+    after a greeting that nobody answered. A pass would make an empty ticket then.
     """
     if draft.state.holder.who is not Who.BOT:
         return
@@ -72,6 +86,7 @@ def owe_after_flow(draft: Draft, reason: str, *, over: bool) -> None:
 
 
 def _while_bot_holds(draft: Draft) -> None:
+    """Begin a flow for unread input, or release when idle. A run or a duty comes first."""
     state = draft.state
     if state.duty or state.run:
         draft.set(idle_at=None)
@@ -90,20 +105,26 @@ def _while_bot_holds(draft: Draft) -> None:
 
 
 def _while_another_holds(draft: Draft) -> None:
+    """Stop the run and close the duty, because another integration is active."""
     if draft.state.in_doubt:
-        return  # nothing is said until the read, and nothing is dropped that it may show to be the bot's
+        return  # nothing is said before the read, and nothing dropped: it may be the bot's
     draft.stop_run()
     draft.set(idle_at=None, inputs=())
     duty = draft.state.duty
-    wanted = duty is not None and (duty.against is not None or duty.action is Action.TAKE)  # a read is to tell
+    # Kept until a read: a take-over by hand, and control for a planned flow.
+    wanted = duty is not None and (duty.against is not None or duty.action is Action.TAKE)
     if not (draft.state.ended or wanted):
         draft.close_duty(_shown(draft, f"{draft.state.holder} is active"))
 
 
 def _while_nobody_holds(draft: Draft) -> None:
+    """Stop the run; if it is certain that nobody is active, close duties and prove the end.
+
+    A control event or a read is certain, a message is not.
+    """
     draft.set(idle_at=None)
     if draft.state.in_doubt:
-        return  # as above
+        return  # as in `_while_another_holds`
     draft.stop_run()
     holder, certain = draft.state.holder, draft.state.is_certain
     if not certain or holder.since is None:
@@ -114,23 +135,25 @@ def _while_nobody_holds(draft: Draft) -> None:
     ended = draft.state.ended
     if ended and not ended.proof and holder.since >= ended.at:
         draft.set_ended(handed_back=False, held_after_grace=False)
-        draft.prove(_shown(draft, "nobody is active"))
+        draft.prove(ended, _shown(draft, "nobody is active"))
 
 
 def _while_unknown(draft: Draft) -> None:
+    """Stop the run: nothing is said by a bot that may not be active."""
     draft.stop_run()
     draft.set(idle_at=None)
 
 
 def _shown(draft: Draft, what: str) -> str:
-    """How the present holder became known, in words."""
+    """Return `what` with the source that shows the present holder."""
     return f"{what}, shown by {draft.state.holder.how}"
 
 
 def _reconsider_the_end(draft: Draft) -> None:
-    """Somebody is active again in a conversation that was proven closed: it is open, and the proof is void.
+    """Void the proof of an end, because someone is active again.
 
-    The user may have written again, as the next fact then tells: nothing is done about it before the grace is over.
+    The user may have written again, as the next fact may tell. So nothing follows
+    before the grace is over.
     """
     ended = draft.state.ended
     if ended and ended.proof and draft.state.holder.who in (Who.BOT, Who.OTHER):
@@ -145,6 +168,10 @@ def _reconsider_by_hand(draft: Draft) -> None:
 
 
 def _after_the_end(draft: Draft) -> None:
+    """Lead an ended conversation to its proof: close and release what the bot holds, else read.
+
+    A pass is void after an end: nobody is left to serve.
+    """
     state, ended = draft.state, draft.state.ended
     if ended is None or ended.proof:
         return
@@ -152,7 +179,7 @@ def _after_the_end(draft: Draft) -> None:
         draft.close_duty("void: the user ended the conversation")
     if draft.state.duty or state.run:
         return
-    if state.holder.who is Who.BOT and _close(draft, ended):
+    if state.holder.who is Who.BOT and _close_held(draft, ended):
         return
     if draft.now >= ended.check_at:
         if state.pending is None:
@@ -161,8 +188,12 @@ def _after_the_end(draft: Draft) -> None:
         draft.set_ended(checks=checks, check_at=draft.now + backoff(checks + 1, state.id))
 
 
-def _close(draft: Draft, ended: Ended) -> bool:
-    """The bot holds what has ended: begin the closing flow, once, or release. False: the platform is to act first."""
+def _close_held(draft: Draft, ended: Ended) -> bool:
+    """Begin the closing flow of an ended conversation that the bot holds, once, or owe the release.
+
+    Returns:
+        False if the platform is to act first.
+    """
     state = draft.state
     draft.set(idle_at=None, inputs=state.inputs if state.in_doubt else ())
     to_be_closed = ended.handed_back or (draft.policy.mode.closes_after_end and not ended.was_proven)
@@ -176,9 +207,9 @@ def _close(draft: Draft, ended: Ended) -> bool:
 
 
 def _watch(draft: Draft) -> None:
-    """Read, at a slow pace, a conversation that others hold; soon, where something hangs on who is active.
+    """Issue the reads that are due: requested ones, and slow ones of what others hold.
 
-    At once where something asked for it: that read is put off while another effect is on its way, and never dropped.
+    While another effect is pending, a read is postponed but never dropped.
     """
     state = draft.state
     if state.watch_at is None:
@@ -199,15 +230,17 @@ def _watch(draft: Draft) -> None:
 
 
 def to_be_read(state: Conversation, at: datetime) -> Conversation:
-    """The state of a conversation of which webhooks may have been lost: it is to be read at a time.
+    """Schedule a read of a conversation whose webhooks may have been lost.
 
-    What others hold and was to be read earlier is put off: after a pause, all of it would be due at once.
+    An earlier read of what others hold is postponed: after a pause, all of them would
+    be due at once.
     """
     sooner = state.watch_at if state.holder.who is Who.BOT else None
     return replace(state, watch_at=min(at, sooner or at), watches=0)
 
 
 def _watch_delay(draft: Draft) -> timedelta | None:
+    """Return the delay before the next unrequested read; None: no such read."""
     state = draft.state
     match state.holder.who:
         case Who.BOT:

@@ -1,7 +1,7 @@
-"""What goes out: in which order, when, what is dropped, and when to try again or to give up.
+"""The outbox: order, timing, retries and withdrawal of everything that goes out.
 
-Everything that is to be done to the platform, or called for a flow that is over, stands in the state: the one control
-action or read in `pending`, messages and clean-ups in `unsent`. The engine only carries out what stands there.
+It is part of the state: one control action or read in `pending`, messages and clean-ups
+in `unsent`. The engine only carries out what stands there.
 """
 
 from __future__ import annotations
@@ -11,26 +11,38 @@ from datetime import datetime, timedelta
 
 from bot.control.commands import Call, GivenUp, Pass, Read, Release
 from bot.control.draft import Draft, effect_id
-from bot.control.facts import Answer, Answered, CleanedUp, CleanUpsOwed, EffectLost, FlowFailed, FlowSaid
+from bot.control.facts import (
+    Answer,
+    Answered,
+    CleanedUp,
+    CleanUpsOwed,
+    EffectLost,
+    FlowFailed,
+    FlowSaid,
+)
 from bot.control.policy import CLEAN_UPS, HURRIED, MESSAGES, SETTLING, Retrying, backoff
 from bot.control.state import Conversation, Key, Kind, Pending, Unsent, What, changed
 
 KINDS = {What.RELEASE: Kind.RELEASE, What.PASS: Kind.PASS}
-"""What is pending, as a kind of effect; all else is a read."""
+"""The kind of a pending effect; all others are reads."""
 
 
 def kind_of(effect: Pending | Unsent) -> Kind:
-    """What an effect is."""
+    """Return an effect's kind."""
     return effect.kind if isinstance(effect, Unsent) else KINDS.get(effect.what, Kind.READ)
 
 
 def id_of(effect: Pending | Unsent) -> str:
-    """The effect's id."""
+    """Return an effect's id."""
     return effect.id if isinstance(effect, Unsent) else effect.effect_id
 
 
 def call_of(state: Conversation) -> Call:
-    """The call to the platform that is pending, whole."""
+    """Return the pending API call, with its key, target and metadata.
+
+    Raises:
+        ValueError: nothing is pending.
+    """
     pending, duty = state.pending, state.duty
     if pending is None:
         raise ValueError("nothing is pending")
@@ -43,31 +55,35 @@ def call_of(state: Conversation) -> Call:
 
 
 def find(state: Conversation, effect_id: str) -> Unsent | None:
-    """The message or clean-up of that id, if it is not done."""
+    """Return the unfinished message or clean-up with this id, if there is one."""
     return next((unsent for unsent in state.unsent if unsent.id == effect_id), None)
 
 
 def next_clean_up(state: Conversation, now: datetime) -> Unsent | None:
-    """The clean-up to be tried now: they go one at a time, beside everything else."""
+    """Return the clean-up to try now. They run one at a time, beside everything else."""
     due = (unsent for unsent in state.unsent if unsent.kind is Kind.CLEAN_UP and unsent.next_attempt <= now)
     return next(due, None)
 
 
 def may_still_say(state: Conversation, effect_id: str) -> bool:
-    """May this message go out, by all that is known now?"""
+    """Return whether this message may go out, from all that is known now."""
     message = find(state, effect_id)
     return message is not None and not state.in_doubt and state.may_say(message.run_id)
 
 
 def may_show_typing(state: Conversation, run_id: int) -> bool:
-    """May the bot be shown typing? Not while a message goes out, or while it finds out whether it may speak."""
+    """Return whether the bot may be shown typing.
+
+    Not while a message goes out, or while a read decides whether the bot may speak.
+    """
     return not state.in_doubt and state.sends_first is None and state.may_say(run_id)
 
 
 def as_at_work(state: Conversation) -> Conversation:
-    """The state as it is stored while a worker has it: whatever is to be done may have been tried when the worker dies.
+    """Return the state to store while a worker has the conversation.
 
-    Exact is only what is given back.
+    The worker may die in the middle of an effect, so each counts as possibly done. Only
+    a state that is given back is exact.
     """
     changes: dict[str, object] = {}
     if state.pending and not state.pending.maybe_done:
@@ -78,7 +94,7 @@ def as_at_work(state: Conversation) -> Conversation:
 
 
 def said(draft: Draft, fact: FlowSaid) -> None:
-    """Messages of the flow at work join what is unsent."""
+    """Queue messages of the current run."""
     run = draft.state.run
     if run and run.id == fact.run_id:
         _add(draft, Kind.SAY, run.id, (1,) * fact.messages)
@@ -86,11 +102,12 @@ def said(draft: Draft, fact: FlowSaid) -> None:
 
 
 def owe_clean_ups(draft: Draft, fact: CleanUpsOwed) -> None:
-    """So do the clean-ups of a run that is over."""
+    """Queue the clean-ups of a finished run."""
     _add(draft, Kind.CLEAN_UP, fact.run_id, fact.tries)
 
 
 def _add(draft: Draft, kind: Kind, run_id: int, tries: tuple[int, ...]) -> None:
+    """Append new effects to `unsent`, each with an id of its own."""
     state, now = draft.state, draft.now
     ids = [effect_id(state.id, state.serial + number) for number in range(1, len(tries) + 1)]
     new = [Unsent(id_, kind, run_id, now, now, tries=most) for id_, most in zip(ids, tries, strict=True)]
@@ -98,14 +115,20 @@ def _add(draft: Draft, kind: Kind, run_id: int, tries: tuple[int, ...]) -> None:
 
 
 def drop_what_must_not_be_said(draft: Draft) -> None:
-    """Drop messages of which it is known that they may not go out any more."""
+    """Drop messages that are known not to be allowed any more.
+
+    In doubt they stay: the read decides.
+    """
     state = draft.state
     if state.unsent and not state.in_doubt:
         draft.drop(lambda unsent: unsent.kind is Kind.SAY and not state.may_say(unsent.run_id))
 
 
 def taken_up(draft: Draft) -> Answered | None:
-    """What the platform answered to a control action of a worker that died is not known."""
+    """Return an unclear answer to a pending action of a worker that died.
+
+    The action may have happened, so it is not just repeated.
+    """
     pending = draft.state.pending
     if pending and pending.maybe_done and pending.what in (What.RELEASE, What.PASS):
         return Answered(pending.effect_id, Answer.UNCLEAR, detail="the process stopped meanwhile")
@@ -113,11 +136,15 @@ def taken_up(draft: Draft) -> Answered | None:
 
 
 def message_answered(draft: Draft, message: Unsent, fact: Answered) -> FlowFailed | None:
-    """The platform answered a message: it is said, tried again later, or given up. Then its flow has failed."""
+    """Apply the platform's answer to a message: said, retried later, or given up.
+
+    Returns:
+        The failure of its flow, if the message is given up.
+    """
     if fact.answer is Answer.ACCEPTED:
         draft.drop(lambda unsent: unsent.id == message.id)
         return None
-    if fact.answer is Answer.STALE:  # it was looked for, and is not there
+    if fact.answer is Answer.STALE:  # looked for, and not found
         _update(draft, replace(message, maybe_done=False))
         return None
     last = message.since + (HURRIED if draft.state.pending else MESSAGES.patience)
@@ -126,7 +153,11 @@ def message_answered(draft: Draft, message: Unsent, fact: Answered) -> FlowFaile
         draft.records.append(GivenUp(message.kind, message.run_id, fact.detail))
         return FlowFailed(message.run_id, f"a message could not be delivered: {fact.detail}")
     unclear = fact.answer is Answer.UNCLEAR
-    wait = max(_wait(message, draft.state.id, MESSAGES), fact.retry_after or timedelta(0), SETTLING * unclear)
+    wait = max(
+        _wait(message, draft.state.id, MESSAGES),
+        fact.retry_after or timedelta(0),
+        SETTLING * unclear,
+    )
     attempts, due = message.attempts + 1, min(draft.now + wait, max(last, draft.now + SETTLING))
     maybe_done = message.maybe_done or unclear
     _update(draft, replace(message, attempts=attempts, next_attempt=due, maybe_done=maybe_done))
@@ -134,7 +165,7 @@ def message_answered(draft: Draft, message: Unsent, fact: Answered) -> FlowFaile
 
 
 def cleaned_up(draft: Draft, fact: CleanedUp) -> None:
-    """A clean-up was tried: it is over, or tried again later."""
+    """Apply the result of a clean-up: done, retried later, or given up."""
     known = find(draft.state, fact.effect_id)
     if known is None:
         return
@@ -149,13 +180,15 @@ def cleaned_up(draft: Draft, fact: CleanedUp) -> None:
 
 
 def lost(draft: Draft, fact: EffectLost) -> None:
-    """What was to be said or called can't be read any more: it is over."""
+    """Drop an effect whose stored content can't be read any more."""
     draft.drop(lambda unsent: unsent.id == fact.effect_id)
 
 
 def _wait(effect: Unsent, salt: str, retrying: Retrying) -> timedelta:
+    """Return the backoff before an effect's next attempt."""
     return backoff(effect.attempts + 1, salt, retrying.first, retrying.cap)
 
 
 def _update(draft: Draft, new: Unsent) -> None:
+    """Replace the unsent effect that has the same id."""
     draft.set(unsent=tuple(new if unsent.id == new.id else unsent for unsent in draft.state.unsent))

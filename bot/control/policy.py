@@ -1,4 +1,4 @@
-"""What the rules are told from outside: the settings that decisions depend on, and the timing of retries."""
+"""Settings that the rules depend on, and the timing of retries."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ from datetime import timedelta
 
 from bot.control.modes import Mode, ReleaseControl
 
-PROOF_WAIT = timedelta(seconds=2)  # after a 200: how long to wait for the webhook before reading
+PROOF_WAIT = timedelta(seconds=2)  # after a 200, for its webhook; then a read
 RETRY_FIRST = timedelta(seconds=1)
 RETRY_CAP = timedelta(minutes=5)
-FRESH = timedelta(seconds=2)  # the age of a read that an unguarded action may rest on; more where reads are slow
+FRESH = timedelta(seconds=2)  # maximum age of the read before an unguarded action, at first
 FRESH_CAP = timedelta(minutes=1)
-SOON = timedelta(milliseconds=500)  # before a read on which something hangs, in case a webhook tells it first
+SOON = timedelta(milliseconds=500)  # before an important read: a webhook may come first
 WATCH_FIRST = timedelta(minutes=10)
 WATCH_CAP = timedelta(hours=6)
-SETTLING = timedelta(seconds=2)  # before looking for a message that may still be on its way
-TYPING_AFTER = timedelta(milliseconds=500)  # a turn that says nothing for so long shows that the bot is typing
-ANSWER_PATIENCE = timedelta(minutes=1)  # for a pending effect; its answer, or the worker's death, comes sooner
-PASS_ATTEMPTS = 3  # per target; then the bot goes the next way down: PASS_TO, then a release
-GUARDED_ATTEMPTS = 3  # with the integration's key; then, after an end, the app key if there is one
-AGAINST_ATTEMPTS = 3  # to take control from another as an operator wants; then that is given up
-TAKE_ATTEMPTS = 3  # to get control that nobody has
-START_PATIENCE = timedelta(minutes=10)  # with a flow that is to begin, and can't: a release to be proven, an outage
-TAKEN_LATE = timedelta(seconds=10)  # a pass to the bot that was given up has taken effect by then
-CLOCKS_DIFFER = timedelta(seconds=1)  # so far apart may the times of two events be that happened at once
-JUST_NOW = timedelta(seconds=3)  # what a person's clock dates so soon after a change may be from before it
-HEARD_LIMIT = 16  # ids of what the user said last: the same message may be told again soon after
-INPUT_LIMIT = 100  # inputs kept for a flow that does not ask; more are dropped
+SETTLING = timedelta(seconds=2)  # before looking for a message that may be in transit
+TYPING_AFTER = timedelta(milliseconds=500)  # of a silent turn, before the typing indicator
+ANSWER_PATIENCE = timedelta(minutes=1)  # for a pending effect; normally an answer comes first
+PASS_ATTEMPTS = 3  # per target; then PASS_TO, then a release
+GUARDED_ATTEMPTS = 3  # with the integration key; then, after an end, the app key
+AGAINST_ATTEMPTS = 3  # to take control from another, as an operator asked
+TAKE_ATTEMPTS = 3  # to take control that nobody has
+START_PATIENCE = timedelta(minutes=10)  # for a requested flow that can't begin yet
+TAKEN_LATE = timedelta(seconds=10)  # until an abandoned pass to the bot has taken effect
+CLOCKS_DIFFER = timedelta(seconds=1)  # maximum clock skew between two sources
+JUST_NOW = timedelta(seconds=3)  # within this time of a change, a person's clock proves no order
+HEARD_LIMIT = 16  # recent message ids, by which a repeated message is known
+INPUT_LIMIT = 100  # unread inputs per conversation; more are dropped
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings that the rules depend on.
+    """Settings that the rules depend on.
 
     Attributes:
         me: id or name of the bot's switchboard integration.
         mode: the account's Conversation control setting.
-        opens: is there a flow that serves users?
-        closes: is there a flow for when control is handed back?
-        integration_key: is there an `int_` key?
-        app_key: is there an `app_` key?
-        grace: RELEASE_GRACE; what the platform gets to do its part after an end.
+        opens: a flow serves users.
+        closes: a flow runs when control is handed back.
+        integration_key: there is an `int_` key.
+        app_key: there is an `app_` key.
+        grace: RELEASE_GRACE; the platform's time to act after an end.
         idle: FLOW_IDLE_TIMEOUT.
-        closing: CLOSING_TIMEOUT; a closing flow is stopped then.
-        greets: may a flow begin where the widget was opened, and nobody has written yet?
+        closing: CLOSING_TIMEOUT; the time limit of a closing flow.
+        greets: a flow may begin when the widget opens, before anyone writes.
     """
 
     me: str
@@ -62,11 +62,11 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """How what fails is tried again: at growing intervals, for so long.
+    """Retry schedule: growing intervals, up to a time limit.
 
     Attributes:
-        first, cap: the first interval, and the longest.
-        patience: no try after this time.
+        first, cap: the first and the longest interval.
+        patience: no retry after this time.
     """
 
     first: timedelta = RETRY_FIRST
@@ -75,15 +75,21 @@ class Retrying:
 
 
 HURRIED = timedelta(minutes=1)
-"""Patience with a message that a control action or a read waits behind."""
+"""Patience for a message that a control action or a read waits behind."""
 MESSAGES = Retrying(patience=timedelta(minutes=5))
 CLEAN_UPS = Retrying(patience=timedelta(hours=1))
 
 
-def backoff(failures: int, salt: str, first: timedelta = RETRY_FIRST, cap: timedelta = RETRY_CAP) -> timedelta:
-    """How long to wait after the nth failure: doubling from `first` to `cap`, less up to a quarter.
+def backoff(
+    failures: int,
+    salt: str,
+    first: timedelta = RETRY_FIRST,
+    cap: timedelta = RETRY_CAP,
+) -> timedelta:
+    """Return the wait after the nth failure: doubling from `first` to `cap`, minus up to a quarter.
 
-    The spread comes from `salt`, so that many conversations don't retry in step and the rules stay pure.
+    The jitter comes from `salt`: conversations don't retry in step, and the rules stay
+    pure.
     """
     if failures <= 0:
         return timedelta(0)

@@ -1,4 +1,4 @@
-"""From an event of the platform to the facts that it holds for one conversation, in the order in which they apply."""
+"""Translates a platform event into facts about one conversation, in the order they apply."""
 
 from __future__ import annotations
 
@@ -42,48 +42,48 @@ from webhooks.messages import SwitchboardIntegration
 from webhooks.payloads import InConversation
 
 AHEAD = timedelta(seconds=1)
-"""How far the clock that dated an event may be ahead of ours. Beyond that the event counts as undated."""
+"""Maximum lead of the clock that dated an event; beyond it, the event counts as undated."""
 
 _TOLD_BY_TYPE: dict[type[Event], Fact] = {
     ConversationRemove: Removed(),
     UserRemove: PersonRemoved(),
     UserMerge: ControlUndated(),
 }
-"""The facts of events that tell nothing beside what they are."""
+"""Facts of events whose type says everything."""
 
 WAITED = timedelta(minutes=1)
-"""What has waited for so long in the inbox tells of the past, too: later events may have been lost meanwhile."""
+"""An event that waited this long in the inbox is late: later ones may have been lost."""
 
 LATE = timedelta(seconds=2)
-"""An event that comes so long after its time was delayed, or dated by a clock that is behind."""
+"""An event that arrives this long after its time was delayed, or a slow clock dated it."""
 
 OLDEST = timedelta(days=1)
-"""An event that claims to be older than this counts as undated: no delivery takes that long."""
+"""An event that claims to be older counts as undated: no delivery takes this long."""
 
 
 def believable_time(event: Event, received_at: datetime) -> datetime | None:
-    """When an event happened, or None where its time is missing or can't be true.
+    """Return when an event happened; None if its time is missing or can't be true.
 
     Args:
         event: a parsed event.
-        received_at: when it came in, by our clock.
+        received_at: when it arrived, by the bot's clock.
     """
     at = event_time(event)
     return at if at and received_at - OLDEST <= at <= received_at + AHEAD else None
 
 
 def place_of(event: Event, received_at: datetime) -> datetime:
-    """The time by which an event takes its place among others: its own, if it has one, and never after it came in."""
+    """Return the time that orders an event among others: its own, but never after its arrival."""
     return min(believable_time(event, received_at) or received_at, received_at)
 
 
 def seen_late(arrived: Iterable[tuple[Event, datetime]]) -> Iterator[Fact]:
-    """What events show once more of who is active, of those that came after something newer.
+    """Repeat what events show of the holder if they arrived after a slightly newer event.
 
-    They may be newer themselves, by a clock that is behind.
+    A slow clock may have dated them, so they may be the newer ones.
 
     Args:
-        arrived: events and when they came in, in that order.
+        arrived: events with their arrival times, in order of arrival.
     """
     newest: datetime | None = None
     for event, received_at in arrived:
@@ -94,12 +94,12 @@ def seen_late(arrived: Iterable[tuple[Event, datetime]]) -> Iterator[Fact]:
 
 
 def facts_of(event: Event, received_at: datetime, now: datetime | None = None) -> tuple[Fact, ...]:
-    """The facts of an event; none for what does not concern control.
+    """Return the facts of an event; none if it does not concern control.
 
     Args:
         event: a parsed event of the conversation.
-        received_at: when it came in; stands in for the time of a message that carries none of its own.
-        now: when it takes effect; None: at once.
+        received_at: its arrival; replaces the missing time of a message.
+        now: when it takes effect; None: on arrival.
     """
     dated = believable_time(event, received_at)
     at = dated or received_at
@@ -122,6 +122,7 @@ def facts_of(event: Event, received_at: datetime, now: datetime | None = None) -
 
 
 def _is_late(at: datetime, received_at: datetime, now: datetime) -> bool:
+    """Return whether an event was delivered late or has waited in the inbox."""
     return received_at - at > LATE or now - received_at > WAITED
 
 
@@ -131,7 +132,7 @@ def _of_people(
     dated: datetime | None,
     late: bool,
 ) -> tuple[Fact, ...]:
-    """What somebody said, or tapped."""
+    """Return the facts of what somebody said or tapped."""
     if isinstance(event, ConversationMessage):
         seen = _holder_seen(event, dated, late, apart=event.payload.message.is_of_people)
         return (*seen, *_message(Input(event.id, at, said_id=event.said_id), event, late))
@@ -143,6 +144,7 @@ def _of_people(
 def _control_moved(
     event: ControlPassed | ControlAccepted | ControlReleased, dated: datetime | None, late: bool
 ) -> Fact:
+    """Return the fact of a control event; undated without a time or a named holder."""
     released = isinstance(event, ControlReleased)
     active = None if released else event.payload.conversation.active_switchboard_integration
     if not released and (active is None or not active.is_known):
@@ -152,7 +154,14 @@ def _control_moved(
     return ControlMoved(dated, integration_of(active), event.payload.reason, late)
 
 
-def _holder_seen(event: Event, dated: datetime | None, late: bool, *, apart: bool = False) -> tuple[Fact, ...]:
+def _holder_seen(
+    event: Event,
+    dated: datetime | None,
+    late: bool,
+    *,
+    apart: bool = False,
+) -> tuple[Fact, ...]:
+    """Return what an event shows of the holder; without a time, a request for a read."""
     payload = event.payload
     if not isinstance(payload, InConversation):
         return ()
@@ -164,13 +173,16 @@ def _holder_seen(event: Event, dated: datetime | None, late: bool, *, apart: boo
     return (HolderSeen(dated, integration_of(active), late, apart),)
 
 
-def _active_in(event: ConversationMessage | ConversationPostback | ConversationReferral) -> Integration | None:
-    """Return who was active when something was said, as far as its event shows that."""
+def _active_in(
+    event: ConversationMessage | ConversationPostback | ConversationReferral,
+) -> Integration | None:
+    """Return the active integration that an event shows beside the user's input."""
     active = event.payload.conversation.active_switchboard_integration
     return integration_of(active) if active and active.is_known else None
 
 
 def _message(spoken: Input, event: ConversationMessage, late: bool) -> tuple[Fact, ...]:
+    """Return the fact of a message by its author: end, suspected end, user or agent."""
     message = event.payload.message
     if message.is_users_end:
         return (UserEnded(spoken.at, message.id, late),)
@@ -184,5 +196,5 @@ def _message(spoken: Input, event: ConversationMessage, late: bool) -> tuple[Fac
 
 
 def integration_of(active: SwitchboardIntegration | None) -> Integration | None:
-    """The platform's `activeSwitchboardIntegration` in the words of the rules."""
+    """Convert the platform's `activeSwitchboardIntegration`."""
     return Integration(active.id, active.name, active.integration_type) if active else None

@@ -1,4 +1,4 @@
-"""What the platform answers: to actions, to messages, and to reads, which show how things stand."""
+"""Applies the platform's answers to actions, messages and reads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from bot.control.state import (
 
 
 def answered(draft: Draft, fact: Answered) -> None:
-    """The platform answered an action, a read or a message, or nobody knows what it answered."""
+    """Apply the answer, or the lack of one, to an action, a read or a message."""
     if fact.answer is Answer.GONE:
         if draft.state.is_blank:
             draft.records.append(Forget())
@@ -44,6 +44,7 @@ def answered(draft: Draft, fact: Answered) -> None:
 
 
 def _pending_answered(draft: Draft, pending: Pending, fact: Answered) -> None:
+    """Reschedule what a failed or accepted pending effect was for."""
     match pending.what:
         case What.RELEASE | What.PASS | What.READ_FOR_DUTY:
             if draft.state.duty:
@@ -52,36 +53,38 @@ def _pending_answered(draft: Draft, pending: Pending, fact: Answered) -> None:
             asked = min(fact.retry_after or timedelta(0), RETRY_CAP)
             draft.set(read_at=draft.now + max(backoff(draft.state.watches, draft.state.id), RETRY_FIRST, asked))
         case What.READ_FOR_END:
-            pass  # the next check has its time already
+            pass  # the next check is scheduled already
         case unknown:
             assert_never(unknown)
 
 
 def taken_up(draft: Draft, _: TakenUp) -> None:
-    """A worker that died may have tried what was pending: an action that is unclear is never just repeated."""
+    """Treat what a dead worker left pending as unclear: an action is never just repeated."""
     if unclear := outbox.taken_up(draft):
         answered(draft, unclear)
 
 
 def conversation_read(draft: Draft, fact: ConversationRead) -> None:
-    """A read shows how things stood when it began: who was active, and what the user did last."""
+    """Apply a successful read: first the user's last actions, then who is active."""
     pending = draft.state.pending
     if pending is None or pending.effect_id != fact.effect_id:
-        return  # commanded before something that made it moot
+        return  # something has made this read obsolete
     draft.set(pending=None)
     draft.read_began = max(draft.now - FRESH_CAP, min(fact.began or draft.now, draft.now))
     is_newest = draft.known_until == pending.known_until
     if pending.what is What.READ_TO_WATCH and draft.state.read_at is None:
         draft.set(in_doubt=False)
+    # Messages first: they may record or void an end, and they date the read.
     at = _take_in_messages(draft, pending, fact)
     if not draft.learn(fact.active, at, holders.A_READ, certain=True, is_newest=is_newest):
         if pending.what is What.READ_FOR_DUTY:
             draft.set_duty(next_attempt=draft.now + backoff(1, draft.state.id))
         else:
-            draft.doubt()  # something newer was told meanwhile: the next read is newer than that
+            draft.doubt()  # a newer fact came meanwhile: read once more
         return
+    # The holder is known now. Apply what waited for it, then what the read was for.
     _learn_why(draft, at)
-    _sort_out_inputs(draft, fact)
+    _sort_out_inputs(draft, pending, fact)
     if pending.what is What.READ_FOR_DUTY:
         duties.checked(draft)
     elif pending.what is What.READ_FOR_END:
@@ -89,7 +92,7 @@ def conversation_read(draft: Draft, fact: ConversationRead) -> None:
 
 
 def _take_in_messages(draft: Draft, pending: Pending, fact: ConversationRead) -> datetime:
-    """Take in what the user did last. Return the time from which the read holds."""
+    """Apply the user's last actions. Return the time since which the read holds."""
     at = max(fact.at, pending.known_until or fact.at)
     if fact.ended is None:
         users.user_spoke_unheard(draft, pending, fact, at)
@@ -101,19 +104,25 @@ def _take_in_messages(draft: Draft, pending: Pending, fact: ConversationRead) ->
     return max(at, end.at)
 
 
-def _sort_out_inputs(draft: Draft, fact: ConversationRead) -> None:
-    """Of what the user has said, keep what may have been said to the bot; was any of it said after the end?"""
-    if draft.state.holder.who is Who.NOBODY:
+def _sort_out_inputs(draft: Draft, pending: Pending, fact: ConversationRead) -> None:
+    """Keep only input that may be meant for the bot, and reopen an end that it follows."""
+    if draft.state.holder.who is Who.NOBODY and not draft.state.in_doubt:
         draft.set(inputs=())
     _forget_said_to_others(draft)
-    if draft.state.ended and draft.state.inputs and not fact.ended:
+    if pending.messages and draft.state.ended and draft.state.inputs and not fact.ended:
         users.reopens(draft, draft.state.inputs[0], draft.state.ended)
 
 
 def _forget_said_before_end(draft: Draft, pending: Pending) -> None:
-    """What was heard before a read stands before the end that the read shows. (Taps are never listed: times decide.)"""
+    """Drop input that stands before the end that the read shows.
+
+    Taps are never listed, so their times decide.
+    """
     inputs = draft.state.inputs
-    heard = max((place for place, given in enumerate(inputs) if given.event_id == pending.heard), default=-1)
+    heard = max(
+        (place for place, given in enumerate(inputs) if given.event_id == pending.heard),
+        default=-1,
+    )
     kept = (
         given
         for place, given in enumerate(inputs)
@@ -124,7 +133,7 @@ def _forget_said_before_end(draft: Draft, pending: Pending) -> None:
 
 
 def _forget_said_to_others(draft: Draft) -> None:
-    """Where the bot is known by its name now, what was said to another name was not said to the bot."""
+    """Drop input that was addressed to another name, now that the bot's own name is known."""
     holder = draft.state.holder
     me = holder.integration if holder.who is Who.BOT else None
     if me and me.name and not me.is_only_named:
@@ -134,10 +143,11 @@ def _forget_said_to_others(draft: Draft) -> None:
 
 
 def _end_found(draft: Draft, pending: Pending, fact: ConversationRead, end: UserEnded) -> None:
-    """Take in an end that is listed after everything that the user said.
+    """Apply an end that is listed after everything the user said, unless newer input voids it.
 
-    What the bot has heard may be newer all the same. It was listed before the end, and dated by a clock that is ahead;
-    or it was said since the read began, and the end is void; or it is a tap, which is never listed.
+    Known input may look newer than that end for three reasons: a fast clock dated it,
+    though it is listed before the end; it came after the read began, and the end is
+    void; or it is a tap, which is never listed.
     """
     known, spoke_at = draft.state.ended, draft.state.spoke_at
     if known and (known.message_id == end.message_id or not known.proof or end.at <= known.at):
@@ -149,7 +159,7 @@ def _end_found(draft: Draft, pending: Pending, fact: ConversationRead, end: User
 
 
 def _learn_why(draft: Draft, at: datetime) -> None:
-    """The read tells whether what an undated control event said is so: its reason counts then."""
+    """Apply the reason of an undated control event, now that a read tells who is active."""
     handed = draft.state.handed
     if handed and not draft.state.in_doubt:
         draft.set(handed=None)
@@ -157,25 +167,32 @@ def _learn_why(draft: Draft, at: datetime) -> None:
 
 
 def _end_checked(draft: Draft) -> None:
-    """The grace is over and a read shows who is still active in a conversation that has ended."""
+    """Decide on an ended conversation that is still held after the grace, as a read shows."""
     state = draft.state
     if state.ended is None or state.ended.proof:
-        return  # the user has opened it again meanwhile, or somebody is active since it was closed: another matter
+        return  # reopened meanwhile, or active again after the proof
     if state.holder.who is Who.BOT:
         draft.set_ended(held_after_grace=True)
     elif state.holder.who is Who.OTHER:
         if draft.policy.app_key:
-            duties.owe_with_app_key(draft, f"the user ended the conversation and {state.holder} is still active")
+            duties.owe_with_app_key(
+                draft,
+                f"the user ended the conversation and {state.holder} is still active",
+            )
         elif not state.no_app_key_reported:
-            draft.report("no_app_key", f"only an app key could release what {state.holder} holds after the end")
+            draft.report(
+                "no_app_key",
+                f"only an app key could release what {state.holder} holds after the end",
+            )
             draft.set(no_app_key_reported=True)
 
 
 def gone(draft: Draft) -> None:
+    """Close everything: the conversation is gone from the platform."""
     draft.stop_run()
     draft.drop_messages()
     draft.close_duty("void: the conversation is gone")
     if draft.state.ended and not draft.state.ended.proof:
-        draft.prove("the conversation is gone")
+        draft.prove(draft.state.ended, "the conversation is gone")
     draft.set(gone=True, holder=Holder(how="its removal"), inputs=(), pending=None, in_doubt=False)
     draft.set(start=None, reminders=())

@@ -1,23 +1,37 @@
-"""The rules of control: `step(state, fact, now, policy)` gives the new state, which says what is to be done.
+"""The guarantee's entry point: `step(state, fact, now, policy)` returns the next state.
 
-A fact is first taken in as knowledge, then the state is settled: whatever is known now decides what is owed, whichever
-fact came last. That is why no order of facts can lose an obligation.
+`step` asserts the invariant `Conversation.is_safe()`: a conversation that the bot holds, or that
+has ended without proof of release, always has a time for its next check.
 
-    fact -----> taken in by its rule (RULES)        then settled (obligations.settle)
-                holders   who is active, and why    a run past its deadline is stopped
-                users     words, ends               who is active decides: begin a flow, stop it, release, forget words
-                runs      what the flow tells       after an end: closing flow, release, or a read
-                starts    flows that nobody's       messages that must not be said are dropped   (outbox)
-                          word begins               the duty's next stage: read, act, read       (duties)
-                replies   answers and reads         what is to be watched is read, slowly
-                outbox    what went out             -> state: what is known, owed, pending, unsent
-                                                    -> records: what is to be stored with it
+A step has two halves. Its rule (RULES) first applies the fact as knowledge; `obligations.settle`
+then derives all obligations from what is known, whichever fact came last. That is why no order of
+facts can lose an obligation.
 
-    state.sends_first, sends_at, cleans_at: what the engine tries next, and when
-    state.waits_until: when time itself is a fact
+    1. apply the fact
+       holders    who is active, and why
+       users      input, ends, agents' messages
+       runs       progress of the flow
+       starts     flows begun by another system or a reminder
+       replies    the platform's answers and reads
+       outbox     messages and clean-ups
 
-Source: the guarantee G1 to G5 in the README; the table "The two control modes" in docs/architecture.md. What the
-platform does is in docs/platform.md.
+    2. settle
+       stop a run past its deadline
+       by holder: begin a flow, stop it, release, or drop input
+       after an end: closing flow, release, or a read
+       drop messages that must not be said      (outbox)
+       issue the duty's next stage              (duties)
+       read what needs watching
+
+    3. return
+       the state: what is known, owed, pending, unsent
+       the records to store with it
+
+The engine then tries `state.sends_first` at `sends_at` and clean-ups at `cleans_at`, and sends
+`TimePassed` at `waits_until`.
+
+Sources: the guarantee, G1 to G5, in the README; the table "The two control modes" in
+docs/architecture.md; the platform's behaviour in docs/platform.md.
 """
 
 from __future__ import annotations
@@ -75,8 +89,8 @@ from bot.control.state import (
     Conversation,
 )
 
-# What only happens in a conversation that is there, whatever a 404 said: that may be a key that can't see it, or come
-# from a copy that lags behind.
+# Facts that only an existing conversation has, whatever a 404 said. The 404 may come from a key
+# without access, or from a replica that lags.
 _SIGNS_OF_LIFE = (
     HolderSeen
     | ControlMoved
@@ -94,11 +108,16 @@ _SETTLED = attrgetter(*(field.name for field in fields(Conversation) if field.na
 
 
 class UnsafeStateError(AssertionError):
-    """A rule left a conversation at stake without a time at which it is looked at again: a bug."""
+    """A bug: a rule left a conversation at stake without a time for its next check."""
 
 
-def step(state: Conversation, fact: Fact, now: datetime, policy: Policy) -> tuple[Conversation, tuple[Record, ...]]:
-    """What a fact makes of a conversation.
+def step(
+    state: Conversation,
+    fact: Fact,
+    now: datetime,
+    policy: Policy,
+) -> tuple[Conversation, tuple[Record, ...]]:
+    """Apply a fact to a conversation.
 
     Args:
         state: the conversation before.
@@ -107,14 +126,16 @@ def step(state: Conversation, fact: Fact, now: datetime, policy: Policy) -> tupl
         policy: the settings that decisions depend on.
 
     Returns:
-        The new state, which says what is to be done next, and what is to be recorded with it, in order.
+        The new state, which says what to do next, and the records to store with it, in
+        order.
 
     Raises:
-        UnsafeStateError: the invariant `is_safe()` does not hold for the new state. Nothing may be stored then.
+        UnsafeStateError: the new state breaks the invariant `is_safe()`. Nothing may be
+            stored then.
     """
     draft = Draft(state, now, policy)
     if state.gone and isinstance(fact, _SIGNS_OF_LIFE):
-        draft.state = state.begun_anew(now + SOON)  # a read tells
+        draft.state = state.begun_anew(now + SOON)  # a read must tell
     if not draft.state.gone or isinstance(fact, Removed | PersonRemoved):
         _take_in(draft, fact)
     if _is_settled(state, draft):
@@ -127,7 +148,10 @@ def step(state: Conversation, fact: Fact, now: datetime, policy: Policy) -> tupl
 
 
 def _is_settled(before: Conversation, draft: Draft) -> bool:
-    """Has only the outbox changed, and is the next look still ahead? What was settled before is so still."""
+    """Return whether only the outbox changed and no deadline has passed.
+
+    The state was settled before, so it still is; skipping `settle` is cheaper.
+    """
     if not all(map(is_, _SETTLED(before), _SETTLED(draft.state))):
         return False
     due = before.waits_until
@@ -135,20 +159,23 @@ def _is_settled(before: Conversation, draft: Draft) -> bool:
 
 
 def _take_in(draft: Draft, fact: Fact) -> None:
+    """Apply a fact by its rule."""
     RULES[type(fact)](draft, fact)
 
 
 def _doubt(draft: Draft, _: NotUnderstood | EndSuspected) -> None:
+    """Request a read: only a read can tell what this event means."""
     draft.doubt()
 
 
 def _removed(draft: Draft, _: Removed) -> None:
+    """Close the conversation and erase it."""
     replies.gone(draft)
     draft.records.append(Forget())
 
 
 def _person_removed(draft: Draft, _: PersonRemoved) -> None:
-    """Forget everything; then a read tells whether the conversation is gone too, or who is active for the others."""
+    """Erase everything, then read whether the conversation still exists and who is active."""
     draft.stop_run()
     draft.close_duty("void: a person was removed, and all about the conversation is forgotten")
     draft.state = draft.state.begun_anew(draft.now + SOON)
@@ -156,7 +183,10 @@ def _person_removed(draft: Draft, _: PersonRemoved) -> None:
 
 
 def _operator_released(draft: Draft, fact: OperatorReleased) -> None:
-    """By hand, the same road as every other release. What others have is taken only as the operator has confirmed."""
+    """Release by hand, through the same duty as every other release.
+
+    Control is taken from another integration only as the operator confirmed.
+    """
     state, foreseen = draft.state, prospect(draft.state, draft.policy)
     reason = f"released by hand ({fact.by})"
     if foreseen.consequence is Consequence.RELEASE:
@@ -172,7 +202,7 @@ def _operator_released(draft: Draft, fact: OperatorReleased) -> None:
 
 
 def _time_passed(draft: Draft, _: TimePassed) -> None:
-    """Nothing is new: settling does what is due."""
+    """Change nothing; `settle` then does what is due."""
 
 
 RULES: dict[type[Fact], Callable[[Draft, Any], None]] = {
@@ -208,4 +238,4 @@ RULES: dict[type[Fact], Callable[[Draft, Any], None]] = {
     TakenUp: replies.taken_up,
     TimePassed: _time_passed,
 }
-"""What takes each kind of fact in. A test holds that none is missing."""
+"""The rule of each kind of fact. A test checks that none is missing."""

@@ -1,4 +1,4 @@
-"""What the flow at work tells: it waits, it is over, it hands over, it failed."""
+"""Applies what the current flow reports: it waits, completes, fails, hands over or releases."""
 
 from __future__ import annotations
 
@@ -31,27 +31,33 @@ from bot.control.state import (
 )
 
 
-def _at_work(draft: Draft, run_id: int) -> Run | None:
-    """The run that tells something, unless it was stopped meanwhile."""
+def _current_run(draft: Draft, run_id: int) -> Run | None:
+    """Return the run that reports, unless it was stopped meanwhile."""
     run = draft.state.run
     return run if run and run.id == run_id else None
 
 
 def _is_over(run: Run) -> bool:
-    """Is there nothing to pass on to anybody when it ends: is it a closing flow, or has nobody written?"""
+    """Return whether the conversation is over with this run.
+
+    A closing flow, or a greeting that nobody answered, leaves nothing to pass on.
+    """
     return run.purpose is Purpose.CLOSING or not run.contact
 
 
 def flow_began(draft: Draft, fact: FlowBegan) -> None:
-    """A flow has taken the run: its journal has now what it was given."""
-    if run := _at_work(draft, fact.run_id):
+    """Record which flow took the run. The journal now has the opening's data, so drop it here."""
+    if run := _current_run(draft, fact.run_id):
         opening = replace(run.opening, data=None, about={})
         draft.set_run(run, flow=fact.flow, version=fact.version, opening=opening)
 
 
 def flow_mismatched(draft: Draft, fact: FlowMismatched) -> None:
-    """The code has changed under the run. What the user has said was the answer to something else: it is dropped."""
-    run = _at_work(draft, fact.run_id)
+    """Restart a run that no longer fits its code, or count it as failed.
+
+    A restart drops the user's input, which answered something else.
+    """
+    run = _current_run(draft, fact.run_id)
     if run is None:
         return
     if fact.restart and not run.restarted:
@@ -63,30 +69,33 @@ def flow_mismatched(draft: Draft, fact: FlowMismatched) -> None:
 
 
 def flow_returned(draft: Draft, fact: FlowReturned) -> None:
-    """The flow is complete."""
-    if run := _at_work(draft, fact.run_id):
+    """Finish a completed run, and owe what follows."""
+    if run := _current_run(draft, fact.run_id):
         draft.finish_run(Outcome.COMPLETE)
         obligations.owe_after_flow(draft, f"{run.purpose} flow complete", over=_is_over(run))
 
 
 def flow_failed(draft: Draft, fact: FlowFailed) -> None:
-    """The flow has failed, and people are told."""
-    if run := _at_work(draft, fact.run_id):
+    """Report a failed run, and owe what follows."""
+    if run := _current_run(draft, fact.run_id):
         draft.report("flow_failed", fact.error)
         draft.finish_run(Outcome.FAILED)
         obligations.owe_after_flow(draft, f"{run.purpose} flow failed", over=_is_over(run))
 
 
 def flow_released(draft: Draft, fact: FlowReleased) -> None:
-    """The flow wants control released, whatever the mode."""
-    if _at_work(draft, fact.run_id):
+    """Finish the run and owe a release, in either mode."""
+    if _current_run(draft, fact.run_id):
         draft.finish_run(Outcome.RELEASED)
         draft.owe(Action.RELEASE, "the flow released control")
 
 
 def flow_reminded(draft: Draft, fact: FlowReminded) -> None:
-    """Release control now. Whether the flow may begin that is named shows when its time has come."""
-    if _at_work(draft, fact.run_id):
+    """Owe a release now, and store the reminder.
+
+    Whether its flow may begin shows when its time comes.
+    """
+    if _current_run(draft, fact.run_id):
         draft.finish_run(Outcome.RELEASED)
         at = draft.now + fact.after
         reason = f"the flow released control, and reminds with flow {fact.flow!r} at {at:%Y-%m-%d %H:%M}"
@@ -95,8 +104,8 @@ def flow_reminded(draft: Draft, fact: FlowReminded) -> None:
 
 
 def flow_handed_over(draft: Draft, fact: FlowHandedOver) -> None:
-    """The flow passes control on; in a conversation that has ended there is nothing to pass on."""
-    if not _at_work(draft, fact.run_id):
+    """Finish the run and owe a pass; after an end, a release: nobody is left to serve."""
+    if not _current_run(draft, fact.run_id):
         return
     draft.finish_run(Outcome.HANDED_OVER)
     if fact.shortened:
@@ -106,21 +115,26 @@ def flow_handed_over(draft: Draft, fact: FlowHandedOver) -> None:
     if draft.state.ended:
         draft.owe(Action.RELEASE, "the flow handed over an ended conversation")
     else:
-        draft.owe(Action.PASS, "the flow handed over", fact.to or draft.policy.mode.pass_to, fact.metadata)
+        draft.owe(
+            Action.PASS,
+            "the flow handed over",
+            fact.to or draft.policy.mode.pass_to,
+            fact.metadata,
+        )
 
 
 def flow_waits(draft: Draft, fact: FlowWaits) -> None:
-    """The flow waits for the user, or for a time. What it has not taken of what the user said waits on."""
-    run = _at_work(draft, fact.run_id)
+    """Record that the flow waits, for the user or for a time. Unread input stays queued."""
+    run = _current_run(draft, fact.run_id)
     if run is None:
         return
     draft.set(inputs=_not_taken(draft, fact))
     is_closing = run.purpose is Purpose.CLOSING
     until = fact.until or draft.now + draft.policy.idle
-    # Nobody can answer after an end: the flow goes on at once, without an answer.
+    # Nobody can answer after an end, so the flow continues at once without an answer.
     more = fact.wants_input and (bool(draft.state.inputs) or draft.state.ended is not None)
     if is_closing and fact.wants_input and not more:
-        # The user may have ended the conversation, and nobody told the bot.
+        # The webhook of the user's end may be lost.
         soon = draft.now + SOON
         draft.set(read_at=min(soon, draft.state.read_at or soon))
     draft.set_run(
@@ -134,13 +148,13 @@ def flow_waits(draft: Draft, fact: FlowWaits) -> None:
 
 
 def _not_taken(draft: Draft, fact: FlowWaits) -> tuple[Input, ...]:
-    """What the user has said that the flow has not taken, unless it wants only what is said from now on."""
+    """Return the unread input; none if the flow wants only new input."""
     inputs = () if fact.fresh else draft.state.inputs
     return tuple(given for given in inputs if given.event_id not in fact.taken)
 
 
 def flow_looks(draft: Draft, _: FlowTold) -> None:
-    """Let a flow that waits take a turn. If it still has to wait, it does so until the same time."""
+    """Give a waiting flow a turn. If it still has to wait, the same time limit applies."""
     run = draft.state.run
     if run and run.status is RunStatus.WAITING:
         draft.set_run(run, status=RunStatus.READY, since=draft.now)

@@ -1,8 +1,9 @@
-"""Flows that begin although the user has not written: as another system asks for, or as a flow reminds.
+"""Begins flows without user input: requested by another system, or by a reminder.
 
-Control that nobody has is taken by a pass to the bot itself, a duty like the others: a read comes just before it, and
-another one, or an event, proves it. Whatever shows meanwhile that somebody is active, or that the user wants something
-else, drops the flow, which is told. Control is never taken from anybody.
+A pass to the bot itself takes control that nobody has. It is a duty like the others: a
+read comes just before it, and a read or an event proves it. If someone is active, or
+the user wants something else, the flow is dropped and that is reported. Control is
+never taken from anyone.
 """
 
 from __future__ import annotations
@@ -10,31 +11,41 @@ from __future__ import annotations
 from bot.control.draft import Draft
 from bot.control.facts import FlowOrdered
 from bot.control.policy import START_PATIENCE, TAKE_ATTEMPTS, TAKEN_LATE
-from bot.control.state import Action, Duty, Opening, OpeningKind, Purpose, Reminder, Stage, Start, Who
+from bot.control.state import (
+    Action,
+    Duty,
+    Opening,
+    OpeningKind,
+    Purpose,
+    Reminder,
+    Stage,
+    Start,
+    Who,
+)
 
 
 def remind(draft: Draft, reminder: Reminder) -> None:
-    """Let a flow begin later. It replaces an older reminder of the same flow."""
+    """Store a reminder. It replaces an older one of the same flow."""
     others = (known for known in draft.state.reminders if known.flow != reminder.flow)
     draft.set(reminders=tuple(sorted((*others, reminder), key=lambda known: known.at)))
 
 
 def flow_ordered(draft: Draft, fact: FlowOrdered) -> None:
-    """Another system wants a flow to begin."""
+    """Begin a flow for another system."""
     plan(draft, Opening(OpeningKind.OUTSIDE, flow=fact.flow, data=fact.data))
 
 
 def plan(draft: Draft, opening: Opening) -> None:
-    """Let a flow begin now, unless another one is about to."""
+    """Plan a flow to begin now, unless another one is planned already."""
     if draft.state.start:
-        _tell(draft, opening, "another flow is about to begin")
+        _report_dropped(draft, opening, "another flow is about to begin")
         return
     draft.set(start=Start(opening, draft.now + START_PATIENCE, draft.state.holder))
 
 
 def reconsider(draft: Draft) -> None:
-    """Take up the reminders that are due. Drop the flow that is to begin, where it may not; begin it, where it can."""
-    _take_up_reminders(draft)
+    """Plan flows of due reminders, then drop or begin the planned flow, as the holder allows."""
+    _plan_reminders(draft)
     start, duty = draft.state.start, draft.state.duty
     if start is None:
         if duty and duty.action is Action.TAKE:
@@ -47,15 +58,19 @@ def reconsider(draft: Draft) -> None:
 
 
 def take_control(draft: Draft) -> None:
-    """Ask for control, where a flow is to begin and nothing else is owed."""
+    """Owe taking control for a planned flow, once nothing else is owed."""
     start = draft.state.start
     if start and not (start.asked or draft.state.duty):
-        draft.owe(Action.TAKE, f"flow {start.opening.flow!r} is to begin ({start.opening.kind})", draft.policy.me)
+        draft.owe(
+            Action.TAKE,
+            f"flow {start.opening.flow!r} is to begin ({start.opening.kind})",
+            draft.policy.me,
+        )
         draft.set(start=Start(start.opening, start.until, start.known, asked=True))
 
 
 def begin(draft: Draft) -> None:
-    """Begin the flow: the bot has control."""
+    """Begin the planned flow: the bot has control."""
     start, holder = draft.state.start, draft.state.holder
     if start:
         draft.close_duty(f"{holder.integration} is active, shown by {holder.how}")
@@ -64,31 +79,41 @@ def begin(draft: Draft) -> None:
 
 
 def nobody_is_active(draft: Draft, duty: Duty) -> None:
-    """A read has just shown that nobody is active: take control, unless that has come to nothing too often."""
+    """Take control after a read that shows nobody active; give up after several attempts."""
     if duty.attempts >= TAKE_ATTEMPTS:
         drop(draft, "the platform does not give the bot control")
     else:
-        draft.set_duty(stage=Stage.ACT, next_attempt=draft.now, last_answer="read: nobody is active")
+        draft.set_duty(
+            stage=Stage.ACT,
+            next_attempt=draft.now,
+            last_answer="read: nobody is active",
+        )
 
 
 def drop(draft: Draft, why: str) -> None:
-    """Drop the flow that is to begin, if there is one."""
+    """Drop the planned flow, if there is one."""
     if draft.state.start:
         _drop(draft, draft.state.start, why)
 
 
-def _take_up_reminders(draft: Draft) -> None:
+def _plan_reminders(draft: Draft) -> None:
+    """Plan the flows whose reminders are due."""
     due = [reminder for reminder in draft.state.reminders if reminder.at <= draft.now]
     if not due:
         return
     draft.set(reminders=tuple(known for known in draft.state.reminders if known not in due))
     for reminder in due:
-        opening = Opening(OpeningKind.REMINDER, flow=reminder.flow, data=reminder.data, about=reminder.about)
+        opening = Opening(
+            OpeningKind.REMINDER,
+            flow=reminder.flow,
+            data=reminder.data,
+            about=reminder.about,
+        )
         plan(draft, opening)
 
 
 def _obstacle(draft: Draft, start: Start) -> str:
-    """Why the flow may not begin; empty if it may, or if it is still to be seen."""
+    """Return why the planned flow may not begin; empty if nothing is known against it."""
     state, duty = draft.state, draft.state.duty
     is_taking = duty is not None and duty.action is Action.TAKE
     obstacles = {
@@ -105,18 +130,23 @@ def _obstacle(draft: Draft, start: Start) -> str:
 
 
 def _drop(draft: Draft, start: Start, why: str) -> None:
+    """Drop a planned flow and its duty.
+
+    An attempted pass may still take effect, so a read follows.
+    """
     duty = draft.state.duty
     draft.set(start=None)
-    _tell(draft, start.opening, why)
+    _report_dropped(draft, start.opening, why)
     if duty is None or duty.action is not Action.TAKE:
         return
     draft.close_duty(f"void: {why}")
-    if duty.attempts:  # it may have worked all the same, or still may
+    if duty.attempts:  # the pass may take effect late
         late = draft.now + TAKEN_LATE
         draft.set(read_at=min(late, draft.state.read_at or late))
 
 
-def _tell(draft: Draft, opening: Opening, why: str) -> None:
+def _report_dropped(draft: Draft, opening: Opening, why: str) -> None:
+    """Report that a flow did not begin."""
     if opening.kind is OpeningKind.REMINDER:
         draft.report("reminder_dropped", f"{opening.flow}: {why}")
     else:

@@ -1,7 +1,10 @@
-"""What the bot knows of one conversation and what it owes there: `Conversation`, and the invariant on it.
+"""The state of one conversation, and the invariant of the guarantee, `Conversation.is_safe`.
 
-Everything here is a frozen value. `bot.control.rules.step` is the only place that makes new ones out of facts.
-Times named `at`, `since` and `began` are the platform's (a fact's `createdAt`); all others are the bot's own clock.
+All values are frozen; only `bot.control.rules.step` derives new ones from facts. Times
+named `at`, `since` and `began` are the platform's (a fact's `createdAt`) unless noted;
+all others are by the bot's clock.
+
+To begin, read `Conversation` near the end; the classes before it are its parts.
 """
 
 from __future__ import annotations
@@ -17,14 +20,14 @@ Metadata = dict[str, str | int | float | bool]
 """Flat metadata of a control action; at most 4 KB (docs/platform.md, 2)."""
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-"""The time of what versions of the bot recorded that did not note it."""
+"""Replaces times that older versions of the bot did not record."""
 
 OVERDUE = timedelta(minutes=1)
-"""A duty that is owed for longer is reported."""
+"""A duty older than this is reported."""
 
 
 class Who(StrEnum):
-    """Who is active in a conversation, as seen from the bot."""
+    """Who is active in a conversation, from the bot's view."""
 
     BOT = "bot"
     OTHER = "other"
@@ -34,35 +37,38 @@ class Who(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Integration:
-    """A switchboard integration, as the platform names it in `activeSwitchboardIntegration`."""
+    """A switchboard integration, as in the platform's `activeSwitchboardIntegration`."""
 
     id: str
     name: str | None = None
     type: str | None = None
 
     def answers_to(self, target: str) -> bool:
-        """Is `target` (an id, a name or a type, the order in which passControl looks) this integration?"""
+        """Return whether `target` is this integration's id, name or type.
+
+        passControl looks them up in this order.
+        """
         return target in (self.id, self.name, self.type)
 
     @property
     def is_only_named(self) -> bool:
-        """Did the event tell no id? The name stands in for it then."""
+        """Whether the event gave a name but no id. The name then stands in for the id."""
         return self.id == self.name
 
     @property
     def is_agent_workspace(self) -> bool:
-        """Do agents work there?"""
+        """Whether agents work in this integration."""
         return self.type == "zd:agentWorkspace" or (self.type is None and self.name == "zd-agentWorkspace")
 
     def completed_by(self, known: Integration | None) -> Integration:
-        """This integration, with what `known` tells beyond it if the two are the same."""
+        """Return this integration, with missing fields from `known` if both are the same."""
         if known is None or not (self.id == known.id or (self.name and self.name == known.name)):
             return self
         id_ = known.id if self.is_only_named else self.id
         return Integration(id_, self.name or known.name, self.type or known.type)
 
     def same_as(self, other: Integration | None) -> bool:
-        """Are the two the same, as far as both are known?"""
+        """Return whether both are the same, as far as they are known."""
         return other is not None and self.completed_by(other) == other.completed_by(self)
 
     def __str__(self) -> str:
@@ -74,11 +80,11 @@ class Holder:
     """Who is active, and how well that is known.
 
     Attributes:
-        who: the bot, another integration, nobody, unknown.
-        integration: the active one, where there is one.
-        since: platform time from which it is known; older facts don't move it.
-        certain: told by a control event or a read, and not just seen on a message.
-        how: what told it, for people.
+        who: the bot, another integration, nobody, or unknown.
+        integration: the active integration, if there is one.
+        since: platform time from which it is known; older facts don't change it.
+        certain: told by a control event or a read, not just seen on a message.
+        how: the source, for people.
     """
 
     who: Who = Who.UNKNOWN
@@ -93,23 +99,24 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """Control was given to the bot, with the platform's reason."""
+    """Control given to the bot by an undated event, with the platform's reason."""
 
     reason: str | None = None
 
 
 class Outcome(StrEnum):
-    """How a run of a flow ended.
+    """Outcome of a flow's run.
 
     Attributes:
         COMPLETE: the flow returned.
         RELEASED: the flow called `release()` or `remind()`.
         HANDED_OVER: the flow called `hand_over()`.
-        FAILED: the flow raised, was misused, no longer fits its journal, or could not deliver a message.
+        FAILED: the flow raised, was misused, no longer fits its journal, or could not
+            deliver a message.
         TIMED_OUT: the flow took too long.
         ENDED: the user ended the conversation meanwhile.
-        INTERRUPTED: somebody else took control, or the conversation was removed.
-        UNKNOWN: it was stored by a version of the bot that did not record it.
+        INTERRUPTED: someone else took control, or the conversation was removed.
+        UNKNOWN: stored by a version of the bot that did not record outcomes.
     """
 
     COMPLETE = "complete"
@@ -123,19 +130,19 @@ class Outcome(StrEnum):
 
     @property
     def went_well(self) -> bool:
-        """Did the flow come to an end of its own choosing?"""
+        """Whether the flow ended by its own choice."""
         return self in (Outcome.COMPLETE, Outcome.RELEASED, Outcome.HANDED_OVER)
 
 
 class Purpose(StrEnum):
-    """What a run of a flow is for."""
+    """Purpose of a flow's run."""
 
     OPENING = "opening"
     CLOSING = "closing"
 
 
 class OpeningKind(StrEnum):
-    """What began a run."""
+    """Kind of event that began a run."""
 
     MESSAGE = "message"
     POSTBACK = "postback"
@@ -152,12 +159,14 @@ class Opening:
     """What began a run.
 
     Attributes:
-        kind: what it was.
-        event_id: of the event that told it.
-        reason: that a handback came with.
-        flow: the flow that begins, where it was named; empty: whichever serves the purpose.
-        data: what the flow is given, as JSON; until its first turn has begun.
-        about: the user and the conversation, as far as they were known; until then.
+        kind: the kind of event.
+        event_id: the event's id, if there is one.
+        reason: the platform's reason for a handback.
+        flow: the flow's name, if one was requested; empty: whichever serves the
+            purpose.
+        data: the flow's argument, as JSON, until its first turn begins.
+        about: the user and the conversation as far as known, until the first turn
+            begins.
     """
 
     kind: OpeningKind
@@ -169,19 +178,20 @@ class Opening:
 
     @property
     def is_uninvited(self) -> bool:
-        """Has nobody said anything yet?"""
+        """Whether the run began without any user input."""
         return self.kind in (OpeningKind.CREATED, OpeningKind.OUTSIDE, OpeningKind.REMINDER)
 
 
 @dataclass(frozen=True, slots=True)
 class Reminder:
-    """A flow that is to begin later, if nobody is active then.
+    """A flow to begin later, if nobody is active then.
 
     Attributes:
-        flow: its name.
-        at: when, by the bot's clock.
-        data: what it is given, as JSON.
-        about: the user and the conversation, as the flow knew them that has asked for it.
+        flow: the flow's name.
+        at: start time, by the bot's clock.
+        data: the flow's argument, as JSON.
+        about: the user and the conversation, as known to the flow that set the
+            reminder.
     """
 
     flow: str
@@ -192,11 +202,13 @@ class Reminder:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Something that the user said or tapped. What it was stays in the inbox, under the event's id.
+    """A user's message, tap or link. The content stays in the inbox, under the event's id.
 
     Attributes:
-        said_id: the same under whichever event id it comes, where there is such an id (`webhooks.wire.said_id`).
-        said_to: who was active by the name that the event told, if that was all; it may have been the bot.
+        said_id: id of the content across repeated events, if there is one
+            (`webhooks.wire.said_id`).
+        said_to: name of the active integration, if the event told only its name; it may
+            be the bot.
     """
 
     event_id: str
@@ -207,7 +219,7 @@ class Input:
 
 
 class RunStatus(StrEnum):
-    """Where a run is: a turn is to be taken, or it waits for the user or for a time."""
+    """Status of a run: ready for a turn, or waiting for the user or for a time."""
 
     READY = "ready"
     WAITING = "waiting"
@@ -215,23 +227,26 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One flow at work in a conversation, from its opening to its end.
+    """One execution of a flow in a conversation, from its opening to its end.
 
     Attributes:
         id: number of the run within the conversation.
-        purpose: opening (serves the user) or closing (runs when control is handed back).
+        purpose: opening (serves the user) or closing (runs when control is handed
+            back).
         opening: what began it.
-        began: platform time of that.
+        began: platform time of the opening.
         status: ready (a turn is due now) or waiting.
-        since: when it became so.
-        wants_input: while waiting: does user input end the wait? (An `ask` does, a `sleep` does not.)
+        since: start of this status, by the bot's clock.
+        wants_input: while waiting: user input ends the wait. (True for `ask`, False for
+            `sleep`.)
         until: while waiting: when the wait ends without an answer.
         deadline: when the run is stopped, whatever it does.
-        contact: has the user said anything? Not yet, where it began with the widget being opened.
-        flow: name of the registered flow that serves it; empty until its first turn begins, and in runs that began
-            under a version of the bot that did not record it.
-        version: of that flow.
-        restarted: it has been begun anew because its journal no longer fitted the code.
+        contact: the user has said something; False at first if the run began without
+            user input.
+        flow: name of the registered flow; empty before the first turn, and in runs of
+            old versions of the bot.
+        version: the flow's version.
+        restarted: restarted because its journal no longer fitted the code.
     """
 
     id: int
@@ -250,29 +265,33 @@ class Run:
 
     @property
     def look_at(self) -> datetime:
-        """When this run needs the bot's attention next."""
+        """Time of this run's next turn or timeout."""
         if self.status is RunStatus.READY:
             return self.since
         return min(self.deadline, self.until or self.deadline)
 
 
 class Action(StrEnum):
-    """A control action that can be owed."""
+    """Control action that can be owed."""
 
     RELEASE = "release"
     PASS = "pass"
-    TAKE = "take"  # control that nobody has: a pass to the bot itself
+    TAKE = "take"  # take control that nobody has, by a pass to the bot
 
 
 class Stage(StrEnum):
-    """What a duty needs next: the action itself, or a read that shows how things stand."""
+    """Next stage of a duty: the action itself, or a read that checks who is active."""
 
     ACT = "act"
     CHECK = "check"
 
 
 class Key(StrEnum):
-    """Which API key an action uses. Only the integration's makes the platform refuse what is not ours."""
+    """API key of an action.
+
+    Only with the integration key does the platform refuse a release if the bot is not
+    active.
+    """
 
     INTEGRATION = "integration"
     APP = "app"
@@ -284,22 +303,24 @@ class Duty:
 
     Attributes:
         id: number of the duty within the conversation.
-        action: release, or pass to `target`.
-        target: id, name or type of a switchboard integration (pass only).
-        metadata: sent along with a pass.
+        action: release, pass to `target`, or take control that nobody has.
+        target: id, name or type of the receiving integration; None for a release.
+        metadata: metadata of a pass.
         reason: why it is owed, for people ("flow complete", "user ended", …).
-        since: when it became owed.
+        since: when it became owed, by the bot's clock.
         next_attempt: when the next stage is due.
         stage: act or check.
-        key: which API key the next act uses.
-        attempts: acts so far.
-        failures: answers in a row that did not help; they make the next attempt later.
-        refusals: how often the platform declined a pass.
-        accepted_at: when the platform answered 200 to the last act; not a proof.
-        last_answer: how the last act or check went, for people.
-        overdue_reports: how often its being overdue has been reported: after a minute, then ever more rarely.
-        against: an operator wants control taken from the integration with this id, and from no other.
-        stale: how often the read had become too old before the action could go out; the next may be older.
+        key: API key of the next action.
+        attempts: number of actions so far.
+        failures: number of unsuccessful answers in a row; they increase the backoff.
+        refusals: number of passes that the platform declined.
+        accepted_at: time of the 200 for the last action; not a proof.
+        last_answer: result of the last action or check, for people.
+        overdue_reports: number of reports that it is overdue: after a minute, then ever
+            more rarely.
+        against: id of the only integration that an operator wants control taken from.
+        stale: number of reads that became too old before the action; the next one may
+            be older.
     """
 
     id: int
@@ -322,28 +343,34 @@ class Duty:
 
     @property
     def look_at(self) -> datetime:
-        """When this duty needs the bot's attention next: for its next stage, or to report that it is overdue."""
+        """Time of the next stage, or of the next overdue report."""
         return min(self.next_attempt, self.overdue_at) if self.is_owed else self.next_attempt
 
     @property
     def is_owed(self) -> bool:
-        """Is control to be given up? (To take it is a wish: it is dropped where it can't be had.)"""
+        """Whether the duty gives control up.
+
+        Taking control is only a wish, dropped if it can't be had.
+        """
         return self.action is not Action.TAKE
 
     @property
     def is_guarded(self) -> bool:
-        """Does the platform refuse the action where control is not the bot's? Any other rests on a fresh read."""
+        """Whether the platform refuses the action if the bot is not active.
+
+        Any other action needs a fresh read before it.
+        """
         return self.action is Action.RELEASE and self.key is Key.INTEGRATION
 
     @property
     def overdue_at(self) -> datetime:
-        """When its being overdue is reported next: 1, 4, 16, 64 minutes after it became owed, and so on."""
+        """Time of the next overdue report: 1, 4, 16, 64, … minutes after it became owed."""
         return self.since + OVERDUE * int(4**self.overdue_reports)
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """How it is known that a duty is done or a conversation closed: `how` in words, `at` by the bot's clock."""
+    """Proof of a done duty or a closed conversation: `how` in words, `at` by the bot's clock."""
 
     how: str
     at: datetime
@@ -351,17 +378,17 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The user ended the conversation.
+    """The user's end of the conversation.
 
     Attributes:
         at: platform time of the end.
-        message_id: the message that told it, where known.
-        check_at: when to read how things stand, unless proof comes first.
-        checks: reads so far.
-        handed_back: control came to the bot by an explicit pass after (or with) the end.
-        held_after_grace: a read after the grace found that the bot holds control.
-        proof: that nobody is active any more.
-        was_proven: it had been proven once; the user may since have written again.
+        message_id: id of the message that told it, where known.
+        check_at: when to read who is active, unless proof comes first.
+        checks: number of reads so far.
+        handed_back: control came to the bot by an explicit pass after or with the end.
+        held_after_grace: a read after the grace found the bot active.
+        proof: proof that nobody is active any more.
+        was_proven: proven once, then active again; the user may have written again.
     """
 
     at: datetime
@@ -376,13 +403,14 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A flow that is to begin now, as soon as a read has shown that nobody is active, and the bot has control.
+    """A planned flow. It begins once a read shows that nobody is active and the bot gets control.
 
     Attributes:
         opening: what begins it, with the flow's name.
-        until: when it is given up.
-        known: who was active when it was asked for, as far as known: only what is newer is a reason to drop it.
-        asked: control has been asked for.
+        until: when to give up.
+        known: the holder on record when it was planned; only a newer holder is a reason
+            to drop it.
+        asked: control has been requested.
     """
 
     opening: Opening
@@ -392,7 +420,7 @@ class Start:
 
 
 class What(StrEnum):
-    """What a pending effect is, and for reads what for."""
+    """Type of a pending effect, with the purpose of a read."""
 
     RELEASE = "release"
     PASS = "pass"
@@ -403,21 +431,22 @@ class What(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The one control action or read that is on its way.
+    """The one control action or read in progress.
 
     Attributes:
         effect_id: unique in the database.
-        what: what it is; whom an action concerns, and with which key, the duty says.
-        known_until: platform time up to which the bot knew things when it began: what a read shows is newer.
+        what: its type; the duty has the action's target and key.
+        known_until: platform time of the newest knowledge when it began; a read's
+            result is newer.
         spoke_at: the conversation's `spoke_at` when it began.
-        heard: event id of the last of its `inputs` when it began.
-        end: message id of the end that was known when it began.
-        since: when it was commanded.
-        before: an action is not sent at or after this time: the read that it rests on is too old by then. None where
-            the platform itself refuses what is not the bot's.
-        messages: a read shows the newest messages too.
-        behind: effect id of the message that goes out before it; None: it waits for none.
-        maybe_done: it may have been tried by a process that died since.
+        heard: event id of the last of the conversation's `inputs` when it began.
+        end: message id of the known end when it began.
+        since: when it was queued.
+        before: send deadline of an action, after which the read before it is too old.
+            None if the platform guards the action.
+        messages: the read includes the newest messages.
+        behind: effect id of the message that goes out first; None: none does.
+        maybe_done: possibly done by a process that died since.
     """
 
     effect_id: str
@@ -434,7 +463,7 @@ class Pending:
 
 
 class Kind(StrEnum):
-    """What an effect is."""
+    """Type of an effect."""
 
     SAY = "say"
     CLEAN_UP = "clean_up"
@@ -445,19 +474,19 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """A message that is not sent yet, or a function that a flow wants called after its end.
+    """A message not yet sent, or a clean-up not yet done.
 
-    What it says or calls stands in the outbox, under its id.
+    Its content is in the outbox, under its id.
 
     Attributes:
         id: the effect id, unique in the database.
         kind: message or clean-up.
         run_id: the run that it comes from.
-        since: when the flow wanted it.
-        next_attempt: not before this time.
-        attempts: tries that have failed.
-        maybe_done: it may have taken effect: then it is looked for before it is tried again.
-        tries: how often a clean-up is tried at the most.
+        since: when the flow queued it.
+        next_attempt: earliest time of the next attempt.
+        attempts: number of failed attempts.
+        maybe_done: possibly done already; look for a message before the next attempt.
+        tries: maximum attempts of a clean-up.
     """
 
     id: str
@@ -470,41 +499,59 @@ class Unsent:
     tries: int = 1
 
     def tried(self) -> Unsent:
-        """The same, once a try may have been made."""
-        return Unsent(self.id, self.kind, self.run_id, self.since, self.next_attempt, self.attempts, True, self.tries)
+        """Return a copy that counts as possibly done."""
+        return Unsent(
+            self.id,
+            self.kind,
+            self.run_id,
+            self.since,
+            self.next_attempt,
+            self.attempts,
+            True,
+            self.tries,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """All that the bot knows and owes in one conversation.
+    """Everything that the bot knows and owes in one conversation.
 
     Attributes:
         id: the platform's conversation id.
         holder: who is active.
-        run: the flow at work, if any.
-        inputs: what the user said that no flow has taken yet, oldest first.
-        ended: set once the user has ended the conversation.
+        run: the current run of a flow, if any.
+        inputs: unread user input, oldest first.
+        ended: the user's end, if any.
         duty: what the bot owes, until proven.
-        pending: the control action or read that is on its way; there is never a second one.
-        unsent: messages and clean-ups that are not done, in their order.
-        idle_at: when control is given up because nothing happens while the bot holds it.
-        watch_at: when to read a conversation that others hold, or of which too little is known.
-        watches: reads of that kind in a row, which make the next one later.
-        read_at: when to read because something asked for it, whoever holds the conversation.
-        spoke_at: platform time of the newest that the user said; an end that looks older asks for a read.
-        heard: `said_id` of the last that the user said, the newest last: what is told again counts once.
-        in_doubt: something happened that only a read can tell; until then the bot says nothing.
-        closing_run: the closing run that has begun since the user last opened the conversation; there is one at most.
-        no_app_key_reported: it has been reported that only an app key could close this conversation.
-        mismatch_reported: it has been reported that the platform acts in the other control mode.
-        former: who was active before, until a control event (or a pass by the bot) explains the change.
-        elsewhere_at: platform time up to which another is known to have been active before the bot.
-        handback_at: platform time of the handback that last began a flow, until the user speaks.
-        handed: an undated control event said that the bot has been given control: a read is to tell.
-        start: a flow that is to begin now although the user has not written.
-        reminders: flows that are to begin later; one for each flow at most.
+        pending: the control action or read in progress; never more than one.
+        unsent: messages and clean-ups not done yet, in order.
+        idle_at: when to release if nothing happens while the bot is active.
+        watch_at: when to read a conversation that others hold, or of which too little
+            is known.
+        watches: number of such reads in a row; they increase the interval.
+        read_at: when to read on request, whoever is active.
+        spoke_at: platform time of the user's newest input; an end that looks older
+            requires a read.
+        heard: `said_id` of recent input, newest last, so that repeated input counts
+            once.
+        in_doubt: a read must tell what happened; until then the bot says nothing.
+        closing_run: number of the closing run since the user last opened the
+            conversation; at most one.
+        no_app_key_reported: it was reported that only an app key could close this
+            conversation.
+        mismatch_reported: it was reported that the platform acts in the other control
+            mode.
+        former: the previous holder, until a control event or the bot's own pass
+            explains the change.
+        elsewhere_at: platform time up to which another is known to have been active
+            before the bot.
+        handback_at: platform time of the handback that last began a flow, until the
+            user speaks.
+        handed: control given to the bot by an undated event; a read must tell.
+        start: a flow planned without user input.
+        reminders: flows to begin later; at most one reminder per flow.
         gone: removed from the platform; nothing is owed any more.
-        serial: the last number given to a run, a duty or an effect of this conversation.
+        serial: the last number given to a run, a duty or an effect.
     """
 
     id: str
@@ -536,13 +583,13 @@ class Conversation:
 
     @property
     def look_at(self) -> datetime | None:
-        """When the conversation must be looked at again, whatever happens; None where there is nothing to do."""
+        """Time of the next check, whatever happens; None if nothing is left to do."""
         times = [time for time in (self.rules_at, self.sends_at, self.cleans_at) if time]
         return min(times) if times else None
 
     @property
     def sends_at(self) -> datetime | None:
-        """When what goes out next is to be tried; None where nothing does, or it waits for the end of a doubt."""
+        """Time of the next send attempt; None if nothing may be sent now."""
         first = self.sends_first
         if isinstance(first, Unsent):
             return first.next_attempt
@@ -550,15 +597,16 @@ class Conversation:
 
     @property
     def cleans_at(self) -> datetime | None:
-        """When the next clean-up is to be tried: they go by themselves."""
+        """Time of the next clean-up attempt. Clean-ups wait for nothing else."""
         times = [unsent.next_attempt for unsent in self.unsent if unsent.kind is Kind.CLEAN_UP]
         return min(times) if times else None
 
     @property
     def sends_first(self) -> Pending | Unsent | None:
-        """What goes out next, to the platform: messages in their order, and what is pending in its place among them.
+        """The next effect to send.
 
-        While the bot is in doubt, messages wait for the read that ends it.
+        Messages go in order, and the pending effect in its place among them. In doubt,
+        messages wait for the read.
         """
         message = None
         for unsent in self.unsent:
@@ -573,7 +621,7 @@ class Conversation:
 
     @property
     def rules_at(self) -> datetime | None:
-        """When the rules must look again, whatever happens; None where nothing is at stake."""
+        """Time of the rules' next check, whatever happens; None if nothing is at stake."""
         if self.gone:
             return None
         times = [time for time in (self.idle_at, self.watch_at, self.read_at) if time]
@@ -590,55 +638,65 @@ class Conversation:
 
     @property
     def waits_until(self) -> datetime | None:
-        """When time itself changes something. A run that is ready waits for its turn, and only its deadline counts."""
+        """Time at which time alone changes something.
+
+        A ready run waits for its turn, so only its deadline counts.
+        """
         if self.gone or self.run is None or self.run.status is RunStatus.WAITING:
             return self.rules_at
         return min(time for time in (self.run.deadline, self.watch_at, self.read_at) if time)
 
     @property
     def is_certain(self) -> bool:
-        """Did a control event or a read tell who is active, with nothing in doubt since?"""
+        """Whether a control event or a read told the holder, and nothing is in doubt since."""
         return self.holder.certain and not self.in_doubt
 
     @property
     def closed(self) -> bool:
-        """Has the user ended it, and is it proven that nobody is active?"""
+        """Whether the user has ended it, and it is proven that nobody is active."""
         return self.ended is not None and self.ended.proof is not None
 
     def may_say(self, run_id: int) -> bool:
-        """May a message of that run go out? Only while the bot holds control; after an end only the closing run's."""
+        """Return whether a message of this run may go out.
+
+        Only while the bot is active; after an end, only from the closing run.
+        """
         if self.gone or self.holder.who is not Who.BOT:
             return False
         return self.ended is None or run_id == self.closing_run
 
     @property
     def is_blank(self) -> bool:
-        """Is nothing known of it, owed or at work in it, or to come?"""
+        """Whether nothing is known, owed, running or planned."""
         at_work = self.run or self.inputs or self.ended or self.duty or self.start or self.reminders
         return self.holder.since is None and not at_work
 
     def begun_anew(self, read_at: datetime) -> Conversation:
-        """The conversation with nothing known of it any more, to be read at a time; no number is given twice."""
+        """Return the conversation with all knowledge erased, to be read at `read_at`.
+
+        The serial stays, so that no number is used twice.
+        """
         return Conversation(self.id, read_at=read_at, in_doubt=True, serial=self.serial)
 
     @property
     def at_stake(self) -> bool:
-        """Does the bot hold it, or has it ended without proof that it is released?"""
+        """Whether the bot holds it, or it has ended without proof of release."""
         if self.gone:
             return False
         return self.holder.who is Who.BOT or (self.ended is not None and not self.closed)
 
     def is_safe(self) -> bool:
-        """The invariant of the guarantee: what is at stake always has a time at which it will be looked at again.
+        """Return whether the invariant of the guarantee holds.
 
-        The same goes for what is still to be sent.
+        A conversation at stake always has a time for its next check. So has one with
+        anything to send.
         """
         if self.rules_at is not None:
             return True
         return not self.at_stake and (not (self.unsent or self.pending) or self.look_at is not None)
 
 
-# A state is made anew at nearly every line of the rules: `dataclasses.replace` costs more than they do.
+# The rules copy the state at nearly every line; `dataclasses.replace` costs more than all of them.
 _NAMES = tuple(field.name for field in fields(Conversation))
 _PLACES = {name: place for place, name in enumerate(_NAMES)}
 _PUT = [getattr(Conversation, name).__set__ for name in _NAMES]
@@ -646,7 +704,7 @@ _values = attrgetter(*_NAMES)
 
 
 def changed(state: Conversation, changes: Mapping[str, object]) -> Conversation:
-    """The state with other values in some attributes; itself where these have them already."""
+    """Return the state with other attribute values; the same object if nothing changes."""
     for name, value in changes.items():
         if getattr(state, name) is not value:
             break

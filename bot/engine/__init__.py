@@ -1,1 +1,5 @@
-"""Claim a conversation, take its turn, deliver its outbox, look again at what is due."""
+"""Runs conversations: claims each, applies its events, takes flow turns and sends its outbox.
+
+Reading order: `worker.py` (claims), `session.py` (one conversation), `progress.py` (its
+unsaved changes), `effects.py` (its outbox), `turns.py` (its flow).
+"""

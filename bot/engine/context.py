@@ -1,4 +1,4 @@
-"""What the parts of the engine share."""
+"""Everything that the engine's parts share."""
 
 from __future__ import annotations
 
@@ -19,27 +19,30 @@ from bot.store.interface import Store
 from bot.troubles import Troubles
 
 LEASE = timedelta(seconds=8)
-"""A dead worker's conversations are free after this time. A live one renews a lease three times as often."""
+"""Validity of a lease. A live worker renews it after a third; a dead one's conversations become free."""
 
 AFTERMATH = timedelta(seconds=5)
-"""What a worker that died had sent to the platform has taken effect by then, or it never will."""
+"""Time by which a dead worker's last requests have taken effect, if ever."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The engine's surroundings.
+    """Dependencies and settings of the engine.
 
     Attributes:
-        owner: this worker's name in leases, unlike any other's.
-        lease: how long a claim holds without being renewed.
-        troubles: hears what fails and what works again.
-        raised: hears what flows raise.
-        told: how often calls have failed in this process, so that the log tells it ever more rarely.
-        full_errors: LOG_ERRORS=full: what errors say is logged, which may quote the user.
-        restarts: FLOW_MISMATCH=restart: a run whose journal doesn't fit its flow's code any more begins anew.
-        mismatch_text: what the user is told where such a run is handed over; empty: nothing.
-        resources: what the team's lifespan has opened for flows; None without one.
-        fetch_every: how often a conversation at work looks for events that another process has stored.
+        owner: this worker's unique name in leases.
+        lease: validity of a claim without renewal.
+        troubles: collects failures and recoveries.
+        raised: receives exceptions of flows.
+        told: failure counts of calls in this process, so that the log repeats them ever
+            more rarely.
+        full_errors: LOG_ERRORS=full: log error messages, which may quote the user.
+        restarts: FLOW_MISMATCH=restart: restart a run whose journal no longer fits its
+            flow's code.
+        mismatch_text: message to the user when such a run is handed over; empty: none.
+        resources: what the team's lifespan opened for flows; None without one.
+        fetch_every: interval at which a running conversation looks for events stored by
+            other processes.
     """
 
     store: Store

@@ -1,7 +1,7 @@
-"""One effect, done to the platform: what came of it, and what the rules are to know of it.
+"""Carries out one effect on the platform, and translates the answer into a fact for the rules.
 
-An effect that may have taken effect already is never just repeated: a message is looked for first, and a control
-action counts as unclear, so that the rules read how things stand.
+An effect that may have happened already is never just repeated. A message is looked for
+first; a control action counts as unclear, and the rules request a read.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from bot.sunshine import (
 from webhooks.messages import Message
 
 CONVERSATION_NOT_FOUND = "conversation_not_found"
-EFFECT_KEY = "switchboardBotEffect"  # in a message's metadata: how it is found again
-LONG_BEFORE = timedelta(minutes=5)  # the clocks of the platform and of the bot do not differ by so much
+EFFECT_KEY = "switchboardBotEffect"  # metadata key by which a message is found again
+LONG_BEFORE = timedelta(minutes=5)  # more than any clock skew to the platform
 PAGES_TO_SEARCH = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """An effect to be carried out.
+    """An effect to carry out.
 
     Attributes:
-        effect: what to do.
-        since: when it was wanted.
-        maybe_done: it may have taken effect already: a message is looked for first.
+        effect: the call or the message.
+        since: when it was queued.
+        maybe_done: possibly done already; look for a message first.
     """
 
     effect: Call | Say
@@ -51,13 +51,14 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of an effect.
+    """Result of an effect.
 
     Attributes:
-        outcome: in words, for the record.
-        fact: for the rules.
-        status: the HTTP status of a call that failed; None where there was no answer, or it did not fail.
-        reason: why it failed, without secrets and texts; empty if it did not.
+        outcome: description for the record.
+        fact: the fact for the rules.
+        status: HTTP status of a failed call; None without an answer or a failure.
+        reason: error description without secrets and customers' words; empty on
+            success.
     """
 
     outcome: str
@@ -68,44 +69,52 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """The API with each key that there is. Reads use the first."""
+    """API clients, one per available key. Reads use the first."""
 
     integration: SunshineClient | None
     app: SunshineClient | None
 
     @property
     def any(self) -> SunshineClient:
-        """A client for what either key may do."""
+        """The client for calls that either key may make."""
         client = self.integration or self.app
         if client is None:
             raise ValueError("there is no API key")
         return client
 
     def with_key(self, key: Key) -> SunshineClient:
-        """The client that a control action asks for."""
+        """Return the client for a control action's key."""
         return (self.integration if key is Key.INTEGRATION else self.app) or self.any
 
 
 class Delivery:
-    """Carries out effects, one at a time and conversation."""
+    """Carries out effects, one at a time per conversation."""
 
     def __init__(self, clients: Clients, clock: Clock) -> None:
         self._clients = clients
         self._clock = clock
 
-    async def deliver(self, conversation_id: str, task: Task, wanted: Callable[[], bool] = lambda: True) -> Result:
-        """Carry out one effect. Raises nothing of the API's: every failure is a result.
+    async def deliver(
+        self,
+        conversation_id: str,
+        task: Task,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> Result:
+        """Carry out one effect. API errors don't raise; each is a result.
 
         Args:
-            conversation_id: where.
-            task: the effect and what is known of earlier tries.
-            wanted: may it still go out? Asked once more where finding out what became of it has taken time.
+            conversation_id: the platform's conversation id.
+            task: the effect, and whether it may have been tried.
+            wanted: whether the message may still go out, called after a search for it.
         """
         match task.effect:
             case Say() as say:
                 return await self._say(conversation_id, task, say, wanted)
             case Release(effect_id, before=before) | Pass(effect_id, before=before) if before and self._is_late(before):
-                return Result("not sent: the read before it had become too old", Answered(effect_id, Answer.STALE))
+                return Result(
+                    "not sent: the read before it had become too old",
+                    Answered(effect_id, Answer.STALE),
+                )
             case Release(effect_id, key):
                 client = self._clients.with_key(key)
                 return await self._act(effect_id, lambda: client.release_control(conversation_id))
@@ -119,14 +128,16 @@ class Delivery:
                 assert_never(unknown)
 
     def _is_late(self, before: datetime) -> bool:
+        """Return whether the send deadline `before` has passed."""
         return self._clock.now() >= before
 
     async def show_typing(self, conversation_id: str) -> None:
-        """Show that the bot is typing, if that can be done; nothing hangs on it."""
+        """Show the typing indicator if possible. Errors are ignored."""
         with suppress(SunshineError):
             await self._clients.any.post_activity(conversation_id, "typing:start")
 
     async def _act(self, effect_id: str, call: Callable[[], Awaitable[None]]) -> Result:
+        """Call a control action. Accepted is not proven."""
         try:
             await call()
         except SunshineError as error:
@@ -134,6 +145,7 @@ class Delivery:
         return Result("accepted", Answered(effect_id, Answer.ACCEPTED))
 
     async def _read(self, conversation_id: str, effect: Read) -> Result:
+        """Read the newest messages, if requested, and then the holder."""
         try:
             newest = await self._clients.any.list_messages(conversation_id) if effect.messages else None
             began = self._clock.now()
@@ -147,11 +159,21 @@ class Delivery:
         )
         return Result(f"read: {active} is active", fact)
 
-    async def _say(self, conversation_id: str, task: Task, say: Say, wanted: Callable[[], bool]) -> Result:
+    async def _say(
+        self,
+        conversation_id: str,
+        task: Task,
+        say: Say,
+        wanted: Callable[[], bool],
+    ) -> Result:
+        """Post a message, with its effect id as metadata, by which it is found again."""
         try:
             if task.maybe_done:
                 if await self._is_said(conversation_id, task):
-                    return Result("said: found in the conversation", Answered(say.effect_id, Answer.ACCEPTED))
+                    return Result(
+                        "said: found in the conversation",
+                        Answered(say.effect_id, Answer.ACCEPTED),
+                    )
                 if not wanted():
                     return Result("not said", Answered(say.effect_id, Answer.STALE))
             metadata = {**say.metadata, EFFECT_KEY: say.effect_id}
@@ -162,6 +184,7 @@ class Delivery:
         return Result("said", Answered(say.effect_id, Answer.ACCEPTED))
 
     async def _is_said(self, conversation_id: str, task: Task) -> bool:
+        """Return whether the message is in the conversation, searching pages from the newest."""
         before: str | None = None
         for _ in range(PAGES_TO_SEARCH):
             page = await self._clients.any.list_messages(conversation_id, before)
@@ -174,13 +197,14 @@ class Delivery:
 
 
 def _effect_of(message: Mapping[str, Any]) -> object:
+    """Return the effect id in a message's metadata."""
     metadata = message.get("metadata")
     return metadata.get(EFFECT_KEY) if isinstance(metadata, Mapping) else None
 
 
 @dataclass(frozen=True, slots=True)
 class UsersLast:
-    """What the user did last, as `ConversationRead` tells it."""
+    """The user's last actions, as in `ConversationRead`."""
 
     ended: UserEnded | None = None
     spoke_at: datetime | None = None
@@ -188,7 +212,7 @@ class UsersLast:
 
 
 def users_last(messages: tuple[Mapping[str, Any], ...], read_at: datetime) -> UsersLast:
-    """What the user did last, from the newest messages (oldest first).
+    """Return the user's last actions from the newest messages (oldest first).
 
     The order of the messages counts, not their times.
     """
@@ -204,37 +228,47 @@ def users_last(messages: tuple[Mapping[str, Any], ...], read_at: datetime) -> Us
 
 
 def _readable(messages: Iterable[Mapping[str, Any]]) -> Iterator[Message]:
+    """Yield the messages that can be parsed."""
     for raw in messages:
         with suppress(ValidationError):
             yield Message.model_validate(raw)
 
 
 def _all_older(messages: tuple[Mapping[str, Any], ...], than: datetime) -> bool:
-    """Were all messages of a page there long before the effect was commanded?"""
+    """Return whether a page holds only messages from long before the effect was queued."""
     oldest = next(_readable(messages[:1]), None)
     return oldest is not None and oldest.received is not None and oldest.received < than - LONG_BEFORE
 
 
 def _failed(effect_id: str, error: SunshineError) -> Result:
+    """Return the result of a failed call."""
     return Result(_words(error), _answered(effect_id, error), error.status, str(error))
 
 
 def _answered(effect_id: str, error: SunshineError) -> Answered:
+    """Return the fact of a failed call."""
     return Answered(effect_id, _answer(error), error.retry_after, _words(error))
 
 
 def _answer_to_message(error: SunshineError) -> Answer:
-    """The same for a message: what is refused is hopeless, but for a key, which can be mended."""
+    """Classify an error of a message.
+
+    A refused message is hopeless, but a wrong key can be fixed, so that is retried.
+    """
     answer = Answer.NOT_SENT if isinstance(error, Unauthorized) else _answer(error)
     return Answer.REFUSED if answer is Answer.NOT_OURS else answer
 
 
 def _answer(error: SunshineError) -> Answer:
-    """What the rules are to know. A 404 about anything but the conversation is a wrong address, and no proof."""
+    """Classify an error for the rules.
+
+    A 404 for anything but the conversation is a wrong address, and proves nothing.
+    """
     if isinstance(error, Gone) and error.code != CONVERSATION_NOT_FOUND:
         return Answer.REFUSED
     return to_answer(error)
 
 
 def _words(error: SunshineError) -> str:
+    """Describe an error by type, status and code."""
     return f"{type(error).__name__} {error.status or ''} {error.code}".strip().replace("  ", " ")

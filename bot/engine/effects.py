@@ -1,6 +1,7 @@
-"""Carries out what the state says is to be done: a call or a message at a time, and a clean-up beside it.
+"""Carries out the effects that the state names.
 
-What comes of it is a fact for the rules. Nothing is decided here.
+Calls and messages go one at a time, clean-ups beside them, also one at a time. Each
+result is a fact for the rules. Nothing is decided here.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from typing import Generic, TypeVar
 from bot.control import outbox
 from bot.control.facts import Answer, Answered, CleanedUp
 from bot.control.state import Pending, Unsent
-from bot.engine.aftermath import Failure, clean_up
+from bot.engine.clean_ups import Failure, clean_up
 from bot.engine.context import Context
 from bot.engine.delivery import Delivery, Result, Task
-from bot.engine.places import Places
 from bot.engine.progress import Progress
+from bot.engine.slots import Slots
 from bot.signals import Level, Signal
 from bot.store.interface import Done
 
@@ -28,79 +29,83 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _UnderWay(Generic[T]):
-    """An effect that is being tried."""
+    """An effect in progress."""
 
     effect: Pending | Unsent
-    done: Done  # how it is recorded, but for its outcome
+    done: Done  # its record, without the outcome
     task: asyncio.Task[T]
 
 
 class Effects:
-    """What is under way in one conversation.
+    """The effects in progress of one conversation.
 
     Args:
-        context: the engine's surroundings.
-        delivery: does things to the platform.
-        places: each of those needs one.
-        progress: says what is to be done, and hears what came of it.
-        wake: called whenever something is over, or there may be a place.
-        may_go: may messages that had to be looked for still go out, by all that is known outside the state?
+        context: dependencies of the engine.
+        delivery: carries out calls and messages.
+        slots: limit on concurrent API calls; each call or message takes one.
+        progress: names the next effect, and receives results.
+        wake: called when an effect is over, or a slot may be free.
+        may_go: whether a message may still go out after it was looked for, beyond what
+            the state knows.
     """
 
     def __init__(
         self,
         context: Context,
         delivery: Delivery,
-        places: Places,
+        slots: Slots,
         progress: Progress,
         wake: Callable[[], None],
         may_go: Callable[[], bool],
     ) -> None:
         self._context = context
         self._delivery = delivery
-        self._places = places
+        self._slots = slots
         self._progress = progress
         self._wake = wake
         self._may_go = may_go
         self._sending: _UnderWay[Result] | None = None
         self._cleaning: _UnderWay[Failure | None] | None = None
-        self._waits_for_place = False
+        self._waits_for_slot = False
 
     @property
     def is_sending(self) -> bool:
-        """Is something being done to the platform?"""
+        """Whether a call or message is in progress."""
         return self._sending is not None
 
     @property
     def is_cleaning(self) -> bool:
-        """Is a clean-up under way?"""
+        """Whether a clean-up is in progress."""
         return self._cleaning is not None
 
     @property
     def due(self) -> datetime | None:
-        """When something is to be begun; None while nothing can be, or where nothing is to be done."""
+        """When to begin the next effect; None if there is none, or it has to wait."""
         state = self._progress.state
-        sends = None if self.is_sending or self._waits_for_place else state.sends_at
+        sends = None if self.is_sending or self._waits_for_slot else state.sends_at
         cleans = None if self.is_cleaning else state.cleans_at
         return min((time for time in (sends, cleans) if time), default=None)
 
     def begin(self) -> None:
-        """Begin what is due now. It must be stored that it may be tried."""
+        """Begin the effects that are due.
+
+        The stored state must already say that they may have been tried.
+        """
         now, state = self._context.clock.now(), self._progress.state
-        self._waits_for_place = False
+        self._waits_for_slot = False
         first, sends = state.sends_first, state.sends_at
         if self._sending is None and first and sends and sends <= now:
-            if self._places.take(self._wake):
+            if self._slots.take(self._wake):
                 self._send(first)
             else:
-                self._waits_for_place = True
+                self._waits_for_slot = True
         else:
-            self._places.leave(self._wake)
+            self._slots.leave(self._wake)
         if self._cleaning is None and (unsent := outbox.next_clean_up(state, now)):
             self._clean_up(unsent)
 
     def take(self) -> None:
-        """Take what is over: each is a fact."""
+        """Apply the results of finished effects."""
         if self._sending and self._sending.task.done():
             sent, self._sending = self._sending, None
             self._take_result(sent, _result_of(sent, self._progress))
@@ -110,17 +115,18 @@ class Effects:
             words, final = (failure.words, failure.final) if failure else ("", False)
             outcome = f"failed: {words}" if words else "cleaned up"
             self._progress.step(CleanedUp(cleaned.done.effect_id, words, final), outcome)
-            self._forget(cleaned, outcome)
+            self._end(cleaned, outcome)
 
     def cut_off(self) -> None:
-        """Stop; what is under way is taken up again, here or elsewhere."""
-        self._places.leave(self._wake)
+        """Cancel the effects in progress. They are taken up again, here or elsewhere."""
+        self._slots.leave(self._wake)
         for under_way in (self._sending, self._cleaning):
             if under_way:
                 under_way.task.cancel()
         self._cleaning = None
 
     def _send(self, effect: Pending | Unsent) -> None:
+        """Start a call or a message as a task."""
         state = self._progress.state
         if isinstance(effect, Unsent):
             todo = Task(self._progress.message(effect), effect.since, effect.maybe_done)
@@ -136,13 +142,16 @@ class Effects:
         self._sending = _UnderWay(effect, done, task)
 
     def _sent(self, _: object) -> None:
-        self._places.give_back()
+        """Free the slot and wake the session."""
+        self._slots.give_back()
         self._wake()
 
     def _is_wanted(self, effect_id: str) -> bool:
+        """Return whether a message may still go out."""
         return self._may_go() and outbox.may_still_say(self._progress.state, effect_id)
 
     def _take_result(self, sent: _UnderWay[Result], result: Result) -> None:
+        """Apply a result and log it."""
         progress = self._progress
         progress.step(result.fact, result.outcome)
         again = outbox.find(progress.state, sent.done.effect_id) is not None
@@ -153,17 +162,22 @@ class Effects:
             "reason": result.reason,
         }
         progress.tell(Signal("effect_tried", Level.DEBUG, progress.state.id, fields))
-        self._forget(sent, result.outcome)
+        self._end(sent, result.outcome)
 
     def _clean_up(self, unsent: Unsent) -> None:
-        work = clean_up(self._progress.clean_up(unsent), self._context.catalogue.functions, self._context.resources)
+        """Start a clean-up as a task."""
+        work = clean_up(
+            self._progress.clean_up(unsent),
+            self._context.catalogue.functions,
+            self._context.resources,
+        )
         task = asyncio.get_running_loop().create_task(work, name=f"clean up {unsent.id}")
         task.add_done_callback(lambda _: self._wake())
         self._progress.under_way.add(unsent.id)
         self._cleaning = _UnderWay(unsent, Done(unsent.id, "", unsent.attempts), task)
 
-    def _forget(self, over: _UnderWay[T], outcome: str) -> None:
-        """It is not under way any more; where it was dropped meanwhile, that is recorded now."""
+    def _end(self, over: _UnderWay[T], outcome: str) -> None:
+        """Remove an effect from those in progress. If it was dropped meanwhile, record that now."""
         effect_id, progress = over.done.effect_id, self._progress
         if effect_id not in progress.under_way:
             return
@@ -174,7 +188,11 @@ class Effects:
 
 
 def _result_of(sent: _UnderWay[Result], progress: Progress) -> Result:
-    """What came of it; what failed by a bug of ours is unclear, or refused, and must not hold up the release."""
+    """Return an effect's result.
+
+    An internal error must not block the release: it counts as unclear for an action, as
+    refused for a message.
+    """
     error = sent.task.exception()
     if error is None:
         return sent.task.result()
@@ -182,5 +200,8 @@ def _result_of(sent: _UnderWay[Result], progress: Progress) -> Result:
     fields = {"effect": kind.value, "error": type(error).__name__}
     progress.tell(Signal("delivery_failed", Level.ERROR, progress.state.id, fields))
     if isinstance(sent.effect, Unsent):
-        return Result("not said: internal error", Answered(effect_id, Answer.REFUSED, detail="internal error"))
+        return Result(
+            "not said: internal error",
+            Answered(effect_id, Answer.REFUSED, detail="internal error"),
+        )
     return Result("unclear: internal error", Answered(effect_id, Answer.UNCLEAR))

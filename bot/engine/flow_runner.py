@@ -1,4 +1,4 @@
-"""Runs a flow's code inside the team's `@every_turn` handlers, and its `@on_error` handler after an exception."""
+"""Runs a flow's code inside the team's `@every_turn` and `@on_error` handlers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ async def played(turn: Turn, words: Callable[[BaseException], str]) -> None:
         words: describes an exception without quoting the user.
 
     Raises:
-        BaseException: the flow's exception, even if a handler dealt with it; or the handler's own.
+        BaseException: the flow's exception, even if a handler dealt with it; or the
+            handler's own.
     """
     chat, handlers = Chat(turn), turn.context.handlers
     async with AsyncExitStack() as stack:

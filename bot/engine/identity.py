@@ -33,7 +33,7 @@ def user_in(event: Event | None) -> dict[str, Any]:
 
 
 def conversation_in(event: Event | None) -> dict[str, Any]:
-    """Return the fields of `bot.flows.identity.Conversation`; empty if the event belongs to no conversation."""
+    """Return the fields of `bot.flows.identity.Conversation`; empty without a conversation."""
     payload = event.payload if event is not None else None
     if not isinstance(payload, InConversation):
         return {}
@@ -51,6 +51,7 @@ def conversation_in(event: Event | None) -> dict[str, Any]:
 
 
 def _told_by(event: Event | None) -> tuple[User | None, Source | None]:
+    """Return the user and the source that an event contains."""
     if isinstance(event, ConversationMessage):
         message = event.payload.message
         return message.author.user, message.source
@@ -59,12 +60,14 @@ def _told_by(event: Event | None) -> tuple[User | None, Source | None]:
 
 
 def _participants(conversation: Conversation) -> int | None:
+    """Return the number of participants; 1 in a personal conversation without a list."""
     if conversation.participants is not None:
         return len(conversation.participants)
     return 1 if conversation.type == _PERSONAL else None
 
 
 def _identity(user: User, kind: str) -> str | None:
+    """Return the user's first identity of this kind."""
     listed = (user.model_extra or {}).get("identities")
     identities = listed if isinstance(listed, list) else []
     found = (one for one in identities if isinstance(one, Mapping) and one.get("type") == kind)
@@ -72,5 +75,6 @@ def _identity(user: User, kind: str) -> str | None:
 
 
 def _text(part: Mapping[str, Any], name: str) -> str | None:
+    """Return a field's value if it is a non-empty string."""
     value = part.get(name)
     return value if isinstance(value, str) and value else None

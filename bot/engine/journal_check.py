@@ -1,7 +1,7 @@
-"""Plays the journal of a waiting run against the code at hand, without effects: does the run still fit?
+"""Replays the journal of a waiting run against the present code, without effects.
 
-The flow's code runs as it does at the beginning of every turn: from its first line, with the journal answering, as far
-as the journal goes. The first step that would be new ends it. The handlers of all flows run as well.
+The flow's code runs from its first line, as in every turn, with the journal answering.
+The first new step ends it. The handlers of all flows run as well.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 from bot.clock import Clock, SystemClock
 from bot.control.facts import FlowFailed, FlowMismatched, FlowWaits
-from bot.engine.performance import began_by, flow_of, gone, perform
+from bot.engine.flow_task import began_by, flow_of, gone, perform
 from bot.flows.catalogue import Catalogue
 from bot.flows.steps import described
-from bot.flows.turn import CHANGED, MISMATCH, TOLD, Context, Turn
+from bot.flows.turn import CHANGED, MISMATCH, TOLD, Turn, TurnContext
 from bot.store.interface import JournalEntry
 from bot.store.operators import PAGE, OperatorStore, RunAtWork
 
@@ -30,14 +30,15 @@ async def misfit(
     clock: Clock | None = None,
     resources: Any = None,
 ) -> str:
-    """Return why a run would not go on with these flows; empty if it would.
+    """Return why a run could not continue with these flows; empty if it could.
 
     Args:
-        catalogue: the flows at hand.
-        conversation_id: the platform's.
+        catalogue: the present flows.
+        conversation_id: the platform's conversation id.
         journal: the run's whole journal.
-        clock: the machine's, if none is given.
-        resources: what the flows' lifespan has opened; flows name functions of it, and types of results.
+        clock: the machine's by default.
+        resources: what the flows' lifespan opened; flows refer to its functions and
+            result types.
     """
     if not journal:
         return ""
@@ -46,7 +47,7 @@ async def misfit(
     if flow is None:
         return gone(catalogue, first)
     over = asyncio.Event()
-    context = Context(
+    context = TurnContext(
         conversation_id=conversation_id,
         run_id=first.run_id,
         began=began_by(first, conversation_id),
@@ -81,12 +82,12 @@ async def misfit(
             return problem.removeprefix(MISMATCH)
         case FlowFailed(_, error):
             return f"flow {flow.title} fails: {error}"
-        case _:  # it is over by itself, and has done all that the journal tells
+        case _:  # it ended by itself, with every step of the journal
             return ""
 
 
 async def all_at_work(store: OperatorStore, page: int = PAGE) -> AsyncIterator[RunAtWork]:
-    """Every conversation in which a flow is at work, read page by page."""
+    """Yield all conversations with a current run, page by page."""
     last: RunAtWork | None = None
     while found := await store.runs_at_work(page, last):
         for one in found:
@@ -95,7 +96,7 @@ async def all_at_work(store: OperatorStore, page: int = PAGE) -> AsyncIterator[R
 
 
 def waits_at(journal: Sequence[JournalEntry]) -> str:
-    """The step at which a run stands, in words of the flow's author: `ask "Your name?" (orders.py:12)`."""
+    """Describe the step a run stands at, for its author: `ask "Your name?" (orders.py:12)`."""
     entry = next((entry for entry in reversed(journal) if entry.kind not in (CHANGED, TOLD)), None)
     if entry is None:
         return "its beginning"
@@ -104,5 +105,5 @@ def waits_at(journal: Sequence[JournalEntry]) -> str:
 
 
 async def _nothing() -> list[dict[str, Any]]:
-    """No history is read."""
+    """Return an empty history."""
     return []

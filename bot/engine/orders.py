@@ -1,6 +1,7 @@
-"""What operators and other systems ask of a conversation, on its way through the inbox: written by any process.
+"""Orders: requests of operators and other systems, delivered through the inbox.
 
-An order waits among the conversation's events, survives what they survive, and takes effect once, like them.
+Any process may write an order. It waits among the conversation's events, is as durable
+as they are, and takes effect once.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ SIGNAL = "signal"
 FLOW = "flow"
 
 CONFIRMED_FOR = timedelta(minutes=5)
-"""So long counts an operator's word that control may be taken from another. Later, that one may have it anew."""
+"""Validity of an operator's confirmation to take control. Later, the other may have it anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A flow is told something from outside: the signal's name, and its data, which is JSON."""
+    """A signal for a flow from outside: its name, and its data as JSON."""
 
     name: str
     data: Any = None
@@ -46,49 +47,62 @@ _KINDS: dict[str, TypeAdapter[Any]] = {
 def release_order(
     conversation_id: str, *, by: str, now: datetime, order_id: str, against: str | None = None
 ) -> NewEvent:
-    """An order to release control.
+    """Return an order to release control.
 
     Args:
-        conversation_id: where.
-        by: who asks.
-        now: when.
-        order_id: unlike any other's; the same one a second time is the same order.
-        against: id of the integration from which the operator has confirmed to take it (see `bot.control.by_hand`).
+        conversation_id: the platform's conversation id.
+        by: the operator.
+        now: the time of the request.
+        order_id: idempotency key: the same id twice is one order.
+        against: id of the integration to take control from, if the operator confirmed
+            that (see `bot.control.by_hand`).
     """
     body = json.dumps({"by": by, "against": against}).encode()
     return NewEvent(f"order:{order_id}", conversation_id, RELEASE, body, now)
 
 
-def signal_order(conversation_id: str, name: str, data: Any, *, key: str, now: datetime) -> NewEvent:
-    """A signal for the flow at work.
+def signal_order(
+    conversation_id: str,
+    name: str,
+    data: Any,
+    *,
+    key: str,
+    now: datetime,
+) -> NewEvent:
+    """Return a signal for the current flow.
 
     Args:
-        conversation_id: where.
+        conversation_id: the platform's conversation id.
         name: as in `chat.signal`.
         data: JSON.
-        key: the sender's idempotency key; a second signal of the conversation with the same one is the same.
-        now: when.
+        key: the sender's idempotency key within the conversation.
+        now: the time of the request.
     """
     body = write_json({"name": name, "data": data})
     return NewEvent(content_id([SIGNAL, conversation_id, key]), conversation_id, SIGNAL, body, now)
 
 
 def flow_order(conversation_id: str, flow: str, data: Any, *, key: str, now: datetime) -> NewEvent:
-    """An order to begin a flow.
+    """Return an order to begin a flow.
 
     Args:
-        conversation_id: where.
-        flow: its name.
-        data: what it is given; JSON.
-        key: the sender's idempotency key; a second order of the conversation with the same one is the same.
-        now: when.
+        conversation_id: the platform's conversation id.
+        flow: the flow's name.
+        data: the flow's argument, as JSON.
+        key: the sender's idempotency key within the conversation.
+        now: the time of the request.
     """
     body = write_json({"flow": flow, "data": data})
     return NewEvent(content_id([FLOW, conversation_id, key]), conversation_id, FLOW, body, now)
 
 
 def order_of(type_: str, body: bytes, age: timedelta = timedelta(0)) -> Order:
-    """What was asked. Raises `InvalidEvent` for what this version does not know, or does not do after so long."""
+    """Parse a stored order.
+
+    Raises:
+        InvalidEvent: the order is unknown to this version, or its confirmation has
+            expired.
+    """
     if type_ not in _KINDS:
         raise InvalidEvent("an order of an unknown kind")
     try:
@@ -96,12 +110,12 @@ def order_of(type_: str, body: bytes, age: timedelta = timedelta(0)) -> Order:
     except ValidationError:
         raise InvalidEvent("an order of an unknown form") from None
     if isinstance(order, OperatorReleased) and order.against and age > CONFIRMED_FOR:
-        raise InvalidEvent("it was confirmed too long ago that control may be taken from another: ask for it again")
+        raise InvalidEvent("the confirmation to take control from another has expired: request the release again")
     return order
 
 
 def facts_of_either(event: Event | Order, received_at: datetime, now: datetime) -> tuple[Fact, ...]:
-    """The facts of an event, or of an order."""
+    """Return the facts of an event or an order."""
     match event:
         case OperatorReleased() | FlowOrdered():
             return (event,)

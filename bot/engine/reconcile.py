@@ -1,9 +1,10 @@
-"""After a start: read, at a gentle pace, conversations of which webhooks may have been lost.
+"""After a start, schedules slow reads of conversations that may have lost webhooks.
 
-The platform gives a delivery up after five attempts in fifteen minutes, and at once after a 404. So what the bot holds
-and has not heard of for a while is read after every start: the end may be all that was lost, however lively other
-conversations were meanwhile. What others hold is watched at a slow interval anyway, and sooner after a pause in which
-nothing came in at all.
+The platform gives up a delivery after five attempts in fifteen minutes, and at once
+after a 404. So every conversation that the bot holds and has not heard of for a while
+is read after every start: its end may be the only lost event, however active others
+were. Conversations held by others are watched slowly anyway, and sooner after a pause
+without any event.
 """
 
 from __future__ import annotations
@@ -13,21 +14,33 @@ from datetime import timedelta
 from bot.engine.context import Context
 from bot.signals import Level, Signal
 
-PAUSE = timedelta(minutes=2)  # without any event: long enough for deliveries to have been tried in vain
-LATELY = timedelta(minutes=10)  # a pause that ended by then counts: the first retries may come before the worker
+# A time without events in which the platform may have tried deliveries in vain.
+PAUSE = timedelta(minutes=2)
+# A pause that ended this recently counts, as retries may arrive before the worker.
+LATELY = timedelta(minutes=10)
 SPACING = timedelta(milliseconds=200)  # five reads a second
 RECENT = timedelta(days=7)
 MOST = 10_000
 
 
 async def reconcile_after_start(context: Context) -> None:
-    """Let conversations be read that may have changed unheard. Raises `StoreError`."""
+    """Schedule reads of conversations that may have changed unheard. Raises `StoreError`."""
     now = context.clock.now()
-    looks = await context.store.look_at_unheard(since=now - PAUSE, first=now + SPACING, spacing=SPACING, limit=MOST)
+    looks = await context.store.look_at_unheard(
+        since=now - PAUSE,
+        first=now + SPACING,
+        spacing=SPACING,
+        limit=MOST,
+    )
     pause = await context.store.longest_pause(now, now - LATELY)
     if pause >= PAUSE:
         first = now + (looks + 1) * SPACING
-        looks += await context.store.look_again(since=now - RECENT, first=first, spacing=SPACING, limit=MOST)
+        looks += await context.store.look_again(
+            since=now - RECENT,
+            first=first,
+            spacing=SPACING,
+            limit=MOST,
+        )
     if looks:
         fields = {"conversations": looks, "pause_seconds": pause.total_seconds()}
         context.observe(Signal("reconciling", Level.INFO, fields=fields))

@@ -1,11 +1,13 @@
-"""Retention: every hour, what is older than RETENTION_DAYS and needed by nothing is deleted, in small bites.
+"""Deletes data older than RETENTION_DAYS every hour, in small batches.
 
-What goes and what stays, `Store.purge` says. In short: nothing that anybody said is kept for longer than RETENTION_DAYS
-and a day, unless a flow still waits with it; and nothing at all is kept of a conversation that is over and in which
-nothing has happened for so long. What is at stake is never deleted, however old it is. The ids of events, by which a
-repeated delivery is known, are kept as long as everything else; the platform repeats for fifteen minutes.
+`Store.purge` decides what goes. In short: customers' words stay at most RETENTION_DAYS
+and a day, unless a flow still waits with them; nothing stays of a conversation that is
+over and has been quiet for so long. A conversation at stake is never deleted. Event
+ids, which identify repeated deliveries, stay as long as everything else; the platform
+repeats for fifteen minutes.
 
-Every worker does it: a bite is one transaction, and one that comes second finds nothing to do.
+Every worker runs this. A batch is one transaction, and a second worker finds nothing to
+do.
 """
 
 from __future__ import annotations
@@ -18,18 +20,18 @@ from bot.signals import Level, Observe, Signal
 from bot.store.interface import Store, StoreError
 
 EVERY = timedelta(hours=1)
-BITE = 50  # conversations; the work of some milliseconds
-BREATH = timedelta(milliseconds=200)  # between two bites
+BATCH = 50  # conversations per batch; takes some milliseconds
+PAUSE = timedelta(milliseconds=200)  # between batches
 
 
 class Retention:
-    """Deletes what is old.
+    """Deletes old data.
 
     Args:
-        store: where from.
-        clock: what "old" is measured by.
-        observe: told what went.
-        keep: for how long.
+        store: the store to delete from.
+        clock: defines "old".
+        observe: receives the results.
+        keep: retention time.
     """
 
     def __init__(self, store: Store, clock: Clock, observe: Observe, keep: timedelta) -> None:
@@ -39,22 +41,22 @@ class Retention:
         self._keep = keep
 
     async def run(self) -> None:
-        """Delete what is old now, and again every hour, until it is cancelled."""
+        """Delete old data now and every hour, until cancelled."""
         while True:
             await self.once()
             await asyncio.sleep(EVERY.total_seconds())
 
     async def once(self) -> None:
-        """Delete all that is old now, and leave nothing of what was deleted lately in the database's files."""
+        """Delete all old data, and scrub recently deleted data from the database's files."""
         before, looked_at = self._clock.now() - self._keep, 0
         try:
-            while seen := await self._store.purge(before, BITE):
+            while seen := await self._store.purge(before, BATCH):
                 looked_at += seen
-                await asyncio.sleep(BREATH.total_seconds())
+                await asyncio.sleep(PAUSE.total_seconds())
             await self._store.scrub()
         except StoreError as error:
             self._observe(Signal("purge_failed", Level.WARNING, fields={"error": str(error)}))
-        except Exception as error:  # noqa: BLE001 - there is a next hour
+        except Exception as error:  # noqa: BLE001 - retry in an hour
             self._observe(Signal("purge_failed", Level.ERROR, fields={"error": type(error).__name__}))
         if looked_at:
             self._observe(Signal("purged", fields={"looked_at": looked_at, "before": before.isoformat()}))

@@ -1,4 +1,4 @@
-"""Claims conversations that have something to be done, and sleeps until the next is due."""
+"""Claims conversations that have something to do, and sleeps until the next is due."""
 
 from __future__ import annotations
 
@@ -7,52 +7,55 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 
 from bot.control.policy import backoff
+from bot.engine.app_events import spread_app_events
 from bot.engine.context import Context
 from bot.engine.delivery import Delivery
-from bot.engine.people import spread_app_events
-from bot.engine.places import Places
 from bot.engine.reconcile import PAUSE, reconcile_after_start
 from bot.engine.session import Session
+from bot.engine.slots import Slots
 from bot.signals import Level, Signal
 from bot.store.interface import StoreError, Unavailable
 from bot.troubles import database_failed
 
-POLL = timedelta(seconds=30)  # the safety net under wake-ups and due times
-LOOK_AGAIN = timedelta(milliseconds=100)  # for a place, while all are taken
-SOON = timedelta(milliseconds=20)  # until the next look after sessions that have ended: one for all of them
-MOST_WAITING = 10  # times as many conversations as places: those whose flow waits for something else take none
+POLL = timedelta(seconds=30)  # safety net for lost wake-ups
+LOOK_AGAIN = timedelta(milliseconds=100)  # while all slots are taken
+SOON = timedelta(milliseconds=20)  # one look for all sessions that end within this time
+MOST_WAITING = 10  # sessions per slot, as those that only wait take none
 STOP_PATIENCE = timedelta(seconds=8)
 
 
 class Worker:
-    """Takes the turns of conversations, each in a session of its own.
+    """Runs conversations, each in a session of its own.
 
     Args:
-        context: the engine's surroundings.
-        concurrency: how many conversations something is done in at once. Half as many more are taken ahead, so that no
-            place is empty while they are fetched; those whose flow only waits are not counted.
-        poll: the longest time between two looks at the database. Short where another process takes the webhooks.
+        context: dependencies of the engine.
+        concurrency: number of sessions that do something at the same time. Half as many
+            again are claimed ahead, so that no slot stays empty; sessions that only
+            wait don't count.
+        poll: longest interval between looks at the database. Short if another process
+            takes the webhooks.
     """
 
     def __init__(self, context: Context, concurrency: int, poll: timedelta = POLL) -> None:
         self._context = context
-        self._places = Places(concurrency)
+        self._slots = Slots(concurrency)
         self._concurrency = concurrency + concurrency // 2
         self._poll = poll
         self._delivery = Delivery(context.clients, context.clock)
         self._sessions: dict[str, tuple[Session, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
-        self._crowded = False  # is more waiting than there were places for?
-        self._freed = 0  # places, since the last look
+        self._crowded = False  # more work was waiting than slots were free
+        self._freed = 0  # slots since the last look
         self._look_soon: asyncio.TimerHandle | None = None
         self._stopping = False
         self._failures = 0
         self._reconciled = False
         self._failing_since: datetime | None = None  # the database
-        self._spread_at: datetime | None = None  # when to look for events of no single conversation; None: now
+        # When to look for app-level events; None: now.
+        self._spread_at: datetime | None = None
 
     def wake(self, conversation_ids: Iterable[str | None]) -> None:
-        """Events of these conversations are in the inbox (None: of no single one)."""
+        """Announce new events of these conversations in the inbox (None: app-level events)."""
         for conversation_id in conversation_ids:
             self._spread_at = self._spread_at if conversation_id else None
             at_work = self._sessions.get(conversation_id) if conversation_id else None
@@ -62,7 +65,7 @@ class Worker:
                 self._wake.set()
 
     def stop(self) -> None:
-        """Claim nothing more; `run` returns when what is at work has been given back."""
+        """Claim nothing more. `run` returns when all sessions have given their leases back."""
         self._stopping = True
         self._wake.set()
 
@@ -80,33 +83,37 @@ class Worker:
             await self._end_sessions()
 
     async def _tried(self, look: Callable[[], Awaitable[timedelta | None]]) -> timedelta | None:
-        """What a look at the database says; where it fails, how long to wait before the next."""
+        """Return the pause that a look at the database asks for; after a failure, a backoff."""
         try:
             pause = await look()
         except StoreError as error:
             level = Level.ERROR
             if isinstance(error, Unavailable):
-                level = Level.DEBUG  # told once for all tries
+                level = Level.DEBUG  # reported once by `troubles`
                 database_failed(self._context.troubles, error)
                 self._failing_since = self._failing_since or self._context.clock.now()
             return self._failed(Signal("store_unavailable", level, fields={"error": str(error)}))
-        except Exception as error:  # noqa: BLE001 - a worker that ends while its process lives would release nothing
+        except Exception as error:  # noqa: BLE001 - a dead worker releases nothing
             return self._failed(Signal("worker_failed", Level.ERROR, fields={"error": type(error).__name__}))
         self._failures = 0
         if self._failing_since and self._context.clock.now() - self._failing_since >= PAUSE:
-            self._reconciled = False  # webhooks could not be stored, and the platform may have given them up
+            self._reconciled = False  # webhooks may be lost for good
         self._failing_since = None
         return pause
 
     async def _round(self) -> timedelta | None:
-        """Claim what can be claimed, and say how long to wait; None: not long, and ask first what is due."""
+        """Claim conversations and start their sessions.
+
+        Returns:
+            The pause until the next round; None: wait briefly, then ask what is due.
+        """
         if not self._reconciled:
             await reconcile_after_start(self._context)
             self._reconciled = True
         self._crowded, self._freed = True, 0
-        free = self._concurrency - sum(not session.takes_no_place for session, _ in self._sessions.values())
+        free = self._concurrency - sum(not session.takes_no_slot for session, _ in self._sessions.values())
         if free <= 0 or len(self._sessions) >= self._concurrency * MOST_WAITING:
-            await self._spread_if_due()  # an erasure doesn't wait for a place
+            await self._spread_if_due()  # erasure doesn't wait for a slot
             return min(self._poll, LOOK_AGAIN)
         now = self._context.clock.now()
         works = await self._context.store.claim(
@@ -114,11 +121,12 @@ class Worker:
         )
         for work in works:
             at_work = self._sessions.get(work.lease.conversation_id)
-            if at_work and at_work[0].keeps(work.lease):  # its lease ran out while the database was out of reach
+            # The lease may have expired while the database was out of reach.
+            if at_work and at_work[0].keeps(work.lease):
                 continue
-            session = Session(self._context, self._delivery, work, self._places, self._look_again)
+            session = Session(self._context, self._delivery, work, self._slots, self._look_again)
             self._start(session, work.lease.conversation_id)
-        # Afterwards, so that no release waits for it.
+        # After claiming, so that no release waits for it.
         if await self._spread_if_due():
             return timedelta(0)
         if len(works) == free:
@@ -127,7 +135,7 @@ class Worker:
         return None if works else await self._until_due()
 
     async def _spread_if_due(self) -> bool:
-        """Give events of no single conversation to those that they concern. True if there may be more to do at once."""
+        """Fan app-level events out to conversations. Return True if more work may be waiting."""
         now = self._context.clock.now()
         if self._spread_at is not None and now < self._spread_at:
             return False
@@ -140,20 +148,22 @@ class Worker:
         return bool(told) or more
 
     async def _until_due(self) -> timedelta:
-        """How long there is nothing to claim."""
+        """Return the time until something can be claimed."""
         due = await self._context.store.next_due(self._context.clock.now())
         if due is None:
             return self._poll
         ahead = due - self._context.clock.now()
-        return min(self._poll, ahead if ahead > timedelta(0) else SOON)  # due, and not to be had: ask, but don't spin
+        # Due but not claimable: ask again, but don't spin.
+        return min(self._poll, ahead if ahead > timedelta(0) else SOON)
 
     def _failed(self, signal: Signal) -> timedelta:
+        """Report a failure. Return the backoff."""
         self._failures += 1
         self._context.observe(signal)
         return backoff(self._failures, self._context.owner, cap=self._poll)
 
     async def _woken(self, pause: timedelta) -> bool:
-        """Wait, and say whether something has ended the wait."""
+        """Wait. Return True if woken before the time is over."""
         try:
             async with asyncio.timeout(pause.total_seconds()):
                 await self._wake.wait()
@@ -162,38 +172,53 @@ class Worker:
         return True
 
     def _start(self, session: Session, conversation_id: str) -> None:
-        task = asyncio.get_running_loop().create_task(self._work(session, conversation_id), name=conversation_id)
+        """Start a session as a task."""
+        task = asyncio.get_running_loop().create_task(
+            self._work(session, conversation_id),
+            name=conversation_id,
+        )
         self._sessions[conversation_id] = (session, task)
 
     async def _work(self, session: Session, conversation_id: str) -> None:
+        """Run a session to its end. Its failure must not stop the others."""
         try:
             await session.run()
-        except Exception as error:  # noqa: BLE001 - one conversation's trouble must not stop the others
+        except Exception as error:  # noqa: BLE001 - must not stop other sessions
             fields = {"error": type(error).__name__}
             self._context.observe(Signal("session_failed", Level.ERROR, conversation_id, fields))
         finally:
             at_work = self._sessions.get(conversation_id)
-            if at_work and at_work[0] is session:  # not if its lease ran out and the conversation was claimed again
+            # Another session may have it, if the lease expired and it was claimed again.
+            if at_work and at_work[0] is session:
                 del self._sessions[conversation_id]
             self._look_again()
 
     def _look_again(self) -> None:
-        """A place is free: look for more, at once only if a tenth of the places is, and more was waiting for them.
+        """Look for more work because a slot is free.
 
-        Else one look will do for all sessions that end within a moment. (A conversation of theirs may be due again.)
+        At once only if a tenth of the slots is free and more work was waiting for them.
+        Otherwise one look serves all sessions that end within a moment, and finds those
+        due again.
         """
         self._freed += 1
         if self._crowded and 10 * self._freed >= self._concurrency:
             self._wake.set()
         elif self._look_soon is None:
-            self._look_soon = asyncio.get_running_loop().call_later(SOON.total_seconds(), self._look)
+            self._look_soon = asyncio.get_running_loop().call_later(
+                SOON.total_seconds(),
+                self._look,
+            )
 
     def _look(self) -> None:
+        """Wake the worker for one look."""
         self._look_soon = None
         self._wake.set()
 
     async def _end_sessions(self) -> None:
-        """Let what is being delivered end, within bounds; what is left is taken over from the database later."""
+        """Let effects in progress finish, within limits.
+
+        The rest is taken over from the database later.
+        """
         for session, _ in self._sessions.values():
             session.end_soon()
         tasks = [task for _, task in self._sessions.values()]

@@ -1,1 +1,1 @@
-"""The authoring API, the journal, and the flows that come with the bot."""
+"""The authoring API, the journal, and the built-in sample flows."""

@@ -12,14 +12,16 @@ from bot.flows.message import Carrier
 
 @dataclass(frozen=True, slots=True)
 class Answer(Carrier):
-    """What the user said or tapped.
+    """The user's reply to a question: typed, tapped, sent or filled in.
 
     Attributes:
-        text: the words, or the label of the tapped choice or button; a form's answers as lines; empty for pictures and
-            the like.
-        payload: what a quick reply or a button carries; None for typed words.
-        choice: which of the question's choices or buttons it is, tapped or typed; None: none of them. Typed counts in
-            any case and Unicode form, in quotation marks, with a full stop; and so does its number in the list.
+        text: the words, or the label of the tapped choice or button; a form's
+            answers as lines; empty for pictures and other attachments.
+        payload: the payload of the tapped quick reply or button; None for typed
+            words.
+        choice: the question's choice or button that was tapped or typed; None if
+            none matches. A typed label matches in any case and Unicode form, in
+            quotation marks, or with a full stop. Its number in the list matches too.
         message: the message (or postback) as the platform posted it.
     """
 

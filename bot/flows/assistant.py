@@ -1,7 +1,8 @@
-"""An opening flow that puts a language model to work: it answers, and hands over to an agent where it can't.
+"""An opening flow run by a language model; hands over to an agent if it can't help.
 
-The model is any callable: `assistant_with(model)` makes a flow of it. `assistant` is a sample with a stand-in for a
-model: it knows two answers about itself and none about anybody's business, needs no network, and always says the same.
+The model is any callable: `assistant_with(model)` turns it into a flow. `assistant`
+is a sample with a stand-in for the model. The stand-in needs no network, is
+deterministic, and knows two answers about itself and none about any business.
 """
 
 from __future__ import annotations
@@ -17,27 +18,32 @@ from bot.flows.content import Choice
 from bot.signals import Level
 
 TURNS_LIMIT = 20
-"""Answers of the model in one conversation; who is not served by then is served by a person."""
+"""Maximum number of the model's answers per conversation, before an agent takes over."""
 
 PERSON = Choice("Talk to a person", "agent")
-_ASKS_FOR_PERSON = re.compile(r"\b(agent|human|person|somebody|someone|staff|representative)\b", re.IGNORECASE)
+_ASKS_FOR_PERSON = re.compile(
+    r"\b(agent|human|person|somebody|someone|staff|representative)\b",
+    re.IGNORECASE,
+)
 _IS_DONE = re.compile(
-    r"\s*(bye|goodbye|no|no,? thanks?( you)?|that'?s all|thanks?|thank you)\s*[.!]*\s*", re.IGNORECASE
+    r"\s*(bye|goodbye|no|no,? thanks?( you)?|that'?s all|thanks?|thank you)\s*[.!]*\s*",
+    re.IGNORECASE,
 )
 
 
 class Turn(TypedDict):
-    """One thing that was said; `role` is "user" or "assistant"."""
+    """One message so far; `role` is "user" or "assistant"."""
 
     role: str
     content: str
 
 
 Model = Callable[[Sequence[Turn]], "str | Awaitable[str | None] | None"]
-"""Is given what was said so far, oldest first, and gives its answer; None or nothing where it has none.
+"""Takes the messages so far, oldest first, and returns an answer (None or "": no answer).
 
-A coroutine function, or a plain one, which runs in a thread. It is called by `chat.call`: its answer is kept, and what
-it raises, or a minute without an answer, leads to an agent and to `model_failed` in the log.
+Either a coroutine function or a plain function, which runs in a thread. It is called
+through `chat.call`, so its answer is kept. If it raises, or takes longer than a minute,
+the flow hands over to an agent and logs `model_failed`.
 """
 
 _KNOWN = (
@@ -45,28 +51,35 @@ _KNOWN = (
         re.compile(r"\b(what|how)\b.*\b(you|this)\b", re.IGNORECASE),
         "I am a sample without a language model. I can answer two questions, and get a person for you.",
     ),
-    (re.compile(r"\b(hi|hello|hey)\b", re.IGNORECASE), "Hello! I am a sample assistant. Ask me what I can do."),
+    (
+        re.compile(r"\b(hi|hello|hey)\b", re.IGNORECASE),
+        "Hello! I am a sample assistant. Ask me what I can do.",
+    ),
 )
 
 
 def offline(turns: Sequence[Turn]) -> str | None:
-    """Answer like a model, by keyword: the stand-in of the sample."""
+    """Answer by keyword, in place of a language model."""
     asked = turns[-1]["content"]
     return next((answer for words, answer in _KNOWN if words.search(asked)), None)
 
 
-def assistant_with(model: Model, name: str = "assistant", timeout: timedelta = timedelta(minutes=1)) -> Flow:
-    """Make an opening flow of a language model.
+def assistant_with(
+    model: Model,
+    name: str = "assistant",
+    timeout: timedelta = timedelta(minutes=1),
+) -> Flow:
+    """Turn a language model into an opening flow.
 
     Args:
         model: the model.
         name: the flow's name, for OPENING_FLOW.
-        timeout: for each of two attempts to get an answer.
+        timeout: per attempt; two attempts are made to get an answer.
     """
 
     @flow(name)
     async def talks(chat: Chat) -> None:
-        """Let the model answer until the user is served, asks for a person, or the model fails."""
+        """Let the model answer until the user is done, wants a person, or it fails."""
         try:
             served = await _serve(chat, model, timeout)
         except NoAnswer:
@@ -81,8 +94,11 @@ def assistant_with(model: Model, name: str = "assistant", timeout: timedelta = t
 
 
 async def _serve(chat: Chat, model: Model, timeout: timedelta) -> bool:
-    """Answer until the user is content. False: a person is needed."""
-    said, asks_for_person = chat.opening.text or (await chat.ask("Hello! What can I do for you?")).text, False
+    """Answer until the user is satisfied; return False if a person is needed."""
+    said, asks_for_person = (
+        chat.opening.text or (await chat.ask("Hello! What can I do for you?")).text,
+        False,
+    )
     turns: list[Turn] = []
     while not _IS_DONE.fullmatch(said):
         if asks_for_person or _ASKS_FOR_PERSON.search(said) or len(turns) >= 2 * TURNS_LIMIT:

@@ -1,4 +1,4 @@
-"""What a flow author writes with: the `flow` decorator, and the values that a flow gets."""
+"""The tools of a flow author: the `flow` decorator, and the values passed to a flow."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ RouterFunction = Callable[["Began", Purpose], "Flow | str | None"]
 
 
 class FlowError(Exception):
-    """What can go wrong in a flow, as its author sees it.
+    """Base class of the errors that a flow can meet.
 
     FlowError
-    ├── NoAnswer          nobody answered: the time is over, or the user has ended the conversation
-    ├── CallFailed        a function run by `chat.call` kept failing
+    ├── NoAnswer          the timeout expired, or the user ended the conversation
+    ├── CallFailed        a function run by `chat.call` failed in every attempt
     ├── JournalMismatch   the journal of a run no longer fits the flow's code
-    └── FlowMisuse        the flow asked for something that can't be: a limit, a wrong argument, two steps at once
+    └── FlowMisuse        an invalid request: a limit, a wrong argument, concurrent steps
     """
 
 
 class NoAnswer(FlowError):
-    """Nobody answered: the time is over, or the user has ended the conversation."""
+    """The timeout expired, or the user ended the conversation."""
 
 
 class CallFailed(FlowError):
     """A function run by `chat.call` failed in its last attempt.
 
     Attributes:
-        function: its name.
+        function: the function's name.
         error: the exception's type and message, as in `KeyError: 'price'`.
-        attempts: how often it was tried.
+        attempts: the number of attempts made.
     """
 
     def __init__(self, function: str, error: str, attempts: int = 1) -> None:
@@ -54,24 +54,24 @@ class CallFailed(FlowError):
 
     @property
     def message(self) -> str:
-        """What the exception said."""
+        """The exception's message."""
         return self.error.partition(": ")[2]
 
 
 class JournalMismatch(FlowError):
-    """The journal holds another step than the code wants to take: the code changed while the run was under way.
+    """The journal's next step differs from the code's: the code changed during the run.
 
-    It ends the run, even if the flow catches it. What happens then is the operator's choice (FLOW_MISMATCH).
+    This ends the run, even if the flow catches it. FLOW_MISMATCH sets what happens next.
     """
 
 
 class FlowMisuse(FlowError):
-    """The flow asked for something that can't be done."""
+    """The flow made an invalid request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A named flow in one version: one plain coroutine that takes a `Chat`."""
+    """One version of a named flow: a coroutine function that takes a `Chat`."""
 
     name: str
     function: FlowFunction
@@ -79,41 +79,44 @@ class Flow:
 
     @property
     def title(self) -> str:
-        """Name and version, for people."""
+        """Name and version, for display."""
         return f"{self.name!r} version {self.version}"
 
     async def __call__(self, chat: Chat) -> None:
-        """Run the flow as a part of another one: the journal has it under its own name and version."""
-        begun = await chat._turn.enter(self)  # noqa: SLF001 - no step of an author's
+        """Run the flow as part of another; the journal records its name and version."""
+        begun = await chat._turn.enter(self)  # noqa: SLF001 - not a step for authors
         await begun.run(chat)
 
     async def run(self, chat: Chat) -> None:
-        """Run the flow. Raises `FlowMisuse`: its function is no coroutine."""
+        """Run the flow. Raises `FlowMisuse` if its function is not a coroutine function."""
         running = self.function(chat)
         if not isinstance(running, Awaitable):
-            raise FlowMisuse(f"flow {self.name!r} is no coroutine function: begin it with `async def`")
+            raise FlowMisuse(
+                f"flow {self.name!r} is not a coroutine function: define it with `async def`",
+            )
         await running
 
 
 def flow(name: str, version: int = 1) -> Callable[[FlowFunction], Flow]:
-    """Make a coroutine function a flow with the name that the settings use.
+    """Turn a coroutine function into a flow.
 
     Args:
-        name: as in OPENING_FLOW and CLOSING_FLOW.
-        version: a whole number from 1. New runs begin with the newest version that is registered; a run goes on with
-            the version that it began with, so keep the older function until no conversation waits in it.
+        name: the name used in OPENING_FLOW and CLOSING_FLOW.
+        version: a positive integer. New runs use the newest registered version. A run
+            keeps the version it began with, so keep the older function until no
+            conversation waits in it.
 
     Raises:
-        FlowMisuse: no name, or no such version.
+        FlowMisuse: the name is missing or the version is invalid.
     """
-    if callable(name):  # the decorator without brackets
+    if callable(name):  # the decorator was written without parentheses
         called = getattr(name, "__name__", "name")
         raise FlowMisuse(f'above {called}, write @flow("{called}"): a flow needs a name')
     if not name:
         raise FlowMisuse("a flow needs a name")
     number: object = version
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise FlowMisuse(f"the version of flow {name!r} is a whole number, and at least 1")
+        raise FlowMisuse(f"the version of flow {name!r} must be a whole number, at least 1")
 
     def made(function: FlowFunction) -> Flow:
         return Flow(name, function, version)
@@ -123,7 +126,12 @@ def flow(name: str, version: int = 1) -> Callable[[FlowFunction], Flow]:
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """A team's own choice of the flow. `greets`: it also wants to know of a widget that was opened without a word."""
+    """A function that chooses the flow.
+
+    Attributes:
+        function: the function.
+        greets: also call it when the widget was opened and nobody has written yet.
+    """
 
     function: RouterFunction
     greets: bool = False
@@ -134,18 +142,24 @@ def router(function: RouterFunction, /) -> Router: ...
 @overload
 def router(*, greets: bool = False) -> Callable[[RouterFunction], Router]: ...
 def router(
-    function: RouterFunction | None = None, /, *, greets: bool = False
+    function: RouterFunction | None = None,
+    /,
+    *,
+    greets: bool = False,
 ) -> Router | Callable[[RouterFunction], Router]:
-    """Make a plain function the router of `FLOWS`: it chooses the flow, and not OPENING_FLOW and CLOSING_FLOW.
+    """Turn a plain function into the router of `FLOWS`, which chooses the flow.
 
-    The function gets what began it all (`Began`) and the purpose ("opening": to serve the user, "closing": control was
-    handed back, or the user has ended the conversation), and gives the flow, its name, or None for no flow: then
-    control is given up at once. It decides by its arguments alone, and at once: what takes time belongs into a flow.
+    It replaces OPENING_FLOW and CLOSING_FLOW. It takes the origin of the run (`Began`)
+    and the purpose: "opening" to serve the user, or "closing" after a handback or after
+    the user ended the conversation. It returns the flow, the flow's name, or None for no
+    flow, in which case control is given up at once. Its result must depend on its
+    arguments alone, and it must not block: slow work belongs in a flow.
 
     Args:
-        function: the function, where the decorator is written without brackets.
-        greets: let a flow begin where the widget was opened and nobody has written yet (`began.kind == "created"`).
-            Without it that is no contact, and nothing happens.
+        function: the function, if the decorator is written without parentheses.
+        greets: begin a flow when the widget was opened and nobody has written yet
+            (`began.kind == "created"`). By default, opening the widget is no contact,
+            and nothing happens.
     """
 
     def made(function: RouterFunction) -> Router:
@@ -156,21 +170,24 @@ def router(
 
 @dataclass(frozen=True, slots=True)
 class Began(Carrier):
-    """What began the flow.
+    """The origin of a run.
 
-    It has what the first message carried, as an `Answer` has it: `attachments`, `location`, `fields`, `metadata`.
+    It offers the content of the first message as an `Answer` does: `attachments`,
+    `location`, `fields`, `metadata`.
 
     Attributes:
-        kind: "message", "postback", "referral", "created" (the widget was opened, and nobody has written yet),
-            "handback", "ended", "outside" (another system asked for it) or "reminder".
-        text: what the user said or tapped, where that began it; a form's answers as lines.
-        payload: what the tapped button carries.
-        reason: of a handback, as the platform gives it ("ticketClosed", …).
-        referral: of a referral, its code.
-        data: where another system or a reminder began it: what it was given, as JSON has it; None without any.
-        message: the first message (or postback) as the platform posted it; empty where none began it.
-        referral_details: all that a referral tells, such as the ad, as the platform posted it.
-        user: the end user, as far as what began it tells.
+        kind: "message", "postback", "referral", "created" (the widget was opened, and
+            nobody has written yet), "handback", "ended", "outside" (started by another
+            system) or "reminder".
+        text: the user's words or the tapped label, if any; a form's answers as lines.
+        payload: the payload of the tapped button.
+        reason: the reason of a handback, as the platform gives it ("ticketClosed", …).
+        referral: the code of a referral.
+        data: the JSON data from another system or a reminder; None if there is none.
+        message: the first message (or postback) as the platform posted it, or empty.
+        referral_details: all details of a referral, such as the ad, as the platform
+            posted them.
+        user: the end user, as far as the first event describes them.
         conversation: the conversation: brand, channel, metadata.
     """
 

@@ -1,4 +1,4 @@
-"""Which flows there are, and which one opens or closes."""
+"""The registered flows, and the choice of the opening and closing flow."""
 
 from __future__ import annotations
 
@@ -16,19 +16,23 @@ from bot.flows.handlers import Handlers, TwoHandlers, handlers_in
 
 
 class UnknownFlow(ValueError):
-    """A flow that no module holds (the text lists the known ones), or a module that can't be imported."""
+    """A flow is not registered (the text lists the known ones), or an import failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The flows by name, and which of them open and close: by name (empty: none), or by the team's router.
+    """The flows by name, and the choice of opening and closing flow.
+
+    The choice is made by name (empty for none), or by the team's router.
 
     Attributes:
         flows: the newest version of each flow, by name.
         opening, closing: names of flows; empty for none.
-        router: takes the place of these two.
-        modules: the modules of FLOWS; the modules that define the flows and the router count without being named.
-        older: older versions of the flows, in which runs may still wait. No run begins with one by its name.
+        router: replaces both names.
+        modules: the modules of FLOWS. The modules that define the flows and the router
+            are included implicitly.
+        older: older versions, in which runs may still wait. No new run begins in one by
+            name.
     """
 
     flows: Mapping[str, Flow] = field(default_factory=dict)
@@ -40,7 +44,10 @@ class Catalogue:
     handlers: Handlers = field(default_factory=Handlers)
 
     def __post_init__(self) -> None:
-        for setting, name in (("OPENING_FLOW", self.opening), ("CLOSING_FLOW", self.closing)):
+        for setting, name in (
+            ("OPENING_FLOW", self.opening),
+            ("CLOSING_FLOW", self.closing),
+        ):
             if name:
                 self._named(name, setting)
 
@@ -50,43 +57,46 @@ class Catalogue:
         return [*self.flows.values(), *self.older]
 
     def find(self, name: str, version: int) -> Flow | None:
-        """The flow of that name in that version, if it is registered."""
+        """The given version of a flow, if it is registered."""
         newest = self.flows.get(name)
         if newest is None or newest.version == version:
             return newest
-        return next((flow for flow in self.older if (flow.name, flow.version) == (name, version)), None)
+        return next(
+            (flow for flow in self.older if (flow.name, flow.version) == (name, version)),
+            None,
+        )
 
     @property
     def functions(self) -> Functions:
-        """The functions that may be called when a run is over."""
+        """The functions that may be called after a run has ended."""
         authored = [flow.function for flow in self.all] + ([self.router.function] if self.router else [])
         return Functions([*self.modules, *filter(None, map(defined_in, authored))])
 
     @property
     def opens(self) -> bool:
-        """May there be a flow that serves users?"""
+        """Whether a flow may serve users."""
         return bool(self.router or self.opening)
 
     @property
     def closes(self) -> bool:
-        """May there be a flow for when control is handed back?"""
+        """Whether a flow may run after a handback."""
         return bool(self.router or self.closing)
 
     @property
     def greets(self) -> bool:
-        """May a flow begin where the widget was opened, and nobody has written yet?"""
+        """Whether a flow may begin when the widget was opened and nobody has written."""
         return self.router is not None and self.router.greets
 
     def applied_to(self, policy: Policy) -> Policy:
-        """The rules' settings, with what these flows can do."""
+        """The policy of the rules, adjusted to the abilities of these flows."""
         return replace(policy, opens=self.opens, closes=self.closes, greets=self.greets)
 
     def route(self, purpose: Purpose, began: Began) -> Flow | None:
-        """The flow that serves a purpose, if there is one.
+        """The flow for a purpose, if there is one.
 
         Raises:
-            UnknownFlow: the router wants one that is not there.
-            Exception: whatever the router raises.
+            UnknownFlow: the router chose a flow that is not registered.
+            Exception: anything the router raises.
         """
         if self.router is None:
             return self.flows.get(self.opening if purpose is Purpose.OPENING else self.closing)
@@ -97,10 +107,12 @@ class Catalogue:
             self._named(chosen.name, "the router")
             found = self.find(chosen.name, chosen.version)
             if found is None or chosen is not found:
-                raise UnknownFlow(f"the router: FLOWS holds another flow {chosen.name!r} than this one")
+                raise UnknownFlow(f"the router: FLOWS holds a different flow named {chosen.name!r}")
             return found
-        if chosen not in self.flows:  # its name may be what the user said, which is told nowhere
-            raise UnknownFlow(f"the router: there is no flow of the name that it gave; known flows: {self._known}")
+        if chosen not in self.flows:  # not quoted: the name may be the user's words
+            raise UnknownFlow(
+                f"the router: no flow has the name that it returned; known flows: {self._known}",
+            )
         return self.flows[chosen]
 
     def named(self, name: str) -> Flow:
@@ -118,11 +130,11 @@ class Catalogue:
 
 
 def load_catalogue(modules: Iterable[str], opening: str = "", closing: str = "") -> Catalogue:
-    """The flows and the router of the named modules.
+    """Load the flows and the router of the named modules.
 
     Raises:
-        UnknownFlow: a module can't be imported, two flows have the same name and version, there are two routers, or the
-            opening or the closing flow is not there.
+        UnknownFlow: a module can't be imported, two flows share a name and version,
+            there are two routers, or the opening or closing flow is missing.
     """
     names = list(modules)
     router, handlers = load_router(names), load_handlers(names)
@@ -132,15 +144,15 @@ def load_catalogue(modules: Iterable[str], opening: str = "", closing: str = "")
 
 
 def load_flows(modules: Iterable[str]) -> dict[str, Flow]:
-    """The newest version of each flow that the named modules hold, by name. Raises `UnknownFlow`."""
+    """Load the newest version of each flow, by name. Raises `UnknownFlow`."""
     return {flow.name: flow for flow in sorted(load_versions(modules), key=lambda flow: flow.version)}
 
 
 def load_versions(modules: Iterable[str]) -> list[Flow]:
-    """All flows that the named modules hold, in all versions.
+    """Load all flows of the named modules, in all versions.
 
     Raises:
-        UnknownFlow: a module can't be imported, or two flows have the same name and version.
+        UnknownFlow: a module can't be imported, or two flows share a name and version.
     """
     flows: dict[tuple[str, int], Flow] = {}
     for name in modules:
@@ -149,12 +161,18 @@ def load_versions(modules: Iterable[str]) -> list[Flow]:
                 known = flows.setdefault((found.name, found.version), found)
                 if known is not found:
                     says = f"two flows are named {found.name!r}; the second is in {name!r}"
-                    raise UnknownFlow(f"FLOWS: {says}. A newer version needs its number: version={found.version + 1}")
+                    raise UnknownFlow(
+                        f"FLOWS: {says}. A newer version needs its number: version={found.version + 1}",
+                    )
     return [*flows.values()]
 
 
 def load_router(modules: Iterable[str]) -> Router | None:
-    """The router that the named modules hold, if any. Raises `UnknownFlow`: a module can't be imported, or two do."""
+    """Load the router of the named modules, if any.
+
+    Raises:
+        UnknownFlow: a module can't be imported, or there are two routers.
+    """
     routers: dict[int, tuple[Router, str]] = {}
     for name in modules:
         for value in vars(import_module(name)).values():
@@ -167,10 +185,10 @@ def load_router(modules: Iterable[str]) -> Router | None:
 
 
 def load_handlers(modules: Iterable[str]) -> Handlers:
-    """The handlers that the named modules hold.
+    """Load the handlers of the named modules.
 
     Raises:
-        UnknownFlow: a module can't be imported, or two handlers do the same.
+        UnknownFlow: a module can't be imported, or two handlers conflict.
     """
     try:
         return handlers_in(import_module(name) for name in modules)
@@ -179,19 +197,27 @@ def load_handlers(modules: Iterable[str]) -> Handlers:
 
 
 def import_module(name: str) -> ModuleType:
-    """Import a module of FLOWS. Raises `UnknownFlow`: it is no module's name, or it can't be imported."""
+    """Import a module of FLOWS.
+
+    Raises:
+        UnknownFlow: it is not a module's name, or the import failed.
+    """
     if name.endswith(".py") or "/" in name:
         module = name.removesuffix(".py").strip("./").replace("/", ".")
-        raise UnknownFlow(f"FLOWS: {name!r} is a file: write the module's name, {module}, and start the bot beside it")
+        raise UnknownFlow(
+            f"FLOWS: {name!r} is a file: write the module's name, {module}, and start the bot beside it",
+        )
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         says = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise UnknownFlow(f"FLOWS: module {name!r} can't be imported: {says}{_place(error)}") from error
+        raise UnknownFlow(
+            f"FLOWS: module {name!r} can't be imported: {says}{_place(error)}",
+        ) from error
 
 
 def _place(error: BaseException) -> str:
-    """Where an import failed: the last file and line that are not Python's own."""
+    """Where an import failed: the last file and line outside Python's own code."""
     if isinstance(error, SyntaxError):
         return f" at {error.filename}:{error.lineno}" if error.filename else ""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]

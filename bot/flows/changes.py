@@ -1,4 +1,7 @@
-"""Which changes a flow's code asks for by `chat.changed("…")`: what a run knows that begins with this code."""
+"""Finds the names that a flow's code passes to `chat.changed("…")`.
+
+A run stores the names found in the code that it began with.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +17,20 @@ from bot.flows.functions import is_authored
 from bot.flows.handlers import Handlers
 
 METHOD = "changed"
-_FUNCTIONS_LIMIT = 1000  # that are looked through for one flow
+_FUNCTIONS_LIMIT = 1000  # functions searched per flow
 
 
 def changes_of(function: Callable[..., Any]) -> frozenset[str]:
-    """The names of the changes in a flow's function, and in the functions and flows that it calls by their names.
+    """Names of the changes in a flow's function, and in functions and flows it calls.
 
-    A name that is no literal, or that stands elsewhere, is not found.
+    Only literal names are found, and only in functions that it calls by global name.
     """
     known = inspect.unwrap(function)
     return _changes_of(known) if type(known) is FunctionType else frozenset()
 
 
 def changes_in(flow: Flow, handlers: Handlers) -> frozenset[str]:
-    """The names of the changes that a run of a flow may come to: the flow's own, and those of the handlers."""
+    """Names of the changes in a flow and in the shared handlers."""
     return changes_of(flow.function).union(*map(changes_of, handlers.functions))
 
 
@@ -48,7 +51,7 @@ def _changes_of(function: FunctionType) -> frozenset[str]:
 
 
 def _called(code: CodeType, module: dict[str, Any]) -> Iterator[FunctionType]:
-    """The team's own functions that some code names, in so far as they are global."""
+    """The team's own global functions that the code refers to."""
     for name in code.co_names:
         known = module.get(name)
         if type(known) is Flow:
@@ -58,7 +61,7 @@ def _called(code: CodeType, module: dict[str, Any]) -> Iterator[FunctionType]:
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
-    """The code of a function, and of those within it."""
+    """A function's code object, and those nested in it."""
     yield code
     for inner in code.co_consts:
         if isinstance(inner, CodeType):

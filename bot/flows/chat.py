@@ -1,4 +1,4 @@
-"""`Chat`: all that a flow can do in its conversation."""
+"""`Chat`: everything a flow can do in its conversation."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from bot.flows.steps import checked_key, text_step
 from bot.flows.turn import CleanUpCall, Said, Turn
 from bot.signals import Level, Signal
 
-MESSAGE_METADATA_LIMIT = METADATA_LIMIT - 256  # the bot adds the effect's id, by which it finds a message again
+MESSAGE_METADATA_LIMIT = METADATA_LIMIT - 256  # bytes; the bot adds an id to find the message again
 CLEAN_UP_TIMEOUT_LIMIT = timedelta(minutes=5)
 
 
 class Chat(Calls):
-    """A conversation as its flow sees it. Every method that is awaited is a step of the journal."""
+    """A conversation as its flow sees it. Each awaited method is a step of the journal."""
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
@@ -48,31 +48,39 @@ class Chat(Calls):
 
     @property
     def run_id(self) -> int:
-        """Number of this run of a flow, unlike any other in the conversation."""
+        """Number of this run, unique in the conversation."""
         return self._turn.context.run_id
 
     @property
     def user(self) -> User:
-        """The end user, as far as what began the flow tells."""
+        """The end user, as far as the origin of the run describes them."""
         return self._turn.context.began.user
 
     @property
     def conversation(self) -> Conversation:
-        """The conversation: its brand, channel, metadata, as far as what began the flow tells."""
+        """The conversation: brand, channel and metadata, as far as the origin tells."""
         return self._turn.context.began.conversation
 
     @property
     def opening(self) -> Began:
-        """What began the flow."""
+        """The origin of the run."""
         return self._turn.context.began
 
     @property
     def resources(self) -> Any:
-        """What the team's `@lifespan` has opened. Raises `FlowMisuse`: no module of FLOWS has one."""
+        """The resources opened by the team's `@lifespan`.
+
+        Raises:
+            FlowMisuse: no module of FLOWS defines one, or this is a replay or simulation.
+        """
         if self._turn.context.resources is None:
             if self._turn.context.handlers.lifespan:
-                raise FlowMisuse("there are no resources: a replay and a simulation open nothing that is real")
-            raise FlowMisuse("there are no resources: no module of FLOWS has a function with @lifespan")
+                raise FlowMisuse(
+                    "there are no resources: replays and simulations open no real ones",
+                )
+            raise FlowMisuse(
+                "there are no resources: no module of FLOWS has a function with @lifespan",
+            )
         return self._turn.context.resources
 
     async def say(
@@ -84,17 +92,18 @@ class Chat(Calls):
         buttons: Sequence[AnyButton] = (),
         key: str | None = None,
     ) -> None:
-        """Say something. A text that is too long for one message becomes several.
+        """Send a message. A text too long for one message is split into several.
 
         Args:
             content: a text, or an `Image`, a `File`, a `Carousel`, a `Form`.
             choices: quick replies below a text.
-            metadata: goes with the message; flat.
-            buttons: below a text, in place of choices.
-            key: what this step is known by in place of its text, which may change then while runs are under way.
+            metadata: sent with the message; flat.
+            buttons: shown below a text instead of choices.
+            key: identifies this step instead of its text, so that the text may change
+                while runs are in progress.
 
         Raises:
-            FlowMisuse: it is beyond one of the platform's limits; the text says which.
+            FlowMisuse: a limit of the platform is exceeded; the text says which.
         """
         whole = _content(content, choices, buttons)
         await self._turn.say(_said(whole, metadata), text_step("say", whole, key))
@@ -110,20 +119,22 @@ class Chat(Calls):
         fresh: bool = False,
         key: str | None = None,
     ) -> Answer:
-        """Say something and wait for the user.
+        """Send a message and wait for the user's answer.
 
         Args:
             content: the question, as for `say`.
             choices: quick replies below a text.
-            timeout: how long to wait; FLOW_IDLE_TIMEOUT where it is not given.
-            metadata: goes with the message; flat.
-            buttons: below a text, in place of choices.
-            fresh: what the user said before the question does not count as an answer.
-            key: what this step is known by in place of its text, which may change then while runs are under way.
+            timeout: how long to wait; default FLOW_IDLE_TIMEOUT.
+            metadata: sent with the message; flat.
+            buttons: shown below a text instead of choices.
+            fresh: ignore input that came before the question.
+            key: identifies this step instead of its text, so that the text may change
+                while runs are in progress.
 
         Raises:
-            NoAnswer: the time is over. At once, and nothing is said, where the user has ended the conversation.
-            FlowMisuse: it is beyond one of the platform's limits; the text says which.
+            NoAnswer: the timeout expired. If the user has ended the conversation, it is
+                raised at once and nothing is sent.
+            FlowMisuse: a limit of the platform is exceeded; the text says which.
         """
         if timeout is not None:
             check_time("the timeout of a question", timeout, WAIT_LIMIT)
@@ -146,62 +157,79 @@ class Chat(Calls):
         fresh: bool = False,
         key: str | None = None,
     ) -> Answer:
-        """Ask with a form. `Answer.fields` has what was filled in; it is empty where the user wrote something instead.
+        """Ask with a form.
+
+        `Answer.fields` holds the values; it is empty if the user wrote something instead.
 
         Args:
             fields: `TextField`, `EmailField`, `SelectField`; one to twenty.
             text: shown above the form.
-            timeout: how long to wait; FLOW_IDLE_TIMEOUT where it is not given.
-            metadata: goes with the message; flat.
-            fresh: what the user said before the form does not count as an answer.
-            key: what this step is known by in place of its text and the names of its fields.
+            timeout: how long to wait; default FLOW_IDLE_TIMEOUT.
+            metadata: sent with the message; flat.
+            fresh: ignore input that came before the form.
+            key: identifies this step instead of its text and field names.
 
         Raises:
-            NoAnswer: the time is over. At once, and nothing is said, where the user has ended the conversation.
-            FlowMisuse: it is beyond one of the platform's limits; the text says which.
+            NoAnswer: the timeout expired. If the user has ended the conversation, it is
+                raised at once and nothing is sent.
+            FlowMisuse: a limit of the platform is exceeded; the text says which.
         """
-        return await self.ask(Form(fields, text), timeout=timeout, metadata=metadata, fresh=fresh, key=key)
+        return await self.ask(
+            Form(fields, text),
+            timeout=timeout,
+            metadata=metadata,
+            fresh=fresh,
+            key=key,
+        )
 
-    async def signal(self, name: str, timeout: timedelta | None = None, *, key: str | None = None) -> Any:
-        """Wait until another system sends a signal: `POST /api/v1/conversations/{id}/signals/{name}`.
+    async def signal(
+        self,
+        name: str,
+        timeout: timedelta | None = None,
+        *,
+        key: str | None = None,
+    ) -> Any:
+        """Wait for a signal: `POST /api/v1/conversations/{id}/signals/{name}`.
 
-        A signal that came earlier in this run, and that no step has taken yet, counts. What the user says meanwhile is
-        kept for the next question.
+        A signal that came earlier in this run counts if no step has used it yet. User
+        input that comes meanwhile is kept for the next question.
 
         Args:
             name: in snake_case, such as `paid`.
-            timeout: how long to wait; FLOW_IDLE_TIMEOUT where it is not given.
-            key: what this step is known by in place of the signal's name.
+            timeout: how long to wait; default FLOW_IDLE_TIMEOUT.
+            key: identifies this step instead of the signal's name.
 
         Returns:
-            The data that came with it, as JSON has it; None without any.
+            The signal's JSON data; None if it has none.
 
         Raises:
             NoAnswer: it did not come in time.
-            FlowMisuse: a name that is too long, or not in snake_case.
+            FlowMisuse: the name is too long or not in snake_case.
         """
         if not SIGNAL_NAME.fullmatch(str(name)):
-            raise FlowMisuse("a signal has a short name in snake_case")
+            raise FlowMisuse("the name of a signal must be short and in snake_case")
         if timeout is not None:
             check_time("the timeout of a signal", timeout, WAIT_LIMIT)
         return await self._turn.signal(name, timeout, checked_key(key))
 
     async def sleep(self, duration: timedelta, *, key: str | None = None) -> None:
-        """Go on later. The conversation stays with the bot meanwhile. Raises `FlowMisuse`: more than seven days."""
+        """Pause; the bot keeps control. Raises `FlowMisuse` for more than seven days."""
         check_time("a sleep", duration, WAIT_LIMIT)
         await self._turn.sleep(duration, checked_key(key))
 
     def changed(self, what: str) -> bool:
-        """Tell whether this run began with a change of the flow's code: true then, and false in older runs.
+        """Return whether this run began with a given change of the flow's code.
 
-        One run hears the same at every call.
+        True in new runs, False in runs that began with older code. All calls in a run
+        return the same.
 
         Args:
-            what: a name for the change, of at most 64 characters, written as a literal; no other change of the flow has
-                it. (Where the name is computed, an older run hears true if it has not come to this place before.)
+            what: a name for the change: a literal of at most 64 characters, unique in
+                the flow. (With a computed name, an older run gets True if it has not
+                reached this line before.)
 
         Raises:
-            FlowMisuse: no such name.
+            FlowMisuse: the name is invalid.
         """
         return self._turn.changed(checked_key(what))
 
@@ -214,54 +242,64 @@ class Chat(Calls):
         when: When = "always",
         **kwargs: Any,
     ) -> CleanUpHandle:
-        """Have a function called when this flow is over: clean-up.
+        """Register a clean-up function, to be called when this flow is over.
 
-        Once this returns, it is stored: the call comes when the flow is complete, has failed, or was interrupted (the
-        user's end, loss of control, a deadline), also by another process after a restart, and at least once. It runs
-        beside the release, which never waits for it, and nothing that it does reaches the conversation. If the last
-        attempt fails, or an hour has passed, it is given up, and `clean_up_failed` is logged. When the conversation or
-        its user is removed from the platform, what is stored goes at once: then it is tried once, by this process.
+        The registration is stored before this returns. The function is called whether
+        the flow completes, fails or is interrupted (user's end, loss of control, a
+        deadline), at least once, if necessary by another process after a restart. It runs
+        beside the release, which never waits for it, and has no effect on the
+        conversation. It is given up, and `clean_up_failed` is logged, after the last
+        attempt or after an hour. If the platform removes the conversation or its user,
+        the stored data goes at once; then it is tried once, by this process.
 
         Args:
-            function: a function that a module of FLOWS defines or imports by name, plain or a coroutine function.
-            args: what it is called with; their JSON form.
-            attempts: how often to try, with a growing pause.
-            timeout: for each attempt; at most five minutes.
-            when: "always", however the flow ends; "failed" if it doesn't return, release or hand over by itself: it
-                raised, took too long, or was interrupted.
-            kwargs: what it is called with; their JSON form. A parameter `outcome` that is given no value gets the
-                `Outcome`, and a parameter `resources` what `chat.resources` is.
+            function: a plain or coroutine function that a module of FLOWS defines or
+                imports by name.
+            args: positional arguments; stored as JSON.
+            attempts: maximum number of attempts, with growing pauses.
+            timeout: per attempt; at most five minutes.
+            when: "always", however the flow ends; "failed" if it raised, timed out or
+                was interrupted, instead of returning, releasing or handing over.
+            kwargs: keyword arguments; stored as JSON. If the function has a parameter
+                `outcome` or `resources` without a value, it gets the `Outcome` or
+                `chat.resources`.
 
         Returns:
-            A handle, with which the flow can withdraw it.
+            A handle to cancel the registration.
 
         Raises:
-            FlowMisuse: a function that no other process could find, arguments without a JSON form, or too many.
+            FlowMisuse: another process could not find the function, the arguments have
+                no JSON form, or there are too many registrations.
         """
         address = self._turn.context.functions.address_of(function)
         check_attempts(attempts)
         check_time("the timeout of a clean-up", timeout, CLEAN_UP_TIMEOUT_LIMIT, above=NO_TIME)
         if when not in get_args(When):
-            raise FlowMisuse(f"when is one of {', '.join(get_args(When))}, and not {when!r}")
+            raise FlowMisuse(f"when must be one of {', '.join(get_args(When))}, not {when!r}")
         call = CleanUpCall(list(args), kwargs, attempts, timeout.total_seconds(), when)
         return CleanUpHandle(self._turn, await self._turn.on_end(address, call))
 
-    async def log(self, event: str, level: Level = Level.INFO, **fields: str | float | bool | None) -> None:
-        """Tell the operators: a line in the log, which is counted in the metrics.
+    async def log(
+        self,
+        event: str,
+        level: Level = Level.INFO,
+        **fields: str | float | bool | None,
+    ) -> None:
+        """Write a log line for the operators; the metrics count it.
 
-        A step like any other: a turn that runs again does not tell it again. If the process dies before the step is
-        stored, the line may come twice.
+        A turn that runs again does not repeat it. If the process dies before the step is
+        stored, the line may appear twice.
 
         Args:
-            event: a name in snake_case, always the same: `survey_answered`.
-            level: how much attention it wants.
-            fields: details. Never what somebody said.
+            event: a constant name in snake_case, such as `survey_answered`.
+            level: the log level.
+            fields: details. Never the words of a user or an agent.
 
         Raises:
-            FlowMisuse: a name that is too long, or not in snake_case.
+            FlowMisuse: the name is too long or not in snake_case.
         """
         if not SIGNAL_NAME.fullmatch(str(event)):
-            raise FlowMisuse("the event of a log line is a short name in snake_case")
+            raise FlowMisuse("the event of a log line must be a short name in snake_case")
         await self._turn.log(Signal(event, level, self.conversation_id, fields))
 
     async def hand_over(
@@ -274,54 +312,64 @@ class Chat(Calls):
         priority: Priority | None = None,
         requester: User | None = None,
     ) -> Never:
-        """Pass control on and end the flow: nothing after it runs.
+        """Pass control on and end the flow: no code after it runs.
+
+        A value too long for the platform is shortened, and a value that the platform
+        can't take is left out; the log and the conversation's timeline name them. If the
+        target is refused, control goes to PASS_TO.
 
         Args:
-            to: id, name or type of a switchboard integration; PASS_TO where it is not given.
+            to: id, name or type of a switchboard integration; default PASS_TO.
             ticket_fields: values for the agent's ticket, by field id.
-            metadata: goes with the pass; flat.
-            tags: added to the ticket. No tag has spaces or commas: they become `_`.
+            metadata: sent with the pass; flat.
+            tags: added to the ticket. Spaces and commas in a tag become `_`.
             priority: of the ticket: "low", "normal", "high" or "urgent".
-            requester: whose name and e-mail address the ticket's requester gets, such as
+            requester: name and e-mail address for the ticket's requester, such as
                 `User(name="Ada", email=answer.text)`.
 
-        A value that is too long for the platform is shortened, and one that it can't take is left out; the log and the
-        conversation's timeline say which. If the target is declined, control goes to PASS_TO.
-
         Raises:
-            FlowMisuse: a target that is no text.
+            FlowMisuse: the target is not a text.
         """
         if to is not None and not isinstance(to, str):
-            raise FlowMisuse(f"{type(to).__name__} is no switchboard integration: give its id, name or type")
+            raise FlowMisuse(
+                f"{type(to).__name__} is not a switchboard integration: give its id, name or type",
+            )
         fields = ticket_values(ticket_fields or {}, tags, priority, requester)
         passed = fitted({**(metadata or {}), **fields})
         run_id = self._turn.context.run_id
-        await self._turn.end(FlowHandedOver(run_id, to, passed.metadata, passed.shortened, passed.left_out))
+        await self._turn.end(
+            FlowHandedOver(run_id, to, passed.metadata, passed.shortened, passed.left_out),
+        )
 
     async def release(self) -> Never:
-        """Release control and end the flow: nothing after it runs."""
+        """Release control and end the flow: no code after it runs."""
         await self._turn.end(FlowReleased(self._turn.context.run_id))
 
     async def remind(self, after: timedelta, flow: str | Flow, data: Any = None) -> Never:
-        """Release control and end the flow: nothing after it runs. Later another flow begins, if nobody is active then.
+        """Release control and end the flow; another flow begins later.
 
-        It gets what this flow knows of the user and the conversation, and `chat.opening.kind` is "reminder". If
-        somebody is active when its time has come, or a flow is at work, or the user has ended the conversation, it is
-        dropped, and `reminder_dropped` is logged. A newer reminder of the same flow in the conversation replaces it.
+        The later flow begins only if nobody is active then. It gets this flow's user and
+        conversation, and its `chat.opening.kind` is "reminder". If somebody is active, a
+        flow is running, or the user has ended the conversation, the reminder is dropped
+        and `reminder_dropped` is logged. A newer reminder for the same flow in the
+        conversation replaces it.
 
         Args:
-            after: how much later; at most thirty days.
-            flow: the flow or its name; a module of FLOWS has it.
-            data: what that flow finds in `chat.opening.data`; JSON.
+            after: the delay; at most thirty days.
+            flow: the flow or its name; a module of FLOWS must define it.
+            data: passed to that flow as `chat.opening.data`; JSON.
 
         Raises:
-            FlowMisuse: no such flow, no such time, or data that is too large or has no JSON form.
+            FlowMisuse: the flow is unknown, the delay is invalid, or the data is too
+                large or has no JSON form.
         """
         check_time("the time until a reminder", after, REMINDER_LIMIT, above=NO_TIME)
         name = flow.name if isinstance(flow, Flow) else str(flow)
         if name not in self._turn.context.flows:
             known = ", ".join(sorted(self._turn.context.flows)) or "none"
-            raise FlowMisuse(f"a reminder begins a flow that a module of FLOWS holds; known flows: {known}")
+            raise FlowMisuse(
+                f"the flow of a reminder must be in a module of FLOWS; known flows: {known}",
+            )
         given = json_form("the data of a reminder", data)
         if json_bytes(given) > LARGEST_DATA:
             raise FlowMisuse(f"the data of a reminder is too large: at most {LARGEST_DATA} bytes")
@@ -329,47 +377,51 @@ class Chat(Calls):
         await self._turn.end(FlowReminded(self._turn.context.run_id, name, after, given, about))
 
     async def history(self) -> list[dict[str, Any]]:
-        """The newest messages of the conversation, oldest first, as the API gives them (at most 100)."""
+        """The newest messages (at most 100) as the API returns them, oldest first."""
         messages: list[dict[str, Any]] = await self.call(self._turn.context.history)
         return messages
 
 
 class CleanUpHandle:
-    """A function that `on_end` has registered."""
+    """A clean-up function registered by `on_end`."""
 
     def __init__(self, turn: Turn, index: int) -> None:
         self._turn, self._index = turn, index
         self._is_withdrawn = False
 
     async def cancel(self) -> None:
-        """Withdraw the function: once this returns, it is not called any more. A second time it does nothing."""
+        """Cancel the function: after this returns, it is not called. Safe to repeat."""
         if not self._is_withdrawn:
             await self._turn.withdraw(self._index)
             self._is_withdrawn = True
 
 
 def _said(content: Content, metadata: Mapping[str, Any] | None) -> list[Said]:
-    """The messages of some content; the metadata goes with the last one."""
+    """The messages for some content; the last one carries the metadata."""
     known = _metadata(metadata) if metadata else {}
     *first, last = messages(content)
     return [*(Said(message, {}) for message in first), Said(last, known)] if first else [Said(last, known)]
 
 
-def _content(content: str | Content, choices: Sequence[str | Choice], buttons: Sequence[AnyButton] = ()) -> Content:
+def _content(
+    content: str | Content,
+    choices: Sequence[str | Choice],
+    buttons: Sequence[AnyButton] = (),
+) -> Content:
     if isinstance(content, str):
         return Text(content, choices, buttons)
     if choices or buttons:
-        raise FlowMisuse(f"give choices and buttons to the {type(content).__name__} itself")
+        raise FlowMisuse(f"pass choices and buttons to the {type(content).__name__} itself")
     return content
 
 
 def _metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """A message's metadata as it can be stored and sent. Raises `FlowMisuse`."""
+    """A message's metadata, ready to be stored and sent. Raises `FlowMisuse`."""
     if not metadata:
         return {}
     made = defused(json_form("the metadata", metadata))
     if not isinstance(made, dict) or not all(isinstance(value, str | int | float | bool) for value in made.values()):
-        raise FlowMisuse("metadata is flat: texts, numbers, true and false, each under a name")
+        raise FlowMisuse("metadata must be flat: texts, numbers, true and false, each under a name")
     if json_bytes(made) > MESSAGE_METADATA_LIMIT:
         raise FlowMisuse(f"the metadata is too large: at most {MESSAGE_METADATA_LIMIT} bytes")
     return made

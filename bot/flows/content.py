@@ -1,6 +1,7 @@
-"""What a flow can say: typed content, made into the API's message content and checked when it is said.
+"""Typed message content; converted to the API's form and checked when it is said.
 
-Source of the limits: docs/platform.md, 5, and the published API description (messages, actions, items, fields).
+Limits: docs/platform.md, 5, and the published API description (messages, actions,
+items, fields).
 """
 
 from __future__ import annotations
@@ -19,48 +20,48 @@ from bot.flows.defuse import TEXT_LIMIT, defused, may_be_live, pieces, undefused
 Json = dict[str, Any]
 
 
-WHOLE_TEXT_LIMIT = 100_000  # characters at once: nobody reads more, and a release waits until they are said
+WHOLE_TEXT_LIMIT = 100_000  # characters per `say`; a release waits until all are sent
 ACTIONS_LIMIT = 10
 CARD_ACTIONS_LIMIT = 3
 CARDS_LIMIT = 10
 FIELDS_LIMIT = 20
 FORMATS = ("", "integer", "decimal")
 OPTIONS_LIMIT = 200
-LABEL_LIMIT = 128  # labels, names, titles, descriptions
-ANSWER_LIMIT = 256  # what a text field of a form takes
+LABEL_LIMIT = 128  # characters of a label, name, title or description
+ANSWER_LIMIT = 256  # characters in a text field of a form
 URL_LIMIT = 2048
-REQUEST_LIMIT = 90_000  # bytes of content; with metadata and the rest, a request has at most 100 kB
+REQUEST_LIMIT = 90_000  # bytes of content; the whole request may have 100 kB
 
-_JSON = json.JSONEncoder(ensure_ascii=False)  # `json.dumps` makes one each time
+_JSON = json.JSONEncoder(ensure_ascii=False)  # shared: `json.dumps` creates one per call
 _MEDIA = frozenset({"http", "https"})
 _LINKS = _MEDIA | {"mailto", "tel", "sms"}
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A quick reply, which goes away once the user has answered.
+    """A quick reply. It disappears after the user answers.
 
     Attributes:
-        text: the label that the user sees, and the words that the answer has.
-        payload: what the answer carries for the flow; the label where it is not given.
+        text: the visible label, and the text of the answer.
+        payload: passed to the flow with the answer; default is the label.
     """
 
     text: str
     payload: str = ""
 
     def __post_init__(self) -> None:
-        # As it comes back with the answer: `answer.choice == YES` holds for YES = Choice("Yes"), too.
+        # Set it as the answer returns it, so that `answer.choice == YES` holds for YES = Choice("Yes").
         if self.payload == "":
             object.__setattr__(self, "payload", self.text)
 
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """A postback button, which stays: the user may tap it again later.
+    """A postback button. It stays, so the user may tap it again later.
 
     Attributes:
         text: the label.
-        payload: what the tap carries for the flow; the label where it is not given.
+        payload: passed to the flow with the tap; default is the label.
     """
 
     text: str
@@ -69,7 +70,7 @@ class Button:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A button that opens an address (https, http, mailto, tel, sms). The flow does not hear of a tap."""
+    """A button that opens an address (https, http, mailto, tel, sms); taps are not reported."""
 
     text: str
     url: str
@@ -77,7 +78,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class LocationRequest:
-    """A button by which the user shares a location; the answer has it as `location`."""
+    """A button to share a location; the answer has it as `location`."""
 
     text: str
 
@@ -87,7 +88,7 @@ AnyButton = Button | Link | LocationRequest
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Words, with choices or buttons below. Where they are too long for one message, they become several."""
+    """A text, with choices or buttons below it; split into several messages if too long."""
 
     text: str
     choices: Sequence[str | Choice] = ()
@@ -96,7 +97,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A picture by its address; `alt` describes it to those who can't see it."""
+    """A picture by URL; `alt` is its description for screen readers."""
 
     url: str
     text: str = ""
@@ -107,7 +108,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file by its address."""
+    """A file by URL."""
 
     url: str
     text: str = ""
@@ -116,7 +117,10 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One item of a carousel: a title, one to three buttons, and maybe a description and a picture by its address."""
+    """An item of a carousel: a title and one to three buttons.
+
+    Optionally also a description, and a picture by URL.
+    """
 
     title: str
     buttons: Sequence[Button | Link]
@@ -134,14 +138,14 @@ class Carousel:
 
 @dataclass(frozen=True, slots=True)
 class TextField:
-    """A line of text.
+    """A line of text in a form.
 
     Attributes:
-        name: under which the answer's `fields` have it.
-        label: what the user sees.
+        name: the key in the answer's `fields`.
+        label: the visible label.
         placeholder: shown while the field is empty.
-        least: characters, at least.
-        most: characters, at most (256).
+        least: minimum number of characters.
+        most: maximum number of characters, up to 256.
         format: for numbers.
     """
 
@@ -155,7 +159,7 @@ class TextField:
 
 @dataclass(frozen=True, slots=True)
 class EmailField:
-    """An e-mail address; the widget checks its form."""
+    """An e-mail address; the widget validates it."""
 
     name: str
     label: str
@@ -164,7 +168,7 @@ class EmailField:
 
 @dataclass(frozen=True, slots=True)
 class SelectField:
-    """One of some options. The answer has the option's payload (`Choice.payload`), or its text where it has none."""
+    """A choice of one option. The answer has its payload, or its text if it has none."""
 
     name: str
     label: str
@@ -177,21 +181,21 @@ FormField = TextField | EmailField | SelectField
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One to twenty fields that are filled in and sent as one answer."""
+    """One to twenty fields that the user fills in and sends as one answer."""
 
     fields: Sequence[FormField]
     text: str = ""
 
 
 Content = Text | Image | File | Carousel | Form
-"""Everything that can be said."""
+"""All content types."""
 
 
 def messages(content: Content) -> list[Json]:
-    """The API's message contents for what is said: one, or several where a text is too long.
+    """The API's message contents; several if a text is too long for one.
 
     Raises:
-        FlowMisuse: it is beyond a limit of the platform; the text says which.
+        FlowMisuse: a limit of the platform is exceeded; the text says which.
     """
     if isinstance(content, Text) and not (content.choices or content.buttons):
         return _texts(content.text)  # never too large
@@ -199,7 +203,7 @@ def messages(content: Content) -> list[Json]:
 
 
 def _checked(message: Json) -> Json:
-    """The message, if it is small enough. What its parts have let through is made harmless here."""
+    """The message, if it is small enough. Defuses shorthand that spans its parts."""
     if _is_small_and_harmless(message):
         return message
     in_json = _JSON.encode(message)
@@ -212,16 +216,19 @@ def _checked(message: Json) -> Json:
 
 
 def _is_small_and_harmless(message: Json) -> bool:
-    """Is that sure at a glance? It is for nearly every message, and each is made again in each turn of its flow."""
+    """A cheap check that passes for nearly every message.
+
+    It matters: each turn of a flow renders all its messages again.
+    """
     try:
         in_json = to_json(message)
-    except ValueError:  # half of a surrogate pair
+    except ValueError:  # a lone surrogate
         return False
     return len(in_json) < REQUEST_LIMIT // 2 and not may_be_live(in_json.decode())
 
 
 def offered(content: Json) -> list[Choice]:
-    """The choices and postback buttons that a message offers, wherever in it, as the flow's author wrote them."""
+    """All choices and postback buttons of a message, as the flow's author wrote them."""
     actions = [*content.get("actions", ())]
     for item in content.get("items", ()):
         actions += item.get("actions", ())
@@ -229,9 +236,10 @@ def offered(content: Json) -> list[Choice]:
 
 
 def listed(content: Json) -> list[Choice | None]:
-    """What the user sees as one list and may count through: the actions below a message; None for a link.
+    """The actions below a message, in visible order; None for a link.
 
-    A carousel is such a list if each of its cards offers one thing.
+    A user may answer with a number in this list. A carousel is such a list if each card
+    offers exactly one choice.
     """
     if items := content.get("items"):
         offers = [[choice for choice in map(_offer, item["actions"]) if choice] for item in items]
@@ -247,11 +255,13 @@ def _offer(action: Json) -> Choice | None:
 
 def _texts(text: object) -> list[Json]:
     if not isinstance(text, str):
-        raise FlowMisuse(f"{type(text).__name__} can't be said: give a text or content")
+        raise FlowMisuse(f"{type(text).__name__} can't be said: pass a text or content")
     if not text.strip():
         raise FlowMisuse("there is nothing to say: the text is empty")
     if len(text) > WHOLE_TEXT_LIMIT:
-        raise FlowMisuse(f"the text is too long: at most {WHOLE_TEXT_LIMIT} characters, in several messages")
+        raise FlowMisuse(
+            f"the text is too long: at most {WHOLE_TEXT_LIMIT} characters, in several messages",
+        )
     return [{"type": "text", "text": piece} for piece in pieces(defused(text))]
 
 
@@ -266,36 +276,47 @@ def _rendered(content: Content) -> list[Json]:
         case File(url, text, alt):
             return [{"type": "file", **_media(url, text, alt)}]
         case Carousel(cards):
-            return [{"type": "carousel", "items": [_card(card) for card in _some(cards, "cards", CARDS_LIMIT)]}]
+            return [
+                {
+                    "type": "carousel",
+                    "items": [_card(card) for card in _some(cards, "cards", CARDS_LIMIT)],
+                }
+            ]
         case Form(fields, text):
             made = [_field(field) for field in _some(fields, "fields", FIELDS_LIMIT)]
             _unique([field["name"] for field in made], "fields of a form")
             return [{"type": "form", "fields": made, **_if_given("text", text, TEXT_LIMIT)}]
-        case unknown:  # a flow's mistake, which no type checker saw
-            raise FlowMisuse(f"{type(unknown).__name__} can't be said: give a text or content")
+        case unknown:  # a mistake in a flow without type checks
+            raise FlowMisuse(f"{type(unknown).__name__} can't be said: pass a text or content")
 
 
 def _media(url: str, text: str, alt: str) -> Json:
-    shown = {**_if_given("text", text, TEXT_LIMIT), **_if_given("altText", alt, LABEL_LIMIT)}
+    shown = {
+        **_if_given("text", text, TEXT_LIMIT),
+        **_if_given("altText", alt, LABEL_LIMIT),
+    }
     return {"mediaUrl": _address(url, _MEDIA), **shown}
 
 
 def _card(card: Card) -> Json:
     if not isinstance(card, Card):
-        raise FlowMisuse(f"a carousel has cards, and not {type(card).__name__}")
+        raise FlowMisuse(f"a carousel takes cards, not {type(card).__name__}")
     made: Json = {"title": _within("the title of a card", card.title, LABEL_LIMIT)}
     made |= _if_given("description", card.description, LABEL_LIMIT)
     if card.image:
-        made |= {"mediaUrl": _address(card.image, _MEDIA), **_if_given("altText", card.alt, LABEL_LIMIT)}
+        made |= {
+            "mediaUrl": _address(card.image, _MEDIA),
+            **_if_given("altText", card.alt, LABEL_LIMIT),
+        }
     buttons = _some(card.buttons, "buttons of a card", CARD_ACTIONS_LIMIT)
     if any(isinstance(button, LocationRequest) for button in buttons):
-        raise FlowMisuse("a card can't ask for a location: say it with a text")
+        raise FlowMisuse("a card can't ask for a location: ask for it below a text")
     return {**made, "actions": [_button(button) for button in buttons]}
 
 
 def _field(field: FormField) -> Json:
     if not isinstance(field, TextField | EmailField | SelectField):
-        raise FlowMisuse(f"a form has fields, and not {type(field).__name__}")
+        raise FlowMisuse(f"a form takes fields, not {type(field).__name__}")
     made: Json = {
         "name": _within("the name of a field", field.name, LABEL_LIMIT),
         "label": _within("the label of a field", field.label, LABEL_LIMIT),
@@ -305,11 +326,22 @@ def _field(field: FormField) -> Json:
         case TextField():
             sizes = (field.least, field.most)
             if not all(isinstance(size, int) for size in sizes) or not 1 <= sizes[0] <= sizes[1] <= ANSWER_LIMIT:
-                raise FlowMisuse(f"a text field takes 1 to {ANSWER_LIMIT} characters, the least before the most")
+                raise FlowMisuse(
+                    f"a text field takes 1 to {ANSWER_LIMIT} characters, and least can't exceed most",
+                )
             if field.format not in FORMATS:
-                raise FlowMisuse(f"{field.format!r} is no format of a text field: give one of {', '.join(FORMATS[1:])}")
+                known = ", ".join(FORMATS[1:])
+                raise FlowMisuse(
+                    f"{field.format!r} is not a format of a text field: use one of {known}",
+                )
             given = {"format": field.format} if field.format else {}
-            return {"type": "text", **made, "minSize": field.least, "maxSize": field.most, **given}
+            return {
+                "type": "text",
+                **made,
+                "minSize": field.least,
+                "maxSize": field.most,
+                **given,
+            }
         case EmailField():
             return {"type": "email", **made}
         case SelectField():
@@ -327,9 +359,12 @@ def _option(option: str | Choice) -> Json:
 
 
 def _actions(choices: Sequence[str | Choice], buttons: Sequence[AnyButton]) -> Json:
-    """Both at once are refused: no document says that the platform takes quick replies beside other buttons."""
+    """Render choices or buttons.
+
+    Both at once are refused: the platform's documents don't say that it allows them.
+    """
     if choices and buttons:
-        raise FlowMisuse("a message has choices or buttons, and not both: say them with two messages")
+        raise FlowMisuse("a message takes choices or buttons, not both: use two messages")
     if choices:
         replies = [_choice(choice) for choice in _some(choices, "choices", ACTIONS_LIMIT)]
         return {"actions": [_action("reply", "a choice", choice) for choice in replies]}
@@ -346,30 +381,37 @@ def _button(button: AnyButton) -> Json:
             label = _within("a link", text, LABEL_LIMIT)
             return {"type": "link", "text": label, "uri": _address(url, _LINKS)}
         case LocationRequest(text):
-            return {"type": "locationRequest", "text": _within("a location request", text, LABEL_LIMIT)}
+            return {
+                "type": "locationRequest",
+                "text": _within("a location request", text, LABEL_LIMIT),
+            }
         case unknown:
-            raise FlowMisuse(f"{type(unknown).__name__} is no button: give a Button, a Link or a LocationRequest")
+            raise FlowMisuse(
+                f"{type(unknown).__name__} is not a button: use Button, Link or LocationRequest",
+            )
 
 
 def _action(kind: str, what: str, offer: Choice | Button) -> Json:
     label = _within(what, offer.text, LABEL_LIMIT)
     if not isinstance(offer.payload, str):
-        raise FlowMisuse(f"the payload of {what} is a text, and not {type(offer.payload).__name__}")
+        raise FlowMisuse(
+            f"the payload of {what} must be a text, not {type(offer.payload).__name__}",
+        )
     return {"type": kind, "text": label, "payload": defused(offer.payload) or label}
 
 
 def _choice(choice: str | Choice) -> Choice:
     if not isinstance(choice, str | Choice):
-        raise FlowMisuse(f"{type(choice).__name__} is no choice: give a text or a Choice")
+        raise FlowMisuse(f"{type(choice).__name__} is not a choice: use a text or a Choice")
     return Choice(choice) if isinstance(choice, str) else choice
 
 
 def _some(given: Iterable[Any], what: str, limit: int) -> list[Any]:
     if isinstance(given, str | Mapping):
-        raise FlowMisuse(f"{what}: give a list, and not {type(given).__name__}")
+        raise FlowMisuse(f"{what}: pass a list, not {type(given).__name__}")
     listed = list(given)
     if not listed:
-        raise FlowMisuse(f"{what}: give at least one")
+        raise FlowMisuse(f"{what}: pass at least one")
     if len(listed) > limit:
         raise FlowMisuse(f"{len(listed)} {what} are too many: at most {limit}")
     return listed
@@ -377,7 +419,7 @@ def _some(given: Iterable[Any], what: str, limit: int) -> list[Any]:
 
 def _unique(names: list[str], what: str) -> None:
     if len(set(names)) < len(names):
-        raise FlowMisuse(f"{what} need names of their own, and two have the same")
+        raise FlowMisuse(f"{what} must have different names, but two have the same")
 
 
 def _if_given(key: str, text: str, limit: int) -> Json:
@@ -385,12 +427,12 @@ def _if_given(key: str, text: str, limit: int) -> Json:
 
 
 def _within(what: str, text: str, limit: int) -> str:
-    """The text as it will be sent, of which the length counts."""
+    """The text as it will be sent; its length is checked after defusing."""
     if not isinstance(text, str):
-        raise FlowMisuse(f"{what} is a text, and not {type(text).__name__}")
+        raise FlowMisuse(f"{what} must be a text, not {type(text).__name__}")
     sent: str = defused(text)
     if not 0 < len(sent) <= limit:
-        raise FlowMisuse(f"{what} has 1 to {limit} characters, and not {len(sent)}")
+        raise FlowMisuse(f"{what} must have 1 to {limit} characters, not {len(sent)}")
     return sent
 
 
@@ -398,9 +440,13 @@ def _address(url: str, schemes: frozenset[str]) -> str:
     known = ", ".join(sorted(schemes))
     try:
         parts = urlsplit(url)
-        whole = parts.scheme in schemes and bool(parts.netloc if parts.scheme in _MEDIA else parts.path)
+        whole = parts.scheme in schemes and bool(
+            parts.netloc if parts.scheme in _MEDIA else parts.path,
+        )
     except (ValueError, TypeError, AttributeError):
         whole = False
     if not whole or any(character.isspace() for character in url):
-        raise FlowMisuse(f"an address is whole, without spaces, and begins with one of {known}")
+        raise FlowMisuse(
+            f"an address must be complete, without spaces, and begin with one of {known}",
+        )
     return _within("an address", url, URL_LIMIT)

@@ -1,10 +1,11 @@
-"""The one place that everything said passes: shorthand that the author has not marked is made harmless.
+"""Defuses the platform's shorthand in everything that is said, unless marked by `markup`.
 
-The platform turns shorthand in a business message into buttons, pictures, templates and control actions:
-`%[label](url)`, `%{{template}}%`, `![](url)`, `%((switchboard:passControl))%`, `&((WhatsApp template))&`. Words of a
-user, a model or a backend must not do that in the name of the business. Only `markup` lets it through.
+The platform turns shorthand in a business message into buttons, pictures, templates and
+control actions: `%[label](url)`, `%{{template}}%`, `![](url)`,
+`%((switchboard:passControl))%`, `&((WhatsApp template))&`. The words of a user, a model or
+a backend must not trigger these in the name of the business.
 
-A text holds 4096 characters.
+A text message holds 4096 characters.
 """
 
 from __future__ import annotations
@@ -23,46 +24,48 @@ _SIGNS = re.compile("[%!&]")
 
 
 class Markup(str):
-    """A text in which shorthand counts; made by `markup`.
+    """A text whose shorthand is active; made by `markup`.
 
-    `+` joins it to other texts, and what is joined stays words. Every other operation (an f-string, `strip`, `format`)
-    gives a plain text, in which nothing counts.
+    `+` joins it to other texts, whose shorthand stays inactive. Every other operation
+    (an f-string, `strip`, `format`) returns a plain text without active shorthand.
     """
 
     __slots__ = ()
 
     def __add__(self, other: str) -> Markup:
-        """Join a text behind it; only markup keeps its shorthand."""
+        """Append a text; only markup keeps its shorthand active."""
         return Markup(str(self) + defused(other))
 
     def __radd__(self, other: str) -> Markup:
-        """Join a text in front of it; only markup keeps its shorthand."""
+        """Prepend a text; only markup keeps its shorthand active."""
         return Markup(defused(other) + str(self))
 
 
 def markup(text: str) -> Markup:
-    """Mark a text of your own as shorthand for the platform.
+    """Activate the platform's shorthand in a text of your own.
 
-    Mark only what you wrote yourself, and join the rest: `"Hello " + name + markup("! %[Pay](https://example.com)")`.
+    Mark only your own words, and join the rest:
+    `"Hello " + name + markup("! %[Pay](https://example.com)")`.
 
     Args:
-        text: may hold `%[label](url)`, `%{{template}}%` and the platform's other forms.
+        text: may contain `%[label](url)`, `%{{template}}%` and the other forms.
 
     Returns:
-        The text, to be said like any other: as a text, a choice's label, or a part of a card or form.
+        A text for any use: a message, a choice's label, or a part of a card or form.
     """
     return Markup(text)
 
 
 def defused(value: Any) -> Any:
-    """Return the same value with the shorthand in every text made harmless, at any depth, except in markup.
+    """Return the value with the shorthand in every text inactive, except in markup.
 
-    A zero-width space goes behind the sign that begins it: people don't see it, and the platform sees no shorthand.
+    Works at any depth. A zero-width space after the opening sign hides the shorthand
+    from the platform and is invisible to people.
     """
     if isinstance(value, str):
         plain = type(value) is not Markup and may_be_live(value)
         return _LIVE.sub(lambda found: found[0] + _ZERO_WIDTH_SPACE, value) if plain else value
-    kind = type(value)  # exact types first: each message is looked through in each turn of its flow
+    kind = type(value)  # exact types first, for speed: each turn checks all messages again
     if kind is dict or isinstance(value, Mapping):
         return {key: defused(inner) for key, inner in value.items()}
     if kind is list or isinstance(value, list | tuple):
@@ -71,17 +74,17 @@ def defused(value: Any) -> Any:
 
 
 def may_be_live(text: str) -> bool:
-    """Has a text, or a value in JSON, any of the signs that shorthand begins with? Most have none."""
+    """Return whether a text or JSON has any opening sign; most have none."""
     return _SIGNS.search(text) is not None
 
 
 def undefused(text: str) -> str:
-    """Return a text of ours that has come back, such as a tapped choice's label, as the flow's author wrote it."""
+    """Return a defused text as the flow's author wrote it, such as a tapped label."""
     return _DEFUSED.sub(r"\g<sign>", text) if _ZERO_WIDTH_SPACE in text else text
 
 
 def pieces(text: str, limit: int = TEXT_LIMIT) -> Iterator[str]:
-    """The text in parts of 1 to `limit` characters, cut at the last white space where there is one."""
+    """Split a text into parts of 1 to `limit` characters, at white space if possible."""
     kind = type(text) if isinstance(text, Markup) else str
     text = text.strip() if len(text) > limit else text
     while len(text) > limit:

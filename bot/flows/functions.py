@@ -1,7 +1,8 @@
-"""Functions given to `chat.call` and `chat.on_end`: runs them, and finds clean-up functions again by their address.
+"""Runs the functions of `chat.call` and `chat.on_end`; finds clean-up functions again.
 
-An address comes out of the database, so it is data: whoever can write there must not choose what runs here. Only
-functions that the modules of FLOWS hold are found, and nothing is imported to look for one.
+A clean-up function is found by its address, which comes from the database and is
+therefore untrusted: write access to the database must not allow running arbitrary code.
+Only functions in the modules of FLOWS are found, and nothing is imported to find one.
 """
 
 from __future__ import annotations
@@ -20,20 +21,21 @@ from bot.flows.threads import Threads
 _threads = Threads()
 
 _NEVER_IMPORTED = sys.stdlib_module_names | {"bot", "webhooks"}
-"""Packages whose functions don't become callable because a flow's module happens to import them by name."""
+"""Packages whose functions are not callable by address, even if a flow's module imports them."""
 
-_SHOWN = 200  # characters of an address in a message
+_SHOWN = 200  # characters of an address in an error text
 
 
 class NotFound(LookupError):
-    """No module of FLOWS holds a function of this address."""
+    """No module of FLOWS holds a function with this address."""
 
 
 class Functions:
-    """The clean-up functions that may be called: those that the modules of FLOWS define, or import by name.
+    """The clean-up functions that may be called.
 
-    Functions of the standard library and of the bot itself don't count as imported: `from os import system` in a
-    module of flows doesn't make `os:system` callable from the database.
+    These are the functions that the modules of FLOWS define, or import by name.
+    Functions of the standard library and of the bot itself are excluded: `from os import
+    system` in a module of flows doesn't make `os:system` callable from the database.
 
     Args:
         modules: names of imported modules.
@@ -43,7 +45,7 @@ class Functions:
         self._modules = frozenset(modules)
 
     def find(self, address: str) -> Callable[..., Any]:
-        """Return the function of a `module:name`. Raises `NotFound`."""
+        """Return the function with the address `module:name`. Raises `NotFound`."""
         module, _, name = address.partition(":")
         root, *parts = name.split(".")
         for held in self._held():
@@ -56,7 +58,11 @@ class Functions:
         raise NotFound(f"no module of FLOWS has a function {address[:_SHOWN]!r}")
 
     def address_of(self, function: Callable[..., Any]) -> str:
-        """Return the `module:name` by which another process finds the function. Raises `FlowMisuse` if none would."""
+        """Return the `module:name` by which another process can find the function.
+
+        Raises:
+            FlowMisuse: no other process could.
+        """
         address = f"{getattr(function, '__module__', '')}:{name_of(function)}"
         try:
             found = self.find(address)
@@ -64,8 +70,8 @@ class Functions:
             found = None
         if found is not function:
             raise FlowMisuse(
-                f"{name_of(function)} can't be found again after a restart: give a function that a module of FLOWS"
-                " defines or imports by name (not one of the standard library), and what it needs as arguments"
+                f"{name_of(function)} can't be found again after a restart: pass a function that a module of"
+                " FLOWS defines or imports by name (not from the standard library), and its input as arguments"
             )
         return address
 
@@ -78,7 +84,7 @@ class Functions:
 
 
 async def run(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Run a coroutine function here, and any other in a thread, with the caller's context variables."""
+    """Run a coroutine function here, any other in a thread; keeps context variables."""
     if inspect.iscoroutinefunction(function):
         return await function(*args, **kwargs)
     in_context = partial(contextvars.copy_context().run, _plainly, function, args, kwargs)
@@ -87,34 +93,37 @@ async def run(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """The function's name as the journal has it."""
+    """The function's name in the journal."""
     return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
 def defined_in(function: Callable[..., Any]) -> str | None:
-    """Return the module that defines a flow's function; None for one of the standard library, such as a `partial`."""
+    """The module that defines a flow's function; None in the standard library (`partial`)."""
     module = getattr(function, "__module__", None)
     known = isinstance(module, str) and module.partition(".")[0] not in sys.stdlib_module_names
     return module if known else None
 
 
 def is_authored(function: Callable[..., Any]) -> bool:
-    """Was a function defined by a team, and not by the standard library or the bot?"""
+    """Whether a team defined the function, not the standard library or the bot."""
     module: object = function.__module__
     return isinstance(module, str) and module.partition(".")[0] not in _NEVER_IMPORTED
 
 
 def _address(held: object) -> str | None:
-    """Return where an object says that it was defined; None for what is no function or class, or won't say."""
+    """The address where an object was defined; None if it is no function or class."""
     try:
-        module, name = getattr(held, "__module__", None), getattr(held, "__qualname__", None)
-    except Exception:  # noqa: BLE001 - a module may hold any object, and some raise on every access
+        module, name = (
+            getattr(held, "__module__", None),
+            getattr(held, "__qualname__", None),
+        )
+    except Exception:  # noqa: BLE001 - some objects raise on every attribute access
         return None
     return f"{module}:{name}" if callable(held) and isinstance(module, str) and isinstance(name, str) else None
 
 
 def _plainly(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Run a plain function. No future takes a StopIteration (a `next()` that finds nothing): its flow would hang."""
+    """Run a plain function. A future can't hold a StopIteration: the flow would hang."""
     try:
         return function(*args, **kwargs)
     except StopIteration as error:

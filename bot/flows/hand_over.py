@@ -1,4 +1,4 @@
-"""Fits the values of a hand-over to the platform's limit: a value that is too long never costs the hand-over."""
+"""Fits the values of a hand-over into the platform's limit, so that it never fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bot.flows.identity import User
 from bot.flows.json_form import json_form
 
 METADATA_LIMIT = 4096  # bytes; the platform's limit for metadata
-SHORTEST = 200  # bytes: no text is cut below this; beyond that, whole fields are left out
+SHORTEST = 200  # bytes; texts are not cut below this, fields are left out instead
 CUT = "…"
 _JOINER = "\u200d"
 
@@ -30,11 +30,15 @@ _NOT_IN_A_TAG = re.compile(r"[\s,]+")
 
 
 def ticket_values(
-    fields: Mapping[str, Any], tags: Sequence[str], priority: str | None, requester: User | None
+    fields: Mapping[str, Any],
+    tags: Sequence[str],
+    priority: str | None,
+    requester: User | None,
 ) -> dict[str, Any]:
-    """Return the metadata of a pass from which the agent workspace fills the ticket (docs/platform.md, 2).
+    """Return the metadata of a pass that fills the agent's ticket (docs/platform.md, 2).
 
-    What can't be goes on as None, so that it is left out and told: no hand-over fails over a field.
+    Invalid values become None, so that they are left out and reported: a hand-over never
+    fails because of a field.
     """
     system: dict[str, Any] = {}
     if tags:
@@ -54,7 +58,7 @@ def ticket_values(
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Values that fit, and the keys of those that were cut or left out."""
+    """Values that fit, and the keys of those that were shortened or left out."""
 
     metadata: Metadata
     shortened: tuple[str, ...] = ()
@@ -62,10 +66,11 @@ class Fitted:
 
 
 def fitted(values: Mapping[str, Any], limit: int = METADATA_LIMIT) -> Fitted:
-    """Make the values of a hand-over fit into so many bytes.
+    """Fit the values of a hand-over into `limit` bytes.
 
-    The longest texts are shortened first, all to the same length. If that is not enough, the last fields are left out.
-    So is a value that is not flat (a list, None, NaN): an agent without one field is better than no agent.
+    The longest texts are shortened first, all to the same length. If that is not enough,
+    the last fields are left out. Values that are not flat (a list, None, NaN) are left
+    out too: an agent with a field missing is better than no agent.
     """
     flat, left_out = _flat(values)
     while (cap := _cap(flat, limit)) is None:
@@ -75,7 +80,7 @@ def fitted(values: Mapping[str, Any], limit: int = METADATA_LIMIT) -> Fitted:
 
 
 def json_bytes(value: Any) -> int:
-    """The size of a value in a request: bytes of UTF-8, as JSON."""
+    """The size of a value in a request: UTF-8 bytes of its JSON."""
     return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
 
 
@@ -95,10 +100,15 @@ def _flat(values: Mapping[str, Any]) -> tuple[Metadata, list[str]]:
 
 
 def _cap(values: Metadata, limit: int) -> int | None:
-    """The most bytes that each text may have so that all of it fits; None if not even `SHORTEST` will do."""
+    """The largest size per text at which everything fits; None if `SHORTEST` is too large."""
     if json_bytes(values) <= limit:
         return limit
-    too_much = bisect_right(range(limit), limit, lo=SHORTEST, key=lambda cap: json_bytes(_capped(values, cap)))
+    too_much = bisect_right(
+        range(limit),
+        limit,
+        lo=SHORTEST,
+        key=lambda cap: json_bytes(_capped(values, cap)),
+    )
     return too_much - 1 if too_much > SHORTEST else None
 
 
@@ -107,7 +117,7 @@ def _capped(values: Metadata, cap: int) -> Metadata:
 
 
 def _cut(text: str, most: int) -> str:
-    """The text, or as many of its first characters as fit into so many bytes, with a mark that there was more."""
+    """The text, cut to at most `most` bytes; a mark shows the cut."""
     if len(text) <= most and json_bytes(text) <= most:
         return text
     text = text[:most]
@@ -118,5 +128,5 @@ def _cut(text: str, most: int) -> str:
 
 
 def _belongs_to_previous(text: str, at: int) -> bool:
-    """Would a cut here tear off an accent, or half of a joined emoji?"""
+    """Whether a cut here would tear off an accent, or half of a joined emoji."""
     return _JOINER in text[at - 1 : at + 1] or unicodedata.category(text[at]).startswith("M")

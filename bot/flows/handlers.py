@@ -25,34 +25,34 @@ TurnFunction = Callable[["Chat"], AsyncIterator[None]]
 
 @dataclass(frozen=True, slots=True)
 class Lifespan:
-    """Opens and closes what the flows of a process share."""
+    """Opens and closes the resources shared by the flows of a process."""
 
     function: LifespanFunction
 
 
 @dataclass(frozen=True, slots=True)
 class OnError:
-    """Takes over when a flow has raised."""
+    """Runs after a flow has raised."""
 
     function: ErrorFunction
 
 
 @dataclass(frozen=True, slots=True)
 class Anywhere:
-    """Takes over when the user writes one of its words, whatever the question was."""
+    """Runs when the user writes one of its words, at any question."""
 
     words: tuple[str, ...]
     function: AnywhereFunction
 
     @property
     def name(self) -> str:
-        """The name by which the journal knows it."""
+        """The handler's name in the journal."""
         return str(getattr(self.function, "__name__", type(self.function).__name__))
 
 
 @dataclass(frozen=True, slots=True)
 class EveryTurn:
-    """Goes around each turn of each flow."""
+    """Wraps each turn of each flow."""
 
     function: TurnFunction
 
@@ -61,38 +61,42 @@ Handler = Lifespan | OnError | Anywhere | EveryTurn
 
 
 def lifespan(function: LifespanFunction) -> Lifespan:
-    """Make an async generator open what flows share, once per process, and close it: pools, sessions, clients.
+    """Use an async generator to open and close shared resources, once per process.
 
-    It takes nothing and yields once: a dict, whose names become attributes of `chat.resources`, or any object, which
-    is `chat.resources` then. It is entered before the first flow runs; the bot does not start if it raises.
+    Resources are, for example, pools, sessions and clients. The function takes no
+    arguments and yields once: a dict, whose keys become attributes of `chat.resources`,
+    or any object, which then is `chat.resources`. It is entered before the first flow
+    runs. The bot does not start if it raises.
     """
     return Lifespan(function)
 
 
 def on_error(function: ErrorFunction) -> OnError:
-    """Make a coroutine function take over when a flow raises an exception: to say sorry, to hand over or to release.
+    """Use a coroutine function after a flow has raised: apologize, hand over or release.
 
-    It gets the `Chat` and the exception, and may do all that a flow can. If it returns, control is given up as after
-    any failed flow. The flow counts as failed whatever it does. It is not called when the user does not answer
-    (`NoAnswer`), nor where the run can't go on: a journal that does not fit, a limit of the run.
+    It takes the `Chat` and the exception, and may do anything a flow can. If it returns,
+    control is given up as after any failed flow. The flow counts as failed in any case.
+    It is not called for a missing answer (`NoAnswer`), nor if the run can't continue:
+    a journal mismatch, or a limit of the run.
     """
     return OnError(function)
 
 
 def anywhere(*words: str) -> Callable[[AnywhereFunction], Anywhere]:
-    """Make a coroutine function answer to words at any question, such as "agent" or "cancel".
+    """Use a coroutine function for certain words at any question, such as "agent".
 
-    It gets the `Chat` and the `Answer` with the word, and may do all that a flow can. If it returns, the question is
-    asked again. What it raises comes out of the question. The question's own choices go first.
+    It takes the `Chat` and the `Answer` with the word, and may do anything a flow can.
+    If it returns, the question is asked again. If it raises, the exception comes out of
+    the question. The question's own choices take precedence.
 
     Args:
-        words: each is the whole answer, in any case, with or without a full stop.
+        words: each must be the whole answer, in any case, with or without a full stop.
 
     Raises:
-        FlowMisuse: no words, or an empty one.
+        FlowMisuse: there are no words, or one is empty.
     """
     if not words or callable(words[0]) or not all(word.strip() for word in words):
-        raise FlowMisuse('give the words in brackets: @anywhere("agent", "human")')
+        raise FlowMisuse('pass the words in parentheses: @anywhere("agent", "human")')
 
     def made(function: AnywhereFunction) -> Anywhere:
         return Anywhere(words, function)
@@ -101,18 +105,19 @@ def anywhere(*words: str) -> Callable[[AnywhereFunction], Anywhere]:
 
 
 def every_turn(function: TurnFunction) -> EveryTurn:
-    """Make an async generator go around each turn of each flow: to take the time, to choose a tenant or a language.
+    """Use an async generator around each turn of each flow.
 
-    It gets the `Chat` and yields once. What comes before the `yield` runs when a turn begins, so once more after each
-    answer and each restart; what must run when the turn is over stands in a `finally`. Context variables that it sets
-    hold for the flow.
+    It may measure time, or set a tenant or a language. It takes the `Chat` and yields
+    once. The code before the `yield` runs when a turn begins, so again after each answer
+    and each restart. Code that must run when the turn ends belongs in a `finally`. The
+    flow sees the context variables that it sets.
     """
     return EveryTurn(function)
 
 
 @dataclass(frozen=True, slots=True)
 class Handlers:
-    """The handlers of a catalogue."""
+    """The shared handlers of a catalogue."""
 
     lifespan: Lifespan | None = None
     on_error: OnError | None = None
@@ -121,12 +126,16 @@ class Handlers:
 
     @property
     def functions(self) -> list[Callable[..., Any]]:
-        """The functions that run in a flow's turns."""
+        """The functions that run within a flow's turns."""
         on_error = [self.on_error.function] if self.on_error else []
-        return [*on_error, *(one.function for one in self.anywhere), *(one.function for one in self.every_turn)]
+        return [
+            *on_error,
+            *(one.function for one in self.anywhere),
+            *(one.function for one in self.every_turn),
+        ]
 
     def wanted(self, answer: Answer) -> str | None:
-        """Return the name of the handler that an answer calls, if any."""
+        """Return the name of the handler that an answer triggers, if any."""
         if not self.anywhere or answer.payload is not None or answer.choice is not None:
             return None
         words = [Choice(word, handler.name) for handler in self.anywhere for word in handler.words]
@@ -134,16 +143,16 @@ class Handlers:
         return found.payload if found else None
 
     def named(self, name: str) -> Anywhere | None:
-        """The handler of that name."""
+        """The handler with this name."""
         return next((handler for handler in self.anywhere if handler.name == name), None)
 
 
 class TwoHandlers(ValueError):
-    """Two handlers compete for the same job; the text says which and where."""
+    """Two handlers conflict; the text says which and where."""
 
 
 def handlers_in(modules: Iterable[ModuleType], more: Sequence[Handler] = ()) -> Handlers:
-    """Return the handlers that modules hold. Raises `TwoHandlers`."""
+    """Return the handlers of the modules. Raises `TwoHandlers`."""
     found: dict[int, tuple[Handler, str]] = {id(handler): (handler, "") for handler in more}
     for module in modules:
         for value in list(vars(module).values()):
@@ -180,11 +189,22 @@ def _without_doubles(handlers: Iterable[Anywhere]) -> Iterator[Anywhere]:
 
 
 def handler_problems(handlers: Handlers) -> Iterator[str]:
-    """Yield one line per handler that can't work, with the signature to write instead."""
+    """Yield a line per handler that can't work, with the right signature."""
     if handlers.lifespan:
-        yield from _problems("@lifespan", handlers.lifespan.function, "async def {name}()", 0, yields=True)
+        yield from _problems(
+            "@lifespan",
+            handlers.lifespan.function,
+            "async def {name}()",
+            0,
+            yields=True,
+        )
     if handlers.on_error:
-        yield from _problems("@on_error", handlers.on_error.function, "async def {name}(chat, error)", 2)
+        yield from _problems(
+            "@on_error",
+            handlers.on_error.function,
+            "async def {name}(chat, error)",
+            2,
+        )
     for handler in handlers.anywhere:
         yield from _problems("@anywhere", handler.function, "async def {name}(chat, answer)", 2)
     for turn in handlers.every_turn:
@@ -192,7 +212,12 @@ def handler_problems(handlers: Handlers) -> Iterator[str]:
 
 
 def _problems(
-    decorator: str, function: Callable[..., Any], wanted: str, takes: int, *, yields: bool = False
+    decorator: str,
+    function: Callable[..., Any],
+    wanted: str,
+    takes: int,
+    *,
+    yields: bool = False,
 ) -> Iterator[str]:
     code = getattr(function, "__code__", None)
     place = f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""
@@ -204,4 +229,4 @@ def _problems(
         is_right = False
     if not is_right:
         inside = ", with one `yield`" if yields else ", without `yield`"
-        yield f"FLOWS: {decorator} above {name}{place} wants `{wanted.format(name=name)}`{inside}"
+        yield f"FLOWS: {decorator} above {name}{place} needs `{wanted.format(name=name)}`{inside}"

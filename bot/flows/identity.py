@@ -11,17 +11,19 @@ from typing import Any
 class User:
     """The end user. Unknown values are None or empty.
 
-    E-mail, locale, profile and metadata come only if the webhook includes the full user (`includeFullUser`), as one
-    that `setup` has made does. All of it is what the user, a channel or your site has told the platform.
+    E-mail, locale, profile and metadata need a webhook that includes the full user
+    (`includeFullUser`), as webhooks created by `setup` do. All values were reported to
+    the platform by the user, a channel or your site.
 
     Attributes:
         id: the platform's id.
-        name: the name that is shown, else given name and surname.
-        email: the e-mail address of the profile, or of an identity.
-        external_id: your own id of the user, as your site has told it at the sign-in.
+        name: the display name, or else given name and surname.
+        email: the e-mail address of the profile or of an identity.
+        external_id: your own id of the user, set by your site at sign-in.
         locale: the language, such as "de" or "en-GB".
-        authenticated: has the user signed in on your site, or at the help center?
-        profile: the profile as the platform posted it (`givenName`, `surname`, `avatarUrl`, …).
+        authenticated: whether the user has signed in on your site or at the help center.
+        profile: the profile as the platform posted it (`givenName`, `surname`,
+            `avatarUrl`, …).
         metadata: custom properties of the user.
     """
 
@@ -42,10 +44,10 @@ class Conversation:
     Attributes:
         id: the platform's id.
         brand_id: the brand's id, in accounts with several brands.
-        channel: the channel that the user writes from: "web", "ios", "whatsapp", "messenger", …
-        integration_id: id of the channel's integration, which tells one web widget from another.
-        metadata: the conversation's metadata, such as your site has set.
-        participants: how many users take part; None in a group, where no webhook tells it.
+        channel: the user's channel: "web", "ios", "whatsapp", "messenger", ….
+        integration_id: id of the channel's integration; tells web widgets apart.
+        metadata: the conversation's metadata, such as values set by your site.
+        participants: the number of users; None in a group, where webhooks don't say.
     """
 
     id: str | None = None
@@ -61,7 +63,7 @@ _CONVERSATION = frozenset(one.name for one in fields(Conversation))
 
 
 def user_of(stored: Mapping[str, Any]) -> User:
-    """Read a user from the journal. Keys written by another version of the bot are ignored."""
+    """Read a user from the journal. Keys from other versions of the bot are ignored."""
     return User(**{name: value for name, value in stored.items() if name in _USER})
 
 

@@ -1,4 +1,4 @@
-"""Finds flows that can't work before anybody writes: one line for each, with what to write instead."""
+"""Finds flows that can't work before a user meets them; one line per problem, with a fix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from types import ModuleType
 from typing import Any
 
 from bot.flows.authoring import Flow
-from bot.flows.catalogue import Catalogue, UnknownFlow, import_module, load_catalogue, load_flows, load_router
+from bot.flows.catalogue import (
+    Catalogue,
+    UnknownFlow,
+    import_module,
+    load_catalogue,
+    load_flows,
+    load_router,
+)
 from bot.flows.chat import Chat
 from bot.flows.handlers import handler_problems
 
@@ -18,17 +25,20 @@ _STEPS = frozenset(name for name, value in inspect.getmembers(Chat) if inspect.i
 
 
 def inspected(
-    modules: Iterable[str], opening: str, closing: str, chosen: frozenset[str] = frozenset()
+    modules: Iterable[str],
+    opening: str,
+    closing: str,
+    chosen: frozenset[str] = frozenset(),
 ) -> tuple[Catalogue, list[str]]:
-    """Return the catalogue of the settings, and what keeps its flows from working; empty if nothing does.
+    """Return the catalogue of the settings, and the problems that keep it from working.
 
-    Where a module can't be imported or a flow is not there, the catalogue is empty.
+    If a module can't be imported or a flow is missing, the catalogue is empty.
 
     Args:
         modules: as in FLOWS.
         opening: as in OPENING_FLOW.
         closing: as in CLOSING_FLOW.
-        chosen: the settings that somebody has set, in small letters; the others have their defaults.
+        chosen: names of explicitly set settings, in lower case; others have defaults.
     """
     names = list(modules)
     problems = [problem for name in names for problem in _problems_in(name)]
@@ -43,15 +53,17 @@ def inspected(
     if catalogue.router:
         named = (("OPENING_FLOW", opening), ("CLOSING_FLOW", closing))
         idle = [setting for setting, name in named if name and setting.lower() in chosen]
-        problems += [f"{setting}: the router of FLOWS wins over it. Remove one of them." for setting in idle]
+        problems += [f"{setting}: the router of FLOWS overrides it. Remove one of them." for setting in idle]
     elif "flows" in chosen and not (opening or closing):
         known = ", ".join(sorted(catalogue.flows)) or "none"
-        problems.append(f"OPENING_FLOW: is not set, so none of FLOWS would ever run. Set it to one of: {known}")
+        problems.append(
+            f"OPENING_FLOW: is not set, so no flow of FLOWS would ever run. Set it to one of: {known}",
+        )
     return catalogue, problems
 
 
 def _settled(names: list[str], opening: str, closing: str, chosen: frozenset[str]) -> Catalogue:
-    """Load the catalogue. A default that a router overrides need not be there."""
+    """Load the catalogue. A default flow overridden by a router may be missing."""
     if load_router(names):
         opening = opening if "opening_flow" in chosen else ""
         closing = closing if "closing_flow" in chosen else ""
@@ -72,7 +84,7 @@ def _problems_of_flow(found: Flow) -> Iterator[str]:
     function: Callable[..., Any] = inspect.unwrap(found.function)
     place = f"FLOWS: flow {found.name!r} ({_place(function)})"
     if inspect.isasyncgenfunction(function):
-        yield f"{place} has a `yield`, which no flow can have: use `await chat.say(…)`"
+        yield f"{place} has a `yield`, but a flow can't be a generator: use `await chat.say(…)`"
     elif inspect.isfunction(function) and not inspect.iscoroutinefunction(function):
         yield f"{place} is not async: write `async def {function.__name__}(chat)`"
     try:
@@ -80,16 +92,16 @@ def _problems_of_flow(found: Flow) -> Iterator[str]:
     except TypeError:
         name = getattr(function, "__name__", "flow")
         yield f"{place} must take one argument, the chat: write `async def {name}(chat)`"
-    except ValueError:  # it tells no signature
+    except ValueError:  # the object has no signature
         pass
 
 
 def steps_not_awaited(module: ModuleType) -> Iterator[str]:
-    """Yield a line for each step of a chat, such as `chat.say(…)`, that stands alone without `await`."""
+    """Yield a line for each step of a chat, such as `chat.say(…)`, without `await`."""
     try:
-        file = Path(getattr(module, "__file__", None) or "")  # a module made at run time has none
+        file = Path(getattr(module, "__file__", None) or "")  # unset for modules made at run time
         tree = ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError):  # it is made of something else than source code
+    except (OSError, SyntaxError, ValueError):  # not made from source code
         return
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -1,4 +1,4 @@
-"""The JSON form of what a flow gives to be kept or sent: results, arguments, metadata."""
+"""The JSON form of values that a flow stores or sends: results, arguments, metadata."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from bot.flows.authoring import FlowMisuse
 
 
 def json_form(what: str, value: Any) -> Any:
-    """The value as it will come back from the database.
+    """Return the value as it will come back from the database.
 
     Args:
-        what: for the error.
-        value: anything of JSON, and dataclasses, dates, enums and the like.
+        what: names the value in the error.
+        value: JSON values, dataclasses, dates, enums and the like.
 
     Raises:
-        FlowMisuse: it has no such form. NaN and the infinities have none either: a database and the platform's API
-            would refuse them, or make something else of them.
+        FlowMisuse: the value has no JSON form. NaN and infinities have none: a database
+            or the platform's API would refuse or change them.
     """
     try:
         return json.loads(json.dumps(to_jsonable_python(value), allow_nan=False))

@@ -1,4 +1,4 @@
-"""Finds the choice that a user has typed: by its label, however it is written, or by its number in the list."""
+"""Matches a typed text to a choice, by its label in any spelling or by its number."""
 
 from __future__ import annotations
 
@@ -17,17 +17,23 @@ _BULLET = re.compile(r"[#(]*\s*(?P<number>\d{1,3})\s*[.):]*")
 _NUMBERS = re.compile(r"\d+")
 
 
-def typed_choice(choices: Sequence[Choice], listed: Sequence[Choice | None], typed: str) -> Choice | None:
-    """Return the choice that a typed text means, or None if it means none or more than one.
+def typed_choice(
+    choices: Sequence[Choice],
+    listed: Sequence[Choice | None],
+    typed: str,
+) -> Choice | None:
+    """Return the choice that a typed text means; None if it means none or several.
 
-    Case, Unicode form, quotation marks, invisible characters, repeated white space and punctuation at the end don't
-    matter. A number is a position in the list, counted from one, if the list has two entries or more. Where the labels
-    have numbers of their own ("2 tickets"), it means the label with that number instead.
+    Case, Unicode form, quotation marks, invisible characters, repeated white space and
+    final punctuation are ignored. A number is a position in the list, from one, if the
+    list has at least two entries. If the labels themselves contain numbers ("2 tickets"),
+    it means the label with that number instead.
 
     Args:
-        choices: the choices and buttons that were offered.
-        listed: what is shown as one list, in its order; None for what is no choice, such as a link.
-        typed: what the user wrote.
+        choices: the offered choices and buttons.
+        listed: the visible list, in order; None for entries that are not choices, such as
+            links.
+        typed: the user's words.
     """
     for form in (_plain, _canonical):
         wanted = form(typed)
@@ -50,7 +56,7 @@ def _numbered(listed: Sequence[Choice | None], typed: str) -> Choice | None:
 
 
 def _all_the_same(found: Sequence[Choice]) -> bool:
-    """Do all of them mean the same to the flow?"""
+    """Whether all of them have the same payload."""
     return len({choice.payload for choice in found}) == 1
 
 
@@ -59,7 +65,7 @@ def _plain(text: str) -> str:
 
 
 def _canonical(text: str) -> str:
-    """The text without what people can't see or don't care about."""
+    """Normalize a text: drop what people don't see or care about."""
     bare = "".join(character for character in text if character not in _QUOTES)
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", bare).casefold())
     seen = "".join(character for character in folded if not _is_invisible(character) and character not in _QUOTES)
@@ -67,6 +73,6 @@ def _canonical(text: str) -> str:
 
 
 def _is_invisible(character: str) -> bool:
-    """Formatting and control characters (except white space), and the variation selectors of emoji."""
+    """Whether it is a format or control character (not white space) or emoji variation."""
     is_format = unicodedata.category(character) in ("Cf", "Cc") and not character.isspace()
     return is_format or "\ufe00" <= character <= "\ufe0f"

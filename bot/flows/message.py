@@ -1,4 +1,4 @@
-"""What a message of the user carries besides words: pictures and files, a place, a form's fields, metadata."""
+"""The content of a user's message besides text: files, a location, form fields, metadata."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from bot.flows.defuse import undefused
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A picture or a file that the user sent.
+    """A picture or a file sent by the user.
 
     Attributes:
-        url: where it is. With private attachments on, the address wants the API key.
-        type: the MIME type, where it is known.
-        name: the file's name or description, where it is known.
-        size: bytes, where it is known.
+        url: its address. With private attachments on, downloading needs the API key.
+        type: the MIME type, if known.
+        name: the file's name or description, if known.
+        size: in bytes, if known.
     """
 
     url: str
@@ -28,7 +28,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place that the user shared, in degrees."""
+    """A location shared by the user, in degrees."""
 
     latitude: float
     longitude: float
@@ -37,7 +37,7 @@ class Location:
 
 
 class Carrier:
-    """Base of what holds a `message` as the platform posted it, and reads what the message carries."""
+    """Base class for objects with a `message` as the platform posted it."""
 
     __slots__ = ()
 
@@ -45,7 +45,7 @@ class Carrier:
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
-        """The picture or file that was sent."""
+        """The picture or file in the message."""
         content = self._content
         url = content.get("mediaUrl")
         if not isinstance(url, str) or not url:
@@ -62,20 +62,31 @@ class Carrier:
 
     @property
     def location(self) -> Location | None:
-        """The place that was shared."""
+        """The shared location."""
         match self._content:
-            case {"coordinates": {"lat": int() | float() as latitude, "long": int() | float() as longitude}, **rest}:
+            case {
+                "coordinates": {
+                    "lat": int() | float() as latitude,
+                    "long": int() | float() as longitude,
+                },
+                **rest,
+            }:
                 shown = rest.get("location")
                 place: Mapping[str, Any] = shown if isinstance(shown, Mapping) else {}
-                return Location(latitude, longitude, _text(place.get("name")), _text(place.get("address")))
+                return Location(
+                    latitude,
+                    longitude,
+                    _text(place.get("name")),
+                    _text(place.get("address")),
+                )
             case _:
                 return None
 
     @property
     def fields(self) -> dict[str, str]:
-        """What was filled into a form, by the fields' names; empty where the user wrote something instead.
+        """The values of a form, by field name; empty if the user wrote something instead.
 
-        Of a select field it is the chosen option's payload (its text where it has none).
+        For a select field, the chosen option's payload (its text if it has none).
         """
         fields = self._content.get("fields")
         if self._content.get("type") != "formResponse" or not isinstance(fields, list):
@@ -85,7 +96,7 @@ class Carrier:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """The message's metadata: what the channel, the widget or the tapped button has put there."""
+        """The message's metadata, set by the channel, the widget or the tapped button."""
         metadata = self.message.get("metadata")
         return metadata if isinstance(metadata, Mapping) else {}
 

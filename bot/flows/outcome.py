@@ -1,4 +1,4 @@
-"""How a run of a flow ended, as its clean-up functions are told."""
+"""The outcome of a run, as passed to its clean-up functions."""
 
 from __future__ import annotations
 
@@ -9,25 +9,29 @@ from typing import Any, Literal
 from bot.control.state import Outcome
 
 When = Literal["always", "failed"]
-"""When a clean-up function is called: however the flow ends, or only if it did not come to its own end."""
+"""When to call a clean-up function: always, or only if the flow failed or was interrupted."""
 
 
 def outcome_named(stored: str) -> Outcome:
-    """Return the outcome of a stored value; one that this version doesn't know is unknown."""
+    """Return the outcome for a stored value; UNKNOWN if another version wrote it."""
     return Outcome.__members__.get(stored.upper(), Outcome.UNKNOWN)
 
 
 def with_offered(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], offered: Mapping[str, Any]
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    offered: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the keyword arguments for a clean-up function: its own, and what is offered and it has a parameter for.
+    """Return the keyword arguments for a clean-up function.
 
-    A parameter that the flow has given a value keeps it.
+    Adds each offered value for which the function has a parameter, unless the flow has
+    already given that parameter a value.
     """
     try:
         signature = inspect.signature(function)
         given = signature.bind_partial(*args, **kwargs).arguments
-    except (TypeError, ValueError):  # it fails when it is called, which is told
+    except (TypeError, ValueError):  # the call itself will fail, and report it
         return dict(kwargs)
     named = {
         name

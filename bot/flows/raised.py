@@ -1,4 +1,4 @@
-"""What a flow has raised, for its author: where and why, and only on demand what it says."""
+"""Describes an exception raised by a flow: its place and type; its text only on demand."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from types import TracebackType
 
 from bot.signals import Level, Signal
 
-_RUNNERS = (  # what calls every flow
-    "bot/engine/performance.py",
+_RUNNERS = (  # frames that call every flow
+    "bot/engine/flow_task.py",
     "bot/engine/flow_runner.py",
     "bot/flows/authoring.py",
 )
-_LOOP = "asyncio/events.py"  # what calls everything on an event loop
+_LOOP = "asyncio/events.py"  # the frame that calls everything on an event loop
 
 LONGEST_CHAIN = 10
-"""Causes, and calls of each, that are told."""
+"""Maximum number of causes, and of calls per error, in a report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """An error that ended a flow.
+    """An exception that ended a flow.
 
     Attributes:
-        flow: its name.
-        conversation_id: where.
-        run_id: of the run that it ended.
-        error: what was raised. Its text may quote the user.
-        version: of the flow.
+        flow: the flow's name.
+        conversation_id: the platform's id.
+        run_id: the run that it ended.
+        error: the exception. Its text may quote the user.
+        version: the flow's version.
     """
 
     flow: str
@@ -40,23 +40,23 @@ class Raised:
 
     @property
     def calls(self) -> list[str]:
-        """The calls that led to it, the newest last: `orders.py:12 in price`. No values, and nothing that was said."""
+        """The call stack, newest last: `orders.py:12 in price`. Contains no values."""
         return _calls(self.error.__traceback__)
 
     @property
     def causes(self) -> list[str]:
-        """Its causes, the nearest first: `KeyError at orders.py:30 in find`."""
+        """Its causes, nearest first: `KeyError at orders.py:30 in find`."""
         _, *causes = _chain(self.error)
         return [" at ".join([type(cause).__name__, *_calls(cause.__traceback__)[-1:]]) for cause in causes]
 
     @property
     def whole(self) -> str:
-        """The traceback as Python shows it, with causes and messages."""
+        """The full traceback, with causes and messages."""
         return "".join(traceback.format_exception(self.error))
 
 
 def told_of(raised: Raised, *, is_full: bool) -> Signal:
-    """The signal about it: types and places, and what it says only if `is_full`."""
+    """Build the signal: types and places; messages only if `is_full`."""
     fields: dict[str, object] = {
         "flow": raised.flow,
         "version": raised.version,
@@ -72,7 +72,7 @@ def told_of(raised: Raised, *, is_full: bool) -> Signal:
 
 
 def error_in_words(error: BaseException, *, is_full: bool) -> str:
-    """An error's type and place; its message, which may hold a password or the like, only if `is_full`."""
+    """An error's type and place; its message, which may hold secrets, only if `is_full`."""
     place = "".join(f" at {call}" for call in _calls(error.__traceback__)[-1:])
     return f"{type(error).__name__}{f': {error}' if is_full else ''}{place}"
 
@@ -92,10 +92,10 @@ def _calls(began: TracebackType | None) -> list[str]:
 
 
 def calls_of(stack: Iterable[tuple[str, int, str]]) -> list[str]:
-    """Return the calls of a flow's code in a stack, or those of whatever else runs on the loop; the newest last.
+    """Return the calls in a stack that belong to a flow or other user code, newest last.
 
     Args:
-        stack: file, line, and function of each call, the newest last.
+        stack: file, line and function of each call, newest last.
     """
     calls: list[str] = []
     for file, line, function in stack:

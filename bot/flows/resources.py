@@ -1,4 +1,4 @@
-"""`chat.resources`: what the team's `@lifespan` has opened for all flows of this process."""
+"""`chat.resources`: opened by the team's `@lifespan` for all flows of this process."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bot.flows.handlers import Lifespan
 
 
 class LifespanFailed(Exception):
-    """A `@lifespan` raised before its `yield`, or did not yield; its cause is what it raised."""
+    """A `@lifespan` raised before its `yield`, or did not yield; see its cause."""
 
 
 class Resources:
-    """The values of a dict that a `@lifespan` has yielded, as attributes."""
+    """The values of a dict yielded by a `@lifespan`, as attributes."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         vars(self).update(values)
@@ -25,20 +25,23 @@ class Resources:
 
 
 def as_resources(given: Any) -> Any:
-    """Wrap a dict so that its values are attributes; return any other object as it is."""
+    """Wrap a dict to offer its values as attributes; return other objects unchanged."""
     return Resources(given) if isinstance(given, Mapping) else given
 
 
 @asynccontextmanager
-async def opened(lifespan: Lifespan | None, failed: Callable[[Exception], None]) -> AsyncIterator[Any]:
-    """Open what a `@lifespan` opens, and close it again; None where there is none.
+async def opened(
+    lifespan: Lifespan | None,
+    failed: Callable[[Exception], None],
+) -> AsyncIterator[Any]:
+    """Enter a `@lifespan` and exit it at the end; yields None if there is none.
 
     Args:
         lifespan: the handler.
-        failed: hears what it raises when it closes. Nothing else comes of that.
+        failed: called with an exception raised at the exit, which is then ignored.
 
     Raises:
-        LifespanFailed: it could not be opened.
+        LifespanFailed: it could not be entered.
     """
     if lifespan is None:
         yield None
@@ -53,5 +56,5 @@ async def opened(lifespan: Lifespan | None, failed: Callable[[Exception], None])
     finally:
         try:
             await manager.__aexit__(None, None, None)
-        except Exception as error:  # noqa: BLE001 - the bot stops, whatever the team's code does
+        except Exception as error:  # noqa: BLE001 - the team's code must not block the bot's stop
             failed(error)

@@ -21,15 +21,15 @@ from bot.flows.json_form import json_form
 _CONTAINERS = (list, tuple, set, frozenset, dict, deque)
 _PLAIN = (str, bool, list, dict)
 _AWAITABLES = (Awaitable, Coroutine, Future, Task)
-_HINT = "annotate the function with what it returns, or return texts, numbers, lists and dicts"
+_HINT = "annotate the function's return type, or return texts, numbers, lists and dicts"
 
 
-class Unreadable(ValueError):
-    """A stored result can't be read as the annotated type: the type has changed since.
+class UnreadableResult(ValueError):
+    """A stored result doesn't fit the annotated type, because the type has changed.
 
     Attributes:
         wanted: the annotated type.
-        reason: what is wrong, without anything of the result.
+        reason: the problem, without any values from the result.
     """
 
     def __init__(self, wanted: str, reason: str) -> None:
@@ -38,14 +38,15 @@ class Unreadable(ValueError):
         self.reason = reason
 
 
-class Result:
+class ResultCodec:
     """Stores and reads the results of one function.
 
-    Without an annotation (or with `Any`) the flow gets the JSON form. With one it gets the annotated type: a
-    dataclass, a pydantic model, an enum, a datetime, a list of these, and so on.
+    Without an annotation (or with `Any`) the flow gets the JSON form. With one it gets the
+    annotated type: a dataclass, a pydantic model, an enum, a datetime, a list of these,
+    and so on.
 
     Args:
-        function: what is called.
+        function: the called function.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -54,14 +55,14 @@ class Result:
 
     @property
     def type_name(self) -> str:
-        """The annotated type, for messages."""
+        """The annotated type, for error texts."""
         return "an unknown type" if self._returned is _UNRESOLVED else _shown(self._returned)
 
     def stored(self, result: Any) -> Any:
         """Return the JSON form of a result.
 
         Raises:
-            FlowMisuse: it has none, or would not come back as what it is now.
+            FlowMisuse: it has none, or would not be the same when read back.
         """
         form = json_form(f"the result of {self._name}", result)
         if self._returned is _ANYTHING:
@@ -70,11 +71,15 @@ class Result:
             if type(form) is type(result) and form == result:
                 return form
             why = "its annotation can't be resolved at run time" if self._returned is _UNRESOLVED else self.type_name
-            raise FlowMisuse(f"the result of {self._name} can't come back from the journal ({why}): {_HINT}")
+            raise FlowMisuse(
+                f"the result of {self._name} can't come back from the journal ({why}): {_HINT}",
+            )
         try:
             back = self.read(form)
-        except Unreadable as error:
-            raise FlowMisuse(f"the result of {self._name} is {type(result).__name__}, and {error}: {_HINT}") from None
+        except UnreadableResult as error:
+            raise FlowMisuse(
+                f"the result of {self._name} is {type(result).__name__}, and {error}: {_HINT}",
+            ) from None
         if not _is_same(back, result, form):
             raise FlowMisuse(
                 f"the result of {self._name} is {type(result).__name__}, but would come back from the journal as "
@@ -83,25 +88,24 @@ class Result:
         return form
 
     def read(self, stored: Any) -> Any:
-        """Return a stored result as what the function returns. Raises `Unreadable`."""
+        """Convert a stored result to the function's return type. Raises `UnreadableResult`."""
         if self._adapter is None or (self._returned in _PLAIN and isinstance(stored, self._returned)):
             return stored
         try:
             return self._adapter.validate_json(to_json(stored))
         except PydanticSerializationError:
-            raise Unreadable(self.type_name, "not Unicode") from None
+            raise UnreadableResult(self.type_name, "not Unicode") from None
         except ValidationError as error:
             wrong = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            fields = frozenset(
-                _fields_in(self._adapter.core_schema)
-            )  # another name is the key of a dict, which may quote anybody
+            # Other names are keys of dicts, which may quote a user.
+            fields = frozenset(_fields_in(self._adapter.core_schema))
             names = [str(part) if isinstance(part, int) or part in fields else "…" for part in wrong["loc"]]
             place = f", at {'.'.join(names)}" if names else ""
-            raise Unreadable(self.type_name, f"{wrong['type']}{place}") from None
+            raise UnreadableResult(self.type_name, f"{wrong['type']}{place}") from None
 
 
 def _fields_in(schema: Any) -> Iterator[str]:
-    """Yield the names of the fields that a pydantic schema knows."""
+    """Yield the field names in a pydantic schema."""
     if isinstance(schema, Mapping):
         fields = schema.get("fields")
         if isinstance(fields, Mapping):
@@ -119,18 +123,18 @@ def _fields_in(schema: Any) -> Iterator[str]:
 
 
 class _Sentinel:
-    """Stands for an annotation that is missing, or that can't be used."""
+    """Marks an annotation that is missing or unusable."""
 
 
 _ANYTHING, _UNRESOLVED = _Sentinel(), _Sentinel()
 
 
 _known: WeakKeyDictionary[Any, tuple[Any, TypeAdapter[Any] | None]] = WeakKeyDictionary()
-"""Cache of result types: a flow needs them again in every turn."""
+"""Cache of result types: each turn of a flow needs them again."""
 
 
 def _known_of(function: Callable[..., Any]) -> tuple[Any, TypeAdapter[Any] | None]:
-    """Return a function's result type and its reader; no reader if the JSON form will do, or the type is unknown."""
+    """Return a function's result type and reader; no reader for JSON or unknown types."""
     while isinstance(function, functools.partial):
         function = function.func
     key = getattr(function, "__func__", function)
@@ -139,7 +143,7 @@ def _known_of(function: Callable[..., Any]) -> tuple[Any, TypeAdapter[Any] | Non
     except KeyError:
         known = _known[key] = _look_at(function)
         return known
-    except TypeError:  # it can't be hashed, or not be held weakly
+    except TypeError:  # not hashable, or no weak references
         return _look_at(function)
 
 
@@ -149,14 +153,14 @@ def _look_at(function: Callable[..., Any]) -> tuple[Any, TypeAdapter[Any] | None
 
 
 def _returned_by(function: Callable[..., Any]) -> Any:
-    """Return the annotated type; `_ANYTHING` without an annotation, `_UNRESOLVED` if a name in it is missing."""
+    """Return the annotated type; `_ANYTHING` if missing, `_UNRESOLVED` if a name is."""
     if isinstance(function, type):
         return function
     annotated = function if _annotations_of(function) else getattr(type(function), "__call__", function)  # noqa: B004
     annotation = _annotations_of(annotated).get("return", _ANYTHING)
     try:
         resolved = _resolved(annotation, annotated)
-    except Exception:  # noqa: BLE001 - evaluating an annotation runs code of the author's module
+    except Exception:  # noqa: BLE001 - an annotation may run any code of the author's module
         return _UNRESOLVED
     if isinstance(resolved, TypeVar) or resolved in (Any, object):
         return _ANYTHING
@@ -166,7 +170,7 @@ def _returned_by(function: Callable[..., Any]) -> Any:
 def _annotations_of(function: Any) -> dict[str, Any]:
     try:
         found = getattr(function, "__annotations__", None)
-    except Exception:  # noqa: BLE001 - a lazy annotation names what is not there
+    except Exception:  # noqa: BLE001 - a lazy annotation may refer to missing names
         return {"return": "…"}
     return found if isinstance(found, dict) else {}
 
@@ -188,14 +192,14 @@ def _resolved(annotation: Any, function: Any) -> Any:
 def _adapter_of(returned: Any) -> TypeAdapter[Any] | None:
     try:
         return _made_once(returned)
-    except TypeError:  # an annotation with a part that can't be hashed
+    except TypeError:  # part of the annotation is not hashable
         return _made(returned)
 
 
 def _made(returned: Any) -> TypeAdapter[Any] | None:
     try:
         return TypeAdapter(returned)
-    except Exception:  # noqa: BLE001 - pydantic knows no schema for the type, and says so in many ways
+    except Exception:  # noqa: BLE001 - pydantic raises many types if it has no schema
         return None
 
 
@@ -208,7 +212,7 @@ def _shown(returned: Any) -> str:
 
 
 def _is_same(back: Any, result: Any, form: Any) -> bool:
-    """Check that nothing was lost between the result and its stored form."""
+    """Return whether nothing was lost between the result and its stored form."""
     try:
         if type(back) is type(form) and back == form == result:
             return True
@@ -216,9 +220,9 @@ def _is_same(back: Any, result: Any, form: Any) -> bool:
             return False
         if bool(back == result):
             return True
-    except Exception:  # noqa: BLE001 - an author's type may compare as it likes
+    except Exception:  # noqa: BLE001 - an author's `__eq__` may raise anything
         return False
-    if isinstance(result, _CONTAINERS):  # a tuple is a list where the annotation says no more than Sequence
+    if isinstance(result, _CONTAINERS):  # a tuple annotated as Sequence returns as a list
         return True
     own = {name for kind in type(result).__mro__[:-1] for name in vars(kind)}
     return type(back) is type(result) and "__eq__" not in own

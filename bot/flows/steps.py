@@ -1,8 +1,8 @@
-"""What a step of a flow is, by which the journal knows it again, and where in the flow's code it stands.
+"""The identity of a flow's step in the journal, and its place in the flow's code.
 
-A step is known by its kind, and by its text or its function, or by the `key=` that its author gives. Of a text the
-journal keeps a digest, so that it holds nobody's words; of a text that stands in the flow's code also the text itself,
-for operators.
+A step is identified by its kind and its text or function, or by the author's `key=`. The
+journal keeps only a digest of a text, so that it holds nobody's words. If the text is a
+literal in the flow's code, the journal also keeps the text, for operators.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ from bot.flows.content import Carousel, Content, File, Form, Image, Text
 from bot.store.interface import JournalEntry
 
 KEY_LIMIT = 64  # characters
-LONGEST_SHOWN = 80  # characters of a text for operators
-_DIGEST, _KEYED = "#", "="  # how a stored key begins that is a text's digest, or that the author has given
+LONGEST_SHOWN = 80  # characters of a text shown to operators
+_DIGEST, _KEYED = "#", "="  # prefixes of a stored key: a text's digest, or the author's key
 _HERE = str(Path(__file__).parent)
 _ENGINE = str(Path(__file__).parents[1] / "engine")
-_SAMPLES = frozenset({"assistant.py", "survey.py", "triage.py"})  # flows that stand beside the authoring API
+_SAMPLES = frozenset({"assistant.py", "survey.py", "triage.py"})  # sample flows in this package
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step that the code wants to take.
+    """A step that the code is about to take.
 
     Attributes:
         kind: say, ask, call, ….
-        name: digest of its text, or the name of its function or signal; empty where the kind says all.
-        key: as the author has given it, or empty.
-        text: its text, to tell operators if it stands in the flow's code.
-        parts: the calls of a `gather`, by which that is known if it has no key.
+        name: digest of its text, or the name of its function or signal; empty if the kind
+            is enough.
+        key: the author's key, or empty.
+        text: its text, shown to operators if it is a literal in the flow's code.
+        parts: the calls of a `gather`, which identify it if it has no key.
     """
 
     kind: str
@@ -47,16 +48,19 @@ class Step:
 
     @property
     def is_named(self) -> bool:
-        """Is its name one of the code's, and no digest?"""
+        """Whether its name comes from the code, and is not a digest."""
         return bool(self.name) and not self.name.startswith(_DIGEST)
 
     @property
     def stored(self) -> str:
-        """As the journal's `key` has it."""
+        """Its value in the journal's `key`."""
         return f"{_KEYED}{self.key}" if self.key else self.name
 
     def fits(self, entry: JournalEntry) -> bool:
-        """Is that entry this step? Earlier versions of the bot stored no text: there the kind is all there is."""
+        """Return whether the entry is this step.
+
+        Earlier versions of the bot stored no digest; then only the kind is compared.
+        """
         if entry.kind != self.kind:
             return False
         if self.parts and not entry.key.startswith(_KEYED):
@@ -74,7 +78,7 @@ class Step:
 
 
 def text_step(kind: str, content: Content, key: str | None = None) -> Step:
-    """The step that says some content. Raises `FlowMisuse`: no such key."""
+    """The step that says some content. Raises `FlowMisuse` for an invalid key."""
     match content:
         case Text(text) | Image(_, text) | File(_, text):
             words = [str(text)]
@@ -85,9 +89,9 @@ def text_step(kind: str, content: Content, key: str | None = None) -> Step:
     return _text_step(kind, checked_key(key), type(content).__name__, *words)
 
 
-@lru_cache(maxsize=512)  # each turn takes the steps of earlier ones once more
+@lru_cache(maxsize=512)  # each turn replays the steps of earlier ones
 def named_step(kind: str, name: str = "", key: str = "") -> Step:
-    """The step of a function or a signal, or one of which the kind says all."""
+    """The step of a function or signal, or a step identified by its kind alone."""
     return Step(kind, name, key)
 
 
@@ -98,17 +102,17 @@ def _text_step(kind: str, key: str, *words: str) -> Step:
 
 
 def checked_key(key: str | None) -> str:
-    """The key of a step; empty if none is given. Raises `FlowMisuse`: it is no short text."""
+    """A step's key; empty if none is given. Raises `FlowMisuse` if it is invalid."""
     if key is None:
         return ""
     given: object = key
     if not isinstance(given, str) or not 0 < len(given) <= KEY_LIMIT:
-        raise FlowMisuse(f"the key of a step is a text of 1 to {KEY_LIMIT} characters")
+        raise FlowMisuse(f"the key of a step must be a text of 1 to {KEY_LIMIT} characters")
     return key
 
 
 def described(entry: JournalEntry) -> str:
-    """A step of the journal for operators and logs: nothing that anybody said."""
+    """Describe a journal entry for operators and logs, without anybody's words."""
     data = entry.data if isinstance(entry.data, dict) else {}
     if entry.key.startswith(_DIGEST):
         return _described(entry.kind, str(data.get("says", "")), "")
@@ -119,7 +123,7 @@ def described(entry: JournalEntry) -> str:
 
 
 def told_apart_by(entry: JournalEntry) -> str:
-    """By what a step differs from a step of the journal whose description is the same: "text" or "key"."""
+    """How a step differs from an entry with the same description: by "text" or "key"."""
     return "text" if not entry.key or entry.key.startswith(_DIGEST) else "key"
 
 
@@ -128,11 +132,11 @@ def _described(kind: str, text: str, name: str) -> str:
     return " ".join(filter(None, (kind, name, f'"{shown}"' if shown else "")))
 
 
-# -- where the code stands --------------------------------------------------------------------------------------------
+# -- place in the code ------------------------------------------------------------------
 
 
 def place_in_code() -> str:
-    """File and line of the flow's code that wants the step which is being taken."""
+    """File and line in the flow's code of the current step."""
     frame = next(_frames(), None)
     return f"{_name_of(frame.f_code.co_filename)}:{frame.f_lineno}" if frame else "an unknown place"
 
@@ -143,7 +147,7 @@ def _name_of(file: str) -> str:
 
 
 def is_written(text: str) -> bool:
-    """Does a text stand as it is in the flow's code? Then it quotes nobody."""
+    """Whether a text is a literal in the flow's code, and so quotes nobody."""
     return any(text in _texts_of(frame.f_code) for frame in _frames())
 
 
@@ -153,8 +157,8 @@ def _texts_of(code: CodeType) -> frozenset[str]:
 
 
 def _frames() -> Iterator[FrameType]:
-    """The calls of the flow's own code that lead to the step, the innermost first."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the stack as it is, without reading source files
+    """The flow's own calls that lead to the step, innermost first."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - fast: reads no source files
     while frame and not _is_in(frame.f_code.co_filename, _ENGINE):
         if not _is_in(frame.f_code.co_filename, _HERE):
             yield frame
@@ -163,6 +167,6 @@ def _frames() -> Iterator[FrameType]:
 
 @lru_cache(maxsize=256)
 def _is_in(file: str, folder: str) -> bool:
-    """Is that a file of the bot's in this folder, and none of its sample flows?"""
+    """Whether a file is the bot's own, in this folder, and not a sample flow."""
     path = Path(file)
     return str(path.parent) == folder and path.name not in _SAMPLES

@@ -1,4 +1,4 @@
-"""A sample of a closing flow: one question when a conversation is over."""
+"""A sample closing flow: one question at the end of a conversation."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from bot.flows.chat import Chat
 
 @flow("survey")
 async def survey(chat: Chat) -> None:
-    """Ask how it went, tell the operators, and say thank you. After the user's end nobody is asked."""
+    """Ask for a rating, log it, and say thank you; does nothing after the user's end."""
     try:
-        answer = await chat.ask("How did we do?", choices=["Good", "Bad"], timeout=timedelta(minutes=5))
+        answer = await chat.ask(
+            "How did we do?",
+            choices=["Good", "Bad"],
+            timeout=timedelta(minutes=5),
+        )
     except NoAnswer:
         return
     await chat.log("survey_answered", score=answer.choice.text if answer.choice else "other")

@@ -1,7 +1,7 @@
-"""A thread for each plain function that `chat.call` runs, and nobody waits for it.
+"""Runs each plain function of `chat.call` in a thread of its own.
 
-Not the event loop's own pool: a few functions that hang would fill it up, and host names, which every release may need,
-are looked up there. And the end of the process would wait for them.
+The event loop's own pool is not used: a few hanging functions would fill it, and every
+release may need it for DNS lookups. The exit of the process would wait for them, too.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 class Threads(Executor):
-    """Begins each call at once, in a daemon thread of its own."""
+    """Starts each call at once, in a daemon thread of its own."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Begin a call. Raises `RuntimeError` where the machine has no thread left."""
+        """Start a call. Raises `RuntimeError` if no thread can be started."""
         future: Future[T] = Future()
 
         def run() -> None:
@@ -27,7 +27,7 @@ class Threads(Executor):
                 return
             try:
                 result = fn(*args, **kwargs)
-            except BaseException as error:  # noqa: BLE001 - it belongs to whoever awaits it
+            except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
                 future.set_exception(error)
             else:
                 future.set_result(result)

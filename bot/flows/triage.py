@@ -1,6 +1,6 @@
-"""A sample of an opening flow: it greets, offers choices, and hands over to an agent.
+"""A sample opening flow: greets, offers choices, and hands over to an agent.
 
-It serves the demo, the sandbox and tests. It knows nothing about anybody's business, and says so.
+It serves the demo, the sandbox and tests. It knows nothing about any business, and says so.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DONE = frozenset({"bye", "no", "no, thanks", "no thanks", "thanks", "thank you"
 
 @flow("triage")
 async def triage(chat: Chat) -> None:
-    """Show what a triage looks like, and hand over what it does not understand."""
+    """Offer choices, and hand over if the answer is not understood."""
     question = "Hello! I am the assistant. What can I do for you?"
     while True:
         try:
@@ -44,7 +44,7 @@ async def triage(chat: Chat) -> None:
 
 
 def _wanted(answer: Answer) -> str:
-    """What the user has tapped or typed: a choice's payload, "bye", or nothing that this flow knows."""
+    """Return the choice's payload, "bye", or an empty string if it is unknown."""
     if answer.choice:
         return answer.choice.payload
     return "bye" if answer.text.strip().rstrip(".!").lower() in _DONE else ""

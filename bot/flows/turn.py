@@ -1,14 +1,23 @@
-"""One turn of a flow over its journal: what has been done is answered from it, what is new is collected.
+"""One turn of a flow: past steps are answered from the journal, new ones are collected.
 
-No I/O happens here. Whoever runs the turn (`bot.engine`) takes the new entries and messages with `take`, stores them
-together, and reads `outcome` when the turn is over; `notify` is called whenever there is something to take.
+No I/O happens here. The caller (`bot.engine`) collects new entries and messages with
+`take`, stores them together, and reads `outcome` after the turn. `notify` is called
+whenever there is something to take.
 """
 
 from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Awaitable, Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Generator,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -42,25 +51,33 @@ from bot.flows.handlers import Anywhere, Handlers
 from bot.flows.json_form import json_form
 from bot.flows.labels import typed_choice
 from bot.flows.outcome import When
-from bot.flows.results import Unreadable
-from bot.flows.steps import LONGEST_SHOWN, Step, described, is_written, named_step, place_in_code, told_apart_by
+from bot.flows.results import UnreadableResult
+from bot.flows.steps import (
+    LONGEST_SHOWN,
+    Step,
+    described,
+    is_written,
+    named_step,
+    place_in_code,
+    told_apart_by,
+)
 from bot.signals import Level, Observe, Signal, silent
 from bot.store.interface import JournalEntry
 
 TurnOutcome = FlowWaits | FlowReturned | FlowFailed | FlowMismatched | FlowReleased | FlowHandedOver | FlowReminded
 
-ENTRIES_LIMIT = 1000  # of one run; a flow that goes on and on is a flow that hangs
+ENTRIES_LIMIT = 1000  # per run; a flow with more is in an endless loop
 JOURNAL_BYTES_LIMIT = 1_000_000
-MESSAGES_LIMIT = 500  # of one run; a release waits until they are said
+MESSAGES_LIMIT = 500  # per run; a release waits until all are sent
 CLEAN_UPS_LIMIT = 20
-REFUSALS_LIMIT = 100  # steps that a flow may try to take after it was cut off, before it is left to stand still
-UNANSWERED_LIMIT = 10  # questions in a row; who asks on and on, although nobody is there, keeps control for ever
+REFUSALS_LIMIT = 100  # steps refused after a cut-off, before the flow is suspended for good
+UNANSWERED_LIMIT = 10  # questions in a row; without it, an unanswered loop would hold control forever
 BEGAN = "began"
 CALL = "call"
 GATHER, GATHERED = "gather", "gathered"
 SIGNAL, SIGNALLED = "signal", "signalled"
 TOLD = "told"
-FIRST_TOLD = 1_000_000  # index of a run's first signal: beyond those of its steps
+FIRST_TOLD = 1_000_000  # index of a run's first signal, above the indexes of its steps
 SIGNALS_LIMIT = 100
 PART = "flow"
 ASIDE = "anywhere"
@@ -68,7 +85,7 @@ RAISED = "raised"
 ON_END = "on_end"
 WITHDRAWN = "on_end_withdrawn"
 CHANGED = "changed"
-MISMATCH = f"{JournalMismatch.__name__}: "  # how the problem begins where code and journal differ
+MISMATCH = f"{JournalMismatch.__name__}: "  # prefix of a mismatch's problem text
 
 
 _USES_INPUT = frozenset({"ask", "answer"})
@@ -76,7 +93,7 @@ _USES_INPUT = frozenset({"ask", "answer"})
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A message that the flow has said in this turn: the API's message content, and the flow's metadata."""
+    """A message said in this turn: the API's message content, and the flow's metadata."""
 
     content: dict[str, Any]
     metadata: dict[str, Any]
@@ -84,7 +101,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class CleanUpCall:
-    """What the journal keeps of an `on_end`, beside the function. `timeout` in seconds."""
+    """The journal's record of an `on_end`, except its function. `timeout` is in seconds."""
 
     args: list[Any]
     kwargs: dict[str, Any]
@@ -94,32 +111,38 @@ class CleanUpCall:
 
     @property
     def data(self) -> dict[str, Any]:
-        """As the journal keeps it."""
+        """The form stored in the journal."""
         calling = {"args": self.args, "kwargs": self.kwargs}
-        return {**calling, "attempts": self.attempts, "timeout": self.timeout, "when": self.when}
+        return {
+            **calling,
+            "attempts": self.attempts,
+            "timeout": self.timeout,
+            "when": self.when,
+        }
 
 
 @dataclass(slots=True)
-class Context:
-    """What a turn is told from outside.
+class TurnContext:
+    """The input of a turn.
 
     Attributes:
         conversation_id: the platform's id.
         run_id: number of the run.
-        began: what began the flow, and with whom.
-        journal: the run's entries so far, the first of which says what began it.
-        answers: user input by event id, oldest first. The journal tells which of it the run has used already.
-        idle: how long an `ask` without a time-out waits.
+        began: the origin of the run, with its user.
+        journal: the run's entries so far; the first one records the origin.
+        answers: user input by event id, oldest first. The journal tells which of it the
+            run has already used.
+        idle: how long an `ask` without a timeout waits.
         history: reads the newest messages.
-        ended: has the user ended the conversation by now? Then nobody can answer any more.
-        functions: those that may be called when the run is over.
-        called: is told of each attempt of `chat.call`: the function's name, which attempt, and the error; None if it
-            worked.
-        observe: is told what the flow logs.
-        raised: is told what the flow raises.
-        handlers: the team's, for all flows.
-        resources: what the team's lifespan has opened; None without one.
-        find: the flow of a name in a version, if it is registered.
+        ended: whether the user has ended the conversation, so that nobody can answer.
+        functions: the functions that may be called after the run.
+        called: called after each attempt of `chat.call` with the function's name, the
+            attempt's number, and the error (None on success).
+        observe: called with each log event of the flow.
+        raised: called with each exception of the flow.
+        handlers: the team's shared handlers.
+        resources: opened by the team's lifespan; None without one.
+        find: looks up a flow by name and version.
         flows: names of the flows that can begin.
     """
 
@@ -144,14 +167,14 @@ class Context:
 
 @dataclass(slots=True)
 class Called:
-    """A function that a flow calls.
+    """A function call made by a flow.
 
     Attributes:
-        name: the function's.
-        key: as the author has given it; empty for none.
-        tried: runs it, with all its attempts, and returns the JSON form of its result. Adds to its argument the type of
-            each error. Raises `CallFailed`.
-        read: makes of the JSON form what the function returns. Raises `Unreadable`.
+        name: the function's name.
+        key: the author's key; empty if none.
+        tried: runs it with all attempts and returns its result as JSON. Appends the type
+            of each error to its argument. Raises `CallFailed`.
+        read: converts the JSON to the function's result. Raises `UnreadableResult`.
     """
 
     name: str
@@ -162,35 +185,35 @@ class Called:
 
 @dataclass(slots=True)
 class Turn:
-    """The journal of a run while its code runs once more from its first line.
+    """The journal of a run, while the flow's code runs again from its first line.
 
     Attributes:
-        notify: is called whenever there is something to take.
-        outcome: how the turn went, once it is over.
-        only_replays: the turn is over where the journal ends. No step is new, and so nothing has an effect.
+        notify: called whenever there is something to take.
+        outcome: the result of the turn, once it is over.
+        only_replays: end the turn where the journal ends, before any new step or effect.
     """
 
     flow: Flow
-    context: Context
+    context: TurnContext
     notify: Callable[[], None]
     only_replays: bool = False
     outcome: TurnOutcome | None = None
-    failure: str = ""  # what the flow raised, where a handler has taken over
+    failure: str = ""  # the exception of the flow, after a handler has taken over
     _entries: list[JournalEntry] = field(default_factory=list)
-    _at: int = 1  # the first entry says what began the run
+    _at: int = 1  # entry 0 records the origin of the run
     _bytes: int = 0
-    _used: set[str] = field(default_factory=set)  # inputs that have answered, or that a fresh question ignores
+    _used: set[str] = field(default_factory=set)  # event ids of used or ignored input
     _new_entries: list[JournalEntry] = field(default_factory=list)
     _new_said: list[Said] = field(default_factory=list)
     _busy: str | None = None
-    _shown: list[Said] = field(default_factory=list)  # all that the run has said so far
+    _shown: list[Said] = field(default_factory=list)  # all messages of the run so far
     _unstored: list[asyncio.Future[None]] = field(default_factory=list)
     _taken: list[asyncio.Future[None]] = field(default_factory=list)
-    _end: asyncio.Event = field(default_factory=asyncio.Event)  # set when it is cut off
+    _end: asyncio.Event = field(default_factory=asyncio.Event)  # set by `cut_off`
     _refusals: int = 0
     _changes: dict[str, bool] = field(default_factory=dict)
-    _told: list[JournalEntry] = field(default_factory=list)  # signals, in the order in which they came
-    _aside: list[str] = field(default_factory=list)  # handlers of words that are at work
+    _told: list[JournalEntry] = field(default_factory=list)  # signals, in order of arrival
+    _aside: list[str] = field(default_factory=list)  # active `@anywhere` handlers
 
     def __post_init__(self) -> None:
         for entry in self.context.journal:
@@ -203,28 +226,28 @@ class Turn:
                 self._used.update(_used_by(entry))
 
     def take(self) -> tuple[list[JournalEntry], list[Said]]:
-        """What is new since the last time; it is to be stored in one transaction."""
+        """Return the entries and messages since the last call, for one transaction."""
         taken = (self._new_entries, self._new_said)
         self._new_entries, self._new_said = [], []
         self._taken, self._unstored = [*self._taken, *self._unstored], []
         return taken
 
     def stored(self) -> None:
-        """What was taken is stored: a step that waits for that goes on."""
+        """Resume the steps that waited until the taken entries are stored."""
         for waiting in self._taken:
             if not waiting.done():
                 waiting.set_result(None)
         self._taken = []
 
     def cut_off(self) -> None:
-        """The turn is over, and nobody waits for it: every step that its code still tries to take is cancelled."""
+        """End the turn now: any further step of its code is cancelled."""
         self.outcome = self.outcome or FlowFailed(self.context.run_id, "stopped")
         self._end.set()
         for waiting in (*self._taken, *self._unstored):
             waiting.cancel()
 
     def over(self, outcome: TurnOutcome) -> None:
-        """The turn is over; the first outcome counts. Code that ends before its journal does no longer fits it."""
+        """End the turn; the first outcome counts. Unplayed entries are a mismatch."""
         if self.outcome is None and (left := self._left()) and not isinstance(outcome, FlowWaits):
             wants = f"to fail ({outcome.error})" if isinstance(outcome, FlowFailed) else "to end"
             outcome = self._mismatch(wants, left)
@@ -232,7 +255,7 @@ class Turn:
         self.notify()
 
     def misused(self, what: str) -> FlowMisuse:
-        """The error for a flow that does what can't be done. It ends the run, even if the flow catches it or waits."""
+        """Return the error for an invalid request, and end the run even if it is caught."""
         if self.outcome is None or isinstance(self.outcome, FlowWaits):
             self.outcome = FlowFailed(self.context.run_id, f"FlowMisuse: {what}")
         self.notify()
@@ -247,8 +270,18 @@ class Turn:
                 self._record(step.kind, step.stored, _shown_of(step) or None)
                 self._new_said.extend(contents)
 
-    async def ask(self, contents: Sequence[Said], timeout: timedelta | None, step: Step, *, fresh: bool) -> Answer:
-        """Say messages and wait for the user. Raises `NoAnswer`: after an end at once, and nothing is said."""
+    async def ask(
+        self,
+        contents: Sequence[Said],
+        timeout: timedelta | None,
+        step: Step,
+        *,
+        fresh: bool,
+    ) -> Answer:
+        """Say messages and wait for the user.
+
+        Raises `NoAnswer`; after the user's end at once, without saying anything.
+        """
         with _Alone(self, "ask"):
             await self._unless_over()
             self._show(contents)
@@ -259,16 +292,28 @@ class Turn:
                 until = self.context.clock.now() + (self.context.idle if timeout is None else timeout)
                 unused = [given for given in self.context.answers if given not in self._used]
                 ignored = {"ignored": unused} if fresh or in_vain else {}
-                known = {"until": until.isoformat(), **ignored, "place": place_in_code(), **_shown_of(step)}
+                known = {
+                    "until": until.isoformat(),
+                    **ignored,
+                    "place": place_in_code(),
+                    **_shown_of(step),
+                }
                 asked = self._record("ask", step.stored, known)
                 self._new_said.extend(() if in_vain else contents)
             if (given := self._replayed("answer")) is None:
                 until = datetime.fromisoformat(asked.data["until"])
                 given = await self._answer(until, contents, fresh=fresh and is_new)
             if given.data is None:
-                raise NoAnswer("nobody answered: the time is over, or the user has ended the conversation")
+                raise NoAnswer(
+                    "no answer: the timeout expired, or the user has ended the conversation",
+                )
             said, chosen = given.data, given.data.get("choice")
-            return Answer(said["text"], said["payload"], said["message"], Choice(**chosen) if chosen else None)
+            return Answer(
+                said["text"],
+                said["payload"],
+                said["message"],
+                Choice(**chosen) if chosen else None,
+            )
 
     def _show(self, contents: Sequence[Said]) -> None:
         self._shown += contents
@@ -276,7 +321,7 @@ class Turn:
             raise self.misused(f"a run says at most {MESSAGES_LIMIT} messages")
 
     def _label_of(self, payload: str | None) -> str:
-        """The label of this run's newest choice or button with that payload; empty where there is none."""
+        """The label of the newest choice or button with this payload, or empty."""
         choices = (choice for said in reversed(self._shown) for choice in reversed(offered(said.content)))
         return next((choice.text for choice in choices if choice.payload == payload), "")
 
@@ -285,26 +330,37 @@ class Turn:
         if given is not None:
             answer = self.context.answers[given]
             payload = None if answer.payload is None else undefused(answer.payload)
-            words = answer.text if payload is None else undefused(answer.text)  # of a tap they are ours
+            words = answer.text if payload is None else undefused(answer.text)  # a tapped label is ours
             text = words or self._label_of(payload)
             chosen = _chosen(asked, payload, text)
-            data = {"event": given, "text": text, "payload": payload, "message": dict(answer.message)}
+            data = {
+                "event": given,
+                "text": text,
+                "payload": payload,
+                "message": dict(answer.message),
+            }
             shown = {"choice": {"text": chosen.text, "payload": chosen.payload}} if chosen else {}
             return self._record("answer", data={**data, **shown})
         if self.context.clock.now() < until and not self.context.ended():
             await self._wait(until, wants_input=True, fresh=fresh)
         answers = [entry.data for entry in self._entries if entry.kind == "answer"][-UNANSWERED_LIMIT:]
         if answers.count(None) == UNANSWERED_LIMIT:
-            raise self.misused(f"{UNANSWERED_LIMIT} questions in a row had no answer: this was one too many")
+            raise self.misused(
+                f"{UNANSWERED_LIMIT} questions in a row had no answer: the limit is reached",
+            )
         return self._record("answer", data=None)
 
     async def sleep(self, duration: timedelta, key: str = "") -> None:
-        """Go on later, on whichever worker."""
+        """Pause; the flow may continue on another worker."""
         with _Alone(self, "sleep"):
             await self._unless_over()
             step, now = Step("sleep", key=key), self.context.clock.now()
             if (entry := self._replayed_step(step)) is None:
-                known = {"until": (now + duration).isoformat(), "place": place_in_code(), **_shown_of(step)}
+                known = {
+                    "until": (now + duration).isoformat(),
+                    "place": place_in_code(),
+                    **_shown_of(step),
+                }
                 entry = self._record("sleep", step.stored, known)
             if self._replayed("slept") is not None:
                 return
@@ -314,14 +370,18 @@ class Turn:
             self._record("slept")
 
     async def signal(self, name: str, timeout: timedelta | None, key: str = "") -> Any:
-        """Wait for a signal and return its data. Raises `NoAnswer`: none came in time."""
+        """Wait for a signal and return its data. Raises `NoAnswer` on timeout."""
         with _Alone(self, SIGNAL):
             await self._unless_over()
             asked = self._replayed(SIGNAL, name, key)
             if asked is None:
                 until = self.context.clock.now() + (self.context.idle if timeout is None else timeout)
                 step = Step(SIGNAL, name, key)
-                known_by = {"until": until.isoformat(), "place": place_in_code(), **_shown_of(step)}
+                known_by = {
+                    "until": until.isoformat(),
+                    "place": place_in_code(),
+                    **_shown_of(step),
+                }
                 asked = self._record(SIGNAL, step.stored, known_by)
             if (known := self._replayed(SIGNALLED, name, key)) is None:
                 taken = {entry.data["told"] for entry in self._entries if entry.kind == SIGNALLED and entry.data}
@@ -337,13 +397,14 @@ class Turn:
             return known.data["data"]
 
     def hear(self, told: JournalEntry) -> None:
-        """A signal has come while the turn is under way."""
+        """Add a signal that arrived during the turn."""
         self._told.append(told)
 
     async def call(self, called: Called) -> Any:
-        """Run a function and return its result, as it is read from the journal: on the first run as on every later one.
+        """Run a function and return its result, always as read from the journal.
 
-        It runs at least once, and never again once its result is stored. Raises `CallFailed` and `JournalMismatch`.
+        It runs at least once, and never again once its result is stored. Raises
+        `CallFailed` and `JournalMismatch`.
         """
         with _Alone(self, CALL):
             await self._unless_over()
@@ -360,19 +421,31 @@ class Turn:
             return made
 
     async def gather(self, calls: Sequence[Called], key: str = "") -> list[Any]:
-        """Run functions at once, as one step. Each result is stored when it is there, with its place in the list.
+        """Run functions concurrently, as one step.
+
+        Each result is stored when it is available, with its position in the list.
 
         Returns:
-            For each its result, or its `CallFailed`.
+            The result of each, or its `CallFailed`.
         """
         with _Alone(self, GATHER):
             await self._unless_over()
             parts = tuple(Step(GATHERED, called.name, called.key) for called in calls)
-            step = Step(GATHER, ", ".join(part.name for part in parts)[:LONGEST_SHOWN], key, parts=parts)
+            step = Step(
+                GATHER,
+                ", ".join(part.name for part in parts)[:LONGEST_SHOWN],
+                key,
+                parts=parts,
+            )
             if self._replayed_step(step) is None:
-                self._record(GATHER, step.stored, {"of": [part.stored for part in parts], **_shown_of(step)})
+                self._record(
+                    GATHER,
+                    step.stored,
+                    {"of": [part.stored for part in parts], **_shown_of(step)},
+                )
             known: dict[int, JournalEntry] = {}
             failed: dict[int, CallFailed] = {}  # in this turn, with their causes
+            # First read the stored results, which may be in any order.
             while len(known) < len(parts) and (entry := self._next()):
                 place = entry.data["number"] if entry.kind == GATHERED else -1
                 missing = next(place for place in range(len(parts)) if place not in known)
@@ -380,6 +453,7 @@ class Turn:
                     raise self._mismatched(str(parts[missing]), entry)
                 known[place] = entry
                 self._at += 1
+            # Then run the missing calls.
             shown = [_shown_of(part) for part in parts]
             left = [place for place in range(len(parts)) if place not in known]
             tasks = [asyncio.ensure_future(self._gathered(place, calls[place], shown[place])) for place in left]
@@ -394,48 +468,72 @@ class Turn:
             return [failed.get(at) or self._read(called, parts[at], known[at]) for at, called in enumerate(calls)]
 
     async def _gathered(
-        self, place: int, called: Called, shown: Mapping[str, str]
+        self,
+        place: int,
+        called: Called,
+        shown: Mapping[str, str],
     ) -> tuple[JournalEntry, CallFailed | None]:
         data, failed = await self._made(called, shown)
         key = Step(GATHERED, called.name, called.key).stored
         return self._record(GATHERED, key, {"number": place, **data}), failed
 
-    async def _made(self, called: Called, shown: Mapping[str, str]) -> tuple[dict[str, Any], CallFailed | None]:
-        """Run a function and tell how it went; return what the journal is to keep, and how it failed."""
+    async def _made(
+        self,
+        called: Called,
+        shown: Mapping[str, str],
+    ) -> tuple[dict[str, Any], CallFailed | None]:
+        """Run a function; return the journal's record of it, and its failure if any."""
         began, failures, failed = self.context.clock.now(), list[str](), None
         try:
             made = {"result": await called.tried(failures)}
         except CallFailed as error:
             failed, made = error, {"error": error.error}
         await self._unless_over()
-        return {**made, **self._told_of_call(called.name, began, failures, failed), **shown}, failed
+        return {
+            **made,
+            **self._told_of_call(called.name, began, failures, failed),
+            **shown,
+        }, failed
 
     def _read(self, called: Called, step: Step, entry: JournalEntry) -> Any:
-        """The result of a call that the journal keeps, or its `CallFailed`. Raises `JournalMismatch`."""
+        """Return a stored result, or its `CallFailed`. Raises `JournalMismatch`."""
         if "error" in entry.data:
             return CallFailed(called.name, entry.data["error"], entry.data.get("attempts", 1))
         try:
             return called.read(entry.data["result"])
-        except Unreadable as error:
+        except UnreadableResult as error:
             wants = f"{step} to return {error.wanted}"
-            raise self._mismatched(wants, entry, f"a result that does not fit ({error.reason})") from None
+            raise self._mismatched(
+                wants,
+                entry,
+                f"a result that does not fit ({error.reason})",
+            ) from None
 
     def _told_of_call(
-        self, name: str, began: datetime, failures: Sequence[str], failed: CallFailed | None
+        self,
+        name: str,
+        began: datetime,
+        failures: Sequence[str],
+        failed: CallFailed | None,
     ) -> dict[str, Any]:
-        """Tell how a call went, and return what the journal is to keep of that: no messages, no values."""
+        """Log how a call went; return the journal's record of it, without values."""
         seconds = (self.context.clock.now() - began).total_seconds()
         attempts = failed.attempts if failed else len(failures) + 1
-        fields = {"function": name, "outcome": "failed" if failed else "done", "attempts": attempts, "seconds": seconds}
+        fields = {
+            "function": name,
+            "outcome": "failed" if failed else "done",
+            "attempts": attempts,
+            "seconds": seconds,
+        }
         self.context.observe(Signal("call_over", Level.DEBUG, self.context.conversation_id, fields))
         last = {"failure": failures[-1]} if failures else {}
         return {"attempts": attempts, "seconds": round(seconds, 3), **last}
 
     async def on_end(self, function: str, call: CleanUpCall) -> int:
-        """Note a function that is to be called when the run is over. What comes after it waits until that is stored.
+        """Register a clean-up function, and wait until that is stored.
 
         Returns:
-            The index of its journal entry, by which it can be withdrawn.
+            The index of its journal entry, used to withdraw it.
         """
         with _Alone(self, ON_END):
             await self._unless_over()
@@ -443,21 +541,28 @@ class Turn:
                 return known.index
             kinds = [entry.kind for entry in self._entries]
             if kinds.count(ON_END) - kinds.count(WITHDRAWN) >= CLEAN_UPS_LIMIT:
-                raise self.misused(f"a run has at most {CLEAN_UPS_LIMIT} functions to call at its end")
-            data = self._kept(f"what {function} is to be called with", call.data)
+                raise self.misused(
+                    f"a run can register at most {CLEAN_UPS_LIMIT} clean-up functions",
+                )
+            data = self._kept(f"the arguments of {function}", call.data)
             return (await self._stored(ON_END, function, data)).index
 
     async def withdraw(self, index: int) -> None:
-        """Take back the `on_end` of that journal entry. What comes after it waits until that is stored."""
+        """Withdraw the `on_end` with this journal index, and wait until that is stored."""
         with _Alone(self, "cancel"):
             await self._unless_over()
             if self._replayed(WITHDRAWN, str(index)) is None:
                 await self._stored(WITHDRAWN, str(index))
 
-    def _way(self, kind: str, wanted: Callable[[], str | None], data: Any = None) -> JournalEntry | None:
-        """Say which way the run goes here: as the journal has it, if it goes on, else as the code at hand wants it.
+    def _way(
+        self,
+        kind: str,
+        wanted: Callable[[], str | None],
+        data: Any = None,
+    ) -> JournalEntry | None:
+        """Take a branch: as recorded in the journal, or else as the current code decides.
 
-        It is a step only if a way is taken. Returns its entry; None: it goes straight on.
+        Returns its entry; None if no branch is taken, in which case no step is recorded.
         """
         at = self._beyond_marks()
         if at < len(self._entries):
@@ -474,9 +579,9 @@ class Turn:
         return self._record(kind, way, data)
 
     async def enter(self, flow: Flow) -> Flow:
-        """Begin a flow as a part of this one; return it in the version in which the run has begun it.
+        """Begin a flow as part of this one; return the version that the run began with.
 
-        A journal of an earlier version of the bot does not mention it.
+        Journals from earlier versions of the bot have no entry for it.
         """
         await self._unless_over()
         entry = self._way(PART, lambda: flow.name, {"version": flow.version})
@@ -492,7 +597,7 @@ class Turn:
         return begun
 
     def turned_aside(self, answer: Answer) -> Anywhere | None:
-        """The handler that an answer calls, if it is one of the words that work anywhere."""
+        """Return the `@anywhere` handler triggered by an answer, if any."""
         handlers = self.context.handlers
 
         def wanted() -> str | None:
@@ -504,12 +609,12 @@ class Turn:
             return None
         handler = handlers.named(entry.key)
         if handler is None:
-            raise self._mismatched("no such word", entry)
+            raise self._mismatched("no @anywhere handler of that name", entry)
         return handler
 
     @contextmanager
     def aside(self, handler: Anywhere) -> Iterator[None]:
-        """While a handler is at work, its own words are answers like any others."""
+        """While a handler runs, treat its own words as ordinary answers."""
         self._aside.append(handler.name)
         try:
             yield
@@ -517,14 +622,14 @@ class Turn:
             self._aside.pop()
 
     def failed(self, error: Exception, words: str) -> None:
-        """Note that the flow raised, and that a handler goes on. It is told when it is noted.
+        """Record that the flow raised and a handler takes over; reports it once.
 
         Args:
-            error: what was raised.
-            words: the same, without what anybody has said.
+            error: the exception.
+            words: a description of it without anybody's words.
 
         Raises:
-            JournalMismatch: the flow has not raised that, or not here, in an earlier turn.
+            JournalMismatch: in an earlier turn the flow raised something else or elsewhere.
         """
         step, entry = Step(RAISED, type(error).__name__), self._next()
         if entry is None:
@@ -545,7 +650,7 @@ class Turn:
         return entry
 
     async def log(self, signal: Signal) -> None:
-        """Tell a signal, unless an earlier turn has told it."""
+        """Emit a signal, unless an earlier turn has done so."""
         with _Alone(self, "log"):
             await self._unless_over()
             if self._replayed("log", signal.event) is None:
@@ -553,13 +658,16 @@ class Turn:
                 self.context.observe(signal)
 
     def changed(self, what: str) -> bool:
-        """Did the run begin with this change of the code?
+        """Return whether the run began with this change of the code.
 
-        The run's first entry has the changes that its code had then. Of a change that is not found in the code that
-        runs now (its name is no literal, say), the run takes the new way unless it was beyond that place before.
+        The run's first entry lists the changes in its code at the time. If the current
+        code's change is not found by inspection (its name is not a literal, say), the
+        result is True unless the run had already passed this place.
         """
         if self._busy:
-            raise self.misused(f"changed() while {self._busy} is under way: await one step after the other")
+            raise self.misused(
+                f"changed() while {self._busy} is under way: await one step after the other",
+            )
         if self.outcome is not None:
             return False
         if what not in self._changes:
@@ -571,7 +679,7 @@ class Turn:
         if what in began.get("changes", ()):
             return True
         if "changes" not in began or what in changes_in(self.flow, self.context.handlers):
-            return False  # earlier versions of the bot knew no changes at all
+            return False  # the journal is older than the bot's support for changes
         marks = [entry.key for entry in takewhile(_is_mark, self._entries[self._at :])]
         if what in marks:
             return True
@@ -583,12 +691,18 @@ class Turn:
         return True
 
     async def end(self, outcome: FlowReleased | FlowHandedOver | FlowReminded) -> Never:
-        """End the flow here and now."""
+        """End the flow now."""
         with _Alone(self, "the end of the flow"):
             await self._unless_over()
-            if self.failure:  # a failed flow is told, also where its handler chooses another end
-                told = {"detail": self.failure, "flow": self.flow.name, "version": self.flow.version}
-                self.context.observe(Signal("flow_failed", Level.WARNING, self.context.conversation_id, told))
+            if self.failure:  # a failed flow is reported even if its handler ends it differently
+                told = {
+                    "detail": self.failure,
+                    "flow": self.flow.name,
+                    "version": self.flow.version,
+                }
+                self.context.observe(
+                    Signal("flow_failed", Level.WARNING, self.context.conversation_id, told),
+                )
             self.over(outcome)
             await self._forever()
 
@@ -598,12 +712,12 @@ class Turn:
         await self._forever()
 
     async def _unless_over(self) -> None:
-        """A turn that is over takes no more steps, whatever the flow's code catches."""
+        """Block if the turn is over, whatever the flow's code catches."""
         if self.outcome is not None:
             await self._forever()
 
     async def _forever(self) -> Never:
-        """Wait to be cut off, and end the step. A flow that catches that again and again is left to stand still."""
+        """Wait for the cut-off, then cancel. After too many refusals, suspend for good."""
         while True:
             try:
                 loop = asyncio.get_running_loop()
@@ -617,18 +731,18 @@ class Turn:
             await loop.create_future()
 
     def _kept(self, what: str, value: Any) -> Any:
-        """The JSON form of what the journal is to keep. What has none ends the run: a step can't be taken back."""
+        """Return the JSON form for the journal; end the run if there is none."""
         try:
             return json_form(what, value)
         except FlowMisuse as error:
             raise self.misused(str(error)) from None
 
     def _replayed(self, kind: str, name: str = "", key: str = "") -> JournalEntry | None:
-        """The journal's next entry, as in `_replayed_step`."""
+        """Return the journal's next entry; see `_replayed_step`."""
         return self._replayed_step(named_step(kind, name, key))
 
     def _replayed_step(self, step: Step) -> JournalEntry | None:
-        """The journal's next entry, which must be that step; None where the journal ends, and the step is new."""
+        """Return the next entry, which must be that step; None if the step is new."""
         entry = self._next()
         if entry is None:
             return None
@@ -638,9 +752,9 @@ class Turn:
         return entry
 
     def _next(self) -> JournalEntry | None:
-        """The journal's next entry that is a step; None where the journal ends, and the next step is new.
+        """Return the journal's next step; None if the journal ends here.
 
-        Marks of changes are passed over: the code may have forgotten them by now.
+        Skips entries of `changed`, since the code may no longer ask for that change.
         """
         while self._at < len(self._entries):
             entry = self._entries[self._at]
@@ -657,38 +771,57 @@ class Turn:
         return at
 
     def _at_the_end(self) -> None:
-        """The next step is new: where the turn only replays, it ends here."""
+        """The next step is new: end the turn here if it only replays."""
         if self.only_replays:
             self.outcome = FlowWaits(self.context.run_id, wants_input=False, until=None)
             self.notify()
             raise asyncio.CancelledError("the journal ends here")
 
     def _left(self) -> JournalEntry | None:
-        """The next entry of the journal that the code has not come to; None if there is none."""
+        """The next journal entry that the code has not reached; None if there is none."""
         return next((entry for entry in self._entries[self._at :] if not _is_mark(entry)), None)
 
     def _mismatched(self, wants: str, entry: JournalEntry, has: str = "") -> JournalMismatch:
-        """The error where code and journal first differ. It ends the run, even if the flow catches it."""
+        """Return the error for the first difference, and end the run even if caught."""
         found = self._mismatch(wants, entry, f" at {place_in_code()}", has)
         self.outcome = self.outcome or found
         self.notify()
         return JournalMismatch(found.problem.removeprefix(MISMATCH))
 
-    def _mismatch(self, wants: str, entry: JournalEntry, place: str = "", has: str = "") -> FlowMismatched:
+    def _mismatch(
+        self,
+        wants: str,
+        entry: JournalEntry,
+        place: str = "",
+        has: str = "",
+    ) -> FlowMismatched:
         where, has = f"flow {self.flow.title}, step {entry.index}", has or described(entry)
         differs = (
             f"{wants}, the journal has {has}"
             if wants != has
             else f"{wants} with another {told_apart_by(entry)} than the journal has"
         )
-        return FlowMismatched(self.context.run_id, f"{MISMATCH}{where}: the code{place} wants {differs}")
+        return FlowMismatched(
+            self.context.run_id,
+            f"{MISMATCH}{where}: the code{place} wants {differs}",
+        )
 
     def _record(self, kind: str, key: str = "", data: Any = None) -> JournalEntry:
         size = len(str(data))
         self._bytes += size
         if self._at >= ENTRIES_LIMIT or self._bytes > JOURNAL_BYTES_LIMIT:
-            raise self.misused(f"a run has at most {ENTRIES_LIMIT} steps, and {JOURNAL_BYTES_LIMIT} bytes of results")
-        entry = JournalEntry(self.context.run_id, self._at, kind, key, data, size, self.context.clock.now())
+            raise self.misused(
+                f"a run can have at most {ENTRIES_LIMIT} steps and {JOURNAL_BYTES_LIMIT} bytes of results",
+            )
+        entry = JournalEntry(
+            self.context.run_id,
+            self._at,
+            kind,
+            key,
+            data,
+            size,
+            self.context.clock.now(),
+        )
         self._entries.append(entry)
         self._used.update(_used_by(entry))
         self._new_entries.append(entry)
@@ -702,14 +835,14 @@ def _is_mark(entry: JournalEntry) -> bool:
 
 
 def _shown_of(step: Step) -> dict[str, str]:
-    """What the journal keeps of a step for operators: text and key, if they stand in the flow's code, and function."""
+    """The operators' view of a step: text and key if they are literals, and function."""
     given = {"says": step.text, "named": step.key}
     shown = {name: text[:LONGEST_SHOWN] for name, text in given.items() if text and is_written(text)}
     return {**shown, "function": step.name} if step.key and step.is_named else shown
 
 
 def _used_by(entry: JournalEntry) -> Sequence[str]:
-    """Event ids of the input that a step has used up: which answered it, or which it was to ignore."""
+    """Event ids of the input used by a step: its answer, or input that it ignored."""
     data = entry.data or {}
     if entry.kind == "answer" and "event" in data:
         return (data["event"],)
@@ -717,7 +850,7 @@ def _used_by(entry: JournalEntry) -> Sequence[str]:
 
 
 def _chosen(asked: Sequence[Said], payload: str | None, text: str) -> Choice | None:
-    """The choice that was tapped or typed."""
+    """The tapped or typed choice."""
     choices = [choice for said in asked for choice in offered(said.content)]
     if payload is not None:
         return next((choice for choice in choices if choice.payload == payload), None)
@@ -725,7 +858,7 @@ def _chosen(asked: Sequence[Said], payload: str | None, text: str) -> Choice | N
 
 
 class _Alone:
-    """Steps are taken one after the other: the journal has an order, and so must the flow."""
+    """Guards that steps run one after the other: the journal has a single order."""
 
     def __init__(self, turn: Turn, step: str) -> None:
         self._turn, self._step = turn, step
@@ -734,7 +867,9 @@ class _Alone:
         if self._turn._busy:  # noqa: SLF001 - the turn's own guard
             busy = self._turn._busy  # noqa: SLF001
             several = "; several calls at once: chat.gather" if self._step == busy == "call" else ""
-            raise self._turn.misused(f"{self._step} while {busy} is under way: await one step after the other{several}")
+            raise self._turn.misused(
+                f"{self._step} while {busy} is in progress: await one step after the other{several}",
+            )
         self._turn._busy = self._step  # noqa: SLF001
 
     def __exit__(self, *_: object) -> None:
@@ -743,5 +878,5 @@ class _Alone:
 
 @types.coroutine
 def _stopped_for_good() -> Generator[None, None, None]:
-    """Suspends where no event loop runs any more: a flow that catches even the end of the program must not go on."""
+    """Suspend without an event loop: a flow that catches even the exit must not go on."""
     yield

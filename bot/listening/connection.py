@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
+from bot.listening.connections import Connections, Group
 from bot.listening.limits import Cut
 
-if TYPE_CHECKING:
-    from bot.listening.connections import Connections
-
-
 _MAX_DISCARDED = 256 * 1024  # bytes
-
-
-class Group(OrderedDict["Connection", None]):
-    """Connections in the same phase, in order of arrival."""
 
 
 class Body(Protocol):
@@ -43,9 +35,13 @@ class Connection(asyncio.BufferedProtocol):
         "_all",
         "_answers_wait_until",
         "_asks",
+        "_credit",
+        "_credited_at",
         "_discards",
         "_group",
         "_inner",
+        "_pause",
+        "_pipelines",
         "_transport",
         "deadline",
         "phase",
@@ -59,6 +55,10 @@ class Connection(asyncio.BufferedProtocol):
         self._discards = 0  # bytes left to discard before reading stops
         self._group: Group | None = None
         self._asks = False  # part of the next request has arrived
+        self._pipelines = False  # this request arrived before the previous answer
+        self._credit = connections.limits.burst  # requests allowed now
+        self._credited_at = connections.now()
+        self._pause: asyncio.TimerHandle | None = None
         self.phase: Cut | None = Cut.HEAD
         self.deadline = inf
 
@@ -75,6 +75,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self.move(None)
+        if self._pause is not None:
+            self._pause.cancel()
         if self._inner is not None:
             self._inner.connection_lost(exc)
 
@@ -116,7 +118,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def begin(self, body: Body) -> None:
         """Start handling a request whose head is complete."""
-        self._asks = False
+        self._pipelines, self._asks = not self._asks, False
         if body.is_eof():
             self._works()
         else:
@@ -124,8 +126,12 @@ class Connection(asyncio.BufferedProtocol):
             self._move_if_open(self._all.sending)
             body.on_eof(self._works)
 
-    def end(self, body: Body) -> None:
-        """Finish a request. Discards the unread rest of the body."""
+    def is_pipelined(self) -> bool:
+        """Whether the client sends requests before it has the previous answers."""
+        return self._pipelines or self._asks
+
+    def end(self, body: Body, is_trusted: Callable[[], bool]) -> None:
+        """Finish a request. Discards the rest of the body; rate-limits untrusted clients."""
         now, limits = self._all.now(), self._all.limits
         if not body.is_eof():
             self._discards = _MAX_DISCARDED
@@ -137,6 +143,15 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self.phase, self.deadline = Cut.IDLE, now + limits.idle
         self._move_if_open(self._all.idle)
+        self._credit = min(limits.burst, self._credit + (now - self._credited_at) * limits.rate) - 1
+        self._credited_at = now
+        if self._credit < 0:
+            if is_trusted():
+                self._credit = limits.burst
+            elif self._transport is not None:
+                self._transport.pause_reading()
+                loop = asyncio.get_running_loop()
+                self._pause = loop.call_later(-self._credit / limits.rate, self._transport.resume_reading)
 
     def look(self, now: float) -> None:
         """Cut the connection off if its deadline has passed."""

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
+from typing import Protocol
 
-from bot.listening.connection import Connection, Group
 from bot.listening.limits import Cut, Limits
 
 BUFFER_SIZE = 4 * 1024  # bytes; the smallest HTTP chunks take the parser 1 to 2 ms
+
+
+class Tracked(Protocol):
+    """The interface of a connection for its listener."""
+
+    def move(self, group: Group | None) -> None:
+        """Move to the end of a group, or out of all groups."""
+
+    def look(self, now: float) -> None:
+        """Cut the connection off if its deadline has passed."""
+
+    def cut(self, reason: Cut) -> None:
+        """Close the connection at once."""
+
+
+class Group(OrderedDict[Tracked, None]):
+    """Connections in the same phase, in order of arrival."""
 
 
 class Connections:
@@ -48,7 +66,7 @@ class Connections:
     def __len__(self) -> int:
         return len(self.silent) + len(self.idle) + len(self.sending) + len(self.working)
 
-    def admit(self, connection: Connection) -> bool:
+    def admit(self, connection: Tracked) -> bool:
         """Admit a new connection. If full, cut off the one that has kept us waiting longest."""
         if len(self) >= self.limits.connections:
             waiting = self.silent or self.idle or self.sending

@@ -16,7 +16,11 @@ MIN_CONNECTIONS = 16
 # A listener gets a quarter of the descriptors: the sandbox has three listeners, and the
 # database and the API need some too.
 SHARE = 4
-BACKLOG = 128
+BACKLOG = 128  # pending connections; beyond it, clients retry only after a second
+ACCEPTED_AT_ONCE = 8
+"""Connections accepted per round of the event loop; asyncio takes it from `backlog`. Those cut
+off to make room close some rounds later, so both use descriptors meanwhile. When out of
+descriptors, asyncio accepts no connection for a second."""
 
 
 class Cut(StrEnum):
@@ -58,6 +62,8 @@ class Limits:
         linger: for discarding the rest of a body, so that its sender sees the answer.
         look: between two checks of deadlines.
         connections: maximum number of open connections.
+        burst: requests that an untrusted connection may send at once.
+        rate: further requests per second of an untrusted connection.
     """
 
     head: float = 10
@@ -67,3 +73,5 @@ class Limits:
     linger: float = 2
     look: float = 1
     connections: int = field(default_factory=_default_connections)
+    burst: float = 20
+    rate: float = 20

@@ -12,7 +12,7 @@ from aiohttp import web, web_response
 
 from bot.listening.connection import Connection
 from bot.listening.connections import Connections
-from bot.listening.limits import BACKLOG, Cut, Limits
+from bot.listening.limits import ACCEPTED_AT_ONCE, BACKLOG, Cut, Limits
 from bot.listening.log_filter import SamplingFilter
 
 SERVER = "switchboard-bot"  # the `Server` header
@@ -25,6 +25,10 @@ _logger.addFilter(SamplingFilter())
 
 def _never(_: web.BaseRequest) -> bool:
     return False
+
+
+def _always(_: web.BaseRequest) -> bool:
+    return True
 
 
 def _ignore(_: Cut) -> None:
@@ -43,9 +47,10 @@ class Listener:
         host: address to listen on.
         port: port to listen on; 0 picks a free one.
         inflates: returns whether the handler of a request decompresses bodies itself.
-        lenient: accept chunked and multipart bodies for all requests, as a stand-in for tests
-            does. Otherwise only requests that `inflates` may have them: chunks are costly to
-            parse, and aiohttp decompresses parts.
+        is_trusted: returns whether a request's sender may pipeline, without a rate limit.
+        lenient: accept chunked and multipart bodies for all requests, and trust everyone, as a
+            stand-in for tests does. Otherwise only requests that `inflates` may have such
+            bodies: chunks are costly to parse, and aiohttp decompresses parts.
         limits: the limits of connections.
         on_cut: called with the reason for each connection that is cut off; must not raise.
         shutdown_timeout: seconds that running requests get when the listener stops.
@@ -58,6 +63,7 @@ class Listener:
         port: int,
         *,
         inflates: Callable[[web.BaseRequest], bool] = _never,
+        is_trusted: Callable[[web.BaseRequest], bool] = _never,
         lenient: bool = False,
         limits: Limits | None = None,
         on_cut: Callable[[Cut], None] | None = None,
@@ -67,6 +73,7 @@ class Listener:
         self._host = host
         self._port = port
         self._inflates = inflates
+        self._is_trusted = _always if lenient else is_trusted
         self._lenient = lenient
         self._limits = limits or Limits()
         self._on_cut = on_cut or _ignore
@@ -105,8 +112,11 @@ class Listener:
                 lambda: Connection(connections),
                 self._host,
                 self._port,
-                backlog=BACKLOG,
+                backlog=ACCEPTED_AT_ONCE,
             )
+            for each in self._server.sockets:
+                with each.dup() as queue:
+                    queue.listen(BACKLOG)
         except BaseException:
             await self.stop()
             raise
@@ -138,9 +148,12 @@ class Listener:
         except web.HTTPException as error:
             answer = _plain(error)
         finally:
-            if not body.is_eof() and answer is not None and not answer.prepared:
+            if answer is not None and (
+                (not body.is_eof() and not answer.prepared)
+                or (connection.is_pipelined() and not self._is_trusted(request))
+            ):
                 answer.force_close()
-            connection.end(body)
+            connection.end(body, partial(self._is_trusted, request))
         return answer
 
     def _refusal(self, request: web.BaseRequest) -> web.Response | None:

@@ -8,12 +8,12 @@ from bot.sunshine import LATE, Call
 from bot.troubles import Troubles, What
 
 APP_NOT_FOUND = "app"  # prefix of the error code of a 404 if the app itself is unknown
-CONTROL = frozenset({"release_control", "pass_control", "offer_control", "accept_control"})
+CONTROL = frozenset({"release_control", "pass_control"})
 """Calls where 403 means that an integration's key has no control. The key itself is fine."""
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ApiKey:
     """The API key of a call.
 
     Attributes:
@@ -25,7 +25,7 @@ class Key:
     app_scoped: bool = False
 
 
-def note_call(troubles: Troubles, call: Call, key: Key) -> None:
+def note_call(troubles: Troubles, call: Call, key: ApiKey) -> None:
     """Record the outcome of a call. Ignores cancelled calls."""
     what = trouble_of(call, key)
     if what is not None:
@@ -41,12 +41,12 @@ def note_call(troubles: Troubles, call: Call, key: Key) -> None:
         troubles.works(What.KEY, key.setting)
 
 
-def note_late(troubles: Troubles, action: str, key: Key) -> None:
+def note_late(troubles: Troubles, action: str, key: ApiKey) -> None:
     """Record a call without an answer for `LATE` seconds. `note_call` records its outcome."""
     troubles.failed(What.API, f"{action}: no answer for {LATE:g} s", _todo(What.API, key))
 
 
-def trouble_of(call: Call, key: Key) -> What | None:
+def trouble_of(call: Call, key: ApiKey) -> What | None:
     """Return the kind of trouble of a call; None for success or an error in the request."""
     match call.status:
         case 401:
@@ -63,13 +63,13 @@ def trouble_of(call: Call, key: Key) -> What | None:
             return What.API if call.problem else None
 
 
-def _problem(what: What, call: Call, key: Key) -> str:
+def _problem(what: What, call: Call, key: ApiKey) -> str:
     if what is What.KEY:
         return f"the platform refuses {key.setting}: {call.problem}"
     return call.problem
 
 
-def _todo(what: What, key: Key) -> str:
+def _todo(what: What, key: ApiKey) -> str:
     match what:
         case What.KEY:
             name = f"{key.setting}_ID and {key.setting}_SECRET"

@@ -29,14 +29,14 @@ EVENTS = {
     "purged": "retention deleted old data: `looked_at`, `before`",
     "purge_failed": "retention failed: `error`; it retries in an hour",
     # deliveries
-    "delivery_misaddressed": "answered 503: valid key, wrong path: `path`; after 1, 4, … minutes, `times`",
-    "delivery_not_stored": "answered 503, to be retried: `events`, `reason`; after 1, 4, … minutes, `times`",
-    "foreign_delivery": "refused (403): another app's webhook, or a wrong SUNSHINE_APP_ID: `detail`",
-    "workers_not_woken": "events were stored, but the wake-up of workers failed; they poll",
-    "event_set_aside": "an event was invalid: `reason`",
-    "tape_incomplete": "deliveries are missing from the tape: `lost`, `tape`, `reason`",
-    # processing of a conversation
-    "session_failed": "a bug affected one conversation: `error`; it is retried",
+    "delivery_misaddressed": "answered 503: it has our key, and another path: `path`; after 1, 4, … minutes, `times`",
+    "delivery_not_stored": "answered 503, to come again: `events`, `times`, `reason` (bugs: `error`, `place`)",
+    "foreign_delivery": "refused (403): another app's webhook points here, or SUNSHINE_APP_ID is wrong: `detail`",
+    "workers_not_woken": "a bug: events were stored, but no worker was told; it looks for itself: `error`, `place`",
+    "event_set_aside": "an event could not be understood: `reason`",
+    "tape_incomplete": "deliveries are not on the tape: `lost`, `tape`, `reason`",
+    # a conversation at work
+    "session_failed": "a bug met one conversation: `error`; it is taken up again",
     "lease_lost": "another worker has the conversation now",
     "state_salvaged": "a stored state was partly unreadable: `unreadable`; the platform is read",
     "effect_unreadable": "a stored effect was unreadable and is dropped: `effect_id`, `problem`",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bot.clock import Clock
 from bot.listening import Cut
 from bot.log_sampling import Occurrences, count_to_log
-from bot.observability.api_troubles import Key, note_call, note_late
+from bot.observability.api_troubles import ApiKey, note_call, note_late
 from bot.observability.logs import both
 from bot.observability.metrics import Metrics
 from bot.settings import SettingsProblem
@@ -94,7 +94,11 @@ class Watch:
 
         return observe
 
-    def calls_with(self, key: Key) -> Callable[[Call], None]:
+    def on_report(self, event: str, level: str, fields: Mapping[str, object]) -> None:
+        """Convert a report of `webhooks` to a signal."""
+        self.on_signal(Signal(event, Level(level), fields=fields))
+
+    def calls_with(self, key: ApiKey) -> Callable[[Call], None]:
         """Return a hook for the API calls with a key."""
 
         def note(call: Call) -> None:
@@ -102,7 +106,7 @@ class Watch:
 
         return both(self.on_call, note)
 
-    def late_with(self, key: Key) -> Callable[[str], None]:
+    def late_with(self, key: ApiKey) -> Callable[[str], None]:
         """Return a hook for late API calls with a key."""
 
         def note(action: str) -> None:

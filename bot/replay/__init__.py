@@ -1,1 +1,1 @@
-"""The harness: the real bot against the sandbox in virtual time. Tapes, simulation and tests are played on it."""
+"""The harness for tapes, simulation and tests: the real bot, the sandbox, virtual time."""

@@ -1,4 +1,4 @@
-"""Posts tapes to a running service, as the platform would: for staging. To this machine, unless told otherwise."""
+"""Posts tapes to a running service, such as staging; by default only on this machine."""
 
 from __future__ import annotations
 
@@ -13,56 +13,63 @@ from urllib.parse import urlsplit
 import httpx2
 
 from bot.loopback import is_loopback
-from bot.replay.tape import read_tape
+from bot.tape import read_tape
 from webhooks import wire
 from webhooks.security import API_KEY_HEADER
 
 PATH = "/webhooks/sunshine"
-_ANSWER_WITHIN = 20.0
+_ANSWER_TIMEOUT = 20.0  # seconds
 
 
 class AgainstError(ValueError):
-    """The tapes can't be posted there; the message says what to change."""
+    """The tapes can't be posted there; the text says what to change."""
 
 
 @dataclass(slots=True)
 class Posted:
-    """How it went: how many deliveries there were, and how often each answer came ("no answer" where none did)."""
+    """The number of deliveries, and of each answer ("no answer" if there was none)."""
 
     deliveries: int = 0
     answers: Counter[str] = field(default_factory=Counter)
 
     @property
     def refused(self) -> bool:
-        """Was any delivery not taken?"""
+        """Whether any delivery was not accepted."""
         return any(not answer.startswith("2") for answer in self.answers)
 
     @property
     def in_words(self) -> str:
-        """Such as `200: 12, 503: 1`."""
+        """For example `200: 12, 503: 1`."""
         return ", ".join(f"{answer}: {count}" for answer, count in sorted(self.answers.items())) or "none"
 
 
 async def post_tapes(
-    paths: Sequence[Path], url: str, secret: str, speed: float, *, yes_really: bool, app_id: str = ""
+    paths: Sequence[Path],
+    url: str,
+    secret: str,
+    speed: float,
+    *,
+    yes_really: bool,
+    app_id: str = "",
 ) -> Posted:
     """Post tapes, one after the other, each delivery at its time.
 
     Args:
-        paths: of the tapes.
-        url: of the service; without a path, the usual one is meant.
-        secret: the webhook's.
-        speed: 2 is twice as fast as on the tape; 0 waits for nothing.
-        yes_really: may it be another machine than this one?
-        app_id: the service's app, which it takes deliveries of; "": post those of the tape.
+        paths: the tapes.
+        url: the service; without a path, the standard path is used.
+        secret: the webhook's secret.
+        speed: 2 is twice as fast as on the tape; 0 does not wait.
+        yes_really: allow another machine.
+        app_id: put this app into the deliveries, so that the service accepts them; "":
+            keep the tape's.
 
     Raises:
-        AgainstError: it may not be posted there.
+        AgainstError: posting there is not allowed.
         TapeError: a tape can't be used.
     """
     target = _target(url, secret, yes_really=yes_really)
     posted = Posted()
-    async with httpx2.AsyncClient(trust_env=False, timeout=_ANSWER_WITHIN) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=_ANSWER_TIMEOUT) as client:
         for path in paths:
             first, began = None, time.monotonic()
             for delivery in read_tape(path):
@@ -89,12 +96,14 @@ async def _post(client: httpx2.AsyncClient, target: str, secret: str, body: byte
 def _target(url: str, secret: str, *, yes_really: bool) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise AgainstError(f"--against: {url!r} is no URL like http://127.0.0.1:8080")
+        raise AgainstError(f"--against: {url!r} is not a URL like http://127.0.0.1:8080")
     if not (is_loopback(parts.hostname) or yes_really):
         raise AgainstError(
-            f"--against: {parts.hostname} is another machine, and what is posted there acts on real conversations: "
-            "add --yes-really if that is what you want"
+            f"--against: {parts.hostname} is another machine, and deliveries posted there act on real "
+            "conversations: add --yes-really to confirm",
         )
     if not secret:
-        raise AgainstError("SUNSHINE_WEBHOOK_SECRET: is not set. Set it to the secret that the service accepts")
+        raise AgainstError(
+            "SUNSHINE_WEBHOOK_SECRET: is not set. Set it to the secret that the service accepts",
+        )
     return url if parts.path.strip("/") else url.rstrip("/") + PATH

@@ -1,8 +1,9 @@
-"""Whose doing was it that control moved? A tape does not tell, but the mode and what came before mostly do.
+"""Infers from a tape who moved control: the bot of that time, or somebody else.
 
-What the bot of that day did, the bot of today has to do again by itself: such an event of the tape is withheld, and
-the sandbox's own takes its place. What others did happens again as the tape has it. So a release that the bot makes
-no more is not made by the tape in its stead.
+A tape does not say it, but the mode and the previous events mostly show it. Actions of
+the old bot are withheld, because today's bot must do them itself; the sandbox sends its
+own events for them. Actions of others are repeated. So the tape never makes a release in
+place of today's bot.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ from bot.control.policy import Policy
 from bot.engine.delivery import EFFECT_KEY
 from webhooks.messages import Message
 
-SLACK = timedelta(seconds=3)  # what the live bot and the network may have taken
+SLACK = timedelta(seconds=3)  # delays of the live bot and the network
 PROMPT = timedelta(seconds=2)
-"""Within so much of an end the platform does what it does by itself; what comes later is the bot's doing, which waits
-for longer (RELEASE_GRACE). In doubt it is the bot's: better one *diverged* too many than a release that it owes."""
+"""How soon after an end the platform acts by itself. A later move is attributed to the bot,
+which waits longer (RELEASE_GRACE). Doubtful moves are the bot's, too: a needless *diverged*
+is better than hiding a release that it owes."""
 _API = "api:conversations"
 
 
 class Who(StrEnum):
-    """As seen from the bot: its own integration, another one, nobody; unknown before the tape shows it."""
+    """The holder as seen by the bot: itself, another integration, or nobody."""
 
     BOT = "bot"
     OTHER = "other"
@@ -33,13 +35,13 @@ class Who(StrEnum):
 
 @dataclass(slots=True)
 class Past:
-    """What the tape has shown of a conversation, up to a moment.
+    """A conversation's past on the tape, up to a moment.
 
     Attributes:
-        holder: who was active in the world of the tape.
-        ends: when the user ends it, at any time of the tape.
-        stirred_at: when something last happened that may have made the bot act.
-        said: what the bot of the tape said, in its order.
+        holder: the holder in the tape's world; None if not yet known.
+        ends: times of all ends by the user, anywhere on the tape.
+        stirred_at: time of the last event that may have made the bot act.
+        said: messages of the tape's bot, in order.
     """
 
     holder: Who | None = None
@@ -48,12 +50,12 @@ class Past:
     said: list[str] = field(default_factory=list)
 
     def ended_before(self, at: datetime) -> datetime | None:
-        """The last end by then; an end that the platform tells within a second counts, since the order varies."""
+        """The last end by then, or up to a second later, since the order varies."""
         return max((end for end in self.ends if end <= at + timedelta(seconds=1)), default=None)
 
 
 def is_own_message(message: Message, raw: dict[str, Any], past: Past) -> bool:
-    """Did the bot of the tape say it? Its messages carry the effect's id; an older bot's came by the API."""
+    """Return whether the tape's bot said it: by the effect's id, or else by its source."""
     if message.is_activity or not message.author.is_business:
         return False
     metadata = raw.get("metadata")
@@ -64,14 +66,14 @@ def is_own_message(message: Message, raw: dict[str, Any], past: Past) -> bool:
 
 
 def is_own_move(past: Past, to: Who, reason: str | None, at: datetime, policy: Policy) -> bool:
-    """Did the bot of the tape move control, as far as can be told?
+    """Return whether the tape's bot moved control, as far as can be told.
 
     Args:
-        past: what was before.
-        to: who is active now.
-        reason: of the event; only the platform gives one.
-        at: when it was.
-        policy: the mode, and how long things take.
+        past: the conversation's past.
+        to: the new holder.
+        reason: the event's reason, which only the platform gives.
+        at: the time of the move.
+        policy: the bot's mode and timeouts.
     """
     if reason or to is Who.BOT:
         return False
@@ -79,7 +81,7 @@ def is_own_move(past: Past, to: Who, reason: str | None, at: datetime, policy: P
     if to is Who.NOBODY:
         if end is None:
             return past.holder is Who.BOT
-        # In release mode the platform releases at the end; in pass mode somebody has to, and that is the bot.
+        # At an end, the platform releases in release mode; in pass mode the bot has to.
         return policy.mode.closes_after_end or at - end > min(PROMPT, policy.grace)
     if past.holder is not Who.BOT or end is not None:
         return False

@@ -1,4 +1,4 @@
-"""What the bot does differently from an earlier run: messages and control actions, and their order."""
+"""Compares messages and control actions, and their order, with an earlier run."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ _READS = ("Get", "List")
 
 
 class BaselineError(ValueError):
-    """The baseline is no result of `replay --json` that can be compared; the message names the file."""
+    """The baseline is not a comparable result of `replay --json`; names the file."""
 
 
 def read_baseline(path: Path) -> Mapping[str, Any]:
-    """The result of an earlier run. Raises `BaselineError`."""
+    """Read the result of an earlier run. Raises `BaselineError`."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BaselineError(f"{path}: it can't be read: {error.strerror}") from None
+        raise BaselineError(f"{path}: can't be read: {error.strerror}") from None
     except ValueError as error:
-        raise BaselineError(f"{path}: it is not JSON: {error}") from None
+        raise BaselineError(f"{path}: not JSON: {error}") from None
     if not isinstance(value, dict) or not isinstance(value.get("tapes"), list):
-        raise BaselineError(f"{path}: it is no result of `replay --json`")
+        raise BaselineError(f"{path}: not a result of `replay --json`")
     if value.get("format") != FORMAT:
-        raise BaselineError(f"{path}: it has format {value.get('format')}, and this version writes {FORMAT}")
+        raise BaselineError(
+            f"{path}: has format {value.get('format')}, but this version writes {FORMAT}",
+        )
     return value
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What is different, for people; empty if the bot does the same. Reads don't count, and neither do times."""
+    """Return the differences as lines; empty if none. Reads and times are ignored."""
     before, after = _conversations(old), _conversations(new)
     lines: list[str] = []
     for key in [*before, *(key for key in after if key not in before)]:
@@ -46,7 +48,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _changes(key: tuple[str, str, str], old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def _changes(
+    key: tuple[str, str, str],
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+) -> list[str]:
     then, now = _doings(old), _doings(new)
     lines = [line for line in difflib.ndiff(then, now) if line[0] in "+-"]
     if lines and sorted(then) == sorted(now):
@@ -58,7 +64,7 @@ def _changes(key: tuple[str, str, str], old: Mapping[str, Any], new: Mapping[str
 
 
 def _doings(conversation: Mapping[str, Any]) -> list[str]:
-    """What the bot said and which control actions it took, in order."""
+    """Return the bot's messages and control actions, in order."""
     return [
         f"{action['call']} {action['what']}".rstrip()
         for action in conversation["actions"]
@@ -66,7 +72,9 @@ def _doings(conversation: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _conversations(result: Mapping[str, Any]) -> dict[tuple[str, str, str], Mapping[str, Any]]:
+def _conversations(
+    result: Mapping[str, Any],
+) -> dict[tuple[str, str, str], Mapping[str, Any]]:
     return {
         (tape["tape"], tape["mode"], conversation["id"]): conversation
         for tape in result["tapes"]

@@ -1,4 +1,4 @@
-"""A tape from a database: its stored events, put into deliveries again."""
+"""Builds a tape from a database's stored events."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from bot.replay.tape import TapedDelivery
 from bot.store.interface import StoredEvent
+from bot.tape import TapedDelivery
 from webhooks import wire
 
 
 def deliveries_of(events: Iterable[StoredEvent], app_id: str = "") -> Iterator[TapedDelivery]:
-    """The deliveries in which events came: those that came at the same moment were in the same one.
+    """Yield deliveries; events received at the same moment form one delivery.
 
     Args:
-        events: in the order in which they came. Of an event given to several conversations, the first copy counts.
-        app_id: goes into the envelope.
+        events: in order of arrival. If an event was given to several conversations, the
+            first copy is used.
+        app_id: the app's id for the envelope.
     """
     known: set[str] = set()
     waiting: list[Any] = []
@@ -38,4 +39,7 @@ def deliveries_of(events: Iterable[StoredEvent], app_id: str = "") -> Iterator[T
 
 def _delivery(came: datetime, events: list[Any], app_id: str) -> TapedDelivery:
     app = {"app": {"id": app_id}} if app_id else {}
-    return TapedDelivery(came, {**app, "webhook": {"id": "export", "version": "v2"}, "events": events})
+    return TapedDelivery(
+        came,
+        {**app, "webhook": {"id": "export", "version": "v2"}, "events": events},
+    )

@@ -1,4 +1,4 @@
-"""The deliveries of a tape, taken apart: what happened on the platform, when, and in which delivery it was told."""
+"""Splits a tape's deliveries into facts: what happened, when, and in which delivery."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.control.reading import believable_time
-from bot.replay.tape import TapedDelivery
 from bot.sandbox.sessions import ENDED
+from bot.tape import TapedDelivery
 from webhooks import wire
 from webhooks.events import ControlPassFailed, Event, InvalidEvent, parse_event
 
@@ -22,12 +22,13 @@ _TOGETHER = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One event of a tape, once, however often it was delivered.
+    """One event of a tape, listed once, even if it was delivered several times.
 
     Attributes:
-        at: when it happened: its `createdAt`, or when it came if that is sooner or all that can be believed.
-        raw: as posted.
-        event: as the bot understands it; None where it does not.
+        at: time of the event: its `createdAt`, or its arrival if that is earlier or if
+            `createdAt` is not credible.
+        raw: the event as posted.
+        event: the parsed event; None if the bot can't parse it.
     """
 
     at: datetime
@@ -39,7 +40,7 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A delivery: when it came, and the ids of its events. Entries that are no objects go along as they are."""
+    """A delivery with its time and event ids. Entries that are no objects are kept as is."""
 
     at: datetime
     body: Mapping[str, Any]
@@ -48,15 +49,15 @@ class Told:
 
 @dataclass(slots=True)
 class Taken:
-    """A tape, or a part of it, taken apart.
+    """The facts of a tape, or of a part of it.
 
     Attributes:
-        happened: in the order of their times.
-        told: in the order in which they came.
-        end_ids: ids of the events that tell a user's end.
-        ends: for each conversation, when its user ends it.
-        failures: for each conversation, the codes with which passes fail.
-        twins: ids of events that say what another has said already, with the id of that one.
+        happened: in order of time.
+        told: in order of arrival.
+        end_ids: ids of the events that report a user's end.
+        ends: times of the user's ends, by conversation.
+        failures: error codes of failed passes, by conversation.
+        twins: ids of events that repeat another one, with the id of the first.
     """
 
     happened: list[Happening] = field(default_factory=list)
@@ -68,7 +69,7 @@ class Taken:
 
 
 def take_apart(deliveries: Iterable[TapedDelivery]) -> Taken:
-    """What happened, and when it was told."""
+    """Return what happened, and when it was delivered."""
     taken = Taken()
     known: set[str] = set()
     said: dict[tuple[str | None, str], str] = {}
@@ -97,9 +98,10 @@ def take_apart(deliveries: Iterable[TapedDelivery]) -> Taken:
 
 
 def _find_ends(taken: Taken) -> None:
-    """The users' ends, read from what was posted and not as the bot reads it: whether it understands is the question.
+    """Find the users' ends in the raw events, independently of the bot's own parsing.
 
-    A system message without its activity is an end if its text says so, or if nothing else on the tape explains it.
+    A system message without its activity is an end if its text says so, or if nothing
+    else on the tape explains it.
     """
     unclear: list[Happening] = []
     explained: dict[str, list[datetime]] = {}
@@ -144,7 +146,7 @@ def _object(value: object) -> Mapping[str, Any]:
 
 
 def _order(happening: Happening) -> tuple[datetime, str]:
-    """The platform's ids ascend, which decides within a millisecond; otherwise the order of the tape does."""
+    """Sort by time; within a millisecond by the platform's ascending ids, if it has them."""
     return happening.at, happening.id if _PLATFORM_ID.fullmatch(happening.id) else ""
 
 
@@ -158,4 +160,6 @@ def _add(taken: Taken, event_id: str, raw: Mapping[str, Any], came: datetime) ->
     conversation_id = wire.conversation_id(raw)
     taken.happened.append(Happening(at, event_id, conversation_id, raw, event))
     if conversation_id is not None and isinstance(event, ControlPassFailed):
-        taken.failures.setdefault(conversation_id, []).append(event.payload.error.code or "switchboard_invalid_target")
+        taken.failures.setdefault(conversation_id, []).append(
+            event.payload.error.code or "switchboard_invalid_target",
+        )

@@ -1,4 +1,4 @@
-"""What goes wrong while a tape plays, on demand and reproducibly: with webhooks, with the API, with the process."""
+"""Optional, reproducible faults of webhooks, API and process while a tape plays."""
 
 from __future__ import annotations
 
@@ -16,18 +16,26 @@ from bot.store.interface import Unavailable
 FAULTS = {
     "duplicate": "a delivery comes twice, up to two minutes apart",
     "reorder": "a delivery comes up to 17 seconds late, and so after others",
-    "drop": "a delivery does not get through at first, and is tried again as the platform does",
+    "drop": "the first attempt of a delivery fails; the platform retries it",
     "lost": "a delivery never comes",
-    "crash": "the process dies before, within or after a transaction, and is started again",
-    "api": "the API answers 429 or 503, not at all or too late, before the effect or after it; or 200 without effect",
+    "crash": "the process dies before, within or after a transaction, and is restarted",
+    "api": "the API answers 429, 503, too late or not at all, before or after the effect; or 200 without effect",
     "store": "the database can't be written to for a moment",
 }
-"""The faults that `--fault` names, and what they do."""
+"""The faults of `--fault`, with descriptions."""
 
 AFTER_THE_TAPE = timedelta(minutes=10)
-"""When the faults stop: counted from the tape's last delivery."""
+"""Time after the tape's last delivery at which the faults stop."""
 
-_SHARE = {"duplicate": 0.2, "reorder": 0.2, "drop": 0.2, "lost": 0.05, "crash": 0.02, "api": 0.2, "store": 0.02}
+_SHARE = {
+    "duplicate": 0.2,
+    "reorder": 0.2,
+    "drop": 0.2,
+    "lost": 0.05,
+    "crash": 0.02,
+    "api": 0.2,
+    "store": 0.02,
+}
 _WRITES = frozenset({"receive", "claim", "save", "renew", "spread", "set_aside"})
 _RESTART_AFTER = 2.0
 _API: tuple[tuple[Fault, Moment], ...] = (
@@ -41,21 +49,21 @@ _API: tuple[tuple[Fault, Moment], ...] = (
     (Fault(delay=31.0), Moment.AFTER),
 )
 
-_IGNORED = (Fault(status=200), Moment.BEFORE)  # accepted, and nothing comes of it
+_IGNORED = (Fault(status=200), Moment.BEFORE)  # accepted, but without effect
 _CONTROL = frozenset({"PassControl", "ReleaseControl"})
 
 Hand = Callable[[bytes], Awaitable[int]]
-"""Hands a delivery to the bot, and returns its answer. Raises `OSError` when there is none."""
+"""Passes a delivery to the bot; returns its answer. Raises `OSError` if there is none."""
 
 
 class Mischief:
-    """Makes things go wrong, each kind with a share of its own, drawn from a seed.
+    """Injects faults, each kind with its own probability, drawn from a seed.
 
     Args:
-        stage: where.
+        stage: the stage to disturb.
         kinds: names of `FAULTS`.
-        seed: the same seed draws the same.
-        until: from then on all goes well.
+        seed: the same seed gives the same faults.
+        until: no faults from this time on.
     """
 
     def __init__(self, stage: Stage, kinds: tuple[str, ...], seed: int, until: datetime) -> None:
@@ -71,11 +79,11 @@ class Mischief:
 
     @property
     def is_busy(self) -> bool:
-        """Is anything still to come of it?"""
+        """Whether a delayed delivery or restart is pending."""
         return bool(self._tasks)
 
     async def deliver(self, hand: Hand, body: bytes) -> None:
-        """Hand a delivery of the tape in, with whatever goes wrong, and again until it is taken or given up."""
+        """Deliver with faults, and retry until accepted or given up."""
         if self._strikes("lost"):
             return
         if self._strikes("duplicate"):
@@ -89,19 +97,21 @@ class Mischief:
         await self._try(hand, body, 0)
 
     def api(self, request: ApiRequest, moment: Moment) -> Fault | None:
-        """What goes wrong with a request (`bot.sandbox.faults.Faults`)."""
+        """Return the fault for a request (`bot.sandbox.faults.Faults`)."""
         if moment is Moment.AFTER:
             return self._after.pop(id(request), None)
         if not self._strikes("api"):
             return None
-        fault, when = self._draws["api"].choice((*_API, _IGNORED) if request.operation in _CONTROL else _API)
+        fault, when = self._draws["api"].choice(
+            (*_API, _IGNORED) if request.operation in _CONTROL else _API,
+        )
         if when is Moment.BEFORE:
             return fault
         self._after[id(request)] = fault
         return None
 
     def is_unclear(self, request: ApiRequest) -> bool:
-        """Will the answer to a request not show whether it took effect?"""
+        """Return whether the answer to a request will hide whether it took effect."""
         return id(request) in self._after
 
     def _strikes(self, kind: str) -> bool:
@@ -135,7 +145,7 @@ class Mischief:
 
     async def _before(self, process: Process, operation: str) -> None:
         if operation in _WRITES and self._strikes("store"):
-            raise Unavailable("the database can't be written to, as asked for")
+            raise Unavailable("the database can't be written to (injected fault)")
         if self._strikes("crash"):
             when = self._draws["crash"].choice(("before", "within", "after"))
             if when == "before":

@@ -1,4 +1,4 @@
-"""What the fixture `replay` gives: it plays a tape against the flows of the project under test."""
+"""The value of the fixture `replay`: plays a tape against the project's own flows."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
 
 from bot.replay.result import Result
 from bot.replay.run import Setup
 from bot.replay.run import replay as play_tapes
 
 
-class Replay(Protocol):
-    """Plays a tape; see `replay`."""
+class Replay:
+    """The value of the fixture `replay`: plays tapes for the tests in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     async def __call__(
         self,
@@ -34,42 +36,25 @@ class Replay(Protocol):
         """Play a tape in virtual time.
 
         Args:
-            tape: its path, from the folder of the test file, or from where pytest was started.
-            mode: the control mode; None: the one that the tape shows.
-            flows: modules that hold flows.
+            tape: its path, relative to the test file's folder or to pytest's folder.
+            mode: the control mode; None: the mode that the tape shows.
+            flows: modules with flows.
             opening: name of the opening flow.
             closing: name of the closing flow; "" for none.
-            faults: what goes wrong, by name (`switchboard-bot replay --help`).
-            seed: what the faults are drawn from.
-            until_quiet: play on until the bot has nothing left to do anywhere.
+            faults: faults to inject, by name (`switchboard-bot replay --help`).
+            seed: the seed of the faults.
+            until_quiet: play until the bot has nothing left to do anywhere.
             within: how long a conversation may stay open after its end to count as closed.
-            setup: everything else.
+            setup: all other settings.
 
         Returns:
-            What came of it: `closed`, `open_for`, `actions`, `transcript(conversation_id)`, `lanes`, `diverged`.
+            The result: `closed`, `open_for`, `actions`, `transcript(conversation_id)`,
+            `lanes`, `diverged`.
 
         Raises:
             TapeError: the tape can't be used.
-            UnknownFlow: a flow is not there.
+            UnknownFlow: a flow is missing.
         """
-
-
-def replay_from(folder: Path) -> Replay:
-    """What plays tapes for the tests in a folder."""
-
-    async def play(
-        tape: str | Path,
-        *,
-        mode: str | None = None,
-        flows: Sequence[str] | None = None,
-        opening: str | None = None,
-        closing: str | None = None,
-        faults: Sequence[str] = (),
-        seed: int = 0,
-        until_quiet: bool = False,
-        within: timedelta | None = None,
-        setup: Setup | None = None,
-    ) -> Result:
         given = setup or Setup()
         wanted = replace(
             given,
@@ -81,12 +66,10 @@ def replay_from(folder: Path) -> Replay:
             until_quiet=until_quiet or given.until_quiet,
             within=given.within if within is None else within,
         )
-        path = _found(Path(tape), folder)
-        # A thread of its own: virtual time has its own loop, and here one runs already.
+        path = _found(Path(tape), self._folder)
+        # Use a thread, because virtual time needs a loop of its own and one already runs here.
         results = await asyncio.to_thread(play_tapes, [path], wanted, (mode,) if mode else ())
         return results[0]
-
-    return play
 
 
 def _found(tape: Path, folder: Path) -> Path:

@@ -1,7 +1,8 @@
-"""The real intake, store, engine and client against the sandbox's model, in one thread and in virtual time.
+"""The real intake, store, engine and client on the sandbox, in one thread and virtual time.
 
-`Stage` is the platform with its clock; a `Process` is one run of the bot's program on the stage's database. A process
-can be killed at any point and another one started: all that goes on is what was stored.
+`Stage` is the platform with its clock. A `Process` is one run of the bot's program on the
+stage's database. A process can be killed at any point and replaced; only stored data
+survives.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from bot.engine.delivery import Clients
 from bot.engine.worker import Worker
 from bot.flows.catalogue import Catalogue
 from bot.flows.raised import Raised
-from bot.observability.api_troubles import Key, note_call
-from bot.replay.guarded_store import GuardedStore
+from bot.observability.api_troubles import ApiKey, note_call
+from bot.replay.guarded_store import guarded
 from bot.replay.virtual_time import EPOCH, VirtualClock, VirtualTimeLoop
 from bot.sandbox.history import Kind
 from bot.sandbox.records import Ids
@@ -34,14 +35,14 @@ from bot.sandbox.switches import Switches
 from bot.sandbox.transport import SandboxTransport
 from bot.signals import Observe, Signal, silent
 from bot.store import SqliteStore, Unavailable
-from bot.store.sqlite_claim import cut_leases
+from bot.store.sqlite.claim import cut_leases
 from bot.sunshine import Credentials, SunshineClient
 from bot.troubles import Troubles
 from webhooks.inbox import GroupCommit, NewEvent
 from webhooks.intake import Intake
 from webhooks.security import Secrets
 
-SAFETY_NET = timedelta(hours=1)  # polls are for what wake-ups miss, and here none is missed
+POLL_FALLBACK = timedelta(hours=1)  # polls catch missed wake-ups, but none is missed here
 URL = "http://127.0.0.1/webhooks/sunshine"
 
 
@@ -55,17 +56,19 @@ _PROGRESS = "SELECT (SELECT count(*) FROM journal), (SELECT count(*) FROM outbox
 
 
 class ProcessDied(BaseException):
-    """The bot's process is gone; raised wherever it would still do something."""
+    """The bot's process is dead; raised wherever its code would still act."""
 
 
 @dataclass(slots=True)
 class Interference:
-    """What may go wrong around a process: each hook is asked at its point, and may delay, raise or kill.
+    """Hooks around a process; each may delay, raise or kill.
 
     Attributes:
-        store: before a store operation ("claim", "save", …); raise `Unavailable`, or sleep.
-        stored: after it was committed.
-        transaction: within a writing transaction of the database: "begin", "before_commit", "after_commit".
+        store: called before a store operation ("claim", "save", …); may raise
+            `Unavailable`, or sleep.
+        stored: called after its commit.
+        transaction: called within a writing transaction: "begin", "before_commit",
+            "after_commit".
     """
 
     store: Callable[[Process, str], Coroutine[Any, Any, None]] | None = None
@@ -74,17 +77,18 @@ class Interference:
 
 
 class Stage:
-    """The platform, the bot's database and the clock that they share.
+    """The platform, the bot's database, and their common clock.
 
     Args:
-        loop: the virtual-time loop that runs all of it.
-        switches: how the platform behaves where its documents leave it open.
+        loop: the virtual-time loop that runs everything.
+        switches: the platform's undocumented behaviour.
         catalogue: the flows.
-        policy: the bot's settings; `me`, the mode and the target of passes are the sandbox's unless `keep_mode`.
-        batch: webhook events a delivery.
-        begins: the time at which it begins.
-        salt: of the ids that the platform makes.
-        model: what the platform is made of.
+        policy: the bot's settings; `me`, and the mode unless `keep_mode`, are replaced by
+            the sandbox's.
+        batch: maximum number of events per webhook delivery.
+        begins: the start time.
+        salt: of the platform's ids.
+        model: the class of the platform's model.
     """
 
     def __init__(
@@ -104,7 +108,12 @@ class Stage:
         self.clock: Clock = VirtualClock(loop, begins - EPOCH)
         switches = switches or Switches()
         self.sandbox = Sandbox(
-            switches=switches, clock=self.clock, ids=Ids(salt), post=self._post, batch=batch, model=model
+            switches=switches,
+            clock=self.clock,
+            ids=Ids(salt),
+            post=self._post,
+            batch=batch,
+            model=model,
         )
         self.sandbox.connect(URL)
         self.catalogue = catalogue or Catalogue()
@@ -116,33 +125,33 @@ class Stage:
         self.processes: list[Process] = []
         self.observe: Observe = silent
         self.raised: Callable[[Raised], None] = lambda _: None
-        self.restarts = False  # FLOW_MISMATCH=restart, for the processes that start from now on
+        self.restarts = False  # FLOW_MISMATCH=restart, for processes started from now on
         self.mismatch_text = ""
         self.resources: Any = None
         self.answered: Callable[[httpx2.Response], httpx2.Response] = lambda response: response
 
     async def __aenter__(self) -> Stage:
-        """Open the database and let the platform send webhooks."""
+        """Open the database and start the webhook sender."""
         await self.store.start()
         await self.sandbox.sender.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """End everything."""
+        """Stop everything."""
         await self.sandbox.sender.stop()
         for process in self.processes:
             process.kill()
         await self.store.stop()
 
     async def start_process(self, *, web: bool = True, worker: bool = True) -> Process:
-        """Start a run of the bot's program."""
+        """Start a process of the bot."""
         process = Process(self, f"process-{len(self.processes) + 1}", web=web, worker=worker)
         self.processes.append(process)
         return process
 
     @property
     def alive(self) -> list[Process]:
-        """The processes that run."""
+        """The running processes."""
         return [process for process in self.processes if process.is_alive]
 
     async def _post(self, _: str, headers: Mapping[str, str], body: bytes) -> int:
@@ -156,7 +165,7 @@ class Stage:
         await asyncio.sleep(duration.total_seconds())
 
     async def quiet(self, within: timedelta) -> bool:
-        """Let time pass until every conversation is at rest: nothing pending, owed or at stake. False: it never was."""
+        """Let time pass until the bot is at rest; return False if it never is."""
         end = self.clock.now() + within
         pause = timedelta(seconds=1)
         while not (rests := await self.at_rest()) and self.clock.now() < end:
@@ -165,27 +174,27 @@ class Stage:
         return rests
 
     async def at_rest(self) -> bool:
-        """Is nothing on its way, and does the bot owe nothing?"""
+        """Return whether nothing is pending and the bot owes nothing."""
         counts = await self.store.counts(self.clock.now())
         if counts.owed or counts.inbox or counts.outbox or counts.held:
             return False
-        if counts.ended_open and self.policy.app_key:  # without one, the bot can only go on watching
+        if counts.ended_open and self.policy.app_key:  # without one, the bot can only keep watching
             return False
         return self.sandbox.sender.is_idle
 
     def event_statuses(self) -> dict[str, str]:
-        """What became of each stored event: "pending", "handled" or "set_aside", by event id."""
-        connection = self.store._shared  # noqa: SLF001 - the checker looks at the database itself
+        """The status of each stored event by id: "pending", "handled" or "set_aside"."""
+        connection = self.store._shared  # noqa: SLF001 - for checks, which read the database
         return dict(connection.execute("SELECT id, status FROM inbox ORDER BY id")) if connection else {}
 
     def duties(self) -> list[tuple[Any, ...]]:
-        """All duties: conversation, since and closed at (microseconds), action, reason, attempts, answer, proof."""
-        connection = self.store._shared  # noqa: SLF001 - the checker looks at the database itself
+        """All duties as rows of `_DUTIES`; times are in microseconds."""
+        connection = self.store._shared  # noqa: SLF001 - for checks, which read the database
         return list(connection.execute(_DUTIES)) if connection else []
 
     def progress(self) -> tuple[int, int]:
-        """How many journal entries and waiting effects there are in the database."""
-        connection = self.store._shared  # noqa: SLF001 - the checker looks at the database itself
+        """The number of journal entries and of pending effects in the database."""
+        connection = self.store._shared  # noqa: SLF001 - for checks, which read the database
         found = connection.execute(_PROGRESS).fetchone() if connection else (0, 0)
         return int(found[0]), int(found[1])
 
@@ -194,28 +203,28 @@ class Stage:
             self.interference.transaction(moment)
 
     async def free_claims(self) -> None:
-        """Let everybody have what dead processes have claimed, at once."""
+        """Release the leases of dead processes at once."""
         now = self.clock.now()
         await self.store._writer.run(lambda connection: cut_leases(connection, now))  # noqa: SLF001
 
     def ended(self) -> list[str]:
-        """Ids of the conversations that their users have ended."""
+        """Ids of the conversations that were ended by their users."""
         history = self.sandbox.switchboard.history
         return [entry.conversation_id for entry in history if entry.kind is Kind.ENDED and entry.conversation_id]
 
     def look(self, conversation_id: str) -> None:
-        """Let workers find what was stored beside them, as the short polls of a real bot do."""
+        """Wake workers for an order, as the short polls of a real bot do."""
         for process in self.alive:
             if process.worker:
                 process.worker.wake([conversation_id])
 
     async def state(self, conversation_id: str) -> Conversation | None:
-        """What the bot has stored of a conversation."""
+        """The bot's stored state of a conversation."""
         return await self.store.find(conversation_id)
 
 
 class Process:
-    """One run of the bot's program, from its start to its end or death."""
+    """One run of the bot's program, from start to end or death."""
 
     def __init__(self, stage: Stage, name: str, *, web: bool, worker: bool) -> None:
         self.stage = stage
@@ -225,9 +234,9 @@ class Process:
         self.transport.faults = lambda request, moment: (
             stage.sandbox.server.faults(request, moment) if stage.sandbox.server.faults else None
         )
-        self.store = GuardedStore(self, stage.store)
+        self.store = guarded(stage.store, self._before, self._after)
         self.troubles = Troubles(self._observe, stage.loop.time)
-        own, app = Key("SUNSHINE_KEY"), Key("SUNSHINE_APP_KEY", app_scoped=True)
+        own, app = ApiKey("SUNSHINE_KEY"), ApiKey("SUNSHINE_APP_KEY", app_scoped=True)
         self.clients = Clients(
             self._client(stage.sandbox.integration_key, own) if stage.policy.integration_key else None,
             self._client(stage.sandbox.app_key, app) if stage.policy.app_key else None,
@@ -240,15 +249,19 @@ class Process:
             stage.clock,
             name,
             self._observe,
-            fetch_every=SAFETY_NET,
+            fetch_every=POLL_FALLBACK,
             troubles=self.troubles,
             raised=lambda raised: stage.raised(raised),
             restarts=stage.restarts,
             mismatch_text=stage.mismatch_text,
             resources=stage.resources,
         )
-        self.worker = Worker(self.context, concurrency=50, poll=SAFETY_NET) if worker else None
-        self.inbox = GroupCommit(self.store.receive, on_stored=self._stored, unavailable=(Unavailable, OSError))
+        self.worker = Worker(self.context, concurrency=50, poll=POLL_FALLBACK) if worker else None
+        self.inbox = GroupCommit(
+            self.store.receive,
+            on_stored=self._stored,
+            unavailable=(Unavailable, OSError),
+        )
         secrets = Secrets([stage.sandbox.secret])
         self.intake = Intake(self.inbox, secrets, stage.clock.now) if web else None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -256,7 +269,10 @@ class Process:
             self._spawn(self.worker.run())
 
     async def post(self, headers: Mapping[str, str], body: bytes) -> int:
-        """Take a delivery, as `POST /webhooks/sunshine` does. Raises `ConnectionError` if the process dies over it."""
+        """Handle a delivery, as `POST /webhooks/sunshine` does.
+
+        Raises `ConnectionError` if the process dies meanwhile.
+        """
         if self.intake is None or not self.is_alive:
             raise ConnectionRefusedError(self.name)
         task = self._spawn(self.intake.receive(headers, body))
@@ -271,13 +287,13 @@ class Process:
         return int(answer.status)
 
     def kill(self) -> None:
-        """End it here and now, as `kill -9` does: nothing that it would still do has an effect."""
+        """End the process at once, as `kill -9` does; later steps have no effect."""
         self.is_alive = False
         for task in self._tasks:
             task.cancel()
 
     async def stop(self) -> None:
-        """End it in good order, as SIGTERM does."""
+        """End the process cleanly, as SIGTERM does."""
         if self.worker:
             self.worker.stop()
         await self.inbox.stop()
@@ -286,14 +302,25 @@ class Process:
         self.is_alive = False
 
     def die_here(self) -> None:
-        """Kill the process at the point that calls this."""
+        """Kill the process at the point of the call."""
         self.kill()
         raise ProcessDied(self.name)
 
     def check_alive(self) -> None:
-        """Raise `ProcessDied` if the process is dead: its code may still run, but does nothing any more."""
+        """Raise `ProcessDied` if the process is dead, so that its code has no effect."""
         if not self.is_alive:
             raise ProcessDied(self.name)
+
+    async def _before(self, operation: str) -> None:
+        self.check_alive()
+        if hook := self.stage.interference.store:
+            await hook(self, operation)
+            self.check_alive()
+
+    async def _after(self, operation: str) -> None:
+        if hook := self.stage.interference.stored:
+            await hook(self, operation)
+            self.check_alive()
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
@@ -304,9 +331,9 @@ class Process:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # ProcessDied is expected, and everything else shows in the checks
+            task.exception()  # ProcessDied is expected; any other error shows in the checks
 
-    def _client(self, key: Any, known_as: Key) -> SunshineClient:
+    def _client(self, key: Any, known_as: ApiKey) -> SunshineClient:
         return SunshineClient(
             "http://127.0.0.1",
             self.stage.sandbox.app_id,
@@ -327,7 +354,7 @@ class Process:
 
 
 class _GuardedTransport(SandboxTransport):
-    """The way from one process to the platform's API; a dead process gets no further."""
+    """One process's connection to the platform's API, closed if the process is dead."""
 
     def __init__(self, process: Process) -> None:
         super().__init__(process.stage.sandbox.api, process.stage.clock)
@@ -335,7 +362,7 @@ class _GuardedTransport(SandboxTransport):
         self.faults = process.transport.faults
 
     async def handle_async_request(self, request: Any) -> Any:
-        """Carry a request to the platform and its answer back."""
+        """Send a request to the platform and return its answer."""
         self._process.check_alive()
         response: httpx2.Response = await super().handle_async_request(request)
         self._process.check_alive()

@@ -1,4 +1,4 @@
-"""`tape record`: takes deliveries, records them, and answers 200, or passes them on and records what is taken."""
+"""`tape record`: records deliveries and answers 200, or forwards them first."""
 
 from __future__ import annotations
 
@@ -12,36 +12,47 @@ import httpx2
 from aiohttp import web
 
 from bot.listening import Listener
-from bot.replay.recording import Recorder
+from bot.recording import Recorder
+from bot.signals import Observe, silent
 from webhooks.intake import InvalidDelivery, read_delivery
 from webhooks.security import API_KEY_HEADER, Secrets
 from webhooks.web import MAX_BYTES
 
-_ANSWER_WITHIN = 20.0
+_ANSWER_TIMEOUT = 20.0  # seconds
 _PASSED_ON = (API_KEY_HEADER, "Content-Type")
 
 
 @asynccontextmanager
 async def listen(
-    tape: Path, host: str, port: int, *, forward: str = "", secrets: Sequence[str] = ()
+    tape: Path,
+    host: str,
+    port: int,
+    *,
+    forward: str = "",
+    secrets: Sequence[str] = (),
+    observe: Observe = silent,
 ) -> AsyncIterator[int]:
-    """Record what is posted, to whatever path; yields the port.
+    """Record deliveries posted to any path; yields the port.
 
     Args:
-        tape: deliveries are added to its end.
-        host: where to listen.
-        port: where to listen; 0: any free one.
-        forward: where to pass deliveries on to; its answer is the answer. Empty: nowhere.
-        secrets: the keys that are accepted; none: any. They are never recorded.
+        tape: the tape to append to.
+        host: the address to listen on.
+        port: the port; 0 for any free port.
+        forward: a URL that gets the deliveries and gives the answers; empty for none. Only
+            accepted deliveries are recorded then.
+        secrets: the accepted keys; none: any. They are never recorded.
+        observe: gets `tape_incomplete`.
 
     Raises:
         TapeError: the tape can't be written.
     """
     async with AsyncExitStack() as stack:
-        recorder = Recorder(tape)
+        recorder = Recorder(tape, observe)
         recorder.start()
         stack.push_async_callback(asyncio.to_thread, recorder.stop)
-        client = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=_ANSWER_WITHIN))
+        client = await stack.enter_async_context(
+            httpx2.AsyncClient(trust_env=False, timeout=_ANSWER_TIMEOUT),
+        )
         accepted = Secrets(list(secrets)) if secrets else None
 
         async def receive(request: web.Request) -> web.Response:
@@ -65,10 +76,15 @@ async def listen(
         yield listener.port
 
 
-async def _pass_on(client: httpx2.AsyncClient, url: str, request: web.Request, body: bytes) -> web.Response:
+async def _pass_on(
+    client: httpx2.AsyncClient,
+    url: str,
+    request: web.Request,
+    body: bytes,
+) -> web.Response:
     headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
     try:
         answer = await client.post(url, content=body, headers=headers)
     except httpx2.HTTPError as error:
-        return web.Response(status=502, text=f"not passed on: {type(error).__name__}")
+        return web.Response(status=502, text=f"not forwarded: {type(error).__name__}")
     return web.Response(status=answer.status_code, body=answer.content)

@@ -1,6 +1,6 @@
-"""The sandbox's model, moved by a tape: what others did happens as the tape has it, and the bot's actions are answered.
+"""The sandbox's model driven by a tape: repeats others' actions, answers the bot's.
 
-Tickets are left out: what agents and the platform did with them is on the tape.
+There are no tickets: the tape has what agents and the platform did with them.
 """
 
 from __future__ import annotations
@@ -9,13 +9,20 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from bot.replay.tape import iso
 from bot.sandbox.account import PLATFORM
 from bot.sandbox.control import PASSED
 from bot.sandbox.history import Cause, Kind
 from bot.sandbox.payloads import member_json
-from bot.sandbox.records import Caller, Conversation, Json, Message, SwitchboardIntegration, User
+from bot.sandbox.records import (
+    Caller,
+    Conversation,
+    Json,
+    Message,
+    SwitchboardIntegration,
+    User,
+)
 from bot.sandbox.switchboard import BOT, Switchboard
+from bot.tape import iso
 from webhooks.messages import Message as SeenMessage
 from webhooks.messages import SwitchboardIntegration as SeenIntegration
 
@@ -24,7 +31,7 @@ class TapedSwitchboard(Switchboard):
     """One app of the platform, with the conversations of a tape.
 
     Attributes:
-        failing: for each conversation, the error codes with which the bot's passes fail, in their order.
+        failing: error codes for the bot's next passes, in order, by conversation.
     """
 
     failing: dict[str, list[str]]
@@ -32,14 +39,14 @@ class TapedSwitchboard(Switchboard):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.failing = {}
-        self._by_tape: dict[str, str] = {}  # the tape's ids of switchboard integrations to the model's
+        self._by_tape: dict[str, str] = {}  # integration ids: from the tape's to the model's
 
     def member_of(self, seen: SeenIntegration | None, me: str) -> str | None:
-        """The model's id of an integration as the tape shows it; made if there is none. None: nobody.
+        """The model's id of an integration on the tape, created if missing; None: nobody.
 
         Args:
-            seen: as the tape shows it.
-            me: the tape's name or id of the bot's own.
+            seen: the integration as shown on the tape.
+            me: the tape's name or id of the bot's own integration.
         """
         if seen is None:
             return None
@@ -48,39 +55,62 @@ class TapedSwitchboard(Switchboard):
         if me in (seen.id, seen.name):
             member = self.member(BOT)
         else:
-            member = next((one for one in self.members.values() if seen.name and one.name == seen.name), None) or (
-                self._new_member(seen)
-            )
+            member = next(
+                (one for one in self.members.values() if seen.name and one.name == seen.name),
+                None,
+            ) or (self._new_member(seen))
         self._by_tape[seen.id] = member.id
         return member.id
 
     def is_bot(self, member_id: str) -> bool:
-        """Is it the bot's integration?"""
+        """Whether it is the bot's integration."""
         return self.members[member_id].name == BOT
 
-    def appears(self, conversation_id: str, user_id: str | None, active: str | None, at: datetime) -> None:
-        """A conversation is seen for the first time, with whom it shows as active."""
+    def appears(
+        self,
+        conversation_id: str,
+        user_id: str | None,
+        active: str | None,
+        at: datetime,
+    ) -> None:
+        """Create a conversation at its first event, with the active integration shown."""
         user_id = user_id or f"user of {conversation_id}"
         if user_id not in self.users:
             self.users[user_id] = User(user_id, "")
         if conversation_id not in self.conversations:
             self.conversations[conversation_id] = Conversation(
-                conversation_id, user_id, self.channel_id, at, is_default=False
+                conversation_id,
+                user_id,
+                self.channel_id,
+                at,
+                is_default=False,
             )
             self._record(Kind.CREATED, at, self.conversations[conversation_id], PLATFORM)
         conversation = self.conversations[conversation_id]
         if active is not None:
             self._move(conversation, active, at, PLATFORM, Cause.CREATED, webhook=False)
 
-    def moves(self, conversation_id: str, to: str | None, at: datetime, cause: Cause, reason: str | None) -> None:
-        """Somebody else than the bot moves control. The tape's own event tells it."""
+    def moves(
+        self,
+        conversation_id: str,
+        to: str | None,
+        at: datetime,
+        cause: Cause,
+        reason: str | None,
+    ) -> None:
+        """Move control on behalf of others; the tape's own event reports it."""
         conversation = self.conversations[conversation_id]
         self._move(conversation, to, at, PLATFORM, cause, reason=reason, webhook=False)
 
     def says(
-        self, conversation_id: str, seen: SeenMessage, raw: Mapping[str, Any], at: datetime, activity: str = ""
+        self,
+        conversation_id: str,
+        seen: SeenMessage,
+        raw: Mapping[str, Any],
+        at: datetime,
+        activity: str = "",
     ) -> None:
-        """Somebody else than the bot says something. The tape's own event tells it."""
+        """Add a message of others; the tape's own event reports it."""
         conversation = self.conversations[conversation_id]
         is_user = seen.author.is_user and not seen.is_activity
         message = Message(
@@ -99,12 +129,12 @@ class TapedSwitchboard(Switchboard):
         self._say(conversation, message, at, assigns=False, webhook=False)
 
     def taps(self, conversation_id: str, payload: str, at: datetime) -> None:
-        """The user taps a button, or comes by a link."""
+        """Record that the user taps a button, or arrives by a link."""
         conversation = self.conversations[conversation_id]
         self._record(Kind.POSTBACK, at, conversation, f"user:{conversation.user_id}", text=payload)
 
     def ends(self, conversation_id: str, at: datetime) -> None:
-        """The user ends the conversation; where control goes is on the tape."""
+        """Record the user's end; the tape tells where control goes."""
         if conversation_id not in self.conversations:
             self.appears(conversation_id, None, None, at)
         conversation = self.conversations[conversation_id]
@@ -113,12 +143,12 @@ class TapedSwitchboard(Switchboard):
             self._record(Kind.ENDED, at, conversation, f"user:{conversation.user_id}")
 
     def vanishes(self, conversation_id: str, at: datetime) -> None:
-        """The conversation is removed, or merged into another one."""
+        """Remove a conversation that was deleted or merged into another one."""
         if conversation := self.conversations.get(conversation_id):
             self._drop(conversation, Kind.REMOVED, at)
 
     def vanish_with(self, user_id: str, at: datetime) -> None:
-        """A user is removed, with all conversations."""
+        """Remove a user, with all conversations."""
         for conversation in list(self._conversations_of(user_id)):
             self._drop(conversation, Kind.REMOVED, at)
 
@@ -134,12 +164,17 @@ class TapedSwitchboard(Switchboard):
 
     def _new_member(self, seen: SeenIntegration) -> SwitchboardIntegration:
         kind = seen.integration_type or "zd:unknown"
-        made = SwitchboardIntegration(seen.id, seen.name or seen.id, f"integration of {seen.id}", kind)
+        made = SwitchboardIntegration(
+            seen.id,
+            seen.name or seen.id,
+            f"integration of {seen.id}",
+            kind,
+        )
         self.members[made.id] = made
         return made
 
     def _control_arrived(self, *_: object) -> None:
-        """No tickets here."""
+        """Create no tickets."""
 
     def _pass_to(
         self,
@@ -158,7 +193,7 @@ class TapedSwitchboard(Switchboard):
 
 
 def _activity(seen: SeenMessage, known: str) -> Json | None:
-    """A message's activity; `known` where the tape shows it without its kind."""
+    """A message's activity; `known` is used if the tape does not show its type."""
     if seen.activity is None:
         return {"type": known} if known else None
     return {"type": seen.activity.type or known, **seen.activity.data}

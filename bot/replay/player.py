@@ -1,4 +1,4 @@
-"""Plays a tape, or a part of it: what happened happens again, and is told to the bot when it was told."""
+"""Plays a tape, or a part of it: repeats its facts, and delivers its events on time."""
 
 from __future__ import annotations
 
@@ -31,27 +31,28 @@ from bot.store.times import from_micros
 from webhooks import wire
 from webhooks.security import API_KEY_HEADER
 
-PATIENCE = timedelta(hours=1)  # for what has ended or is owed when the tape is over
-PATIENCE_UNTIL_QUIET = timedelta(hours=30)
+REST_TIMEOUT = timedelta(hours=1)  # after the tape, for ended conversations and open duties
+REST_TIMEOUT_UNTIL_QUIET = timedelta(hours=30)
 _LOOK_EVERY = timedelta(seconds=1)
-_SALT = 0xFFFFFFFF  # of new ids: unlike the platform's, which begin with a time, and unlike another sandbox's
+_SALT = 0xFFFFFFFF  # for new ids; unlike the platform's (which begin with a time) and other sandboxes'
 _LATENCY = Fault(delay=0.002)
-"""The API takes a moment, as every real one does, and less than any: events carry milliseconds, and what the bot does
-must not seem to have happened before it knew why."""
+"""The API's latency, shorter than any real one. Events have milliseconds, and without it
+the bot's actions would seem to happen before their causes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a tape is to be played.
+    """How to play a tape.
 
     Attributes:
         policy: the bot's settings, with the mode.
         catalogue: the flows.
         me: the tape's name or id of the bot's switchboard integration.
         faults: names of `FAULTS`.
-        seed: what the faults are drawn from.
-        until_quiet: play on until the bot has nothing to do in any conversation, also not in those that go on.
-        api: what else goes wrong with the API, for tests.
+        seed: the seed of the faults.
+        until_quiet: play until the bot has nothing left to do in any conversation, even
+            in those without an end.
+        api: more faults of the API, for tests.
     """
 
     policy: Policy
@@ -65,16 +66,16 @@ class Plan:
 
 @dataclass(slots=True)
 class Played:
-    """What is left when a part of a tape has been played.
+    """What a played part of a tape leaves behind.
 
     Attributes:
-        record: the truth, for the checks.
-        operations: the name of each call of `record.calls`, and the conversation that it was about.
-        diverged: what is not as on the tape.
-        said: for each conversation, what the bot of the tape said.
-        duties: what the bot owed, by conversation.
-        set_aside: ids of events that the bot could not understand.
-        until_quiet: was the bot given the time to come to an end everywhere?
+        record: the facts for the checks.
+        operations: for each call in `record.calls`, its operation and conversation.
+        diverged: differences from the tape.
+        said: messages of the tape's bot, by conversation.
+        duties: duties of the bot, by conversation.
+        set_aside: ids of events that the bot could not parse.
+        until_quiet: whether the bot had time to finish everywhere.
     """
 
     record: Record = field(default_factory=Record)
@@ -87,14 +88,18 @@ class Played:
 
 
 def play(taken: Taken, plan: Plan, progress: Callable[[int], None] | None = None) -> Played:
-    """Play it in virtual time. `progress` is told how many events have been delivered, in steps."""
+    """Play it in virtual time. `progress` is called with the number of events delivered."""
     played = Played(until_quiet=plan.until_quiet)
     luck = random.getstate()
-    random.seed(plan.seed)  # the pauses between tries of a read are spread by chance
+    random.seed(plan.seed)  # makes the random pauses between read attempts repeatable
     level = logging.root.manager.disable
-    logging.disable(logging.ERROR)  # what goes wrong here is shown in the result
+    logging.disable(logging.ERROR)  # the result shows what goes wrong
     collect = gc.get_threshold()
-    gc.set_threshold(50_000, 20, 50)  # history is kept to the end: looking through it for garbage costs a quarter
+    gc.set_threshold(
+        50_000,
+        20,
+        50,
+    )  # the history is kept, so scanning it would cost a quarter of the time
     try:
         run_virtual(lambda loop: _Player(loop, taken, plan, played, progress).play())
     finally:
@@ -106,13 +111,21 @@ def play(taken: Taken, plan: Plan, progress: Callable[[int], None] | None = None
 
 class _Player:
     def __init__(
-        self, loop: VirtualTimeLoop, taken: Taken, plan: Plan, played: Played, progress: Callable[[int], None] | None
+        self,
+        loop: VirtualTimeLoop,
+        taken: Taken,
+        plan: Plan,
+        played: Played,
+        progress: Callable[[int], None] | None,
     ) -> None:
         self._taken = taken
         self._plan = plan
         self._played = played
         self._progress = progress
-        first = min([told.at for told in taken.told] + [one.at for one in taken.happened], default=EPOCH)
+        first = min(
+            [told.at for told in taken.told] + [one.at for one in taken.happened],
+            default=EPOCH,
+        )
         self._stage = stage = Stage(
             loop,
             switches=Switches(mode="pass" if plan.policy.mode.closes_after_end else "release"),
@@ -124,16 +137,20 @@ class _Player:
             model=TapedSwitchboard,
         )
         board = stage.sandbox.switchboard
-        assert isinstance(board, TapedSwitchboard)  # noqa: S101 - what the stage was asked to make
+        assert isinstance(board, TapedSwitchboard)  # noqa: S101 - because of `model` above
         record = played.record
-        record.key, record.app_key = stage.sandbox.integration_key.id, stage.sandbox.app_key.id
+        record.key, record.app_key = (
+            stage.sandbox.integration_key.id,
+            stage.sandbox.app_key.id,
+        )
         record.closes_for_others = plan.policy.app_key
         self._world = World(board, taken, plan.policy, plan.me, (record.key, record.app_key))
         last = taken.told[-1].at if taken.told else first
         self._mischief = Mischief(stage, plan.faults, plan.seed, last + AFTER_THE_TAPE)
         self._first_sent: dict[str, datetime] = {}
-        self._called: dict[int, Called] = {}  # by request, while it is under way
-        self._stage_post = stage.sandbox.sender._post  # noqa: SLF001 - wrapped, to know what was acknowledged
+        self._called: dict[int, Called] = {}  # by request, while in flight
+        # Wrapped by `_post`, to record what was acknowledged.
+        self._stage_post = stage.sandbox.sender._post  # noqa: SLF001
         stage.sandbox.sender._post = self._post  # noqa: SLF001
         stage.sandbox.server.faults = self._call
         self._headers = {API_KEY_HEADER: stage.sandbox.secret}
@@ -163,7 +180,7 @@ class _Player:
             together = list(group)
             if len(together) == 1:
                 await self._tell(together[0])
-            else:  # what came at the same moment comes at the same moment
+            else:  # simultaneous on the tape, so simultaneous here
                 await asyncio.gather(*(self._tell(told) for told in together))
             delivered += sum(len(told.ids) for told in together)
             if self._progress and delivered >= 500:
@@ -185,7 +202,7 @@ class _Player:
             await self._mischief.deliver(self._hand_in, wire.write_json(body))
 
     def _shown(self, event_id: str, raw: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """The event as it is told now. One message under two event ids is told under both."""
+        """The event as it is delivered now; a repeated message is delivered again."""
         first = self._taken.twins.get(event_id)
         shown = self._world.shown.get(first or event_id)
         return {**shown, "id": raw.get("id")} if first and shown else shown
@@ -223,16 +240,22 @@ class _Player:
             self._called[id(request)] = called
             self._played.operations.append((request.operation, request.conversation_id))
         elif called_before := self._called.pop(id(request), None):
-            called_before.place, called_before.answered = len(self._stage.sandbox.switchboard.history), now
+            called_before.place, called_before.answered = (
+                len(self._stage.sandbox.switchboard.history),
+                now,
+            )
             if given is not None:
                 called_before.told, called_before.unclear = False, True
         return fault or (_LATENCY if moment is Moment.BEFORE else None)
 
     async def _rest(self) -> bool:
-        """Let time pass until what has ended is closed and nothing is owed; or until nothing is left to do at all."""
+        """Let time pass until ended conversations are closed and nothing is owed.
+
+        With `until_quiet`, until nothing is left to do at all.
+        """
         if self._plan.until_quiet:
-            return await self._stage.quiet(PATIENCE_UNTIL_QUIET)
-        end = self._stage.clock.now() + PATIENCE
+            return await self._stage.quiet(REST_TIMEOUT_UNTIL_QUIET)
+        end = self._stage.clock.now() + REST_TIMEOUT
         pause = _LOOK_EVERY
         while not (rests := await self._settled()) and self._stage.clock.now() < end:
             await self._stage.wait(pause)
@@ -258,9 +281,26 @@ class _Player:
             if state:
                 record.states[conversation_id] = state
         record.inbox = self._stage.event_statuses()
-        for conversation_id, since, closed_at, action, reason, attempts, answer, proof in self._stage.duties():
+        for (
+            conversation_id,
+            since,
+            closed_at,
+            action,
+            reason,
+            attempts,
+            answer,
+            proof,
+        ) in self._stage.duties():
             closed = None if closed_at is None else from_micros(closed_at)
-            owed = Owed(from_micros(since), action, reason, attempts, closed, proof or "", answer or "")
+            owed = Owed(
+                from_micros(since),
+                action,
+                reason,
+                attempts,
+                closed,
+                proof or "",
+                answer or "",
+            )
             self._played.duties.setdefault(conversation_id, []).append(owed)
         self._played.set_aside = [key for key, status in record.inbox.items() if status == "set_aside"]
         self._played.diverged = self._world.diverged

@@ -1,10 +1,11 @@
-"""The pytest plugin: a fixture that plays a tape against the flows of the project under test.
+"""The pytest plugin: a fixture that plays a tape against the project's own flows.
 
     async def test_ends(replay):
         result = await replay("tapes/ended_mid_flow.jsonl", mode="pass")
         assert result.closed
 
-It is loaded into every test run of an environment that has the bot, so it imports nothing of it before a test asks.
+pytest loads it in every environment with the bot, so it imports nothing of the bot until
+a test needs it.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def replay(request: pytest.FixtureRequest) -> Replay:
-    """Play a tape against the bot: `await replay("tape.jsonl", mode="pass")`. See `bot.replay.fixture.Replay`."""
-    from bot.replay.fixture import replay_from
+    """Play a tape: `await replay("tape.jsonl", mode="pass")`. See `Replay`."""
+    from bot.replay.fixture import Replay
 
-    return replay_from(request.path.parent)
+    return Replay(request.path.parent)
 
 
 @pytest.hookimpl
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a coroutine test that uses `replay` where no other plugin does (`bot.testing.plugin` is one)."""
+    """Run a coroutine test that uses `replay`, unless another plugin does."""
     test, names = pyfuncitem.obj, pyfuncitem.fixturenames
     if "replay" not in names or "chat_with" in names or not inspect.iscoroutinefunction(test):
         return None

@@ -1,4 +1,4 @@
-"""What came of a tape: for each conversation whether it closed, and all that happened in it; and the same as JSON."""
+"""The result of a tape: each conversation, whether it closed, and its history; as JSON."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from bot.sandbox.records import iso
 
 FORMAT = 1
-"""The version of the JSON; a baseline of another one can't be compared."""
+"""The version of the JSON; a baseline of another version can't be compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """Something that was told to the bot: an event's type and, in a few words, what it shows."""
+    """An event delivered to the bot: its type, and what it shows in a few words."""
 
     at: datetime
     what: str
@@ -32,7 +32,7 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """From `at` on, `holder` was active (empty: nobody), because of `cause`; `by` is bot or others."""
+    """From `at`, `holder` was active (empty: nobody) due to `cause`; `by`: bot or others."""
 
     at: datetime
     holder: str
@@ -42,11 +42,11 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A call of the API that the bot made.
+    """An API call made by the bot.
 
     Attributes:
-        call: its name in the API's description, such as `ReleaseControl`.
-        what: the text that was said, or the target that control was passed to.
+        call: its name in the API description, such as `ReleaseControl`.
+        what: the message's text, or the target of the pass.
     """
 
     at: datetime
@@ -57,7 +57,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """A duty: proven at `closed_at` by `proof`, or still owed, with what came of the last try in `last_answer`."""
+    """A duty: proven at `closed_at` by `proof`, or still owed; see `last_answer`."""
 
     since: datetime
     action: str
@@ -73,12 +73,13 @@ class Lane:
     """One conversation.
 
     Attributes:
-        ended_at: when the user ended it, if so.
-        open_for: how long it stayed open after that: until nobody was active for good. None: not ended, or still open.
-        holder: who is active when all is over; empty: nobody.
-        proof: how the bot knows that nobody is active; empty without.
-        overdue: the bot owes a control action for longer than it should.
-        last_fact: the last that the bot was told.
+        ended_at: when the user ended it; None if not ended.
+        open_for: how long it then stayed open, until nobody was active for good. None: not
+            ended, or still open.
+        holder: who is active after everything; empty: nobody.
+        proof: the bot's proof that nobody is active; empty if it has none.
+        overdue: the bot has owed a control action for too long.
+        last_fact: the last event that the bot got.
     """
 
     id: str
@@ -98,28 +99,32 @@ class Lane:
 
     @property
     def closed(self) -> bool:
-        """Has the user ended it, is nobody active, and is it proven?"""
+        """Whether the user has ended it, nobody is active, and that is proven."""
         return self.ended_at is not None and not self.holder and bool(self.proof)
 
     @property
     def ok(self) -> bool:
-        """Is it as it should be: closed if it has ended, nothing overdue, and no breach of the guarantee?"""
+        """Whether it is closed if ended, nothing is overdue, and the guarantee held."""
         return (self.ended_at is None or self.closed) and not self.overdue and not self.breaches
 
     @property
     def duty(self) -> Owed | None:
-        """What is still owed, or what was owed last."""
-        return next((duty for duty in self.duties if duty.closed_at is None), self.duties[-1] if self.duties else None)
+        """The open duty, or else the last one."""
+        return next(
+            (duty for duty in self.duties if duty.closed_at is None),
+            self.duties[-1] if self.duties else None,
+        )
 
     @property
     def why_not(self) -> str:
-        """What is wrong: the conversation, what it owes, and the last fact. Empty if nothing is."""
+        """The problem: conversation, duty and last event. Empty if there is none."""
         if self.ok:
             return ""
         parts = list(self.breaches)
         if self.ended_at is not None and not self.closed:
             parts.insert(
-                0, f"it has ended, and {self.holder or 'nobody'} is active" + ("" if self.proof else ", unproven")
+                0,
+                f"it has ended, but {self.holder or 'nobody'} is active" + ("" if self.proof else ", unproven"),
             )
         elif self.overdue:
             parts.insert(0, f"{self.holder or 'nobody'} is still active")
@@ -132,16 +137,16 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a tape in one control mode.
+    """The result of a tape in one control mode.
 
     Attributes:
         tape: the file's name.
-        note: its story.
+        note: the tape's story.
         mode: release or pass.
-        events: how many it has.
-        lanes: the conversations, in the order in which they began.
-        set_aside: ids of events that the bot could not understand.
-        problems: what is wrong beyond single conversations.
+        events: number of events.
+        lanes: the conversations, in order of their beginning.
+        set_aside: ids of events that the bot could not parse.
+        problems: problems beyond single conversations.
     """
 
     tape: str
@@ -154,28 +159,31 @@ class Result:
 
     @property
     def closed(self) -> bool:
-        """Is every ended conversation closed with proof, nothing overdue, and the guarantee unbroken?"""
+        """Whether all ended conversations are closed with proof and nothing is wrong."""
         return not self.problems and all(lane.ok for lane in self.lanes)
 
     @property
     def open_for(self) -> timedelta:
-        """The longest time for which a conversation stayed open after its end; `timedelta.max` if one is still open."""
+        """The longest time open after an end; `timedelta.max` if one is still open."""
         ended = [lane for lane in self.lanes if lane.ended_at is not None]
         times = [timedelta.max if lane.open_for is None else lane.open_for for lane in ended]
         return max(times, default=timedelta(0))
 
     @property
     def actions(self) -> list[Action]:
-        """All calls of the API, in their order."""
-        return sorted((action for lane in self.lanes for action in lane.actions), key=lambda action: action.at)
+        """All API calls, in order."""
+        return sorted(
+            (action for lane in self.lanes for action in lane.actions),
+            key=lambda action: action.at,
+        )
 
     @property
     def diverged(self) -> list[tuple[str, Happened]]:
-        """What is not as on the tape, with the conversation."""
+        """The differences from the tape, each with its conversation."""
         return [(lane.id, one) for lane in self.lanes for one in lane.diverged]
 
     def transcript(self, conversation_id: str) -> str:
-        """What was said in a conversation, a line a message: `user: Hello`. Raises `KeyError`."""
+        """The messages of a conversation, one per line: `user: Hello`. Raises `KeyError`."""
         lane = next((one for one in self.lanes if one.id == conversation_id), None)
         if lane is None:
             raise KeyError(conversation_id)
@@ -183,7 +191,7 @@ class Result:
 
 
 def to_json(results: Iterable[Result]) -> dict[str, Any]:
-    """The results as JSON values; the same for the same run, whenever and wherever it was made."""
+    """The results as JSON values; reproducible on any machine."""
     shown = [_result_json(result) for result in results]
     return {"format": FORMAT, "closed": all(one["closed"] for one in shown), "tapes": shown}
 
@@ -217,7 +225,13 @@ def _lane_json(lane: Lane) -> dict[str, Any]:
         "events": [{"at": iso(one.at), "what": one.what} for one in lane.events],
         "messages": [{"at": iso(one.at), "who": one.who, "text": one.text} for one in lane.messages],
         "holders": [
-            {"at": iso(one.at), "holder": one.holder or None, "by": one.by, "cause": one.cause} for one in lane.holders
+            {
+                "at": iso(one.at),
+                "holder": one.holder or None,
+                "by": one.by,
+                "cause": one.cause,
+            }
+            for one in lane.holders
         ],
         "actions": [{"at": iso(one.at), "call": one.call, "what": one.what} for one in lane.actions],
         "duties": [

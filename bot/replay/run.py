@@ -1,4 +1,4 @@
-"""Whole tapes: each looked through, played part by part in several processes, and put together again."""
+"""Replays whole tapes: surveys each, plays its parts in processes, merges the results."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from bot.sandbox.faults import Faults
 from bot.sandbox.switchboard import BOT
 
 WORTH_PROCESSES = 5000
-"""Events from which on it is worth while to start processes."""
+"""Number of events from which starting processes is worthwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The bot that a tape is played against.
+    """The settings of a replay.
 
     Attributes:
-        flows: modules that hold flows.
+        flows: modules with flows.
         opening, closing: names of flows; empty for none.
-        policy: its settings; `me`, `closes` and the mode are set from the rest.
-        pass_to: who gets control in pass mode.
-        me: the name or id of the bot's switchboard integration on the tape; empty: found out.
-        faults, seed: what goes wrong.
-        until_quiet: play on until nothing is left to do.
-        detail: keep what happened in conversations in which all is well, too.
-        likely_me: as `me`, but only where it is seen on the tape.
-        mode_else: the control mode to play in where none is asked for, and the tape shows none.
-        catalogue: the flows themselves, instead of modules (then everything is played in this process).
-        api: what else goes wrong with the API, for tests (the same).
-        within: how long a conversation may stay open after its end; None: however long, if only it closes.
+        policy: the bot's settings; `me`, `closes` and the mode are set from the rest.
+        pass_to: the target of passes in pass mode.
+        me: the tape's name or id of the bot's switchboard integration; empty: detect it.
+        faults, seed: the faults to inject.
+        until_quiet: play until nothing is left to do.
+        detail: also keep the history of conversations without problems.
+        likely_me: like `me`, but used only if it appears on the tape.
+        mode_else: the control mode if none is asked for and the tape shows none.
+        catalogue: the flows themselves instead of modules (plays in this process only).
+        api: more faults of the API, for tests (plays in this process only).
+        within: how long a conversation may stay open after its end; None: no limit.
     """
 
     flows: tuple[str, ...] = ("bot.flows.triage", "bot.flows.survey")
@@ -61,7 +61,7 @@ class Setup:
 
     @property
     def is_local(self) -> bool:
-        """Does it hold what can't be given to another process?"""
+        """Whether it has parts that can't be sent to another process."""
         return self.catalogue is not None or self.api is not None
 
 
@@ -76,15 +76,15 @@ def replay(
     """Play tapes.
 
     Args:
-        paths: of the tapes.
-        setup: the bot.
-        modes: the control modes in which to play each; none: the one that the tape shows.
-        processes: how many to use.
-        progress: is told how many events are done, and how many there are.
+        paths: the tapes.
+        setup: the settings.
+        modes: the control modes to play each tape in; none: the mode that it shows.
+        processes: maximum number of processes.
+        progress: called with the number of events done, and their total.
 
     Raises:
         TapeError: a tape can't be used.
-        UnknownFlow: a flow is not there.
+        UnknownFlow: a flow is missing.
     """
     runs = [
         (found, mode)
@@ -124,11 +124,16 @@ class _Outcome:
     set_aside: list[str]
 
 
-def _played(jobs: list[_Job], setup: Setup, processes: int, advance: Callable[[int], None]) -> list[_Outcome]:
+def _played(
+    jobs: list[_Job],
+    setup: Setup,
+    processes: int,
+    advance: Callable[[int], None],
+) -> list[_Outcome]:
     if processes == 1:
         return [_play(job, setup, advance) for job in jobs]
     outcomes: dict[int, _Outcome] = {}
-    # Started anew, not forked: a fork of a process with threads (the progress bar has one) may hang.
+    # Spawned, not forked: forking a process with threads (the progress bar) may hang.
     with ProcessPoolExecutor(min(processes, len(jobs)), get_context("spawn")) as pool:
         waiting = {pool.submit(_play, job, setup, None): place for place, job in enumerate(jobs)}
         for finished in as_completed(waiting):

@@ -1,8 +1,8 @@
-"""A tape without personal data: the same happens at the same times, to nobody in particular.
+"""Removes personal data from a tape; what happens, and when, stays the same.
 
-What is kept is kept by place and by value (`bot.replay.shapes`); everything else becomes a stand-in, keys included. The
-same text gets the same stand-in, so that it can still be seen that two are the same. So what the platform adds tomorrow
-leaks nothing.
+Only known values in known places are kept (`bot.replay.shapes`); all others become
+stand-ins, keys included. So new fields of the platform leak nothing. Equal texts get
+equal stand-ins, so that equality remains visible.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bot.replay.shapes import DELIVERY, ROLES, Fields, Many, Rule, Shape, Word
-from bot.replay.tape import TapedDelivery
+from bot.tape import TapedDelivery
 from webhooks.fields import moment
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
-_SERIAL = re.compile(r"\d{1,6}", re.ASCII)  # of an effect, within its conversation
+_SERIAL = re.compile(r"\d{1,6}", re.ASCII)  # number of an effect within its conversation
 _STAND_IN = re.compile(r"\[\w+ [0-9a-f]{6}\]", re.ASCII)
 
 
 class Scrubber:
-    """Replaces what is personal.
+    """Replaces personal data.
 
     Args:
-        secret: the same secret gives the same stand-ins, on other tapes too; drawn anew if it is not given, so that
-            nobody can find out by trying what a stand-in stands for.
-        roles: names of switchboard integrations to keep, beside those that every account has.
+        secret: the same secret gives the same stand-ins, also on other tapes. Random by
+            default, so that stand-ins can't be reversed by guessing.
+        roles: names of switchboard integrations to keep, besides the usual ones.
     """
 
     def __init__(self, secret: bytes | None = None, roles: Iterable[str] = ()) -> None:
@@ -37,12 +37,12 @@ class Scrubber:
         self._roles = ROLES | {*roles}
 
     def scrub(self, deliveries: Iterable[TapedDelivery]) -> Iterator[TapedDelivery]:
-        """Scrub the deliveries of a tape. Its note goes: it may tell of somebody, too."""
+        """Scrub the deliveries of a tape, and drop its note, which may name somebody."""
         for delivery in deliveries:
             yield TapedDelivery(delivery.at, self._known(dict(delivery.body), DELIVERY))
 
     def _known(self, value: Any, shape: Shape) -> Any:
-        """A value in a place that is known. If it isn't of the place's kind, it is as good as in an unknown place."""
+        """Scrub a value in a known place; treat it as unknown if its type is wrong."""
         match shape, value:
             case Fields(), dict():
                 return self._object(value, shape)
@@ -72,7 +72,7 @@ class Scrubber:
         return scrubbed
 
     def _unknown(self, value: Any) -> Any:
-        """A value in an unknown place: only its structure stays."""
+        """Scrub a value in an unknown place: only its structure stays."""
         match value:
             case dict():
                 return {self._stand_in("key", key): self._unknown(one) for key, one in value.items()}
@@ -113,7 +113,7 @@ class Scrubber:
                 return self._stand_in("text", value)
 
     def _id(self, value: str) -> str:
-        """As long as the platform's, and yet none of them: those ascend, and order what happened at the same moment."""
+        """A stand-in as long as a real id but not sorted among them: those are ordered."""
         return f"x{self._digest(value)[:23]}" if value else ""
 
     def _stand_in(self, kind: str, value: str) -> str:
@@ -124,5 +124,5 @@ class Scrubber:
 
 
 def is_stand_in(text: str) -> bool:
-    """Does a text stand for another one?"""
+    """Return whether a text is a stand-in."""
     return _STAND_IN.fullmatch(text) is not None

@@ -1,7 +1,8 @@
-"""The known shape of a delivery: which places a scrubbed tape keeps, and which values may stand there.
+"""The known shape of a delivery: the places and values that a scrubbed tape keeps.
 
-A place that isn't here, and a value that isn't known in its place, becomes a stand-in. What is kept is what the bot and
-the replay decide by: types, reasons, times, who is active. Source: the published API ("Webhooks", the event schemas).
+All other places and values become stand-ins. Kept is what the bot and the replay base
+decisions on: types, reasons, times, holders. Source: the published API ("Webhooks", the
+event schemas).
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from webhooks.events import EVENT_TYPES
 
 
 class Rule(Enum):
-    """What becomes of a value in a place that is known."""
+    """What to do with a value in a known place."""
 
     ID = "id"
     TIME = "time"
     FLAG = "flag"
-    EFFECT = "effect"  # the bot's own mark: a conversation's id and a number
+    EFFECT = "effect"  # the bot's own marker: a conversation's id and a number
     ROLE = "role"  # the name of a switchboard integration
     NAME = "name"
     EMAIL = "email"
@@ -31,11 +32,11 @@ class Rule(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A text that is kept if it is one of these.
+    """A text that is kept if it is one of a set.
 
     Attributes:
-        known: the values.
-        otherwise: what becomes of any other one.
+        known: the values to keep.
+        otherwise: the rule for all others.
     """
 
     known: frozenset[str]
@@ -44,14 +45,14 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Many:
-    """A list."""
+    """A list of values of one shape."""
 
     each: Shape
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """An object: the keys that are kept. A key that begins with `prefix` keeps that much of itself."""
+    """An object with its known keys. Unknown keys keep only `prefix`, if they have it."""
 
     known: dict[str, Shape]
     prefix: str = ""
@@ -64,8 +65,16 @@ def _word(*known: str, otherwise: Rule = Rule.TEXT) -> Word:
     return Word(frozenset(known), otherwise)
 
 
-ROLES = frozenset({"switchboard-bot", "zd-agentWorkspace", "zd-answerBot", "zd:agentWorkspace", "zd:answerBot"})
-"""Names of switchboard integrations that say nothing about an account."""
+ROLES = frozenset(
+    {
+        "switchboard-bot",
+        "zd-agentWorkspace",
+        "zd-answerBot",
+        "zd:agentWorkspace",
+        "zd:answerBot",
+    }
+)
+"""Names of switchboard integrations that reveal nothing about an account."""
 
 _CHANNELS = _word(
     *(
@@ -81,19 +90,63 @@ _CHANNELS = _word(
         "kakao",
         "line",
     ),
-    *("mailgun", "messagebird", "messenger", "sdk", "slackconnect", "telegram", "twilio", "twitter", "unity", "viber"),
+    *(
+        "mailgun",
+        "messagebird",
+        "messenger",
+        "sdk",
+        "slackconnect",
+        "telegram",
+        "twilio",
+        "twitter",
+        "unity",
+        "viber",
+    ),
     *("web", "wechat", "whatsapp", "zd:agentWorkspace", "zd:answerBot"),
 )
 _REASONS = _word(
-    *("api", "authCode", "authentication", "blocked", "channelLinking", "confirmed", "linkCancelled", "linkFailed"),
-    *("localeDetection", "matched", "sdk", "sdkLogin", "theft", "ticketClosed", "transferToEmail", "unblocked"),
+    *(
+        "api",
+        "authCode",
+        "authentication",
+        "blocked",
+        "channelLinking",
+        "confirmed",
+        "linkCancelled",
+        "linkFailed",
+    ),
+    *(
+        "localeDetection",
+        "matched",
+        "sdk",
+        "sdkLogin",
+        "theft",
+        "ticketClosed",
+        "transferToEmail",
+        "unblocked",
+    ),
 )
 _ACTIVITIES = _word(
-    *("conversation:endedByUser", "conversation:read", "ticket:closed", "ticket:transfer:email"),
+    *(
+        "conversation:endedByUser",
+        "conversation:read",
+        "ticket:closed",
+        "ticket:transfer:email",
+    ),
     *("typing:start", "typing:stop"),
 )
 _CONTENTS = _word(
-    *("carousel", "file", "form", "formResponse", "image", "list", "location", "template", "text"),
+    *(
+        "carousel",
+        "file",
+        "form",
+        "formResponse",
+        "image",
+        "list",
+        "location",
+        "template",
+        "text",
+    ),
 )
 _ACTIONS = _word("buy", "link", "locationRequest", "postback", "reply", "share", "webview")
 
@@ -105,7 +158,14 @@ _METADATA = Fields(
     },
     prefix="__zendesk_msg.",
 )
-_PROFILE = Fields({"givenName": Rule.NAME, "surname": Rule.NAME, "email": Rule.EMAIL, "avatarUrl": Rule.URL})
+_PROFILE = Fields(
+    {
+        "givenName": Rule.NAME,
+        "surname": Rule.NAME,
+        "email": Rule.EMAIL,
+        "avatarUrl": Rule.URL,
+    }
+)
 _USER = Fields(
     {
         "id": Rule.ID,
@@ -137,7 +197,15 @@ _AUTHOR = Fields(
         "user": _USER,
     }
 )
-_ACTION = Fields({"type": _ACTIONS, "text": Rule.TEXT, "payload": Rule.PAYLOAD, "uri": Rule.URL, "metadata": _METADATA})
+_ACTION = Fields(
+    {
+        "type": _ACTIONS,
+        "text": Rule.TEXT,
+        "payload": Rule.PAYLOAD,
+        "uri": Rule.URL,
+        "metadata": _METADATA,
+    }
+)
 _CONTENT = Fields(
     {
         "type": _CONTENTS,
@@ -148,7 +216,12 @@ _CONTENT = Fields(
         "actions": Many(_ACTION),
         "items": Many(
             Fields(
-                {"title": Rule.TEXT, "description": Rule.TEXT, "mediaUrl": Rule.URL, "actions": Many(_ACTION)},
+                {
+                    "title": Rule.TEXT,
+                    "description": Rule.TEXT,
+                    "mediaUrl": Rule.URL,
+                    "actions": Many(_ACTION),
+                },
             )
         ),
         "fields": Many(
@@ -215,7 +288,14 @@ _PAYLOAD = Fields(
         "error": _ERROR,
         "reason": _REASONS,
         "creationReason": _word(
-            *("linkRequest", "message", "none", "notification", "prechatCapture", "proactiveMessaging"),
+            *(
+                "linkRequest",
+                "message",
+                "none",
+                "notification",
+                "prechatCapture",
+                "proactiveMessaging",
+            ),
             "startConversation",
         ),
         "isFinalEvent": Rule.FLAG,
@@ -229,8 +309,15 @@ DELIVERY = Fields(
         "app": Fields({"id": Rule.ID}),
         "webhook": Fields({"id": Rule.ID, "version": _word("v2")}),
         "events": Many(
-            Fields({"id": Rule.ID, "createdAt": Rule.TIME, "type": Word(EVENT_TYPES), "payload": _PAYLOAD}),
+            Fields(
+                {
+                    "id": Rule.ID,
+                    "createdAt": Rule.TIME,
+                    "type": Word(EVENT_TYPES),
+                    "payload": _PAYLOAD,
+                }
+            ),
         ),
     }
 )
-"""A delivery, as posted."""
+"""A delivery as posted."""

@@ -1,6 +1,7 @@
-"""A first look at a tape: is it whole, who is the bot on it, and how can it be played in parts that fit into memory?
+"""Surveys a tape: checks it, finds the bot on it, and splits it into parts.
 
-Conversations are independent of each other, and so a part is some of them, from their first event to their last.
+Conversations are independent of each other, so each part holds some of them completely,
+and fits into memory.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from bot.replay.facts import Taken, take_apart
-from bot.replay.tape import TapedDelivery, TapeError, read_at, read_places
 from bot.sandbox.records import CUSTOM
 from bot.sandbox.switchboard import BOT
+from bot.tape import TapedDelivery, TapeError, read_at, read_places
 from webhooks import wire
 from webhooks.events import ControlPassed, ControlReleased
 
 PART = 2500
-"""Events that are played at once, unless a single conversation has more."""
+"""Maximum number of events per part, unless a single conversation has more."""
 
 _AT_ONCE = timedelta(milliseconds=2)
-_NO_CONVERSATION = ""  # of what belongs to no single one
+_NO_CONVERSATION = ""  # for events that belong to no single conversation
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,9 @@ class Part:
     """Some conversations of a tape.
 
     Attributes:
-        ids: of the conversations; what belongs to no single one belongs to every part.
-        events: how many it has.
-        places: where the deliveries with these events are on the tape (`read_at`).
+        ids: of the conversations; events of no single conversation are in every part.
+        events: number of events.
+        places: positions of their deliveries on the tape (for `read_at`).
     """
 
     ids: frozenset[str]
@@ -41,7 +42,7 @@ class Part:
     places: array[int]
 
     def read(self, path: Path) -> Taken:
-        """What happened in these conversations. Raises `TapeError`: the tape has changed."""
+        """Read these conversations. Raises `TapeError` if the tape has changed."""
         return take_apart(self._only(read_at(path, self.places)))
 
     def _only(self, deliveries: Iterator[TapedDelivery]) -> Iterator[TapedDelivery]:
@@ -52,14 +53,14 @@ class Part:
 
 @dataclass(slots=True)
 class Survey:
-    """What a first look at a tape shows.
+    """The result of surveying a tape.
 
     Attributes:
-        path: of the tape.
+        path: the tape.
         note: its story.
-        events: how many it has.
+        events: number of events.
         me: the name or id of the bot's switchboard integration on it.
-        parts: in the order in which their conversations begin.
+        parts: in order of their conversations' beginnings.
     """
 
     path: Path
@@ -76,15 +77,16 @@ class Survey:
 
 
 def survey(path: Path, me: str = "", likely: str = "") -> Survey:
-    """Look a tape through.
+    """Survey a tape.
 
     Args:
-        path: of the tape.
-        me: the name or id of the bot's switchboard integration on it; empty: found out.
-        likely: the same, but only if it is seen on the tape.
+        path: the tape.
+        me: the name or id of the bot's switchboard integration on it; empty: detect it.
+        likely: like `me`, but used only if it appears on the tape.
 
     Raises:
-        TapeError: it is broken, has no events, does not show which one is the bot, or never shows `me`.
+        TapeError: it is broken or empty, does not show which integration is the bot, or
+            never shows `me`.
     """
     found = Survey(path)
     places: dict[str, array[int]] = {}
@@ -102,14 +104,14 @@ def survey(path: Path, me: str = "", likely: str = "") -> Survey:
             if conversation_id:
                 _note_integration(event, shown)
     if not found.events:
-        raise TapeError(path, None, "there is no event on the tape")
+        raise TapeError(path, None, "there are no events on the tape")
     found.me = _which_is_me(path, me, likely, shown)
     found.parts = list(_cut(counts, places))
     return found
 
 
 def implied_mode(taken: Taken, me: str) -> str | None:
-    """The control mode that a tape shows: what the platform did when a ticket closed or a user ended; None: neither."""
+    """The mode shown by the platform's reaction to a closed ticket or an end, or None."""
     for one in taken.happened:
         match one.event:
             case ControlPassed(payload=payload):
@@ -131,13 +133,16 @@ def _conversation_of(event: Any) -> str:
 
 
 def _cut(counts: dict[str, int], places: dict[str, array[int]]) -> Iterator[Part]:
-    common, common_places = counts.pop(_NO_CONVERSATION, 0), places.get(_NO_CONVERSATION, array("Q"))
+    common, common_places = (
+        counts.pop(_NO_CONVERSATION, 0),
+        places.get(_NO_CONVERSATION, array("Q")),
+    )
     ids: list[str] = []
     size = common
     for conversation_id, count in counts.items():
         if ids and size + count > PART:
             yield _part(ids, size, places, common_places)
-            ids, size = [], 0  # what is common counts once
+            ids, size = [], 0  # common events count once
         ids.append(conversation_id)
         size += count
     yield _part(ids, size, places, common_places)
@@ -149,7 +154,7 @@ def _part(ids: list[str], events: int, places: dict[str, array[int]], common: ar
 
 
 def _note_integration(event: dict[str, Any], shown: dict[str, bool]) -> None:
-    """Keep the names and ids of whoever is active, and whether it may be the bot."""
+    """Note the names and ids of the active integration, and whether it may be the bot."""
     active = event["payload"]["conversation"].get("activeSwitchboardIntegration")
     if isinstance(active, dict):
         names = [name for key in ("name", "id") if isinstance(name := active.get(key), str) and name]
@@ -161,12 +166,20 @@ def _note_integration(event: dict[str, Any], shown: dict[str, bool]) -> None:
 def _which_is_me(path: Path, me: str, likely: str, shown: dict[str, bool]) -> str:
     if me:
         if me not in shown:
-            raise TapeError(path, None, f"--me: {me!r} is never active on it; those who are: {', '.join(shown) or '-'}")
+            raise TapeError(
+                path,
+                None,
+                f"--me: {me!r} is never active on it; active are: {', '.join(shown) or '-'}",
+            )
         return me
     custom = [name for name, may_be in shown.items() if may_be]
     for name in (likely, BOT):
         if name in shown:
             return name
     if len(custom) > 1:
-        raise TapeError(path, None, f"it does not show which one is the bot: say --me with one of {', '.join(custom)}")
+        raise TapeError(
+            path,
+            None,
+            f"it does not show which integration is the bot: pass --me with one of {', '.join(custom)}",
+        )
     return custom[0] if custom else BOT

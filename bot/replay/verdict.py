@@ -1,7 +1,7 @@
-"""Did the guarantee hold on a tape? The simulation's checks, applied to each conversation, and what there is to show.
+"""Applies the simulation's checks to a replayed tape, and builds its result.
 
-The simulation knows its own flows by what they say; here flows are anybody's, so what is said is told apart by the id
-that each message of the bot carries.
+The simulation recognizes its own flows by their words. Here flows are arbitrary, so
+messages are identified by the id that each message of the bot carries.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _NOT_SHOWN = frozenset({"PostActivity"})
 
 
 def lanes_of(played: Played) -> list[Lane]:
-    """Each conversation that was played, with what is wrong in it."""
+    """Return each played conversation, with its problems."""
     parts = _split(played)
     return [_lane(played, conversation_id, parts[conversation_id]) for conversation_id in played.record.holders]
 
 
 def problems_of(played: Played) -> list[str]:
-    """What is wrong beyond single conversations."""
+    """Return the problems beyond single conversations."""
     record = played.record
     found = list(record.errors)
     found += [f"G4: an acknowledged event is lost: {event_id}" for event_id in sorted(set(lost_events(record)))]
@@ -44,7 +44,7 @@ def problems_of(played: Played) -> list[str]:
 
 
 class _Part:
-    """What belongs to one conversation."""
+    """The records of one conversation."""
 
     def __init__(self) -> None:
         self.record = Record()
@@ -53,10 +53,10 @@ class _Part:
 
 
 class _TapeChecker(Checker):
-    """The checks of a conversation in which flows may say anything, and which the tape may leave in the middle.
+    """Checks for arbitrary flows, and for tapes that stop in mid-conversation.
 
     Args:
-        goes_on: the user has not ended it, and the bot was not given the time to come to an end.
+        goes_on: the user has not ended it, and the bot had no time to finish.
     """
 
     def __init__(self, record: Record, conversation_id: str, *, goes_on: bool) -> None:
@@ -69,7 +69,7 @@ class _TapeChecker(Checker):
         }
 
     def _given_up(self) -> Iterator[str]:
-        """A flow that is at work may hold control, and so may a bot that will look again for want of a flow."""
+        """Allow a running flow, or a bot that will look again, to hold control."""
         state = self._record.states.get(self._id)
         if self._goes_on and state and not state.duty and (state.run or state.idle_at):
             return iter(())
@@ -83,7 +83,7 @@ class _TapeChecker(Checker):
                 yield f"G4: said {times} times: {texts[effect]!r}"
 
     def _closed_twice(self) -> Iterator[str]:
-        return iter(())  # which run said something does not show in the platform's history
+        return iter(())  # the platform's history does not show which run said something
 
 
 def _split(played: Played) -> Mapping[str, _Part]:
@@ -114,7 +114,7 @@ def _split(played: Played) -> Mapping[str, _Part]:
 
 
 def _checkable(told: Acknowledged) -> Acknowledged:
-    """The same, with the shape that the checks rely on: an event that is no event has no type and an empty payload."""
+    """Normalize an event for the checks: malformed ones get no type and an empty payload."""
     return replace(told, event={"type": "", "payload": {}, **told.event})
 
 
@@ -129,7 +129,9 @@ def _lane(played: Played, conversation_id: str, part: _Part) -> Lane:
     holder = record.holders[conversation_id] or ""
     duty = state.duty if state else None
     proof = state.ended.proof.how if state and state.ended and state.ended.proof else ""
-    breaches = list(_breaches(record, conversation_id, state, goes_on=not is_over and not played.until_quiet))
+    breaches = list(
+        _breaches(record, conversation_id, state, goes_on=not is_over and not played.until_quiet),
+    )
     said = played.said.get(conversation_id, [])
     return Lane(
         id=conversation_id,
@@ -145,7 +147,10 @@ def _lane(played: Played, conversation_id: str, part: _Part) -> Lane:
         actions=[_action(called, name, conversation_id) for name, called in part.calls if name not in _NOT_SHOWN],
         duties=played.duties.get(conversation_id, []),
         breaches=breaches,
-        diverged=sorted([*part.diverged, *_said_differently(said, entries, record)], key=lambda one: one.at),
+        diverged=sorted(
+            [*part.diverged, *_said_differently(said, entries, record)],
+            key=lambda one: one.at,
+        ),
     )
 
 
@@ -156,7 +161,7 @@ def _open_for(end: Entry, entries: list[Entry]) -> timedelta:
 
 
 def in_time(lane: Lane, within: timedelta) -> Lane:
-    """The same conversation, which is a breach if it stayed open for longer after its end."""
+    """Add a breach if the conversation stayed open for too long after its end."""
     if lane.open_for is None or lane.open_for <= within:
         return lane
     taken, limit = lane.open_for.total_seconds(), within.total_seconds()
@@ -164,14 +169,20 @@ def in_time(lane: Lane, within: timedelta) -> Lane:
     return replace(lane, breaches=[*lane.breaches, late])
 
 
-def _breaches(record: Record, conversation_id: str, state: Conversation | None, *, goes_on: bool) -> Iterator[str]:
+def _breaches(
+    record: Record,
+    conversation_id: str,
+    state: Conversation | None,
+    *,
+    goes_on: bool,
+) -> Iterator[str]:
     yield from _TapeChecker(record, conversation_id, goes_on=goes_on).breaches()
     if state and not state.is_safe():
-        yield "invariant: what is at stake has no time at which it is looked at again"
+        yield "invariant: an obligation has no time at which it is looked at again"
 
 
 def _said_differently(said: list[str], entries: list[Entry], record: Record) -> Iterator[Happened]:
-    """The first message of the bot that is not the tape's, if any. What was scrubbed can't be compared."""
+    """The bot's first message that differs from the tape's; scrubbed ones can't differ."""
     spoken = [e for e in entries if e.kind is Kind.MESSAGE and e.actor in (record.key, record.app_key)]
     for place in range(max(len(said), len(spoken))):
         then = said[place] if place < len(said) else None
@@ -180,7 +191,10 @@ def _said_differently(said: list[str], entries: list[Entry], record: Record) -> 
             continue
         at = now.at if now else entries[-1].at
         shown = "nothing more" if now is None else repr(now.text)
-        yield Happened(at, f"the bot says {shown} where the tape has {'nothing more' if then is None else repr(then)}")
+        yield Happened(
+            at,
+            f"the bot says {shown} where the tape has {'nothing more' if then is None else repr(then)}",
+        )
         return
 
 
@@ -202,7 +216,7 @@ def _last_fact(acknowledged: list[Acknowledged]) -> str:
 
 
 def describe(event: Mapping[str, Any]) -> str:
-    """An event's type and what it shows, in a few words."""
+    """An event's type, and what it shows in a few words."""
     payload = event.get("payload")
     payload = payload if isinstance(payload, Mapping) else {}
     message, reason = payload.get("message"), payload.get("reason")
@@ -222,7 +236,11 @@ def describe(event: Mapping[str, Any]) -> str:
 
 def _spoken(entry: Entry, record: Record) -> Spoken:
     who = entry.actor.partition(":")[0]
-    return Spoken(entry.at, "bot" if entry.actor in (record.key, record.app_key) else who, _words(entry))
+    return Spoken(
+        entry.at,
+        "bot" if entry.actor in (record.key, record.app_key) else who,
+        _words(entry),
+    )
 
 
 def _words(entry: Entry) -> str:

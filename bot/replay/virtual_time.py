@@ -1,4 +1,4 @@
-"""An event loop in which waiting costs nothing: when nothing is left to do now, time jumps to the next timer."""
+"""An event loop in which waiting takes no time: it jumps to the next timer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EPOCH = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
 MOST_ROUNDS = 300_000
-"""Rounds of the loop at one moment. What takes more goes round without end, and time would never pass again."""
+"""Maximum number of loop iterations at one moment; more means an endless loop."""
 
 
 Ready = list[tuple[selectors.SelectorKey, int]]
@@ -24,58 +24,58 @@ Look = Callable[[float], Ready]
 
 
 class Stuck(RuntimeError):
-    """Everything waits for something that no timer and no task will ever bring, or goes round without end."""
+    """Everything waits without a timer or task to end it, or loops without end."""
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time passes only while it would wait, and then at once. It touches no socket."""
+    """An event loop whose time passes only when it would wait. It uses no sockets."""
 
     def __init__(self) -> None:
         self._selector_of_time = _TimeSelector()
         super().__init__(self._selector_of_time)
 
     def time(self) -> float:
-        """Virtual seconds since the loop was made."""
+        """Virtual seconds since the loop was created."""
         return self._selector_of_time.seconds
 
     def before_time_passes(self, ask: Callable[[Look], Ready]) -> None:
-        """Let `ask` look for something to do, in real time, whenever virtual time is about to pass."""
+        """Call `ask`, which looks for work in real time, before virtual time passes."""
         self._selector_of_time.before_time_passes = ask
 
     def jump(self, duration: timedelta) -> None:
-        """Let the clock jump forward, as a machine that was asleep does."""
+        """Move the clock forward, as on a machine that was asleep."""
         self._selector_of_time.seconds += duration.total_seconds()
 
     def run_in_executor(
         self,
-        executor: Executor | None,  # noqa: ARG002 - there is only here and now
+        executor: Executor | None,  # noqa: ARG002 - everything runs here
         func: Callable[[*Ts], T],
         *args: *Ts,
     ) -> asyncio.Future[T]:
-        """Run it here and now: in virtual time nothing happens at the same time."""
+        """Run the call immediately: in virtual time nothing is concurrent."""
         future: asyncio.Future[T] = self.create_future()
         try:
             future.set_result(func(*args))
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever awaits it
+        except Exception as error:  # noqa: BLE001 - raised again where it is awaited
             future.set_exception(error)
         return future
 
 
 class _TimeSelector(selectors.SelectSelector):
-    """Instead of waiting for input, lets time pass."""
+    """Advances time instead of waiting for input."""
 
     def __init__(self) -> None:
         super().__init__()
         self.seconds = 0.0
-        self._rounds = 0  # at this moment
+        self._rounds = 0  # since time last passed
         self.before_time_passes: Callable[[Look], Ready] = lambda _: []
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         self._rounds += 1
         if self._rounds > MOST_ROUNDS:
             self._rounds = 0
-            raise Stuck("there is always something to do at once, and no time passes")
-        if timeout == 0:  # there is something to do already; what comes from outside is looked for before time passes
+            raise Stuck("there is always work to do at once, so no time passes")
+        if timeout == 0:  # work is pending; outside input is checked before time passes
             return []
         if ready := super().select(0) or self.before_time_passes(super().select):
             return ready
@@ -88,7 +88,7 @@ class _TimeSelector(selectors.SelectSelector):
 
 
 class VirtualClock:
-    """The time of a virtual loop as a date. `skew` is how far this clock is ahead."""
+    """A virtual loop's time as a date. `skew` is how far this clock is ahead."""
 
     def __init__(self, loop: VirtualTimeLoop, skew: timedelta = timedelta(0)) -> None:
         self._loop = loop
@@ -100,10 +100,10 @@ class VirtualClock:
 
 
 def run_virtual(main: Callable[[VirtualTimeLoop], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine to its end in a virtual-time loop of its own, and clean up after it.
+    """Run a coroutine in a virtual-time loop of its own, and clean up.
 
     Raises:
-        Stuck: it waits for ever.
+        Stuck: it would wait forever.
     """
     loop = VirtualTimeLoop()
     try:
@@ -114,7 +114,7 @@ def run_virtual(main: Callable[[VirtualTimeLoop], Coroutine[Any, Any, T]]) -> T:
 
 
 def end_tasks(loop: VirtualTimeLoop) -> None:
-    """Cancel what is left, for as long as it takes even a flow that catches its cancellation, within bounds."""
+    """Cancel the remaining tasks repeatedly, in case a flow catches its cancellation."""
     for _ in range(10):
         left = [task for task in asyncio.all_tasks(loop) if not task.done()]
         if not left:

@@ -1,6 +1,6 @@
-"""What happens on the platform while a tape plays: others do what the tape says, the bot does what it does now.
+"""The platform during a replay: others act as on the tape, the bot acts as it does now.
 
-Where the two don't fit any more, the difference is noted as *diverged*.
+Where the two no longer fit, the difference is noted as *diverged*.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from webhooks.messages import Message, SwitchboardIntegration
 from webhooks.payloads import InConversation
 
 LATE = timedelta(seconds=5)
-"""A control action that comes so much later (or sooner) than on the tape is a difference."""
+"""A control action that is this much later (or sooner) than on the tape is a difference."""
 
 _CAUSES = {
     Reason.TICKET_CLOSED.value: Cause.TICKET_CLOSED,
@@ -45,7 +45,7 @@ _CAUSES = {
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """Something that is not as on the tape, in words."""
+    """A difference from the tape, in words."""
 
     at: datetime
     conversation_id: str
@@ -54,13 +54,14 @@ class Divergence:
 
 @dataclass(slots=True)
 class _Talk:
-    """A conversation in both worlds.
+    """A conversation, both on the tape and now.
 
     Attributes:
-        past: in the tape's.
-        awaited: moves of control that the bot made on the tape and has not made now: when, and to whom.
-        ahead: moves that the bot has made now and that the tape has not shown yet.
-        moved_at: the last control event of the tape; what else shows who was active then may be from just before.
+        past: its past on the tape.
+        awaited: the bot's moves on the tape that it has not made now: time and target.
+        ahead: the bot's moves now that the tape has not shown yet.
+        moved_at: the tape's last control event; other events may show a slightly older
+            holder.
     """
 
     past: Past
@@ -70,22 +71,30 @@ class _Talk:
 
 
 class World:
-    """Lets happen what a tape says.
+    """Carries out the facts of a tape.
 
     Args:
         board: the model.
-        taken: the tape, taken apart.
-        policy: the bot's; its mode says what the platform does by itself.
+        taken: the facts of the tape.
+        policy: the bot's policy; its mode decides what the platform does by itself.
         me: the tape's name or id of the bot's switchboard integration.
-        keys: ids of the API keys that the bot acts with.
+        keys: ids of the bot's API keys.
 
     Attributes:
-        shown: each event as it is to be delivered; None: not at all, since the sandbox tells it by itself.
-        diverged: what is different from the tape.
-        said: for each conversation, what the bot of the tape said.
+        shown: each event as it is to be delivered; None if not, because the sandbox sends
+            its own.
+        diverged: differences from the tape.
+        said: messages of the tape's bot, by conversation.
     """
 
-    def __init__(self, board: TapedSwitchboard, taken: Taken, policy: Policy, me: str, keys: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        board: TapedSwitchboard,
+        taken: Taken,
+        policy: Policy,
+        me: str,
+        keys: tuple[str, ...],
+    ) -> None:
         self.shown: dict[str, Mapping[str, Any] | None] = {}
         self.diverged: list[Divergence] = []
         self._board = board
@@ -100,11 +109,11 @@ class World:
 
     @property
     def said(self) -> dict[str, list[str]]:
-        """For each conversation, what the bot of the tape said."""
+        """Messages of the tape's bot, by conversation."""
         return {conversation_id: talk.past.said for conversation_id, talk in self._talks.items()}
 
     def happens(self, happening: Happening) -> None:
-        """Let it happen now."""
+        """Carry out a fact now."""
         self.shown[happening.id] = happening.raw
         event, at = happening.event, happening.at
         if happening.id in self._end_ids and not isinstance(event, ConversationMessage):
@@ -124,20 +133,28 @@ class World:
                     self._in_conversation(happening, event, event.payload)
 
     def finish(self) -> None:
-        """The tape is over, and the bot at rest: what was awaited has not come."""
+        """Note the moves that never came, after the tape is over and the bot at rest."""
         for conversation_id, talk in self._talks.items():
             for at, to in talk.awaited:
-                self._diverge(at, conversation_id, f"on the tape the bot {self._move_in_words(to)}; now it does not")
+                self._diverge(
+                    at,
+                    conversation_id,
+                    f"on the tape the bot {self._move_in_words(to)}; now it does not",
+                )
             for at, to in talk.ahead:
-                self._diverge(at, conversation_id, f"now the bot {self._move_in_words(to)}; on the tape it does not")
+                self._diverge(
+                    at,
+                    conversation_id,
+                    f"now the bot {self._move_in_words(to)}; on the tape it does not",
+                )
         self.diverged.sort(key=lambda one: (one.at, one.conversation_id))
 
     def _end_unread(self, conversation_id: str, at: datetime) -> None:
-        """Let the user end, and list the message that tells it, although the bot can't read the event."""
+        """Carry out an end, and add its message, although the bot can't parse the event."""
         self._board.ends(conversation_id, at)
         self._board.says(conversation_id, Message(), {}, at, activity=ENDED)
 
-    # -- one event -------------------------------------------------------------------------------------------------
+    # -- a single event ----------------------------------------------------------------------
 
     def _in_conversation(self, happening: Happening, event: Event, payload: InConversation) -> None:
         seen = payload.conversation.active_switchboard_integration
@@ -146,18 +163,25 @@ class World:
         if conversation_id not in self._talks:
             self._begin(happening, payload, seen if is_told and not _moves(event) else None)
         elif conversation_id not in self._board.conversations:
-            return  # removed: what still comes is told as it was
+            return  # removed: later events are delivered unchanged
         talk = self._talks[conversation_id]
         told = True
         match event:
             case ControlPassed() | ControlAccepted() if not is_told:
-                pass  # the bot has to find out
+                pass  # the bot must find out by itself
             case ControlPassed() | ControlAccepted() | ControlReleased():
                 to = None if isinstance(event, ControlReleased) else seen
                 talk.moved_at = at
-                told = self._moved(talk, conversation_id, to, event.payload.reason, at, silent=False)
+                told = self._moved(
+                    talk,
+                    conversation_id,
+                    to,
+                    event.payload.reason,
+                    at,
+                    silent=False,
+                )
             case ControlPassFailed():
-                told = False  # the sandbox lets the pass fail by itself
+                told = False  # the sandbox sends its own failure event
             case _:
                 silently = is_told and self._who(seen) is not talk.past.holder
                 if silently and (talk.moved_at is None or at > talk.moved_at):
@@ -165,19 +189,29 @@ class World:
                 told = self._said(talk, happening, event, at)
         self.shown[happening.id] = self._as_shown(happening) if told else None
 
-    def _begin(self, happening: Happening, payload: InConversation, seen: SwitchboardIntegration | None) -> None:
+    def _begin(
+        self,
+        happening: Happening,
+        payload: InConversation,
+        seen: SwitchboardIntegration | None,
+    ) -> None:
         conversation_id = payload.conversation.id
         users = sorted(payload.user_ids)
         active = self._board.member_of(seen, self._me)
         self._board.appears(conversation_id, users[0] if users else None, active, happening.at)
-        self._talks[conversation_id] = _Talk(Past(self._who(seen), self._ends.get(conversation_id, [])))
+        self._talks[conversation_id] = _Talk(
+            Past(self._who(seen), self._ends.get(conversation_id, [])),
+        )
 
     def _said(self, talk: _Talk, happening: Happening, event: Event, at: datetime) -> bool:
-        """Let a message be said. False: the bot says it by itself, if it still does."""
+        """Add a message; return False if it is the bot's, which says it itself."""
         conversation_id = happening.conversation_id or ""
         match event:
             case ConversationMessage():
-                message, raw = event.payload.message, dict(happening.raw["payload"]["message"])
+                message, raw = (
+                    event.payload.message,
+                    dict(happening.raw["payload"]["message"]),
+                )
                 talk.past.stirred_at = at
                 if is_own_message(message, raw, talk.past):
                     talk.past.said.append(message.content.text or "")
@@ -206,7 +240,7 @@ class World:
         *,
         silent: bool,
     ) -> bool:
-        """Control moves on the tape. False: its event is not told, because the bot's own action tells it."""
+        """Move control as on the tape; return False if the bot's own action reports it."""
         to, who = self._board.member_of(seen, self._me), self._who(seen)
         own = is_own_move(talk.past, who, reason, at, self._policy)
         before = talk.past.holder
@@ -230,25 +264,28 @@ class World:
         return True
 
     def _as_shown(self, happening: Happening) -> Mapping[str, Any]:
-        """The event with who is active now, which need not be who was active on the tape; told as fully as there."""
+        """The event with the present holder, in as much detail as on the tape."""
         payload = dict(happening.raw["payload"])
         conversation = dict(payload["conversation"])
         active = self._board.shown(str(happening.conversation_id))
         taped = conversation.pop("activeSwitchboardIntegration", None)
         if taped is not None and not (isinstance(taped, Mapping) and (taped.get("id") or taped.get("name"))):
-            conversation["activeSwitchboardIntegration"] = taped  # unreadable, then as now
+            conversation["activeSwitchboardIntegration"] = taped  # unreadable then and now
         elif active is not None:
             named_only = isinstance(taped, Mapping) and not taped.get("id")
             conversation["activeSwitchboardIntegration"] = {"name": active["name"]} if named_only else active
         return {**happening.raw, "payload": {**payload, "conversation": conversation}}
 
-    # -- what the bot does -----------------------------------------------------------------------------------------
+    # -- the bot's actions -------------------------------------------------------------------
 
     def _noticed(self, entry: Entry) -> None:
-        """The bot has moved control."""
+        """Note a move of control by the bot."""
         if entry.kind is not Kind.HOLDER or entry.actor not in self._keys or entry.conversation_id is None:
             return
-        talk, to = self._talks.get(entry.conversation_id), self._board.active(entry.conversation_id)
+        talk, to = (
+            self._talks.get(entry.conversation_id),
+            self._board.active(entry.conversation_id),
+        )
         if talk is None:
             return
         awaited = next((one for one in talk.awaited if one[1] == to), None)
@@ -258,7 +295,13 @@ class World:
         talk.awaited.remove(awaited)
         self._mind_the_time(entry.conversation_id, entry.at, awaited[0], to)
 
-    def _mind_the_time(self, conversation_id: str, now: datetime, then: datetime, to: str | None) -> None:
+    def _mind_the_time(
+        self,
+        conversation_id: str,
+        now: datetime,
+        then: datetime,
+        to: str | None,
+    ) -> None:
         late = now - then
         if abs(late) > LATE:
             how = "later" if late > timedelta(0) else "sooner"

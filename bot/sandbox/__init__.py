@@ -1,11 +1,20 @@
-"""The platform's stand-in: a pure model of the switchboard behind a server with the real API paths.
+"""A local stand-in for the platform: a pure model behind a server with the real API.
 
-`Sandbox` is all of it together. A simulation takes the pure parts (`Switchboard`, `Api`, `SandboxTransport`) and
-sends what `Switchboard.drain()` gives by itself, or lets `Sender` do it with its own `post`.
+`Sandbox` combines all parts. A simulation uses the pure parts (`Switchboard`, `Api`,
+`SandboxTransport`). It sends the events of `Switchboard.drain()` itself, or by a `Sender`
+with its own `post`.
 """
 
 from bot.sandbox.api import Api, ApiReply, ApiRequest
-from bot.sandbox.deliveries import TRIGGERS, Attempt, Post, Sender, batches, envelope, next_attempt_in
+from bot.sandbox.deliveries import (
+    TRIGGERS,
+    Attempt,
+    Post,
+    Sender,
+    batches,
+    envelope,
+    next_attempt_in,
+)
 from bot.sandbox.errors import ApiError, NotPossibleError
 from bot.sandbox.faults import BrokenConnectionError, Fault, Faults, Moment
 from bot.sandbox.history import Cause, Entry, History, Kind
@@ -24,7 +33,13 @@ from bot.sandbox.records import (
 )
 from bot.sandbox.sandbox import Sandbox
 from bot.sandbox.server import Server
-from bot.sandbox.switchboard import ANSWERS, BOT, WORKSPACE, Switchboard, standard_switchboard
+from bot.sandbox.switchboard import (
+    ANSWERS,
+    BOT,
+    WORKSPACE,
+    Switchboard,
+    standard_switchboard,
+)
 from bot.sandbox.switches import Switches
 from bot.sandbox.transport import SandboxTransport
 from bot.sandbox.users import Agent, Visitor

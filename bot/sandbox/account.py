@@ -1,4 +1,4 @@
-"""The account: what exists in the app, its history, and who hears which event. The lowest layer of the model."""
+"""The lowest layer of the model: the app's records, its history, and event routing."""
 
 from __future__ import annotations
 
@@ -29,28 +29,30 @@ from bot.sandbox.records import (
 from bot.sandbox.switches import Switches
 
 PLATFORM = "platform"
-"""The actor of what the platform does by itself."""
+"""Actor of everything that the platform does by itself."""
 
 
 class Account:
-    """What exists in the app.
+    """The records of the app.
 
     Args:
         app_id: the app's id.
-        integrations: the switchboard's integrations. An app integration is made for each of them, and one web channel.
-        switches: how the platform behaves where the documents leave it open.
-        ids: makes new ids.
-        default: name of the default responder; the first integration if it is not given.
-        message_limit: how many messages a conversation holds before it is locked.
+        integrations: the switchboard's integrations. An app integration is created for
+            each, plus one web channel.
+        switches: the platform's undocumented behaviour.
+        ids: creates new ids.
+        default: name of the default responder; default: the first integration.
+        message_limit: messages per conversation before it is locked.
 
     Attributes:
         observers: called with each entry of the history.
-        on_outgoing: called when an event waits to be sent.
-        typing: ids of the conversations in which the business is shown as typing. No event and no history tells it.
+        on_outgoing: called when an event is ready to be sent.
+        typing: ids of conversations with a typing indicator of the business. It appears
+            in no event and not in the history.
         on_typing: called when that changes.
         clients: the users' links to channels other than the widget.
-        attachments: uploaded files, by their path.
-        widget_seen: when each user was last seen at the widget, by user id.
+        attachments: uploaded files, by path.
+        widget_seen: when each user was last seen in the widget, by user id.
     """
 
     def __init__(
@@ -78,7 +80,11 @@ class Account:
         self.integrations = {
             self.channel_id: Integration(self.channel_id, WEB, "Web widget"),
             **{
-                member.integration_id: Integration(member.integration_id, member.integration_type, member.name)
+                member.integration_id: Integration(
+                    member.integration_id,
+                    member.integration_type,
+                    member.name,
+                )
                 for member in self.members.values()
             },
         }
@@ -100,24 +106,27 @@ class Account:
         }
 
     def drain(self) -> list[Delivery]:
-        """Take the events that wait to be sent, in the order in which they came about."""
+        """Return the events to be sent, in order, and clear the queue."""
         taken, self._outgoing = self._outgoing, []
         return taken
 
     def member(self, name: str) -> SwitchboardIntegration:
-        """The switchboard integration of that name (or id). Raises `KeyError`."""
+        """The switchboard integration with this name or id. Raises `KeyError`."""
         for member in self.members.values():
             if name in (member.id, member.name):
                 return member
         raise KeyError(name)
 
     def holder(self, conversation_id: str) -> str | None:
-        """The name of the active switchboard integration; None: nobody, or no such conversation."""
+        """Name of the active switchboard integration; None if nobody or no conversation."""
         conversation = self.conversations.get(conversation_id)
         return None if conversation is None else self._name(conversation.active)
 
     def is_open(self, conversation_id: str) -> bool:
-        """Is somebody active? (The only thing that shows whether a conversation is open; docs/platform.md, 3.)"""
+        """Whether somebody is active, the only sign of an open conversation.
+
+        See docs/platform.md, 3.
+        """
         return self.holder(conversation_id) is not None
 
     def _first_default(self, name: str | None) -> str | None:
@@ -126,17 +135,17 @@ class Account:
         return next(iter(self.members), None)
 
     def _find(self, conversation_id: str) -> Conversation:
-        """For API calls: the conversation, or 404."""
+        """Return the conversation, for API calls, or raise 404."""
         conversation = self.conversations.get(conversation_id)
         if conversation is None:
             raise not_found("conversation")
         return conversation
 
     def _see(self, conversation_id: str) -> Conversation:
-        """For people: the conversation that is on their screen."""
+        """Return the conversation on a person's screen."""
         conversation = self.conversations.get(conversation_id)
         if conversation is None:
-            raise NotPossibleError(f"Conversation {conversation_id} does not exist (any more).")
+            raise NotPossibleError(f"Conversation {conversation_id} does not exist or was deleted.")
         return conversation
 
     def _name(self, member_id: str | None) -> str | None:
@@ -144,7 +153,7 @@ class Account:
         return None if member is None else member.name
 
     def _default_responder(self, conversation: Conversation) -> str | None:
-        """The channel's own default responder, else the app's."""
+        """The channel's own default responder, or else the app's."""
         if self.switchboard_id is None or not self.enabled:
             return None
         channel = self.integrations[conversation.channel_id]
@@ -187,8 +196,12 @@ class Account:
             observer(entry)
 
     def _snapshot(self, conversation: Conversation) -> Json:
-        """The conversation as events show it at this moment."""
-        return conversation_in_event(conversation, self.members, extra_keys=self.switches.extra_keys)
+        """The conversation as events show it now."""
+        return conversation_in_event(
+            conversation,
+            self.members,
+            extra_keys=self.switches.extra_keys,
+        )
 
     def _emit(
         self,
@@ -198,7 +211,7 @@ class Account:
         conversation: Conversation | None = None,
         former: str | None = None,
     ) -> None:
-        """Address an event to every custom integration that hears it. `former` has just lost control."""
+        """Queue an event for every integration that hears it; `former` just lost control."""
         event: Json = {"id": self._ids()}
         if self.switches.created_at_present:
             event["createdAt"] = iso(now)
@@ -213,9 +226,17 @@ class Account:
         if self._outgoing and self.on_outgoing is not None:
             self.on_outgoing()
 
-    def _hears(self, integration_id: str, conversation: Conversation | None, former: str | None) -> bool:
-        """Does an integration hear an event? What is not linked to the switchboard hears everything."""
-        member = next((m for m in self.members.values() if m.integration_id == integration_id), None)
+    def _hears(
+        self,
+        integration_id: str,
+        conversation: Conversation | None,
+        former: str | None,
+    ) -> bool:
+        """Return whether an integration hears an event; unlinked ones hear everything."""
+        member = next(
+            (m for m in self.members.values() if m.integration_id == integration_id),
+            None,
+        )
         if member is None or conversation is None:
             return True
         if member.id == former and conversation.active != former:

@@ -1,4 +1,4 @@
-"""The API without a network: a request becomes a reply. The HTTP server and the in-process transport both use it."""
+"""The API without a network, used by the HTTP server and the in-process transport."""
 
 from __future__ import annotations
 
@@ -19,12 +19,20 @@ from bot.sandbox.routing import Call
 from bot.sandbox.switchboard import Switchboard
 
 MAX_BODY = 100_000
-"""Largest JSON request, in bytes."""
+"""Maximum size of a JSON request, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """A request: `path` without the query and as sent (with or without `/sc`), `headers` with lower-case names."""
+    """An API request.
+
+    Attributes:
+        method: the HTTP method.
+        path: as sent, with or without `/sc`, without the query.
+        query: the query string.
+        headers: with names in lower case.
+        body: the raw body.
+    """
 
     method: str
     path: str
@@ -34,7 +42,7 @@ class ApiRequest:
 
     @property
     def operation(self) -> str:
-        """What the request is, by its name in the API's description (`ReleaseControl`), or `unknown`."""
+        """The operation's name in the API description (`ReleaseControl`), or `unknown`."""
         found = find(self.method, self.path)
         return found[0].operation if found else "unknown"
 
@@ -56,21 +64,24 @@ class ApiReply:
     @classmethod
     def of(cls, status: int, content: Json, now: datetime) -> ApiReply:
         """A JSON reply with the platform's Date."""
-        headers = {"Content-Type": "application/json; charset=utf-8", "Date": format_datetime(now, usegmt=True)}
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            "Date": format_datetime(now, usegmt=True),
+        }
         return cls(status, json.dumps(content, ensure_ascii=False).encode(), headers)
 
     @classmethod
     def error(cls, error: ApiError, now: datetime) -> ApiReply:
-        """A refusal, as the API words it."""
+        """An error in the API's format."""
         return cls.of(error.status, {"errors": [{"code": error.code, "title": error.title}]}, now)
 
 
 class Api:
-    """Answers requests.
+    """Handles API requests.
 
     Args:
         switchboard: the model.
-        keys: who may ask.
+        keys: the accepted keys.
 
     Attributes:
         on_change: called after a request that may have changed something.
@@ -82,7 +93,7 @@ class Api:
         self._keys = keys
 
     def handle(self, request: ApiRequest, now: datetime) -> ApiReply:
-        """Carry a request out. Never raises."""
+        """Handle a request. Never raises."""
         try:
             return self._carry_out(request, now)
         except ApiError as error:
@@ -126,7 +137,10 @@ class Api:
 
 
 def _parameters(query: str) -> dict[str, str]:
-    """The query's parameters. `page` and `filter` are spelt `page[size]=10`, or as JSON by the published client."""
+    """The query's parameters.
+
+    `page` and `filter` come as `page[size]=10`, or as JSON from the published client.
+    """
     found = dict(parse_qsl(query))
     for name in ("page", "filter"):
         try:
@@ -147,7 +161,7 @@ def _parse(raw: bytes) -> Json:
     except ValueError as error:
         raise bad_request("The body is not JSON.") from error
     if not isinstance(body, dict):
-        raise bad_request("The body has to be an object.")
+        raise bad_request("The body must be an object.")
     return body
 
 

@@ -1,4 +1,4 @@
-"""The API's attachments: files that are uploaded, fetched without a key, and deleted with what they belong to."""
+"""The API's attachments: upload, download without a key, and deletion with their owner."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bot.sandbox.history import Kind
 from bot.sandbox.records import Attachment, Conversation, Json, Message
 
 MAX_UPLOAD = 50_000_000
-"""Largest upload, in bytes."""
+"""Maximum size of an upload, in bytes."""
 
 _FOLDER = "/attachments/v2"
 _MULTIPART = "multipart/form-data"
@@ -24,7 +24,7 @@ _MULTIPART = "multipart/form-data"
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file as it came in."""
+    """An uploaded file."""
 
     name: str
     media_type: str
@@ -32,18 +32,24 @@ class Upload:
 
 
 class Attachments(ClientCalls):
-    """The attachments' operations of the API."""
+    """The API's attachment operations."""
 
     def upload(self, file: Upload, query: Mapping[str, str], base_url: str) -> Json:
-        """`POST …/attachments`: with `for=message`, it goes away with the message that shows it."""
+        """`POST …/attachments`: with `for=message`, it is deleted with its message."""
         if query.get("access") != "public":
-            raise bad_request("access has to be public.")
+            raise bad_request("access must be public.")
         conversation_id = query.get("conversationId", "")
         if conversation_id:
             self._find(conversation_id)
         path = f"{_FOLDER}/{self._ids()}/{quote(file.name, safe='')}"
         for_message = query.get("for") == "message"
-        self.attachments[path] = Attachment(path, file.media_type, file.content, conversation_id, for_message)
+        self.attachments[path] = Attachment(
+            path,
+            file.media_type,
+            file.content,
+            conversation_id,
+            for_message,
+        )
         return {"attachment": {"mediaUrl": f"{base_url}{path}", "mediaType": file.media_type}}
 
     def delete_attachment(self, body: Json, base_url: str) -> None:
@@ -55,21 +61,21 @@ class Attachments(ClientCalls):
             raise ApiError(404, "not_found", "Attachment not found")
 
     def attachment_at(self, path: str) -> Attachment:
-        """The file at a path, with or without `/sc`, or 404."""
+        """The file at a path, with or without `/sc`; else 404."""
         found = self.attachments.get(path.removeprefix("/sc"))
         if found is None:
             raise ApiError(404, "not_found", "Attachment not found")
         return found
 
     def delete_all_messages(self, conversation_id: str) -> None:
-        """`DELETE …/messages`: all of them, with their attachments. No webhook tells it."""
+        """`DELETE …/messages`: all, with their attachments. Sends no webhook."""
         conversation = self._find(conversation_id)
         for message in conversation.messages:
             self._drop_attachment_of(message)
         conversation.messages.clear()
 
     def delete_message(self, conversation_id: str, message_id: str) -> None:
-        """`DELETE …/messages/{id}`, with its attachment. No webhook tells it."""
+        """`DELETE …/messages/{id}`, with its attachment. Sends no webhook."""
         conversation = self._find(conversation_id)
         for message in conversation.messages:
             if message.id == message_id:
@@ -92,18 +98,20 @@ class Attachments(ClientCalls):
 
 
 def is_file(path: str) -> bool:
-    """Tell whether this is the path of an uploaded file."""
+    """Return whether this is the path of an uploaded file."""
     return path.removeprefix("/sc").startswith(f"{_FOLDER}/")
 
 
 def is_upload(content_type: str) -> bool:
-    """Tell whether a body of this type holds a file."""
+    """Return whether a body of this type contains a file."""
     return content_type.lower().startswith(_MULTIPART)
 
 
 def read_upload(content_type: str, raw: bytes) -> Upload:
     """Read the file named `source` from a form. Raises `ApiError` 400."""
-    form = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode() + raw)
+    form = BytesParser(policy=HTTP).parsebytes(
+        f"Content-Type: {content_type}\r\n\r\n".encode() + raw,
+    )
     for part in form.iter_parts() if is_upload(content_type) else ():
         if part.get_param("name", header="content-disposition") == "source":
             content = part.get_payload(decode=True)

@@ -1,7 +1,8 @@
-"""The API's clients and devices: the channels and the browser by which a user is reached.
+"""The API's clients and devices: the channels and browsers of a user.
 
-The widget's client (`sdk`) and device are derived from when the user was last seen there. Clients of other channels
-are made by the API and stay pending: no channel is behind the stand-in to confirm them.
+The widget's client (`sdk`) and device are derived from the user's last visit there.
+Clients of other channels are created by the API and stay pending, because the stand-in
+has no channel to confirm them.
 """
 
 from __future__ import annotations
@@ -17,24 +18,29 @@ from bot.sandbox.participant_calls import ParticipantCalls
 from bot.sandbox.payloads import user_in_event
 from bot.sandbox.records import Client, Json, User, iso, related_id
 
-_ADDRESSES = {"mailgun": "address", "messagebird": "phoneNumber", "twilio": "phoneNumber", "whatsapp": "phoneNumber"}
+_ADDRESSES = {
+    "mailgun": "address",
+    "messagebird": "phoneNumber",
+    "twilio": "phoneNumber",
+    "whatsapp": "phoneNumber",
+}
 _CONFIRMATIONS = ("immediate", "userActivity", "prompt")
 
 
 class ClientCalls(ParticipantCalls):
-    """The clients' and devices' operations of the API."""
+    """The API's client and device operations."""
 
     def create_client(self, user: User, body: Json, now: datetime) -> Json:
-        """`POST …/clients`: a link to the channel of an integration, pending until the channel answers."""
+        """`POST …/clients`: link a user to a channel; pending until the channel confirms."""
         criteria, confirmation, target = (_part(body, name) for name in ("matchCriteria", "confirmation", "target"))
         kind, integration_id = criteria.get("type"), criteria.get("integrationId")
         if kind not in _ADDRESSES:
-            raise bad_request(f"matchCriteria.type has to be one of {', '.join(_ADDRESSES)}.")
+            raise bad_request(f"matchCriteria.type must be one of {', '.join(_ADDRESSES)}.")
         address = criteria.get(_ADDRESSES[kind])
         if not isinstance(address, str) or not address:
             raise bad_request(f"matchCriteria.{_ADDRESSES[kind]} is required.")
         if confirmation.get("type") not in _CONFIRMATIONS:
-            raise bad_request(f"confirmation.type has to be one of {', '.join(_CONFIRMATIONS)}.")
+            raise bad_request(f"confirmation.type must be one of {', '.join(_CONFIRMATIONS)}.")
         integration = self.integrations.get(str(integration_id))
         if integration is None or integration.type != kind:
             raise not_found("integration")
@@ -53,12 +59,15 @@ class ClientCalls(ParticipantCalls):
 
     def list_clients(self, user: User, query: Mapping[str, str]) -> Json:
         """`GET …/clients`: the widget's first."""
-        theirs = [*self._widget_clients(user), *(one for one in self.clients.values() if one.user_id == user.id)]
+        theirs = [
+            *self._widget_clients(user),
+            *(one for one in self.clients.values() if one.user_id == user.id),
+        ]
         shown, about = page(theirs, lambda one: one.id, query)
         return {"clients": [_client_json(one) for one in shown], **about}
 
     def remove_client(self, user: User, client_id: str, now: datetime) -> None:
-        """`DELETE …/clients/{id}`: the widget's can't be removed."""
+        """`DELETE …/clients/{id}`: the widget's client can't be removed."""
         if any(client.id == client_id for client in self._widget_clients(user)):
             raise bad_request("Cannot remove a client of type 'sdk'")
         client = self.clients.get(client_id)
@@ -74,7 +83,7 @@ class ClientCalls(ParticipantCalls):
         self._emit("client:remove", payload, now)
 
     def list_devices(self, user: User) -> Json:
-        """`GET …/devices`: the browser in which the user was last seen at the widget."""
+        """`GET …/devices`: the browser in which the widget last saw the user."""
         return {"devices": self._devices(user)}
 
     def get_device(self, user: User, device_id: str) -> Json:
@@ -85,7 +94,7 @@ class ClientCalls(ParticipantCalls):
         raise not_found("device")
 
     def remove_user(self, user_id: str, *, now: datetime) -> None:
-        """A person is deleted, with all clients."""
+        """Delete a user, with all clients."""
         super().remove_user(user_id, now=now)
         self.widget_seen.pop(user_id, None)
         for client in [one for one in self.clients.values() if one.user_id == user_id]:
@@ -95,7 +104,16 @@ class ClientCalls(ParticipantCalls):
         seen = self.widget_seen.get(user.id)
         if seen is None:
             return []
-        return [Client(related_id(user.id, "client"), user.id, "sdk", "active", linked_at=seen, last_seen=seen)]
+        return [
+            Client(
+                related_id(user.id, "client"),
+                user.id,
+                "sdk",
+                "active",
+                linked_at=seen,
+                last_seen=seen,
+            )
+        ]
 
     def _devices(self, user: User) -> list[Json]:
         seen = self.widget_seen.get(user.id)

@@ -1,4 +1,4 @@
-"""The API's app and integrations: settings, channels, custom integrations, and a channel's own default responder."""
+"""The API's app and integrations: settings, channels, custom integrations, responders."""
 
 from __future__ import annotations
 
@@ -29,29 +29,48 @@ CHANNELS = (
     WEB,
     "whatsapp",
 )
-"""Types of integrations on which people write. The stand-in keeps how they are set up, and connects to none of them."""
+"""Channel types. The stand-in stores their configuration but connects to none."""
 
-_OWN = ("id", "type", "status", "displayName", "webhooks", "defaultResponderId", "defaultResponder")
+_OWN = (
+    "id",
+    "type",
+    "status",
+    "displayName",
+    "webhooks",
+    "defaultResponderId",
+    "defaultResponder",
+)
 _SECRETS = ("secret", "token", "key", "password", "certificate")
 
 
 class Configuration(Webhooks, Switchboards):
-    """The configuration layer of the model: what `doctor` reads and `setup` mends."""
+    """The configuration layer of the model: what `doctor` reads and `setup` changes."""
 
     def get_app(self) -> Json:
         """`GET …/apps/{appId}`."""
-        return {"app": {"id": self.app_id, "displayName": "Sandbox", "settings": dict(self.settings), "metadata": {}}}
+        return {
+            "app": {
+                "id": self.app_id,
+                "displayName": "Sandbox",
+                "settings": dict(self.settings),
+                "metadata": {},
+            }
+        }
 
     def update_app(self, body: Json) -> Json:
         """`PATCH …/apps/{appId}`: settings."""
         settings = _object(body.get("settings", {}), "settings")
         if self.settings["multiConvoEnabled"] and settings.get("multiConvoEnabled") is False:
-            raise bad_request("multiConvoEnabled can't be taken back.")
+            raise bad_request("multiConvoEnabled can't be turned off.")
         self.settings.update(settings)
         return self.get_app()
 
-    def list_integrations(self, types: Collection[str] = (), query: Mapping[str, str] | None = None) -> Json:
-        """`GET …/integrations`: channels and custom integrations; first-party ones are not listed."""
+    def list_integrations(
+        self,
+        types: Collection[str] = (),
+        query: Mapping[str, str] | None = None,
+    ) -> Json:
+        """`GET …/integrations`: channels and custom ones; first-party ones are not listed."""
         query = query or {}
         wanted = types or [name for name in query.get("filter[types]", "").split(",") if name]
         listed = [one for one in self.integrations.values() if not one.type.startswith("zd:")]
@@ -88,13 +107,15 @@ class Configuration(Webhooks, Switchboards):
         if "defaultResponderId" in body:
             responder = maybe_text(body, "defaultResponderId")
             if integration.type == CUSTOM or (responder is not None and responder not in self.members):
-                raise bad_request("defaultResponderId belongs to a channel and names a switchboard integration.")
+                raise bad_request(
+                    "defaultResponderId belongs to a channel and names a switchboard integration.",
+                )
             integration = replace(integration, default_responder_id=responder)
         self.integrations[integration_id] = integration
         return self.get_integration(integration_id)
 
     def delete_integration(self, integration_id: str) -> None:
-        """`DELETE …/integrations/{id}`, with its webhooks. One that the switchboard links has to be unlinked first."""
+        """`DELETE …/integrations/{id}`, with its webhooks; linked ones are refused."""
         self._integration(integration_id)
         if integration_id == self.channel_id:
             raise bad_request("SDK integrations configured on Admin Center cannot be deleted")
@@ -121,11 +142,11 @@ class Configuration(Webhooks, Switchboards):
 
 
 def _is_secret(name: str) -> bool:
-    """Tell whether a property is a secret, which the platform never shows again."""
+    """Return whether a property is a secret, which the platform never shows again."""
     return any(name.lower().endswith(word) for word in _SECRETS)
 
 
 def _object(value: Any, name: str) -> Json:
     if not isinstance(value, dict):
-        raise bad_request(f"{name} has to be an object.")
+        raise bad_request(f"{name} must be an object.")
     return value

@@ -1,4 +1,4 @@
-"""What may be in a message or in metadata, and the control shorthand in business text (docs/platform.md, 2 and 5)."""
+"""Checks of messages and metadata, and control shorthand (docs/platform.md, 2 and 5)."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def check_metadata(metadata: Any) -> None:
     if metadata is None:
         return
     if not isinstance(metadata, dict) or not all(isinstance(v, str | int | float | bool) for v in metadata.values()):
-        raise bad_request("Metadata has to be a flat object of strings, numbers and booleans.")
+        raise bad_request("Metadata must be a flat object of strings, numbers and booleans.")
     if len(json.dumps(metadata, ensure_ascii=False).encode("utf-8", "replace")) > MAX_METADATA_BYTES:
         raise bad_request(f"Metadata is limited to {MAX_METADATA_BYTES} bytes.")
 
 
 def check_content(content: Any) -> Json:
-    """Return the content of a business message, or raise 400 and say why."""
+    """Return the content of a business message, or raise 400 with the reason."""
     if not isinstance(content, dict):
         raise bad_request("A message needs content.")
     kind = content.get("type")
@@ -58,7 +58,7 @@ def check_content(content: Any) -> Json:
     for key in _TEXT_KEYS:
         text = content.get(key) or ""
         if not isinstance(text, str):
-            raise bad_request(f"{key} has to be a string.")
+            raise bad_request(f"{key} must be a string.")
         if len(text) > MAX_TEXT:
             raise bad_request(f"{key} is limited to {MAX_TEXT} characters.")
     if kind == "text" and not any(content.get(key) for key in (*_TEXT_KEYS, "actions")):
@@ -69,7 +69,7 @@ def check_content(content: Any) -> Json:
 
 
 def check_user_content(content: Any) -> Json:
-    """Return the content of a user's message, or raise 400 and say why."""
+    """Return the content of a user's message, or raise 400 with the reason."""
     if isinstance(content, dict) and content.get("type") == "formResponse":
         if not isinstance(content.get("fields"), list) or not content["fields"]:
             raise bad_request("Content of the type formResponse needs fields.")
@@ -85,7 +85,8 @@ def take_shorthand(content: Json) -> tuple[Json, str | None]:
     """Find the control shorthand in the text of a business message.
 
     Returns:
-        The content without the shorthand, and the target that it names (`next` where it names none), or None.
+        The content without the shorthand, and its target (`next` if it names none), or
+        None.
     """
     target: str | None = None
     cleaned = dict(content)

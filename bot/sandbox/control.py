@@ -1,4 +1,4 @@
-"""Who is active: every way in which control moves, and the API's control actions (docs/platform.md, 1 and 2)."""
+"""Control and its API actions: every way in which it moves (docs/platform.md, 1 and 2)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,16 @@ class Control(Account):
     """The control layer of the model."""
 
     def release_control(
-        self, conversation_id: str, caller: Caller, now: datetime, metadata: Json | None = None
+        self,
+        conversation_id: str,
+        caller: Caller,
+        now: datetime,
+        metadata: Json | None = None,
     ) -> None:
-        """Put a conversation into its default state.
+        """Return a conversation to its default state.
 
-        With an integration's key only the active one may (403): an atomic "release only if it is still mine". With
-        an app's key control is taken from whoever has it.
+        With an integration key, only the active integration may do it (403 otherwise): an
+        atomic "release only if it is still mine". An app key takes control from anybody.
         """
         conversation = self._find(conversation_id)
         check_metadata(metadata)
@@ -37,17 +41,33 @@ class Control(Account):
         self._move(conversation, None, now, caller.key_id, Cause.RELEASE, metadata=metadata)
 
     def pass_control(
-        self, conversation_id: str, caller: Caller, target: str, now: datetime, metadata: Json | None = None
+        self,
+        conversation_id: str,
+        caller: Caller,
+        target: str,
+        now: datetime,
+        metadata: Json | None = None,
     ) -> None:
-        """Make another one active: `target` is an id, a name, a type, or `next`. Anybody may, at any time."""
+        """Activate another integration, at any time, for any caller.
+
+        `target` is an id, a name, a type, or `next`.
+        """
         conversation = self._find(conversation_id)
         check_metadata(metadata)
         self._pass_to(conversation, target, now, caller, Cause.PASS, metadata)
 
     def offer_control(
-        self, conversation_id: str, caller: Caller, target: str, now: datetime, metadata: Json | None = None
+        self,
+        conversation_id: str,
+        caller: Caller,
+        target: str,
+        now: datetime,
+        metadata: Json | None = None,
     ) -> None:
-        """Invite another one to take control: it becomes pending. An earlier offer is void."""
+        """Offer control to another integration, which becomes pending.
+
+        Replaces an earlier offer.
+        """
         conversation = self._find(conversation_id)
         check_metadata(metadata)
         member = self._target(conversation, target, caller)
@@ -55,11 +75,24 @@ class Control(Account):
             self._fail(conversation, OFFERED, "switchboard_invalid_target", now, caller, metadata)
             return
         conversation.pending = member.id
-        self._record(Kind.PENDING, now, conversation, caller.key_id, text=member.name, metadata=metadata)
+        self._record(
+            Kind.PENDING,
+            now,
+            conversation,
+            caller.key_id,
+            text=member.name,
+            metadata=metadata,
+        )
         self._emit(OFFERED, self._control_payload(conversation, metadata), now, conversation)
 
-    def accept_control(self, conversation_id: str, caller: Caller, now: datetime, metadata: Json | None = None) -> None:
-        """The pending one becomes active. With an integration's key only the pending one may (403)."""
+    def accept_control(
+        self,
+        conversation_id: str,
+        caller: Caller,
+        now: datetime,
+        metadata: Json | None = None,
+    ) -> None:
+        """Activate the pending integration; another integration key gets 403."""
         conversation = self._find(conversation_id)
         check_metadata(metadata)
         if caller.scope == "integration" and not self._is_caller(conversation.pending, caller):
@@ -69,7 +102,13 @@ class Control(Account):
             self._fail(conversation, ACCEPTED, "switchboard_invalid_action", now, caller, metadata)
             return
         self._move(
-            conversation, conversation.pending, now, caller.key_id, Cause.ACCEPT, metadata=metadata, event=ACCEPTED
+            conversation,
+            conversation.pending,
+            now,
+            caller.key_id,
+            Cause.ACCEPT,
+            metadata=metadata,
+            event=ACCEPTED,
         )
 
     def _pass_to(
@@ -87,8 +126,16 @@ class Control(Account):
             return
         self._move(conversation, member.id, now, caller.key_id, cause, metadata=metadata)
 
-    def _target(self, conversation: Conversation, target: str, caller: Caller) -> SwitchboardIntegration | None:
-        """By id, then name, then type; `next` after that, so that a name can't be hidden by it."""
+    def _target(
+        self,
+        conversation: Conversation,
+        target: str,
+        caller: Caller,
+    ) -> SwitchboardIntegration | None:
+        """Find a target by id, then name, then type, then as `next`.
+
+        `next` comes last, so that it can't hide an integration of that name.
+        """
         members = list(self.members.values())
         for member in (
             *(m for m in members if m.id == target),
@@ -116,7 +163,7 @@ class Control(Account):
         event: str | None = None,
         webhook: bool = True,
     ) -> None:
-        """Move control to a switchboard integration, or to nobody, and tell it unless `webhook` is false."""
+        """Move control to an integration or to nobody; send it unless `webhook` is false."""
         before = conversation.active
         if before == to:
             repeated = self.switches.repeated_release_event if to is None else self.switches.repeated_pass_event
@@ -128,33 +175,60 @@ class Control(Account):
             detail = {"reason": reason, "webhook": webhook, "mode": self.switches.mode}
             was = self._name(before)
             self._record(
-                Kind.HOLDER, now, conversation, actor, cause=cause, before=was, metadata=metadata, detail=detail
+                Kind.HOLDER,
+                now,
+                conversation,
+                actor,
+                cause=cause,
+                before=was,
+                metadata=metadata,
+                detail=detail,
             )
         if webhook:
             payload = self._control_payload(conversation, metadata, reason)
-            self._emit(event or (RELEASED if to is None else PASSED), payload, now, conversation, former=before)
+            self._emit(
+                event or (RELEASED if to is None else PASSED),
+                payload,
+                now,
+                conversation,
+                former=before,
+            )
         if to is not None and before != to:
             self._control_arrived(conversation, self.members[to], metadata or {}, now)
 
     def _touch(self, conversation: Conversation, now: datetime) -> Json:
-        """Activity: without an active one the default responder is assigned, and no webhook tells it.
+        """Register activity: if nobody is active, silently assign the default responder.
 
         Returns:
-            The conversation as the event about the activity itself shows it.
+            The conversation as the activity's own event shows it.
         """
         before = self._snapshot(conversation)
         responder = self._default_responder(conversation)
         if conversation.active is None and responder is not None:
-            self._move(conversation, responder, now, PLATFORM, Cause.DEFAULT_RESPONDER, webhook=False)
+            self._move(
+                conversation,
+                responder,
+                now,
+                PLATFORM,
+                Cause.DEFAULT_RESPONDER,
+                webhook=False,
+            )
         return self._snapshot(conversation) if self.switches.snapshot_in_first_message else before
 
     def _control_arrived(
-        self, conversation: Conversation, member: SwitchboardIntegration, metadata: Mapping[str, Any], now: datetime
+        self,
+        conversation: Conversation,
+        member: SwitchboardIntegration,
+        metadata: Mapping[str, Any],
+        now: datetime,
     ) -> None:
-        """Something above wants to know that control has reached `member`."""
+        """Hook for upper layers: control has reached `member`."""
 
     def _control_payload(
-        self, conversation: Conversation, metadata: Mapping[str, Any] | None, reason: str | None = None
+        self,
+        conversation: Conversation,
+        metadata: Mapping[str, Any] | None,
+        reason: str | None = None,
     ) -> Json:
         payload: Json = {"conversation": self._snapshot(conversation)}
         if metadata:
@@ -172,7 +246,7 @@ class Control(Account):
         caller: Caller,
         metadata: Json | None,
     ) -> None:
-        """A control action that was accepted and fails later, or is refused at once if the switch says so."""
+        """Let a control action fail later by an event, or at once if the switch says so."""
         self._record(Kind.FAILURE, now, conversation, caller.key_id, text=code, metadata=metadata)
         if code == "switchboard_invalid_target" and self.switches.unknown_target == "refused":
             raise ApiError(400, code, "Control can't go to this switchboard integration.")
@@ -180,7 +254,13 @@ class Control(Account):
         payload["error"] = {"code": code, "message": "The switchboard could not do that."}
         self._emit(f"{event}:failure", payload, now, conversation)
 
-    def _refuse(self, conversation: Conversation, caller: Caller, now: datetime, cause: Cause) -> None:
+    def _refuse(
+        self,
+        conversation: Conversation,
+        caller: Caller,
+        now: datetime,
+        cause: Cause,
+    ) -> None:
         self._record(Kind.REFUSED, now, conversation, caller.key_id, cause=cause, text="403")
 
     def _is_caller(self, member_id: str | None, caller: Caller) -> bool:

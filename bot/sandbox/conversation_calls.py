@@ -1,4 +1,4 @@
-"""The API's conversations: to begin, find, change and delete them."""
+"""The API's conversations: create, find, change and delete."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _DETAILS = ("displayName", "description", "iconUrl")
 
 
 class ConversationCalls(UserCalls):
-    """The conversations' operations of the API. (`get_conversation` is in `messages.py`: the bot lives on it.)"""
+    """The API's conversation operations (`get_conversation` is in `messages.py`)."""
 
     def start_conversation(self, body: Json, now: datetime) -> Json:
         """`POST …/conversations`: `personal` with one user, or `sdkGroup` with up to ten."""
         kind = body.get("type")
         if kind not in ("personal", "sdkGroup"):
-            raise bad_request("type has to be personal or sdkGroup.")
+            raise bad_request("type must be personal or sdkGroup.")
         people = [self.participant(one, now, group=kind == "sdkGroup") for one in items(body, "participants")]
         if kind == "personal" and len(people) != 1:
             raise bad_request("A personal conversation has exactly one participant.")
@@ -48,14 +48,20 @@ class ConversationCalls(UserCalls):
         return self.get_conversation(conversation.id)
 
     def list_conversations(self, query: Mapping[str, str]) -> Json:
-        """`GET …/conversations`: those of one user, named by `filter[userId]` or `filter[userExternalId]`."""
-        user_id, external_id = query.get("filter[userId]"), query.get("filter[userExternalId]")
+        """`GET …/conversations`: of the user in `filter[userId]` or `filter[userExternalId]`."""
+        user_id, external_id = (
+            query.get("filter[userId]"),
+            query.get("filter[userExternalId]"),
+        )
         if (user_id is None) == (external_id is None):
-            raise bad_request("Give either filter[userId] or filter[userExternalId].")
+            raise bad_request("Pass either filter[userId] or filter[userExternalId].")
         user = self.find_user(user_id or external_id or "")
         theirs = [one for one in self.conversations.values() if user.id in one.participants]
         shown, about = page(theirs, lambda one: one.id, query)
-        return {"conversations": [conversation_in_api(one, self.members) for one in shown], **about}
+        return {
+            "conversations": [conversation_in_api(one, self.members) for one in shown],
+            **about,
+        }
 
     def update_conversation(self, conversation_id: str, body: Json, now: datetime) -> Json:
         """`PATCH …/conversations/{id}`: name, description, icon, and metadata as a whole."""
@@ -70,28 +76,32 @@ class ConversationCalls(UserCalls):
     def delete_conversation(self, conversation_id: str, now: datetime) -> None:
         """`DELETE …/conversations/{id}`: the user's default one can't be deleted."""
         if self._find(conversation_id).is_default:
-            raise bad_request(f"Conversation {conversation_id} cannot be deleted because it is the default.")
+            raise bad_request(
+                f"Conversation {conversation_id} cannot be deleted because it is the default.",
+            )
         self.remove_conversation(conversation_id, now=now)
 
     def download(self, conversation_id: str) -> Json:
-        """`POST …/download`: data that Apple's channel keeps by reference. No conversation here comes from there."""
+        """`POST …/download`: only for Apple's channel, which no conversation here uses."""
         self._find(conversation_id)
         raise bad_request("The conversation has no channel of the type apple.")
 
     def convert(self, conversation_id: str) -> Json:
-        """`POST …/conversionEvents`: for Meta's channels. No conversation here comes from there."""
+        """`POST …/conversionEvents`: only for Meta's channels, which none here uses."""
         self._find(conversation_id)
         raise bad_request("The conversation has no channel of the type instagram or messenger.")
 
     def participant(self, given: Any, now: datetime, *, group: bool) -> User:
-        """The user that a request names to take part, or 400/404.
+        """The user that a request names as participant, or 400/404.
 
-        With `subscribeSDKClient` they have a client of the widget from now on, where they had none.
+        `subscribeSDKClient` gives them a widget client if they have none.
         """
         if not isinstance(given, dict) or ("userId" in given) == ("userExternalId" in given):
             raise bad_request("A participant has either userId or userExternalId.")
         if group and not isinstance(given.get("subscribeSDKClient"), bool):
-            raise bad_request("subscribeSDKClient is required in a conversation of the type sdkGroup.")
+            raise bad_request(
+                "subscribeSDKClient is required in a conversation of the type sdkGroup.",
+            )
         user = self.find_user(str(given.get("userId") or given.get("userExternalId")))
         if given.get("subscribeSDKClient"):
             self.widget_seen.setdefault(user.id, now)
@@ -100,6 +110,6 @@ class ConversationCalls(UserCalls):
 
 def _details(known: Json, body: Json) -> Json:
     if not all(isinstance(body.get(name), str | None) for name in _DETAILS):
-        raise bad_request(f"{', '.join(_DETAILS)} have to be texts.")
+        raise bad_request(f"{', '.join(_DETAILS)} must be texts.")
     changed = {**known, **{name: body[name] for name in _DETAILS if name in body}}
     return {name: value for name, value in changed.items() if value is not None}

@@ -1,4 +1,4 @@
-"""The webhook sender: when to try again (pure), and the tasks that do it (asyncio only; docs/platform.md, 4)."""
+"""The webhook sender: a pure retry schedule, and the tasks that send (docs/platform.md, 4)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from bot.sandbox.records import Delivery, Json, Webhook
 from bot.sandbox.switchboard import Switchboard
 
 SCHEDULE = (0.0, 15.0, 60.0, 240.0, 585.0)
-"""Seconds before each attempt, counted from the one before: five attempts within 15 minutes."""
+"""Seconds before each attempt, since the previous one: five attempts in 15 minutes."""
 
 ANSWER_WITHIN = 20.0
-"""Seconds that the target has for its answer."""
+"""Seconds that the target has to answer."""
 
 NEVER_RETRIED = frozenset({400, 401, 403, 404, 406})
 
@@ -52,15 +52,19 @@ TRIGGERS = (
 )
 
 Post = Callable[[str, Mapping[str, str], bytes], Awaitable[int]]
-"""POST a body with headers to a URL and return the status. Raises `OSError` when there is no answer."""
+"""POSTs a body with headers to a URL; returns the status. Raises `OSError` without one."""
 
 
-def next_attempt_in(attempts: int, status: int | None, schedule: Sequence[float] = SCHEDULE) -> float | None:
-    """Seconds until a delivery is tried again; None: never.
+def next_attempt_in(
+    attempts: int,
+    status: int | None,
+    schedule: Sequence[float] = SCHEDULE,
+) -> float | None:
+    """Return the seconds until the next attempt; None if there is none.
 
     Args:
-        attempts: tries so far, at least 1.
-        status: what the last one was answered with; None: nothing.
+        attempts: number of attempts so far, at least 1.
+        status: the last answer; None if there was none.
         schedule: seconds before each attempt.
     """
     if status is not None and (200 <= status < 300 or status in NEVER_RETRIED):
@@ -68,8 +72,12 @@ def next_attempt_in(attempts: int, status: int | None, schedule: Sequence[float]
     return schedule[attempts] if attempts < len(schedule) else None
 
 
-def batches(deliveries: Iterable[Delivery], webhooks: Iterable[Webhook], size: int) -> list[tuple[Webhook, list[Json]]]:
-    """Sort deliveries by webhook, leave out what it has no trigger for, and cut into at most `size` events each."""
+def batches(
+    deliveries: Iterable[Delivery],
+    webhooks: Iterable[Webhook],
+    size: int,
+) -> list[tuple[Webhook, list[Json]]]:
+    """Group deliveries by webhook and its triggers, in batches of at most `size` events."""
     waiting = list(deliveries)
     cut: list[tuple[Webhook, list[Json]]] = []
     for webhook in webhooks:
@@ -83,21 +91,25 @@ def batches(deliveries: Iterable[Delivery], webhooks: Iterable[Webhook], size: i
 
 
 def envelope(app_id: str, webhook_id: str, events: Sequence[Mapping[str, Any]]) -> Json:
-    """A delivery as it is posted."""
-    return {"app": {"id": app_id}, "webhook": {"id": webhook_id, "version": "v2"}, "events": list(events)}
+    """The body of a delivery."""
+    return {
+        "app": {"id": app_id},
+        "webhook": {"id": webhook_id, "version": "v2"},
+        "events": list(events),
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try of a delivery.
+    """One attempt of a delivery.
 
     Attributes:
-        at: when it was over.
-        webhook_id: whose it was.
-        number: from 1.
-        status: the answer; None where none came.
-        event_ids: what was in it.
-        final: there will be no other try.
+        at: when it ended.
+        webhook_id: the webhook's id.
+        number: counted from 1.
+        status: the answer's status; None if there was none.
+        event_ids: ids of the events in the delivery.
+        final: whether there will be no further attempt.
     """
 
     at: datetime
@@ -109,23 +121,23 @@ class Attempt:
 
     @property
     def delivered(self) -> bool:
-        """Was it answered 2xx?"""
+        """Whether the answer was 2xx."""
         return self.status is not None and 200 <= self.status < 300
 
 
 class Sender:
-    """Takes what waits in a switchboard and posts it to the webhooks, one task a delivery.
+    """Posts a switchboard's events to the webhooks, one task per delivery.
 
     Args:
-        switchboard: whose events.
-        clock: for the times of the record.
-        post: how to POST; real HTTP if it is not given.
-        time_scale: what the waits between attempts are multiplied with (not the time that an answer may take).
-        batch: at most so many events a delivery.
-        concurrency: at most so many deliveries are under way at the same time.
+        switchboard: the source of the events.
+        clock: for the times in the record.
+        post: posts a delivery; real HTTP by default.
+        time_scale: factor for the pauses between attempts (not for the answer's timeout).
+        batch: maximum number of events per delivery.
+        concurrency: maximum number of concurrent deliveries.
 
     Attributes:
-        attempts: the record of all tries.
+        attempts: the record of all attempts.
     """
 
     def __init__(
@@ -151,16 +163,16 @@ class Sender:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Send what waits, and from now on whatever comes."""
+        """Send pending events, and from now on new ones."""
         if self._post is None:
-            # No time-out here: `_try` has the platform's.
+            # No timeout here: `_try` applies the platform's.
             self._client = httpx2.AsyncClient(trust_env=False, timeout=None)
         self._switchboard.on_outgoing = self._woken.set
         self._woken.set()
         self._pump = asyncio.create_task(self._run(), name="sandbox webhook sender")
 
     async def stop(self) -> None:
-        """Drop what is under way, and end."""
+        """Cancel all deliveries and stop."""
         self._switchboard.on_outgoing = None
         tasks = [task for task in (self._pump, *self._tasks) if task is not None]
         for task in tasks:
@@ -173,11 +185,11 @@ class Sender:
 
     @property
     def is_idle(self) -> bool:
-        """Is nothing under way, and does nothing wait?"""
+        """Whether there is no delivery pending or in progress."""
         return not self._woken.is_set() and not self._tasks
 
     async def settled(self) -> None:
-        """Wait until everything so far is delivered or given up."""
+        """Wait until all events so far are delivered or given up."""
         while self._pump is not None and (self._woken.is_set() or self._tasks):
             if self._tasks:
                 await asyncio.wait(tuple(self._tasks))
@@ -188,13 +200,23 @@ class Sender:
         while True:
             await self._woken.wait()
             self._woken.clear()
-            for webhook, events in batches(self._switchboard.drain(), self._switchboard.webhooks.values(), self._batch):
-                task = asyncio.create_task(self._deliver(webhook, events), name=f"delivery to {webhook.target}")
+            for webhook, events in batches(
+                self._switchboard.drain(),
+                self._switchboard.webhooks.values(),
+                self._batch,
+            ):
+                task = asyncio.create_task(
+                    self._deliver(webhook, events),
+                    name=f"delivery to {webhook.target}",
+                )
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, webhook: Webhook, events: list[Json]) -> None:
-        body = json.dumps(envelope(self._switchboard.app_id, webhook.id, events), ensure_ascii=False).encode()
+        body = json.dumps(
+            envelope(self._switchboard.app_id, webhook.id, events),
+            ensure_ascii=False,
+        ).encode()
         event_ids = tuple(event["id"] for event in events)
         wait: float | None = self._schedule[0]
         number = 0
@@ -204,10 +226,15 @@ class Sender:
             status = await self._try(self._switchboard.webhooks.get(webhook.id, webhook), body)
             wait = next_attempt_in(number, status, self._schedule)
             at = self._clock.now()
-            self.attempts.append(Attempt(at, webhook.id, number, status, event_ids, final=wait is None))
+            self.attempts.append(
+                Attempt(at, webhook.id, number, status, event_ids, final=wait is None),
+            )
 
     async def _try(self, webhook: Webhook, body: bytes) -> int | None:
-        headers = {"Content-Type": "application/json; charset=utf-8", "X-API-Key": webhook.secret}
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            "X-API-Key": webhook.secret,
+        }
         async with self._slots:
             try:
                 async with asyncio.timeout(ANSWER_WITHIN):

@@ -1,4 +1,4 @@
-"""The opening flow of the demo: `triage`, with two words that make it misbehave as a team's own code may."""
+"""The opening flow of the demo: `triage`, with two words that make it misbehave."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bot.flows.triage import triage
 
 @flow("demo")
 async def demo(chat: Chat) -> None:
-    """Raise at "crash", hang at "hang", and be of use otherwise."""
+    """Raise on "crash", hang on "hang", and otherwise run `triage`."""
     match chat.opening.text:
         case "crash":
             raise RuntimeError("the demo flow was asked to crash")

@@ -1,4 +1,4 @@
-"""What the sandbox refuses: to a program at the API, and to a person at the widget or in the workspace."""
+"""The sandbox's refusals: to API clients, and to people at the widget or workspace."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 
 class ApiError(Exception):
-    """A request that the API refuses.
+    """A request refused by the API.
 
     Attributes:
         status: the HTTP status.
         code: the machine-readable code in the body.
-        title: what is wrong, for people.
+        title: the problem, for people.
     """
 
     def __init__(self, status: int, code: str, title: str) -> None:
@@ -23,35 +23,35 @@ class ApiError(Exception):
 
 
 class NotPossibleError(Exception):
-    """Something that the widget or the workspace offers no button for, such as writing after the end."""
+    """An action without a button in the widget or workspace, such as writing after an end."""
 
 
 def bad_request(title: str) -> ApiError:
-    """A 400."""
+    """An `ApiError` with status 400."""
     return ApiError(400, "bad_request", title)
 
 
 def forbidden(title: str) -> ApiError:
-    """A 403."""
+    """An `ApiError` with status 403."""
     return ApiError(403, "forbidden", title)
 
 
 def not_found(what: str) -> ApiError:
-    """A 404 for a kind of thing: `conversation`, `integration`, `switchboard`, …"""
+    """An `ApiError` 404 for a type: `conversation`, `integration`, `switchboard`, …"""
     return ApiError(404, f"{what.replace(' ', '_')}_not_found", f"There is no such {what}.")
 
 
 def items(body: Mapping[str, Any], name: str) -> list[Any]:
-    """A list of a request; none where it is left out, 400 where it is no list."""
+    """A list in a request; empty if missing, 400 if it is not a list."""
     found = body.get(name)
     if not isinstance(found, list | None):
-        raise bad_request(f"{name} has to be a list.")
+        raise bad_request(f"{name} must be a list.")
     return found or []
 
 
 def maybe_text(body: Mapping[str, Any], name: str, known: str | None = None) -> str | None:
-    """A text of a request, or null; `known` where it is left out, 400 where it is something else."""
+    """A text or null in a request; `known` if missing, 400 if it is something else."""
     found = body.get(name, known)
     if not isinstance(found, str | None):
-        raise bad_request(f"{name} has to be a text.")
+        raise bad_request(f"{name} must be a text.")
     return found

@@ -1,4 +1,4 @@
-"""Faults on the way to the API and back: a request that is answered late, wrongly, or not at all."""
+"""Faults between client and API: late answers, wrong answers, or none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bot.sandbox.errors import ApiError
 
 
 class Moment(Enum):
-    """When a fault strikes: before the request took effect (it never will), or after (and the caller can't know)."""
+    """Before the request takes effect (it never will), or after (unknown to the caller)."""
 
     BEFORE = "before the effect"
     AFTER = "after the effect"
@@ -21,13 +21,13 @@ class Moment(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong. With a delay alone, the request goes on afterwards.
+    """A fault. With only a delay, the request continues after it.
 
     Attributes:
-        status: answer this instead of the truth (429, 5xx, …).
-        retry_after: the header Retry-After, as it is to be sent.
-        reset: the connection breaks.
-        refuse: there is no connection at all (only BEFORE; over real HTTP it shows as a reset).
+        status: the status to answer instead (429, 5xx, …).
+        retry_after: the value of the Retry-After header.
+        reset: break the connection.
+        refuse: refuse the connection (BEFORE only; real HTTP shows a reset).
         delay: seconds to wait first.
     """
 
@@ -39,11 +39,11 @@ class Fault:
 
 
 Faults = Callable[[ApiRequest, Moment], Fault | None]
-"""Asked at both moments of every request; None: nothing goes wrong."""
+"""Called at both moments of every request; returns None for no fault."""
 
 
 class BrokenConnectionError(Exception):
-    """The caller gets no answer. `refused`: there was no connection, so that the request certainly had no effect."""
+    """The caller gets no answer. `refused`: no connection, so certainly no effect."""
 
     def __init__(self, *, refused: bool) -> None:
         super().__init__("connection refused" if refused else "connection reset")
@@ -51,7 +51,7 @@ class BrokenConnectionError(Exception):
 
 
 async def exchange(api: Api, request: ApiRequest, clock: Clock, faults: Faults | None) -> ApiReply:
-    """Carry out a request with whatever goes wrong on the way. Raises `BrokenConnectionError`."""
+    """Handle a request with its faults. Raises `BrokenConnectionError`."""
     struck = await _strike(faults, request, Moment.BEFORE, clock)
     if struck is not None:
         return struck
@@ -59,7 +59,12 @@ async def exchange(api: Api, request: ApiRequest, clock: Clock, faults: Faults |
     return await _strike(faults, request, Moment.AFTER, clock) or reply
 
 
-async def _strike(faults: Faults | None, request: ApiRequest, moment: Moment, clock: Clock) -> ApiReply | None:
+async def _strike(
+    faults: Faults | None,
+    request: ApiRequest,
+    moment: Moment,
+    clock: Clock,
+) -> ApiReply | None:
     fault = None if faults is None else faults(request, moment)
     if fault is None:
         return None

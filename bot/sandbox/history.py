@@ -1,4 +1,4 @@
-"""The platform's truth, append-only: who held when, what was said by whom, what ended. Checkers prove from it."""
+"""The platform's append-only history, the source of truth for checks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, overload
 
 
 class Kind(StrEnum):
-    """What happened."""
+    """The kind of an entry."""
 
     CREATED = "conversation created"
     HOLDER = "holder"
@@ -29,7 +29,7 @@ class Kind(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why control moved."""
+    """The reason for a move of control."""
 
     CREATED = "conversation created"
     DEFAULT_RESPONDER = "default responder, silently"
@@ -48,22 +48,23 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One fact.
+    """One entry of the history.
 
     Attributes:
-        number: its place in the history, from 0.
-        at: when.
-        kind: what.
-        actor: who did it: `user:<id>`, `agent:<name>`, `platform`, or the id of an API key.
-        conversation_id: where; None for what belongs to no single conversation.
-        holder: name of the switchboard integration that is active *after* this entry; None: nobody.
-        ended: had the user ended the conversation (after this entry)?
-        cause: why control moved (kind HOLDER).
-        before: who was active before (kind HOLDER).
+        number: its position in the history, from 0.
+        at: the time.
+        kind: the kind of entry.
+        actor: `user:<id>`, `agent:<name>`, `platform`, or the id of an API key.
+        conversation_id: the conversation; None if the entry belongs to no single one.
+        holder: name of the active switchboard integration *after* this entry; None for
+            nobody.
+        ended: whether the user had ended the conversation, after this entry.
+        cause: the reason for the move of control (kind HOLDER).
+        before: the previously active integration (kind HOLDER).
         message_id: the message's or event's id (kinds MESSAGE, POSTBACK).
-        text: what was said, or what happened in words.
-        metadata: a message's, or a control action's.
-        detail: the rest, by kind.
+        text: the words, or a description.
+        metadata: of the message or control action.
+        detail: other values, by kind.
     """
 
     number: int
@@ -82,7 +83,7 @@ class Entry:
 
 
 class History(Sequence[Entry]):
-    """All entries in their order."""
+    """All entries, in order."""
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
@@ -101,7 +102,7 @@ class History(Sequence[Entry]):
         return iter(self._entries)
 
     def append(self, entry: Entry) -> None:
-        """Add an entry; the model does that, nobody else."""
+        """Add an entry; only the model does that."""
         self._entries.append(entry)
 
     def of(self, conversation_id: str, *kinds: Kind) -> list[Entry]:
@@ -113,12 +114,12 @@ class History(Sequence[Entry]):
         ]
 
     def holders(self, conversation_id: str) -> list[tuple[datetime, str | None]]:
-        """Who became active when, oldest first."""
+        """The holders of a conversation with the times they became active, oldest first."""
         moved = self.of(conversation_id, Kind.HOLDER, Kind.MERGED, Kind.REMOVED)
         return [(entry.at, entry.holder) for entry in moved]
 
     def holder_at(self, conversation_id: str, moment: datetime) -> str | None:
-        """Who was active at a moment (after everything that happened in it)."""
+        """The holder at a moment, after everything that happened in it."""
         holder = None
         for at, name in self.holders(conversation_id):
             if at > moment:
@@ -127,7 +128,7 @@ class History(Sequence[Entry]):
         return holder
 
     def conversations(self) -> list[str]:
-        """Ids of all conversations that ever were, in the order of their creation."""
+        """Ids of all conversations ever created, in that order."""
         return [
             entry.conversation_id
             for entry in self._entries

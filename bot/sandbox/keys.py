@@ -1,4 +1,4 @@
-"""API keys, and the check of a request's Authorization: Basic, or a JWT signed with HS256 (docs/platform.md, 6)."""
+"""API keys and their verification: Basic, or a JWT with HS256 (docs/platform.md, 6)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,19 @@ from bot.sandbox.errors import ApiError, bad_request
 from bot.sandbox.records import CUSTOM, Caller, IdSource, Json
 
 MAX_KEYS = 10
-"""Keys of an integration, at most."""
+"""Maximum number of keys per integration."""
 
-_BY_OUR_CLOCK: Options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False}
+_BY_OUR_CLOCK: Options = {
+    "verify_exp": False,
+    "verify_iat": False,
+    "verify_nbf": False,
+    "verify_aud": False,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key: who it stands for, and its secret."""
+    """A key with its owner and its secret."""
 
     caller: Caller
     secret: str
@@ -39,8 +44,9 @@ class Keys:
     """The keys of an app.
 
     Attributes:
-        secrets_listed: does a list of keys show their secrets? (The published description has it in its example, and
-            elsewhere calls a secret a thing that is shown once: the documents leave it open.)
+        secrets_listed: whether a list of keys shows their secrets. The documents leave
+            this open: the published example shows them, but elsewhere a secret is said
+            to be shown only once.
     """
 
     def __init__(self, ids: IdSource) -> None:
@@ -49,33 +55,33 @@ class Keys:
         self._by_id: dict[str, Key] = {}
 
     def for_integration(self, integration_id: str, display_name: str = "") -> Key:
-        """Make a key of an integration (scope `integration`)."""
+        """Create a key for an integration (scope `integration`)."""
         return self._add(Caller(f"int_{self._ids()}", "integration", integration_id), display_name)
 
     def for_app(self) -> Key:
-        """Make a key of the app (scope `app`)."""
+        """Create a key for the app (scope `app`)."""
         return self._add(Caller(f"app_{self._ids()}", "app"))
 
     def all(self) -> list[Key]:
-        """All keys, the oldest first."""
+        """All keys, oldest first."""
         return list(self._by_id.values())
 
     def put_back(self, keys: Iterable[Key]) -> None:
-        """Have these keys, and no others."""
+        """Replace all keys by these."""
         self._by_id = {key.id: key for key in keys}
 
     def of_integration(self, integration_id: str) -> list[Key]:
-        """The keys of an integration, the oldest first."""
+        """The keys of an integration, oldest first."""
         return [key for key in self._by_id.values() if key.caller.integration_id == integration_id]
 
     def create_key(self, integration: Json, body: Json) -> Json:
-        """`POST …/integrations/{id}/keys`: the one answer that surely shows the secret."""
+        """`POST …/integrations/{id}/keys`: the only answer certain to show the secret."""
         _custom_only(integration)
         name = body.get("displayName")
         if not isinstance(name, str) or not name:
             raise bad_request("displayName is required.")
         if len(self.of_integration(integration["id"])) >= MAX_KEYS:
-            raise bad_request(f"An integration has at most {MAX_KEYS} keys.")
+            raise bad_request(f"An integration can have at most {MAX_KEYS} keys.")
         return {"key": _key_json(self.for_integration(integration["id"], name), secret=True)}
 
     def list_keys(self, integration: Json) -> Json:
@@ -89,23 +95,23 @@ class Keys:
         return {"key": _key_json(self._own(integration, key_id), secret=self.secrets_listed)}
 
     def delete_key(self, integration: Json, key_id: str) -> None:
-        """`DELETE …/integrations/{id}/keys/{key}`: it is no good any more."""
+        """`DELETE …/integrations/{id}/keys/{key}`: revoke the key."""
         self.revoke(self._own(integration, key_id).id)
 
     def revoke_all(self, integration_id: str) -> None:
-        """The integration is gone, and its keys with it."""
+        """Revoke all keys of a deleted integration."""
         for key in self.of_integration(integration_id):
             self.revoke(key.id)
 
     def revoke(self, key_id: str) -> None:
-        """The key is no good any more."""
+        """Revoke a key."""
         del self._by_id[key_id]
 
     def authenticate(self, headers: Mapping[str, str], now: datetime) -> Caller:
-        """Who calls? Raises `ApiError` 401.
+        """Return the caller, or raise `ApiError` 401.
 
         Args:
-            headers: with lower-case names.
+            headers: with names in lower case.
             now: for a token's `exp`.
         """
         scheme, _, credentials = headers.get("authorization", "").partition(" ")
@@ -131,12 +137,12 @@ class Keys:
         try:
             key = self._by_id.get(str(jwt.get_unverified_header(token).get("kid")))
             if key is None:
-                raise _unauthorized("The token's kid names no key.")
+                raise _unauthorized("The token's kid is not a known key.")
             claims = jwt.decode(token, key.secret, algorithms=["HS256"], options=_BY_OUR_CLOCK)
         except jwt.InvalidTokenError as error:
             raise _unauthorized("The token is not valid.") from error
         if claims.get("scope") != key.caller.scope:
-            raise _unauthorized("The token's scope is not the key's.")
+            raise _unauthorized("The token's scope differs from the key's.")
         if "exp" in claims and now.timestamp() >= claims["exp"]:
             raise _unauthorized("The token has expired.")
         return key.caller

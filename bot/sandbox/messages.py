@@ -1,4 +1,4 @@
-"""What is said: messages, typing signs, and the API to post and to read them (docs/platform.md, 5)."""
+"""Messages and typing indicators, and the API to post and read them (docs/platform.md, 5)."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Messages(Control):
         return {"conversation": conversation_in_api(self._find(conversation_id), self.members)}
 
     def post_message(self, conversation_id: str, caller: Caller, body: Json, now: datetime) -> Json:
-        """`POST …/messages`: a business message. Nothing stops a standby integration from posting.
+        """`POST …/messages`: post a business message; standby integrations may, too.
 
-        A control shorthand in the text moves control, and is not shown.
+        A control shorthand in the text moves control and is not shown.
         """
         conversation = self._find(conversation_id)
         author, metadata = body.get("author"), body.get("metadata")
         if not isinstance(author, dict) or author.get("type") != "business":
-            raise bad_request("The author's type has to be user or business.")
+            raise bad_request("The author's type must be user or business.")
         check_metadata(metadata)
         content, target = take_shorthand(check_content(body.get("content")))
         self._check_room(conversation)
@@ -44,15 +44,22 @@ class Messages(Control):
             actor=caller.key_id,
             metadata=metadata,
         )
-        posted = target is None or bool(content.get("text") or content.get("actions") or content["type"] != "text")
+        posted = target is None or bool(
+            content.get("text") or content.get("actions") or content["type"] != "text",
+        )
         if posted:
             self._say(conversation, message, now, assigns=self.switches.business_message_assigns)
         if target is not None:
             self._pass_to(conversation, target, now, caller, Cause.SHORTHAND)
         return {"messages": [message_in_api(message)] if posted else []}
 
-    def list_messages(self, conversation_id: str, before: str | None = None, after: str | None = None) -> Json:
-        """`GET …/messages`: a page of 100, oldest first; the newest page unless a cursor is given."""
+    def list_messages(
+        self,
+        conversation_id: str,
+        before: str | None = None,
+        after: str | None = None,
+    ) -> Json:
+        """`GET …/messages`: 100 messages, oldest first; without a cursor the newest page."""
         messages = self._find(conversation_id).messages
         if before is not None and after is not None:
             raise bad_request("Only one of page[before] and page[after] can be given.")
@@ -70,10 +77,14 @@ class Messages(Control):
             meta["beforeCursor"] = page[0].id
         if page and more_after:
             meta["afterCursor"] = page[-1].id
-        return {"messages": [message_in_api(message) for message in page], "meta": meta, "links": {}}
+        return {
+            "messages": [message_in_api(message) for message in page],
+            "meta": meta,
+            "links": {},
+        }
 
     def post_activity(self, conversation_id: str, body: Json) -> None:
-        """`POST …/activity`: typing signs and read receipts. The platform shows them to the user and forgets them."""
+        """`POST …/activity`: typing and read receipts, shown to the user but not stored."""
         self._find(conversation_id)
         author = body.get("author")
         if body.get("type") not in _ACTIVITIES or not isinstance(author, dict):
@@ -90,7 +101,7 @@ class Messages(Control):
         assigns: bool,
         webhook: bool = True,
     ) -> Message:
-        """Add a message and tell it to whoever hears; `assigns` says whether it is activity."""
+        """Add a message and send its event; `assigns` says whether it counts as activity."""
         snapshot = self._touch(conversation, now) if assigns else self._snapshot(conversation)
         conversation.messages.append(message)
         if message.author["type"] == "business":
@@ -111,14 +122,22 @@ class Messages(Control):
         )
         if webhook:
             user = self.users.get(message.author.get("userId", conversation.user_id))
-            shown = message_in_event(message, user, show_activity=self.switches.end_message != "subtype_only")
+            shown = message_in_event(
+                message,
+                user,
+                show_activity=self.switches.end_message != "subtype_only",
+            )
             payload = {"conversation": snapshot, "message": shown}
             self._emit("conversation:message", payload, now, conversation)
         return message
 
     def _check_room(self, conversation: Conversation) -> None:
         if len(conversation.messages) >= self.message_limit:
-            raise ApiError(423, "locked", f"Message limit of {self.message_limit} per conversation reached.")
+            raise ApiError(
+                423,
+                "locked",
+                f"Message limit of {self.message_limit} per conversation reached.",
+            )
 
     def _show_typing(self, conversation_id: str, *, types: bool) -> None:
         if types == (conversation_id in self.typing):
@@ -132,4 +151,4 @@ def _position(messages: list[Message], message_id: str) -> int:
     for position, message in enumerate(messages):
         if message.id == message_id:
             return position
-    raise bad_request("The cursor names no message of this conversation.")
+    raise bad_request("The cursor is not a message of this conversation.")

@@ -1,4 +1,4 @@
-"""A bot as one writes it first: it answers, and never gives control up. The demo shows what becomes of that."""
+"""A naive bot for the demo, which answers but never releases control."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ QUESTION = "What is your order number?"
 
 
 class NaiveBot:
-    """Answers what users write in a sandbox, over its API; `receive` is given to the sandbox as `post`."""
+    """Answers users over the sandbox's API; pass `receive` to the sandbox as `post`."""
 
     def __init__(self) -> None:
         self._client: SunshineClient | None = None
 
     def connect(self, sandbox: Sandbox) -> None:
-        """Serve a sandbox that has been started."""
+        """Connect to a started sandbox."""
         key = sandbox.integration_key
-        self._client = SunshineClient(sandbox.base_url, sandbox.app_id, Credentials(key.id, key.secret))
+        self._client = SunshineClient(
+            sandbox.base_url,
+            sandbox.app_id,
+            Credentials(key.id, key.secret),
+        )
         sandbox.connect("http://naive.invalid/webhook")
 
     async def close(self) -> None:
@@ -32,7 +36,7 @@ class NaiveBot:
             await self._client.aclose()
 
     async def receive(self, _: str, __: Mapping[str, str], body: bytes) -> int:
-        """Take a webhook delivery, and return the status that it is answered with."""
+        """Handle a webhook delivery; return the status of the answer."""
         for event in json.loads(body)["events"]:
             if event["type"] == "conversation:message" and event["payload"]["message"]["author"]["type"] == "user":
                 await self._answer(event["payload"])

@@ -1,4 +1,4 @@
-"""Cursor pagination: a page of a list, forwards from a cursor or backwards from one."""
+"""Cursor pagination: a page of a list after or before a cursor."""
 
 from __future__ import annotations
 
@@ -11,24 +11,28 @@ from bot.sandbox.records import Json
 T = TypeVar("T")
 
 PAGE = 25
-"""Records in a page, unless the request says otherwise."""
+"""Default number of records per page."""
 
 LARGEST_PAGE = 100
 
 
-def page(records: Sequence[T], id_of: Callable[[T], str], query: Mapping[str, str]) -> tuple[Sequence[T], Json]:
-    """Cut a page out of a list, oldest first.
+def page(
+    records: Sequence[T],
+    id_of: Callable[[T], str],
+    query: Mapping[str, str],
+) -> tuple[Sequence[T], Json]:
+    """Return a page of a list, oldest first.
 
     Args:
-        records: all of them.
-        id_of: a record's id, by which cursors name it.
-        query: the request's parameters, of which `page[after]`, `page[before]` and `page[size]` count.
+        records: the whole list.
+        id_of: returns a record's id, which cursors use.
+        query: the request's parameters; uses `page[after]`, `page[before]`, `page[size]`.
 
     Returns:
-        The page, and what the reply says about it (`meta` and `links`).
+        The page, and its `meta` and `links` for the reply.
 
     Raises:
-        ApiError: 400, the parameters can't be used.
+        ApiError: 400, a parameter is invalid.
     """
     size = _size(query.get("page[size]"))
     before, after = query.get("page[before]"), query.get("page[after]")

@@ -1,4 +1,4 @@
-"""The API's participants: who takes part in a conversation, and joining and leaving a group's."""
+"""The API's participants: the users of a conversation; joining and leaving a group."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LEAVERS = ("userId", "userExternalId", "participantId")
 
 
 class ParticipantCalls(ConversationCalls):
-    """The participants' operations of the API."""
+    """The API's participant operations."""
 
     def list_participants(self, conversation_id: str, query: Mapping[str, str]) -> Json:
         """`GET …/participants`."""
@@ -25,7 +25,7 @@ class ParticipantCalls(ConversationCalls):
         return {"participants": list(shown), **about}
 
     def join(self, conversation_id: str, body: Json, now: datetime) -> Json:
-        """`POST …/join`: only a group's conversation takes further participants."""
+        """`POST …/join`: add a participant; only groups take more."""
         conversation = self._find(conversation_id)
         if conversation.type != "sdkGroup":
             raise bad_request("Only a conversation of the type sdkGroup can be joined.")
@@ -38,38 +38,50 @@ class ParticipantCalls(ConversationCalls):
         return {"participant": self._participant_json(conversation, user)}
 
     def leave(self, conversation_id: str, body: Json, now: datetime) -> None:
-        """`POST …/leave`: the participant by `userId`, `userExternalId` or `participantId`."""
+        """`POST …/leave`: a participant by `userId`, `userExternalId` or `participantId`."""
         conversation = self._find(conversation_id)
         if conversation.type != "sdkGroup":
             raise bad_request("Only a conversation of the type sdkGroup can be left.")
         given = [body[name] for name in _LEAVERS if name in body]
         if len(given) != 1:
-            raise bad_request("Give one of userId, userExternalId and participantId.")
+            raise bad_request("Pass one of userId, userExternalId and participantId.")
         for user in [self.users[user_id] for user_id in conversation.group]:
-            if given[0] in (user.id, user.external_id, related_id(conversation.id, user.id)):
+            if given[0] in (
+                user.id,
+                user.external_id,
+                related_id(conversation.id, user.id),
+            ):
                 conversation.group.remove(user.id)
                 self._tell_move("conversation:leave", conversation, user, now)
                 return
         raise ApiError(404, "not_found", "User is not a member of the conversation")
 
     def remove_user(self, user_id: str, *, now: datetime) -> None:
-        """A person is deleted: also out of the groups that they were in."""
+        """Delete a user, also from groups."""
         super().remove_user(user_id, now=now)
         for conversation in self.conversations.values():
             if user_id in conversation.group:
                 conversation.group.remove(user_id)
 
     def merge_users(
-        self, surviving_id: str, discarded_id: str, *, now: datetime, conversations: tuple[str, str] | None = None
+        self,
+        surviving_id: str,
+        discarded_id: str,
+        *,
+        now: datetime,
+        conversations: tuple[str, str] | None = None,
     ) -> None:
-        """Two users turn out to be one person: also in the groups that they were in."""
+        """Merge two users, also in groups."""
         super().merge_users(surviving_id, discarded_id, now=now, conversations=conversations)
         for conversation in self.conversations.values():
             people = [surviving_id if user_id == discarded_id else user_id for user_id in conversation.group]
             conversation.group = list(dict.fromkeys(people))
 
     def _tell_move(self, event: str, conversation: Conversation, user: User, now: datetime) -> None:
-        payload = {"conversation": self._snapshot(conversation), "user": user_in_event(user)}
+        payload = {
+            "conversation": self._snapshot(conversation),
+            "user": user_in_event(user),
+        }
         self._emit(event, payload, now, conversation)
 
     def _participant_json(self, conversation: Conversation, user: User) -> Json:
@@ -84,7 +96,9 @@ class ParticipantCalls(ConversationCalls):
             "clientAssociations": [],
         }
         if user.id in self.widget_seen:
-            shown["clientAssociations"] = [{"type": "sdk", "clientId": related_id(user.id, "client")}]
+            shown["clientAssociations"] = [
+                {"type": "sdk", "clientId": related_id(user.id, "client")},
+            ]
         if user.external_id is not None:
             shown["userExternalId"] = user.external_id
         if read is not None:

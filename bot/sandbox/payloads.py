@@ -1,16 +1,23 @@
-"""The JSON that the platform sends: conversations, messages and users as the API and as webhooks show them."""
+"""The platform's JSON for conversations, messages and users, in the API and in webhooks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bot.sandbox.records import Conversation, Json, Message, SwitchboardIntegration, User, iso
+from bot.sandbox.records import (
+    Conversation,
+    Json,
+    Message,
+    SwitchboardIntegration,
+    User,
+    iso,
+)
 
 Members = Mapping[str, SwitchboardIntegration]
 
 
 def member_json(member: SwitchboardIntegration) -> Json:
-    """A switchboard integration as `activeSwitchboardIntegration` shows it."""
+    """A switchboard integration as shown in `activeSwitchboardIntegration`."""
     return {
         "id": member.id,
         "name": member.name,
@@ -19,8 +26,13 @@ def member_json(member: SwitchboardIntegration) -> Json:
     }
 
 
-def conversation_in_event(conversation: Conversation, members: Members, *, extra_keys: bool) -> Json:
-    """A conversation as webhooks show it; `extra_keys` adds what real payloads carry beyond the published schema."""
+def conversation_in_event(
+    conversation: Conversation,
+    members: Members,
+    *,
+    extra_keys: bool,
+) -> Json:
+    """A conversation in webhooks; `extra_keys` adds keys missing from the published schema."""
     shown: Json = {"id": conversation.id, "type": conversation.type}
     if conversation.active is not None:
         shown["activeSwitchboardIntegration"] = member_json(members[conversation.active])
@@ -34,7 +46,7 @@ def conversation_in_event(conversation: Conversation, members: Members, *, extra
 
 
 def conversation_in_api(conversation: Conversation, members: Members) -> Json:
-    """A conversation as `GET …/conversations/{id}` shows it."""
+    """A conversation as shown by `GET …/conversations/{id}`."""
     shown = conversation_in_event(conversation, members, extra_keys=False)
     shown["isDefault"] = conversation.is_default
     shown["createdAt"] = iso(conversation.created_at)
@@ -45,7 +57,7 @@ def conversation_in_api(conversation: Conversation, members: Members) -> Json:
 
 
 def user_in_event(user: User) -> Json:
-    """A user as webhooks show it without `includeFullUser`."""
+    """A user in webhooks without `includeFullUser`."""
     shown: Json = {"id": user.id, "authenticated": user.authenticated}
     if user.external_id is not None:
         shown["externalId"] = user.external_id
@@ -53,9 +65,14 @@ def user_in_event(user: User) -> Json:
 
 
 def user_in_api(user: User) -> Json:
-    """A user as `GET …/users/{id}` shows it."""
+    """A user as shown by `GET …/users/{id}`."""
     name = {"givenName": user.name} if user.name else {}
-    shown = {**user_in_event(user), "profile": {**name, **user.profile}, "metadata": user.metadata, "identities": []}
+    shown = {
+        **user_in_event(user),
+        "profile": {**name, **user.profile},
+        "metadata": user.metadata,
+        "identities": [],
+    }
     if user.signed_up_at is not None:
         shown["signedUpAt"] = user.signed_up_at
     if user.to_be_retained is not None:
@@ -64,9 +81,13 @@ def user_in_api(user: User) -> Json:
 
 
 def with_full_users(event: Json, users: Mapping[str, User]) -> Json:
-    """An event in which each user of the payload is shown whole, as a webhook with `includeFullUser` has it."""
+    """The event with full users, as a webhook with `includeFullUser` gets it."""
     payload = event["payload"]
-    for part in (payload, payload.get("message", {}).get("author", {}), payload.get("activity", {}).get("author", {})):
+    for part in (
+        payload,
+        payload.get("message", {}).get("author", {}),
+        payload.get("activity", {}).get("author", {}),
+    ):
         user = users.get(part.get("user", {}).get("id"))
         if user is not None:
             part["user"] = user_in_api(user)
@@ -74,7 +95,7 @@ def with_full_users(event: Json, users: Mapping[str, User]) -> Json:
 
 
 def message_in_api(message: Message) -> Json:
-    """A message as `…/messages` shows it."""
+    """A message as shown by `…/messages`."""
     shown: Json = {
         "id": message.id,
         "received": iso(message.received),
@@ -90,7 +111,7 @@ def message_in_api(message: Message) -> Json:
 
 
 def message_in_event(message: Message, user: User | None, *, show_activity: bool) -> Json:
-    """A message as `conversation:message` shows it; the author of a user's message comes with the user."""
+    """A message in `conversation:message`; a user's message includes its author."""
     shown = message_in_api(message)
     if message.author["type"] == "user" and user is not None:
         shown["author"] = {**message.author, "user": user_in_event(user)}

@@ -1,4 +1,4 @@
-"""What the platform keeps: the records of the model, without any behaviour."""
+"""The records of the model, without behaviour."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any, Literal
 from pydantic import Base64Bytes
 
 Json = dict[str, Any]
-"""A JSON object as the API speaks it."""
+"""A JSON object of the API."""
 
 IdSource = Callable[[], str]
-"""Makes a new id at each call: 24 hexadecimal digits, ascending."""
+"""Returns a new id on each call: 24 hexadecimal digits, ascending."""
 
 AGENT_WORKSPACE = "zd:agentWorkspace"
 ANSWER_BOT = "zd:answerBot"
@@ -24,14 +24,14 @@ WEB = "web"
 
 
 class Ids:
-    """The usual id source: ids that ascend, and that are the same again for the same salt.
+    """The usual id source: ascending ids, reproducible for the same salt.
 
     Args:
-        salt: told apart by it, two runs never share an id (a database may outlive a sandbox).
+        salt: keeps the ids of different runs apart, since a database may outlive a sandbox.
 
     Attributes:
         salt: may be changed between two ids.
-        made: how many there are so far.
+        made: number of ids created so far.
     """
 
     def __init__(self, salt: int = 0) -> None:
@@ -39,24 +39,24 @@ class Ids:
         self.made = 0
 
     def __call__(self) -> str:
-        """The next id."""
+        """Return the next id."""
         self.made += 1
         return f"{self.salt & 0xFFFFFFFF:08x}{self.made:016x}"
 
 
 def related_id(*of: str) -> str:
-    """An id that follows from others, for what is not kept but has to be called the same each time."""
+    """Derive a stable id from other ids, for objects that are not stored."""
     return sha256(":".join(of).encode()).hexdigest()[:24]
 
 
 def iso(moment: datetime) -> str:
-    """A time as the platform writes it: UTC, milliseconds, Z."""
+    """A time in the platform's format: UTC, milliseconds, Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)
 class SwitchboardIntegration:
-    """A link between the switchboard and an integration: what can be active in a conversation."""
+    """A link between the switchboard and an integration; it can be active or pending."""
 
     id: str
     name: str
@@ -69,10 +69,10 @@ class SwitchboardIntegration:
 
 @dataclass(frozen=True, slots=True)
 class Integration:
-    """An integration of the app: a channel (`web`, `twilio`, …), a first-party one (`zd:…`) or a custom one.
+    """An integration of the app: a channel (`web`, …), first-party (`zd:…`), or custom.
 
     Attributes:
-        properties: what a channel was configured with, without its secrets.
+        properties: a channel's configuration, without its secrets.
     """
 
     id: str
@@ -84,7 +84,7 @@ class Integration:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Where an integration's events go. An empty tuple of triggers means: none."""
+    """The destination of an integration's events. No triggers means no events."""
 
     id: str
     integration_id: str
@@ -100,9 +100,9 @@ class User:
     """An end user.
 
     Attributes:
-        name: the given name; empty where nobody has told it.
-        profile: the rest of the profile, as the API names it.
-        authenticated: has the user signed in?
+        name: the given name; empty if unknown.
+        profile: the rest of the profile, with the API's names.
+        authenticated: whether the user has signed in.
     """
 
     id: str
@@ -117,7 +117,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A user's link to a channel: how messages reach them there."""
+    """A user's link to a channel, which carries messages to them."""
 
     id: str
     user_id: str
@@ -134,9 +134,9 @@ class Attachment:
     """An uploaded file.
 
     Attributes:
-        path: where it is fetched, below the API's address.
-        conversation_id: the conversation with which it goes away; empty for none.
-        for_message: does it go away with the message that shows it?
+        path: its path below the API's address.
+        conversation_id: the conversation that it is deleted with; empty for none.
+        for_message: whether it is deleted with its message.
     """
 
     path: str
@@ -148,7 +148,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as the API gives it back. `actor` is the truth about who posted it; the API never shows that."""
+    """A message as the API returns it, except for `actor`, the true sender."""
 
     id: str
     received: datetime
@@ -161,7 +161,7 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The text, where it has one."""
+        """The text, if it has one."""
         return str(self.content.get("text", ""))
 
 
@@ -170,9 +170,9 @@ class Conversation:
     """A conversation. `active` and `pending` are ids of switchboard integrations.
 
     Attributes:
-        user_id: whose it is; empty for a group's (`sdkGroup`).
+        user_id: its user; empty in a group (`sdkGroup`).
         group: ids of a group's participants.
-        details: `displayName`, `description` and `iconUrl`, where they were given.
+        details: `displayName`, `description` and `iconUrl`, if given.
         last_read: when each participant last read it, by user id.
     """
 
@@ -195,12 +195,12 @@ class Conversation:
 
     @property
     def participants(self) -> tuple[str, ...]:
-        """Ids of the users who take part."""
+        """Ids of the participating users."""
         return (self.user_id,) if self.type == "personal" else tuple(self.group)
 
 
 class TicketStatus(StrEnum):
-    """How far the agents are with it."""
+    """The status of a ticket."""
 
     OPEN = "open"
     SOLVED = "solved"
@@ -212,13 +212,16 @@ class Ticket:
     """A ticket of the agent workspace.
 
     Attributes:
-        number: as agents quote it.
-        conversation_id: the conversation that it came from.
-        fields: custom fields by their id, filled from `dataCapture.ticketField.<id>`.
-        system_fields: the rest of `dataCapture.systemField.…`: requester name, e-mail, tags, priority.
-        message_ids: what was copied into it when it was opened (`first_message_id`, else the newest 10).
-        opened_after_end: the user had ended the conversation before: a ticket that nobody needs.
-        session_over: the messaging session that it came from has ended; control that comes back opens a new ticket.
+        number: the number shown to agents.
+        conversation_id: the conversation that it belongs to.
+        fields: custom fields by id, filled from `dataCapture.ticketField.<id>`.
+        system_fields: other fields of `dataCapture.systemField.…`: requester name,
+            e-mail, tags, priority.
+        message_ids: the messages copied into it when it was opened (from
+            `first_message_id` on, or else the newest 10).
+        opened_after_end: opened after the user's end, so nobody needs it.
+        session_over: its messaging session has ended; control that comes back opens a
+            new ticket.
     """
 
     number: int
@@ -234,7 +237,7 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls the API: the owner of a key. `integration_id` is set for the scope `integration`."""
+    """An API caller: a key's owner. `integration_id` is set for scope `integration`."""
 
     key_id: str
     scope: Literal["integration", "app"]
@@ -243,7 +246,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An event on its way to one integration."""
+    """An event to be sent to one integration."""
 
     integration_id: str
     event: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""How a request finds its operation: a table of paths, and the call that an operation is given."""
+"""Request routing: a table of paths, and the arguments of an operation."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from bot.sandbox.switchboard import Switchboard
 
 Scope = Literal["integration", "app", "account"]
-"""The least key that an operation takes. The stand-in has no account's keys: those operations answer 403."""
+"""The smallest key scope that an operation takes. No key has `account`: always 403."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that has been understood.
+    """A parsed request.
 
     Attributes:
         board: the model.
         keys: the app's keys.
-        caller: who asks.
-        ids: the parts of the path, by their names in the table.
+        caller: the owner of the request's key.
+        ids: the variable parts of the path, by name.
         query: the query's parameters.
         body: the JSON body; empty for an upload.
         now: the platform's time.
         content_type: of the body.
-        raw: the body as it came.
-        base_url: where the API was asked, without a slash at the end.
+        raw: the body's bytes.
+        base_url: the API's URL in the request, without a trailing slash.
     """
 
     board: Switchboard
@@ -70,22 +70,22 @@ class Call:
 
     @property
     def webhook(self) -> tuple[str, str]:
-        """The ids of an integration and of its webhook."""
+        """The ids of an integration and its webhook."""
         return self.integration, self.ids["webhook"]
 
     @property
     def link(self) -> tuple[str, str]:
-        """The ids of the switchboard and of a switchboard integration."""
+        """The ids of the switchboard and a switchboard integration."""
         return self.ids["switchboard"], self.ids["member"]
 
     @property
     def control(self) -> tuple[str, Caller, datetime, Json | None]:
-        """The arguments that release and accept have in common."""
+        """The common arguments of release and accept."""
         return self.conversation, self.caller, self.now, self.body.get("metadata")
 
     @property
     def move(self) -> tuple[str, Caller, str, datetime, Json | None]:
-        """The arguments that pass and offer have in common."""
+        """The common arguments of pass and offer."""
         target = self.body.get("switchboardIntegration")
         if not isinstance(target, str) or not target:
             raise bad_request("switchboardIntegration is required.")
@@ -97,7 +97,7 @@ Run = Callable[[Call], Json | None]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path below `/v2/apps` and what it does. `{name}` stands for one part of the path."""
+    """A path below `/v2/apps` and its operation. `{name}` matches one part of the path."""
 
     operation: str
     method: str
@@ -121,7 +121,7 @@ class RouteTable:
             self._routes.setdefault((route.method, route.template.count("/")), []).append(route)
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
-        """The route, and the parts of the path by name; None where there is no such operation."""
+        """The route, and the variable parts of the path; None if there is no operation."""
         parts = path.removeprefix("/sc").removeprefix("/v2/apps").count("/")
         for route in self._routes.get((method, parts), ()):
             if match := route.pattern.fullmatch(path):

@@ -1,4 +1,4 @@
-"""The sandbox, put together: model, server, webhook sender and clock, started and stopped as one."""
+"""The complete sandbox: model, server, webhook sender and clock, started together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from bot.sandbox.history import Entry
 from bot.sandbox.keys import Keys
 from bot.sandbox.records import Caller, Ids, IdSource
 from bot.sandbox.server import Server
-from bot.sandbox.switchboard import ANSWERS, BOT, WORKSPACE, Switchboard, standard_switchboard
+from bot.sandbox.switchboard import (
+    ANSWERS,
+    BOT,
+    WORKSPACE,
+    Switchboard,
+    standard_switchboard,
+)
 from bot.sandbox.switches import Switches
 from bot.sandbox.users import Agent, Visitor
 
@@ -24,29 +30,30 @@ T = TypeVar("T")
 
 
 class Sandbox:
-    """A copy of the platform that runs on this machine.
+    """A local copy of the platform.
 
     Args:
-        switches: how it behaves where the documents leave it open; `switches.mode` is the control mode.
-        webhook_url: where the bot takes its webhook; it can also be given later, by `connect`.
+        switches: the undocumented behaviour; `switches.mode` is the control mode.
+        webhook_url: the bot's webhook; can also be set later by `connect`.
         secret: the webhook's secret.
-        host: where the API listens.
+        host: the API's address.
         port: 0 for any free port.
         clock: the platform's time.
-        ids: makes new ids; from the time of the start if it is not given.
-        untouched: an account in which nobody has set the switchboard integrations' `next` yet.
-        time_scale: what the waits between webhook attempts are multiplied with.
-        batch: events a webhook delivery, at most.
-        faults: what goes wrong on the way to the API; `server.faults` can be changed later.
-        post: how webhooks are posted; real HTTP if it is not given.
-        model: what to make the switchboard of; a replay has one that follows a tape.
+        ids: creates new ids; by default from the start time.
+        untouched: an account in which no switchboard integration's `next` was changed.
+        time_scale: factor for the pauses between webhook attempts.
+        batch: maximum number of events per webhook delivery.
+        faults: faults on the way to the API; `server.faults` can change later.
+        post: posts webhooks; real HTTP by default.
+        model: the class of the switchboard; a replay has one that follows a tape.
 
     Attributes:
-        switchboard: the model; call its operations with `now=sandbox.clock.now()`.
-        keys: the keys of the API; `integration_key` and `app_key` are made already.
+        switchboard: the model; pass `now=sandbox.clock.now()` to its operations.
+        keys: the API's keys; `integration_key` and `app_key` exist from the start.
         observers: called with each entry of the history.
-        pace: awaited by people before they do something, for those who watch.
-        server, sender: the parts; `sender.attempts` and `server.requests` are records for checks.
+        pace: awaited before each action of a person, so that an audience can follow.
+        server, sender: the parts; `sender.attempts` and `server.requests` record all
+            traffic for checks.
     """
 
     def __init__(
@@ -54,7 +61,7 @@ class Sandbox:
         *,
         switches: Switches | None = None,
         webhook_url: str | None = None,
-        secret: str = "sandbox-webhook-secret",  # noqa: S107 - the stand-in's, and it guards nothing
+        secret: str = "sandbox-webhook-secret",  # noqa: S107 - the stand-in's; it protects nothing
         host: str = "127.0.0.1",
         port: int = 0,
         clock: Clock | None = None,
@@ -70,14 +77,27 @@ class Sandbox:
         self.secret = secret
         self.host = host
         made = ids or Ids(int(self.clock.now().timestamp()))
-        self.switchboard = standard_switchboard(switches or Switches(), made, untouched=untouched, model=model)
+        self.switchboard = standard_switchboard(
+            switches or Switches(),
+            made,
+            untouched=untouched,
+            model=model,
+        )
         self.keys = Keys(made)
-        self.integration_key = self.keys.for_integration(self.switchboard.member(BOT).integration_id)
+        self.integration_key = self.keys.for_integration(
+            self.switchboard.member(BOT).integration_id,
+        )
         self.app_key = self.keys.for_app()
         self.api = Api(self.switchboard, self.keys)
         self.server = Server(self.api, self.clock, host, port)
         self.server.faults = faults
-        self.sender = Sender(self.switchboard, self.clock, post=post, time_scale=time_scale, batch=batch)
+        self.sender = Sender(
+            self.switchboard,
+            self.clock,
+            post=post,
+            time_scale=time_scale,
+            batch=batch,
+        )
         self.observers: list[Callable[[Entry], None]] = []
         self.pace: Callable[[], Awaitable[None]] = _at_once
         self._waiting: set[asyncio.Future[None]] = set()
@@ -87,7 +107,7 @@ class Sandbox:
 
     @property
     def switches(self) -> Switches:
-        """How the platform behaves now."""
+        """The platform's current behaviour."""
         return self.switchboard.switches
 
     @property
@@ -97,11 +117,11 @@ class Sandbox:
 
     @property
     def base_url(self) -> str:
-        """What the bot calls SUNSHINE_BASE_URL; known once started."""
+        """The bot's SUNSHINE_BASE_URL; known after the start."""
         return self.server.url
 
     def connect(self, webhook_url: str) -> None:
-        """Make the bot's webhook, with all triggers, or move it to another URL."""
+        """Create the bot's webhook with all triggers, or move it to another URL."""
         integration_id = self.switchboard.member(BOT).integration_id
         caller = Caller("sandbox", "app")
         body = {"target": webhook_url, "triggers": list(TRIGGERS), "includeFullUser": True}
@@ -112,7 +132,7 @@ class Sandbox:
         self.switchboard.create_webhook(integration_id, body, caller, secret=self.secret)
 
     def forget_bot(self) -> None:
-        """Remove the bot from an untouched account; answerBot answers first then."""
+        """Remove the bot from an untouched account; answerBot is the default then."""
         board, bot = self.switchboard, self.switchboard.member(BOT)
         board.default_id = board.member(ANSWERS).id
         board.delete_switchboard_integration(str(board.switchboard_id), bot.id, self.clock.now())
@@ -120,7 +140,7 @@ class Sandbox:
         self.keys.revoke_all(bot.integration_id)
 
     def settings_for_bot(self) -> dict[str, str]:
-        """The environment of a bot that talks to this sandbox."""
+        """Return the environment of a bot for this sandbox."""
         return {
             "SUNSHINE_BASE_URL": self.base_url,
             "SUNSHINE_APP_ID": self.app_id,
@@ -135,7 +155,7 @@ class Sandbox:
         }
 
     def visitor(self, name: str = "Sam") -> Visitor:
-        """A new person in front of the web widget."""
+        """A new user of the web widget."""
         return Visitor(self, name)
 
     def agent(self, name: str = "Ada") -> Agent:
@@ -143,14 +163,14 @@ class Sandbox:
         return Agent(self, name)
 
     async def until(self, look: Callable[[], T | None], timeout: float | None, what: str) -> T:
-        """Wait until `look` finds something; it looks again after each entry of the history.
+        """Wait until `look` finds something; it is called after each entry of the history.
 
         Args:
-            look: returns what it found, or None.
-            timeout: seconds; None: `users.PATIENCE`.
-            what: what is waited for, for the error.
+            look: returns the result, or None.
+            timeout: in seconds; None: `users.WAIT_TIMEOUT`.
+            what: a description of the wait, for the error.
         """
-        timeout = users.PATIENCE if timeout is None else timeout
+        timeout = users.WAIT_TIMEOUT if timeout is None else timeout
         try:
             async with asyncio.timeout(timeout):
                 while (found := look()) is None:
@@ -169,12 +189,12 @@ class Sandbox:
             self._waiting.discard(waiting)
 
     async def start(self) -> None:
-        """Listen, and send webhooks."""
+        """Start the server and the webhook sender."""
         await self.server.start()
         await self.sender.start()
 
     async def stop(self) -> None:
-        """End."""
+        """Stop everything."""
         await self.sender.stop()
         await self.server.stop()
 
@@ -183,7 +203,10 @@ class Sandbox:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.stop()
 
@@ -196,4 +219,4 @@ class Sandbox:
 
 
 async def _at_once() -> None:
-    """Nobody watches."""
+    """Don't wait: there is no audience."""

@@ -1,4 +1,4 @@
-"""The platform's API over real HTTP: aiohttp around `Api`, and nothing else."""
+"""The platform's API over real HTTP: a thin aiohttp server around `Api`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Server:
     """Serves `/v2/apps/…`, and the same below `/sc`.
 
     Args:
-        api: what answers.
+        api: handles the requests.
         clock: the platform's time.
-        host: where to listen.
-        port: 0 for any free one.
+        host: the address to listen on.
+        port: 0 for any free port.
 
     Attributes:
-        faults: asked for every request; may be changed at any time.
-        requests: all requests that came in, in order.
+        faults: called for every request; may change at any time.
+        requests: all requests received, in order.
     """
 
     def __init__(self, api: Api, clock: Clock, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -36,11 +36,11 @@ class Server:
 
     @property
     def url(self) -> str:
-        """The base URL, once started, without a slash at the end: `http://127.0.0.1:8123/sc`."""
+        """The base URL after the start, without a trailing slash."""
         return f"http://{self._host}:{self._port}/sc"
 
     async def start(self) -> None:
-        """Listen."""
+        """Start listening."""
         app = web.Application(client_max_size=2 * MAX_UPLOAD)
         app.router.add_route("*", "/{path:.*}", self._serve)
         self._listener = Listener(app, self._host, self._port, lenient=True, shutdown_timeout=1.0)
@@ -48,7 +48,7 @@ class Server:
         self._port = self._listener.port
 
     async def stop(self) -> None:
-        """Close the door. Requests that are under way get a second to finish."""
+        """Stop listening. Requests in progress get a second to finish."""
         if self._listener is not None:
             await self._listener.stop()
             self._listener = None
@@ -58,7 +58,7 @@ class Server:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             body = b"x" * (MAX_UPLOAD + 1)
-        except ConnectionError:  # whoever asked is gone, and nobody hears the answer
+        except ConnectionError:  # the client is gone, so nobody gets the answer
             return web.Response(status=400)
         asked = ApiRequest(
             method=request.method,

@@ -1,4 +1,4 @@
-"""The end user's side: opening, writing, tapping, ending; removal and merging of people (docs/platform.md, 3 and 4)."""
+"""The end users' actions, and removal and merging of users (docs/platform.md, 3 and 4)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Sessions(Workspace):
     """The end users' layer of the model."""
 
     def create_user(self, name: str, external_id: str | None = None) -> User:
-        """A person comes to the site."""
+        """Create an end user."""
         user = User(self._ids(), name, external_id)
         self.users[user.id] = user
         return user
@@ -41,20 +41,41 @@ class Sessions(Workspace):
         now: datetime,
         metadata: Json | None = None,
     ) -> Conversation:
-        """A conversation begins; the default responder is active at once, and `conversation:create` names it."""
+        """Create a conversation; the default responder is active at once."""
         user_id = user if isinstance(user, str) else user.id
         if user_id not in self.users:
-            raise NotPossibleError(f"User {user_id} does not exist (any more).")
+            raise NotPossibleError(f"User {user_id} does not exist or was deleted.")
         if creation_reason not in CREATION_REASONS:
-            raise ValueError(f"{creation_reason!r} is no creation reason; known are {', '.join(CREATION_REASONS)}")
+            known = ", ".join(CREATION_REASONS)
+            raise ValueError(f"{creation_reason!r} is not a creation reason; known are {known}")
         is_default = all(c.user_id != user_id for c in self.conversations.values())
-        conversation = Conversation(self._ids(), user_id, self.channel_id, now, is_default, metadata=metadata or {})
+        conversation = Conversation(
+            self._ids(),
+            user_id,
+            self.channel_id,
+            now,
+            is_default,
+            metadata=metadata or {},
+        )
         self.widget_seen[user_id] = now
-        self._begin(conversation, creation_reason, self._source(conversation), f"user:{user_id}", now)
+        self._begin(
+            conversation,
+            creation_reason,
+            self._source(conversation),
+            f"user:{user_id}",
+            now,
+        )
         return conversation
 
-    def _begin(self, conversation: Conversation, creation_reason: str, source: Json, actor: str, now: datetime) -> None:
-        """Take a new conversation up, give it to the default responder, and tell it."""
+    def _begin(
+        self,
+        conversation: Conversation,
+        creation_reason: str,
+        source: Json,
+        actor: str,
+        now: datetime,
+    ) -> None:
+        """Add a new conversation, assign the default responder, and send the event."""
         self.conversations[conversation.id] = conversation
         self._record(Kind.CREATED, now, conversation, actor, text=creation_reason)
         responder = self._default_responder(conversation)
@@ -70,27 +91,46 @@ class Sessions(Workspace):
         self._emit("conversation:create", payload, now, conversation)
 
     def can_write(self, conversation_id: str) -> bool:
-        """Does the widget let the user write?"""
+        """Whether the widget lets the user write."""
         conversation = self.conversations.get(conversation_id)
         if conversation is None:
             return False
         return conversation.ended_at is None or not self.settings["disableConversationReopen"]
 
-    def user_says(self, conversation_id: str, text: str, payload: str | None = None, *, now: datetime) -> Message:
-        """The user writes, or answers by a quick reply, whose `payload` comes along."""
+    def user_says(
+        self,
+        conversation_id: str,
+        text: str,
+        payload: str | None = None,
+        *,
+        now: datetime,
+    ) -> Message:
+        """Write as the user, or answer with a quick reply, which has a `payload`."""
         content: Json = {"type": "text", "text": text}
         if payload is not None:
             content["payload"] = payload
         return self._user_sends(conversation_id, content, now)
 
     def user_sends(
-        self, conversation_id: str, content: Json, metadata: Json | None = None, *, now: datetime
+        self,
+        conversation_id: str,
+        content: Json,
+        metadata: Json | None = None,
+        *,
+        now: datetime,
     ) -> Message:
-        """The user sends something: a picture, a file, a location, as the API shows its content."""
+        """Send a picture, a file or a location as the user, with the API's content."""
         return self._user_sends(conversation_id, content, now, metadata)
 
-    def user_submits(self, conversation_id: str, form_id: str, values: Mapping[str, str], *, now: datetime) -> Message:
-        """The user fills in the form of the message `form_id`: a value for each field's name."""
+    def user_submits(
+        self,
+        conversation_id: str,
+        form_id: str,
+        values: Mapping[str, str],
+        *,
+        now: datetime,
+    ) -> Message:
+        """Fill in the form of message `form_id`: one value per field name."""
         conversation = self._see(conversation_id)
         form = next((m for m in conversation.messages if m.id == form_id), None)
         if form is None or form.content["type"] != "form":
@@ -105,39 +145,77 @@ class Sessions(Workspace):
         content = {"type": "formResponse", "fields": fields, "textFallback": fallback}
         return self._user_sends(conversation_id, content, now)
 
-    def user_taps(self, conversation_id: str, payload: str, metadata: Json | None = None, *, now: datetime) -> None:
-        """The user taps a postback button: an event of its own, and no message."""
+    def user_taps(
+        self,
+        conversation_id: str,
+        payload: str,
+        metadata: Json | None = None,
+        *,
+        now: datetime,
+    ) -> None:
+        """Tap a postback button, which sends an event of its own and no message."""
         conversation = self._writable(conversation_id, now)
         snapshot = self._touch(conversation, now)
         self._user_wrote(conversation, now)
         actor = f"user:{conversation.user_id}"
         self._record(Kind.POSTBACK, now, conversation, actor, text=payload, metadata=metadata)
         postback: Json = {"payload": payload} | ({"metadata": metadata} if metadata else {})
-        self._emit("conversation:postback", self._by_user(conversation, snapshot, postback=postback), now, conversation)
+        self._emit(
+            "conversation:postback",
+            self._by_user(conversation, snapshot, postback=postback),
+            now,
+            conversation,
+        )
 
-    def user_is_referred(self, conversation_id: str, code: str, details: Json | None = None, *, now: datetime) -> None:
-        """The user comes back to the conversation by a link, or by an ad, of which the details tell."""
+    def user_is_referred(
+        self,
+        conversation_id: str,
+        code: str,
+        details: Json | None = None,
+        *,
+        now: datetime,
+    ) -> None:
+        """Return to the conversation by a link, or by an ad described in `details`."""
         conversation = self._writable(conversation_id, now)
         snapshot = self._touch(conversation, now)
         self._record(Kind.REFERRAL, now, conversation, f"user:{conversation.user_id}", text=code)
         payload = self._by_user(
-            conversation, snapshot, referral={"code": code} | ({"details": details} if details else {})
+            conversation,
+            snapshot,
+            referral={"code": code} | ({"details": details} if details else {}),
         )
         self._emit("conversation:referral", payload, now, conversation)
 
-    def user_types(self, conversation_id: str, *, now: datetime, activity: str = "typing:start") -> None:
-        """The user types (`typing:start`, `typing:stop`) or reads (`conversation:read`)."""
+    def user_types(
+        self,
+        conversation_id: str,
+        *,
+        now: datetime,
+        activity: str = "typing:start",
+    ) -> None:
+        """Type (`typing:start`, `typing:stop`) or read (`conversation:read`) as the user."""
         conversation = self._see(conversation_id)
-        author = {"type": "user", "userId": conversation.user_id, "user": self._user_shown(conversation)}
+        author = {
+            "type": "user",
+            "userId": conversation.user_id,
+            "user": self._user_shown(conversation),
+        }
         shown = {"type": activity, "author": author, "source": self._source(conversation)}
         event = "conversation:read" if activity == "conversation:read" else "conversation:typing"
-        self._emit(event, {"conversation": self._snapshot(conversation), "activity": shown}, now, conversation)
+        self._emit(
+            event,
+            {"conversation": self._snapshot(conversation), "activity": shown},
+            now,
+            conversation,
+        )
 
     def user_ends(self, conversation_id: str, *, now: datetime) -> None:
-        """The user ends the conversation: a system message tells it, and control moves as the mode wants it."""
+        """End the conversation as the user: a system message, and a move of control."""
         conversation = self._see(conversation_id)
         if not (self.settings["multiConvoEnabled"] and self.settings["endSessionEnabled"]):
-            raise NotPossibleError("The widget has no button to end a conversation: endSessionEnabled is off.")
+            raise NotPossibleError(
+                "The widget has no button to end a conversation: endSessionEnabled is off.",
+            )
         if conversation.ended_at is not None:
             raise NotPossibleError("The conversation has ended already.")
         conversation.ended_at = now
@@ -153,13 +231,18 @@ class Sessions(Workspace):
             self._tell_end(conversation, now)
 
     def remove_conversation(self, conversation_id: str, *, now: datetime) -> None:
-        """The conversation is deleted."""
+        """Delete a conversation."""
         conversation = self._find(conversation_id)
-        self._emit("conversation:remove", {"conversation": self._snapshot(conversation)}, now, conversation)
+        self._emit(
+            "conversation:remove",
+            {"conversation": self._snapshot(conversation)},
+            now,
+            conversation,
+        )
         self._drop(conversation, Kind.REMOVED, now)
 
     def remove_user(self, user_id: str, *, now: datetime) -> None:
-        """A person is deleted, with all conversations."""
+        """Delete a user, with all conversations."""
         user = self.users.get(user_id)
         if user is None:
             raise not_found("user")
@@ -173,20 +256,29 @@ class Sessions(Workspace):
         self._emit("user:remove", {"user": user_in_event(user)}, now)
 
     def merge_users(
-        self, surviving_id: str, discarded_id: str, *, now: datetime, conversations: tuple[str, str] | None = None
+        self,
+        surviving_id: str,
+        discarded_id: str,
+        *,
+        now: datetime,
+        conversations: tuple[str, str] | None = None,
     ) -> None:
-        """Two users turn out to be one person.
+        """Merge two users into one.
 
         Args:
-            surviving_id: the user that stays.
-            discarded_id: the user that is merged into it; its conversations move over.
-            now: when.
-            conversations: ids of a surviving and a discarded conversation that are merged as well. The discarded one
-                is gone afterwards; who is active in the surviving one is a switch. No control event tells it.
+            surviving_id: the user to keep.
+            discarded_id: the user to merge into it; its conversations move over.
+            now: the time.
+            conversations: ids of a surviving and a discarded conversation to merge as
+                well. The discarded one is deleted; a switch decides who is active in the
+                surviving one. There is no control event.
         """
         surviving, discarded = self.users[surviving_id], self.users.pop(discarded_id)
         payload: Json = {
-            "mergedUsers": {"surviving": user_in_event(surviving), "discarded": user_in_event(discarded)},
+            "mergedUsers": {
+                "surviving": user_in_event(surviving),
+                "discarded": user_in_event(discarded),
+            },
             "reason": "sdkLogin",
         }
         for conversation in self._conversations_of(discarded_id):
@@ -195,11 +287,17 @@ class Sessions(Workspace):
             kept, gone = (self._see(conversation_id) for conversation_id in conversations)
             gone_snapshot = self._snapshot(gone)
             self._merge_conversation(kept, gone, now)
-            payload["mergedConversations"] = {"surviving": self._snapshot(kept), "discarded": gone_snapshot}
+            payload["mergedConversations"] = {
+                "surviving": self._snapshot(kept),
+                "discarded": gone_snapshot,
+            }
         self._emit("user:merge", payload, now)
 
     def _merge_conversation(self, kept: Conversation, gone: Conversation, now: datetime) -> None:
-        kept.messages = sorted([*kept.messages, *gone.messages], key=lambda message: (message.received, message.id))
+        kept.messages = sorted(
+            [*kept.messages, *gone.messages],
+            key=lambda message: (message.received, message.id),
+        )
         active = {
             "surviving": kept.active,
             "discarded": gone.active,
@@ -210,7 +308,7 @@ class Sessions(Workspace):
             self._move(kept, active, now, PLATFORM, Cause.MERGE, webhook=False)
 
     def _drop(self, conversation: Conversation, kind: Kind, now: datetime, **detail: str) -> None:
-        """The conversation exists no more, and so nobody is active in it."""
+        """Delete the conversation, so that nobody is active in it."""
         before = self._name(conversation.active)
         del self.conversations[conversation.id]
         conversation.active = conversation.pending = None
@@ -227,7 +325,7 @@ class Sessions(Workspace):
         self._system_says(conversation, ENDED, text, author, source, now, webhook=webhook)
 
     def _settle_end(self, conversation: Conversation, now: datetime) -> None:
-        """What happens to control when the user ends the conversation (docs/platform.md, 3)."""
+        """Move control after the user's end (docs/platform.md, 3)."""
         passes = self.switches.mode == "pass"
         if passes and conversation.active is not None and not self._workspace_holds(conversation):
             if self.switches.end_while_bot_active_in_pass == "stays":
@@ -235,9 +333,22 @@ class Sessions(Workspace):
             passes = self.switches.end_while_bot_active_in_pass == "next"
         webhook = self.switches.end_control_event == "sent"
         reason = self.switches.end_reason
-        self._give_up(conversation, now, Cause.USER_ENDED, passes=passes, reason=reason, webhook=webhook)
+        self._give_up(
+            conversation,
+            now,
+            Cause.USER_ENDED,
+            passes=passes,
+            reason=reason,
+            webhook=webhook,
+        )
 
-    def _user_sends(self, conversation_id: str, content: Json, now: datetime, metadata: Json | None = None) -> Message:
+    def _user_sends(
+        self,
+        conversation_id: str,
+        content: Json,
+        now: datetime,
+        metadata: Json | None = None,
+    ) -> Message:
         conversation = self._writable(conversation_id, now)
         user = self.users[conversation.user_id]
         self.widget_seen[user.id] = now
@@ -255,10 +366,12 @@ class Sessions(Workspace):
         return message
 
     def _writable(self, conversation_id: str, now: datetime) -> Conversation:
-        """The conversation, open for input; what the user sends after the end begins it anew where that is allowed."""
+        """The conversation, ready for input; input after an end reopens it if allowed."""
         conversation = self._see(conversation_id)
         if not self.can_write(conversation_id):
-            raise NotPossibleError("The user has ended the conversation and can't write in it any more.")
+            raise NotPossibleError(
+                "The user has ended the conversation and can no longer write in it.",
+            )
         if conversation.ended_at is not None:
             conversation.ended_at = None
             self._record(Kind.REOPENED, now, conversation, f"user:{conversation.user_id}")

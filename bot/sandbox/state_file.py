@@ -1,6 +1,6 @@
-"""Keeps an account in a file, so that the stand-in can be restarted.
+"""Keeps an account in a file across restarts of the stand-in.
 
-Webhook deliveries under way are not kept: a real platform is never restarted.
+Pending webhook deliveries are not kept: a real platform is never restarted.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from bot.sandbox.records import (
 )
 from bot.sandbox.sandbox import Sandbox
 
-BREATH = 0.05
+WRITE_INTERVAL = 0.05
 """Seconds between two writes, so that a burst of changes is written once."""
 
 
 class StateFileError(Exception):
-    """The file can't be read or written; the text says why."""
+    """The file can't be read or written; the text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything an account consists of: attributes of the model, by their names there, and what is outside of it.
+    """The whole state of an account: the model's attributes by name, and other parts.
 
     Attributes:
-        made: number of ids made so far; none of them may be made again.
+        made: number of ids created so far; none may be created again.
         keys: the API's keys.
-        history: what happened so far.
+        history: all entries so far.
     """
 
     made: int
@@ -77,9 +77,9 @@ class StateFile:
     """Keeps a sandbox in a file.
 
     Args:
-        path: the file; made where there is none.
-        sandbox: what is kept.
-        ids: where the sandbox's ids come from.
+        path: the file; created if missing.
+        sandbox: the sandbox to keep.
+        ids: the sandbox's id source.
     """
 
     def __init__(self, path: Path, sandbox: Sandbox, ids: Ids) -> None:
@@ -89,7 +89,7 @@ class StateFile:
         self._changed = asyncio.Event()
 
     def restore(self) -> bool:
-        """Restore the sandbox from the file; False if there is none yet. Raises `StateFileError`."""
+        """Restore the sandbox; return False if there is no file. Raises `StateFileError`."""
         try:
             state = _STATE.validate_json(self._path.read_bytes())
         except FileNotFoundError:
@@ -97,7 +97,9 @@ class StateFile:
         except OSError as error:
             raise StateFileError(f"{self._path} can't be read: {error.strerror}") from None
         except ValidationError:
-            raise StateFileError(f"{self._path} holds no state of a sandbox's account: name another file") from None
+            raise StateFileError(
+                f"{self._path} is not the state of a sandbox's account: use another file",
+            ) from None
         board = self._sandbox.switchboard
         for name in _OF_THE_MODEL:
             setattr(board, name, getattr(state, name))
@@ -109,7 +111,7 @@ class StateFile:
         return True
 
     def state(self) -> State:
-        """Return the sandbox's present state."""
+        """Return the sandbox's current state."""
         board = self._sandbox.switchboard
         return State(
             made=self._ids.made,
@@ -128,7 +130,7 @@ class StateFile:
             raise StateFileError(f"{self._path} can't be written: {error.strerror}") from None
 
     async def keep(self) -> None:
-        """Write the file after every change until cancelled, then once more. Raises `StateFileError`."""
+        """Write the file after each change and at cancellation. Raises `StateFileError`."""
         self._sandbox.observers.append(lambda _: self._changed.set())
         self._sandbox.api.on_change = self._changed.set
         try:
@@ -136,7 +138,7 @@ class StateFile:
                 await self._changed.wait()
                 self._changed.clear()
                 self.write()
-                await asyncio.sleep(BREATH)
+                await asyncio.sleep(WRITE_INTERVAL)
         finally:
             with contextlib.suppress(StateFileError):
                 self.write()

@@ -1,4 +1,4 @@
-"""The conversations of the demo: how each goes, told by scripted people over the sandbox."""
+"""The demo's conversations, acted by scripted people in the sandbox."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Story:
     """One conversation of the demo.
 
     Attributes:
-        title: what happens, in a few words.
-        play: plays it up to the user's end (or the last thing that a person does).
+        title: a few words on what happens.
+        play: plays it up to the user's end, or the last human action.
     """
 
     title: str
@@ -97,7 +97,7 @@ async def _flow_hangs(_: Sandbox, visitor: Visitor) -> None:
 
 
 async def _api_fails(sandbox: Sandbox, visitor: Visitor) -> None:
-    """The API answers 503 to the first two releases; the second of them takes effect all the same."""
+    """The API answers 503 to the first two releases, but the second one takes effect."""
     await visitor.says("Hi, it is me")
     await visitor.waits_for(GREETING)
     left = [Moment.BEFORE, Moment.AFTER]
@@ -114,7 +114,7 @@ async def _api_fails(sandbox: Sandbox, visitor: Visitor) -> None:
 
 
 async def _until_given_up(sandbox: Sandbox, visitor: Visitor) -> None:
-    """Wait until the bot does not hold control any more."""
+    """Wait until the bot no longer holds control."""
 
     def look() -> bool | None:
         holder = sandbox.switchboard.holder(visitor.conversation_id)

@@ -1,15 +1,16 @@
-"""The pure model of the platform, put together: no I/O, no clock, no randomness. Time is an argument.
+"""The pure model of the platform: no I/O, no clock, no randomness. Time is an argument.
 
-Its layers, from the bottom, each in a file of its own and each knowing only the ones below:
+Its layers, from the bottom; each has its own file and knows only the layers below:
 
-    Account         what exists, the history, who hears which event
-    Control         who is active; passControl, releaseControl, offerControl, acceptControl
-    Messages        what is said, and the API to say and read it
+    Account         records, history, routing of events
+    Control         passControl, releaseControl, offerControl, acceptControl
+    Messages        messages, and the API to post and read them
     Workspace       tickets and agents
-    Sessions        the end users: create, say, tap, end, remove, merge
+    Sessions        end users: create, write, tap, end, remove, merge
     UserCalls, ConversationCalls, ParticipantCalls, ClientCalls, Attachments, UserMessages
-                    the rest of the API that a client of the platform sees, one resource a layer
-    Configuration   (beside Control…UserMessages) settings, integrations, webhooks, switchboards
+                    the rest of the API for clients, one layer per resource
+    Configuration   (beside Control…UserMessages) settings, integrations, webhooks,
+                    switchboards
 """
 
 from __future__ import annotations
@@ -36,12 +37,13 @@ ANSWERS = "zd-answerBot"
 class Switchboard(UserMessages, Configuration):
     """One app of the platform.
 
-    Operations return what the caller sees. What integrations hear of it waits in `drain()`; what is true about it is in
-    `history`. API operations raise `ApiError`; people's operations raise `NotPossibleError` where there is no button.
+    Operations return what the caller sees. Events for integrations wait in `drain()`; the
+    truth is in `history`. API operations raise `ApiError`. People's operations raise
+    `NotPossibleError` if there is no button for them.
     """
 
     def set_mode(self, mode: Literal["release", "pass"]) -> None:
-        """Somebody changes *Conversation control* in Admin Center, and the agent workspace's `next` with it."""
+        """Change *Conversation control*, and the agent workspace's `next` accordingly."""
         self.switches = replace(self.switches, mode=mode)
         ids = {member.name: member.id for member in self.members.values()}
         workspace, after = ids.get(WORKSPACE), ids.get(BOT if mode == "pass" else ANSWERS)
@@ -58,15 +60,17 @@ def standard_switchboard(
     message_limit: int = 30_000,
     model: type[Switchboard] = Switchboard,
 ) -> Switchboard:
-    """An account as the bot's users have it: the bot answers first, agents come next, answerBot is there too.
+    """Create a typical account: the bot is the default responder, agents are its `next`.
 
     Args:
-        switches: how the platform behaves; in pass mode the agent workspace's `next` is the bot.
-        ids: makes new ids.
+        switches: the undocumented behaviour; in pass mode the agent workspace's `next` is
+            the bot.
+        ids: creates new ids.
         bot: the name of the bot's switchboard integration.
-        untouched: leave the agent workspace's `next` as Zendesk sets it (answerBot), and the bot's unset.
-        message_limit: how many messages a conversation holds.
-        model: what to make; a replay has one that follows a tape.
+        untouched: keep Zendesk's defaults: the agent workspace's `next` is answerBot, and
+            the bot has none.
+        message_limit: messages per conversation.
+        model: the class to create; a replay has one that follows a tape.
     """
     bot_id, workspace_id, answers_id = ids(), ids(), ids()
     to_bot = switches.mode == "pass" and not untouched
@@ -80,7 +84,11 @@ def standard_switchboard(
             deliver_standby_events=switches.deliver_standby_events,
         ),
         SwitchboardIntegration(
-            workspace_id, WORKSPACE, ids(), AGENT_WORKSPACE, next_id=bot_id if to_bot else answers_id
+            workspace_id,
+            WORKSPACE,
+            ids(),
+            AGENT_WORKSPACE,
+            next_id=bot_id if to_bot else answers_id,
         ),
         SwitchboardIntegration(answers_id, ANSWERS, ids(), ANSWER_BOT, next_id=workspace_id),
     )

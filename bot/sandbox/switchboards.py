@@ -1,4 +1,4 @@
-"""The API's switchboard and its members: who comes first, who comes next, who hears what."""
+"""The API's switchboard and its members: default responder, `next`, standby events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 class Switchboards(Account):
-    """The switchboards' operations of the API. An app has one at the most."""
+    """The API's switchboard operations. An app has at most one switchboard."""
 
     def list_switchboards(self) -> Json:
         """`GET …/switchboards`: one, or none."""
@@ -38,12 +38,14 @@ class Switchboards(Account):
         if default is not None and default not in self.members:
             raise not_found("switchboard integration")
         if enabled and default is None:
-            raise bad_request("A switchboard can be enabled only with a default switchboard integration.")
+            raise bad_request(
+                "A switchboard can be enabled only with a default switchboard integration.",
+            )
         self.default_id, self.enabled = default, enabled
         return {"switchboard": self._switchboard_json()}
 
     def delete_switchboard(self, switchboard_id: str, now: datetime) -> None:
-        """`DELETE …/switchboards/{id}`, with its members: the integrations stay, and hear everything from now on."""
+        """`DELETE …/switchboards/{id}`, with its members; integrations then hear everything."""
         self._check_switchboard(switchboard_id)
         self.enabled, self.default_id = False, None
         for member_id in list(self.members):
@@ -56,22 +58,33 @@ class Switchboards(Account):
         return {"switchboardIntegrations": [link_json(member) for member in self.members.values()]}
 
     def create_switchboard_integration(self, switchboard_id: str, body: Json) -> Json:
-        """`POST …/switchboardIntegrations`: links an integration, by its id, or by its type if it is first-party."""
+        """`POST …/switchboardIntegrations`: link an integration by id or first-party type."""
         self._check_switchboard(switchboard_id)
         if len(self.members) >= MAX_MEMBERS:
-            title = f"A switchboard has at most {MAX_MEMBERS} switchboard integrations."
+            title = f"A switchboard can have at most {MAX_MEMBERS} switchboard integrations."
             raise ApiError(400, "too_many_switchboard_integrations", title)
-        wanted_id, wanted_type = maybe_text(body, "integrationId"), maybe_text(body, "integrationType")
+        wanted_id, wanted_type = (
+            maybe_text(body, "integrationId"),
+            maybe_text(body, "integrationType"),
+        )
         if (wanted_id is None) == (wanted_type is None):
-            raise bad_request("Give either integrationId or integrationType.")
-        found = next((i for i in self.integrations.values() if wanted_id == i.id or wanted_type == i.type), None)
+            raise bad_request("Pass either integrationId or integrationType.")
+        found = next(
+            (i for i in self.integrations.values() if wanted_id == i.id or wanted_type == i.type),
+            None,
+        )
         if found is None:
             raise not_found("integration")
         member = SwitchboardIntegration(self._ids(), "", found.id, found.type)
         self.members[member.id] = self._changed(member, {**body, "name": body.get("name")})
         return {"switchboardIntegration": link_json(self.members[member.id])}
 
-    def update_switchboard_integration(self, switchboard_id: str, member_id: str, body: Json) -> Json:
+    def update_switchboard_integration(
+        self,
+        switchboard_id: str,
+        member_id: str,
+        body: Json,
+    ) -> Json:
         """`PATCH …/switchboardIntegrations/{id}`: name, next, standby events."""
         self._check_switchboard(switchboard_id)
         if member_id not in self.members:
@@ -79,15 +92,20 @@ class Switchboards(Account):
         self.members[member_id] = self._changed(self.members[member_id], body)
         return {"switchboardIntegration": link_json(self.members[member_id])}
 
-    def delete_switchboard_integration(self, switchboard_id: str, member_id: str, now: datetime) -> None:
-        """`DELETE …/switchboardIntegrations/{id}`: where it was active, nobody is, until the next activity."""
+    def delete_switchboard_integration(
+        self,
+        switchboard_id: str,
+        member_id: str,
+        now: datetime,
+    ) -> None:
+        """`DELETE …/switchboardIntegrations/{id}`: it is no longer active anywhere."""
         self._check_switchboard(switchboard_id)
         if member_id not in self.members:
             raise not_found("switchboard integration")
         if self.enabled and member_id == self.default_id:
             raise forbidden("This is the default switchboard integration.")
         if any(other.next_id == member_id for other in self.members.values() if other.id != member_id):
-            raise forbidden("It comes next after another switchboard integration.")
+            raise forbidden("It is the next of another switchboard integration.")
         self._unlink(member_id, now)
 
     def _unlink(self, member_id: str, now: datetime) -> None:
@@ -96,14 +114,21 @@ class Switchboards(Account):
                 conversation.pending = None
             if conversation.active == member_id:
                 before, conversation.active = self._name(member_id), None
-                self._record(Kind.HOLDER, now, conversation, PLATFORM, cause=Cause.CONFIGURATION, before=before)
+                self._record(
+                    Kind.HOLDER,
+                    now,
+                    conversation,
+                    PLATFORM,
+                    cause=Cause.CONFIGURATION,
+                    before=before,
+                )
         del self.members[member_id]
 
     def _changed(self, member: SwitchboardIntegration, body: Json) -> SwitchboardIntegration:
-        """A switchboard integration with the changes of a request, or 400/404."""
+        """A switchboard integration with the request's changes, or 400/404."""
         name = body.get("name", member.name)
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise bad_request("name has to be letters, digits, - and _, at most 128 of them.")
+            raise bad_request("name must be 1 to 128 letters, digits, - and _.")
         if any(other.name == name and other.id != member.id for other in self.members.values()):
             raise bad_request("Another switchboard integration has this name.")
         following = maybe_text(body, "nextSwitchboardIntegrationId", member.next_id)
@@ -111,12 +136,14 @@ class Switchboards(Account):
             raise not_found("switchboard integration")
         count = body.get("messageHistoryCount", member.message_history_count) or MAX_HISTORY
         if not isinstance(count, int) or not 1 <= count <= MAX_HISTORY:
-            raise bad_request(f"messageHistoryCount has to be a number from 1 to {MAX_HISTORY}.")
+            raise bad_request(f"messageHistoryCount must be a number from 1 to {MAX_HISTORY}.")
         return replace(
             member,
             name=name,
             next_id=following,
-            deliver_standby_events=bool(body.get("deliverStandbyEvents", member.deliver_standby_events)),
+            deliver_standby_events=bool(
+                body.get("deliverStandbyEvents", member.deliver_standby_events),
+            ),
             message_history_count=count,
         )
 
@@ -130,7 +157,7 @@ class Switchboards(Account):
 
 
 def link_json(member: SwitchboardIntegration) -> Json:
-    """A switchboard integration as the configuration API shows it."""
+    """A switchboard integration as shown by the configuration API."""
     shown: Json = {
         "id": member.id,
         "name": member.name,

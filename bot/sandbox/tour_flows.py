@@ -1,4 +1,4 @@
-"""The flows of `switchboard-bot sandbox`: everything that a flow can show a user, and two ways to break it."""
+"""The flows of `switchboard-bot sandbox`: all content types, and two ways to break it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from datetime import timedelta
 
 from bot.flows.authoring import NoAnswer, flow
 from bot.flows.chat import Chat
-from bot.flows.content import Button, Card, Carousel, Choice, EmailField, Link, SelectField, TextField
+from bot.flows.content import (
+    Button,
+    Card,
+    Carousel,
+    Choice,
+    EmailField,
+    Link,
+    SelectField,
+    TextField,
+)
 
 CHOICES = (
     Choice("Buy tea", "tea"),
@@ -21,7 +30,10 @@ TEAS = Carousel(
     [
         Card(
             name,
-            [Button("Buy", f"buy {name}"), Link("Read more", f"https://example.com/{name.split()[0].lower()}")],
+            [
+                Button("Buy", f"buy {name}"),
+                Link("Read more", f"https://example.com/{name.split()[0].lower()}"),
+            ],
             description=description,
         )
         for name, description in (
@@ -31,13 +43,13 @@ TEAS = Carousel(
         )
     ]
 )
-TO_BE_SEEN = timedelta(seconds=2)
-"""For so long an ended conversation stays open for the closing flow, so that one can see it on the pages."""
+GOODBYE_SHOWN = timedelta(seconds=2)
+"""How long an ended conversation stays open for the closing flow, so the pages show it."""
 
 
 @flow("tour")
 async def tour(chat: Chat) -> None:
-    """A tea shop: quick replies, cards with buttons and links, a form, a slow answer, an agent."""
+    """Play a tea shop: quick replies, cards, a form, a slow answer, an agent."""
     question = "Hello! I am the bot of a tea shop. What can I do for you?"
     try:
         while True:
@@ -83,19 +95,22 @@ async def _book(chat: Chat) -> None:
 
 
 async def _break(chat: Chat) -> None:
-    way = await chat.ask("How? Whatever you choose, control is given up.", choices=["Raise an error", "Hang for ever"])
+    way = await chat.ask(
+        "How? Either way, the bot gives up control.",
+        choices=["Raise an error", "Hang forever"],
+    )
     if way.payload == "Raise an error":
         raise RuntimeError("the tour was asked to break")
-    await chat.say("I hang now. End the conversation, and see that it is closed all the same.")
+    await chat.say("I am hanging now. End the conversation: it is closed all the same.")
     await chat.call(_hang)
 
 
 @flow("farewell")
 async def farewell(chat: Chat) -> None:
-    """Closing: a question where the user can still answer, and a word where they have ended the conversation."""
+    """Ask for a rating if the user can still answer; otherwise say goodbye."""
     if chat.opening.kind == "ended":
         await chat.say("Goodbye! This conversation is over.")
-        await chat.sleep(TO_BE_SEEN)
+        await chat.sleep(GOODBYE_SHOWN)
         return
     try:
         await chat.ask("How did we do?", choices=["Good", "Bad"], timeout=timedelta(minutes=1))

@@ -1,4 +1,4 @@
-"""The platform's API without a socket: a transport for httpx2 clients, so that virtual time can pass meanwhile."""
+"""An httpx2 transport to the sandbox's API without a socket, for virtual time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from bot.sandbox.faults import BrokenConnectionError, Faults, exchange
 
 
 class SandboxTransport(httpx2.AsyncBaseTransport):
-    """`httpx2.AsyncClient(transport=SandboxTransport(api, clock))` talks to the sandbox in the same process.
+    """Use it as `httpx2.AsyncClient(transport=SandboxTransport(api, clock))`.
 
-    A fault's delay is slept through with asyncio; the client's read time-out is honoured while it lasts.
+    A fault's delay is an asyncio sleep, limited by the client's read timeout.
 
     Attributes:
-        faults: asked for every request; may be changed at any time.
-        requests: all requests that came in, in order.
+        faults: called for every request; may change at any time.
+        requests: all requests received, in order.
     """
 
     def __init__(self, api: Api, clock: Clock) -> None:
@@ -37,13 +37,21 @@ class SandboxTransport(httpx2.AsyncBaseTransport):
             body=await request.aread(),
         )
         self.requests.append(asked)
-        patience = request.extensions.get("timeout", {}).get("read")
+        timeout = request.extensions.get("timeout", {}).get("read")
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 reply = await exchange(self._api, asked, self._clock, self.faults)
         except TimeoutError as error:
-            raise httpx2.ReadTimeout("The sandbox did not answer in time.", request=request) from error
+            raise httpx2.ReadTimeout(
+                "The sandbox did not answer in time.",
+                request=request,
+            ) from error
         except BrokenConnectionError as error:
             broken = httpx2.ConnectError if error.refused else httpx2.ReadError
             raise broken(str(error), request=request) from error
-        return httpx2.Response(reply.status, headers=dict(reply.headers), content=reply.body, request=request)
+        return httpx2.Response(
+            reply.status,
+            headers=dict(reply.headers),
+            content=reply.body,
+            request=request,
+        )

@@ -1,4 +1,4 @@
-"""The API's users: to make, find, change and forget them. (Deleting is in `sessions.py`.)"""
+"""The API's users: create, find, change and forget. (Deletion is in `sessions.py`.)"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PROFILE = {"givenName": 128, "surname": 128, "email": 128, "avatarUrl": 2048, "
 
 
 class UserCalls(Sessions):
-    """The users' operations of the API."""
+    """The API's user operations."""
 
     def find_user(self, user_id: str) -> User:
         """The user with this id or external id, or 404."""
@@ -29,7 +29,7 @@ class UserCalls(Sessions):
         raise not_found("user")
 
     def register_user(self, body: Json) -> Json:
-        """`POST …/users`: a user whom the caller knows by an external id."""
+        """`POST …/users`: create a user with the caller's external id."""
         external_id = body.get("externalId")
         if not isinstance(external_id, str) or not 1 <= len(external_id) <= MAX_EXTERNAL_ID:
             raise bad_request(f"externalId is required, with at most {MAX_EXTERNAL_ID} characters.")
@@ -44,35 +44,38 @@ class UserCalls(Sessions):
         return {"user": user_in_api(user)}
 
     def list_users(self, query: Mapping[str, str]) -> Json:
-        """`GET …/users`: by an e-mail identity. Only signing in gives identities, so that nobody is found here."""
+        """`GET …/users`: by e-mail identity; always empty, since nobody signs in here."""
         if not query.get("filter[identities.email]"):
             raise bad_request("filter[identities.email] is required.")
         return {"users": []}
 
     def update_user(self, user: User, body: Json) -> Json:
-        """`PATCH …/users/{id}`: a profile's fields one by one, metadata as a whole."""
+        """`PATCH …/users/{id}`: profile field by field, metadata as a whole."""
         self.users[user.id] = _changed(user, body)
         return self.get_user(self.users[user.id])
 
     def forget_personal_information(self, user: User) -> Json:
-        """`DELETE …/personalinformation`: profile and metadata go, the user and the conversations stay."""
+        """`DELETE …/personalinformation`: delete profile and metadata, keep the user."""
         kept = {name: value for name, value in user.profile.items() if name == "locale"}
         self.users[user.id] = replace(user, name="", profile=kept, metadata={})
         return self.get_user(self.users[user.id])
 
     def sync_user(self, zendesk_id: str) -> Json:
-        """`POST …/users/{zendeskId}/sync`: no user here has a core Zendesk user, so that there is none to find."""
+        """`POST …/users/{zendeskId}/sync`: always 404, for no user has a core Zendesk user."""
         raise ApiError(404, "user_not_found", f"No user has the zendeskId {zendesk_id}.")
 
 
 def _changed(user: User, body: Json) -> User:
-    """A user with the changes of a request, or 400."""
+    """A user with the request's changes, or 400."""
     given = body.get("profile", {})
     metadata = body.get("metadata", user.metadata)
     check_metadata(metadata)
-    signed_up_at, retained = body.get("signedUpAt", user.signed_up_at), body.get("toBeRetained", user.to_be_retained)
+    signed_up_at, retained = (
+        body.get("signedUpAt", user.signed_up_at),
+        body.get("toBeRetained", user.to_be_retained),
+    )
     if not isinstance(signed_up_at, str | None) or not isinstance(retained, bool | None):
-        raise bad_request("signedUpAt has to be a time, and toBeRetained true or false.")
+        raise bad_request("signedUpAt must be a time, and toBeRetained true or false.")
     profile: Json = {**({"givenName": user.name} if user.name else {}), **user.profile}
     for name, value in _checked_profile({} if given is None else given).items():
         if value is None:
@@ -91,9 +94,9 @@ def _changed(user: User, body: Json) -> User:
 
 def _checked_profile(given: Any) -> Json:
     if not isinstance(given, dict):
-        raise bad_request("profile has to be an object.")
+        raise bad_request("profile must be an object.")
     for name, limit in _PROFILE.items():
         value = given.get(name)
         if value is not None and not (isinstance(value, str) and 1 <= len(value) <= limit):
-            raise bad_request(f"profile.{name} has to be a text of 1 to {limit} characters.")
+            raise bad_request(f"profile.{name} must be a text of 1 to {limit} characters.")
     return {name: value for name, value in given.items() if name in _PROFILE}

@@ -1,4 +1,4 @@
-"""Messages, typing and read receipts that a custom channel posts on behalf of an end user."""
+"""User messages, typing and read receipts posted by a custom channel over the API."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bot.sandbox.records import Caller, Conversation, Json, Message, User
 
 
 class UserMessages(Attachments):
-    """Messages and activities whose author is a user."""
+    """API operations for messages and activities with a user as author."""
 
     def post_message(self, conversation_id: str, caller: Caller, body: Json, now: datetime) -> Json:
-        """`POST …/messages`: a user's message is sent to webhooks, and reopens an ended conversation."""
+        """`POST …/messages`: a user's message sends a webhook and reopens an ended one."""
         author = body.get("author")
         if not isinstance(author, dict) or author.get("type") != "user":
             return super().post_message(conversation_id, caller, body, now)
@@ -29,11 +29,18 @@ class UserMessages(Attachments):
         if conversation.ended_at is not None:
             conversation.ended_at = None
             self._record(Kind.REOPENED, now, conversation, f"user:{user.id}")
-        shown = {"displayName": author.get("displayName") or user.name, "avatarUrl": author.get("avatarUrl")}
+        shown = {
+            "displayName": author.get("displayName") or user.name,
+            "avatarUrl": author.get("avatarUrl"),
+        }
         message = Message(
             id=self._ids(),
             received=now,
-            author={"type": "user", "userId": user.id, **{name: value for name, value in shown.items() if value}},
+            author={
+                "type": "user",
+                "userId": user.id,
+                **{name: value for name, value in shown.items() if value},
+            },
             content=content,
             source={"type": API_SOURCE},
             actor=f"user:{user.id}",
@@ -45,7 +52,7 @@ class UserMessages(Attachments):
         return {"messages": [message_in_api(message)]}
 
     def take_activity(self, conversation_id: str, body: Json, now: datetime) -> None:
-        """`POST …/activity`: a user's is told by a webhook; the business's is only shown."""
+        """`POST …/activity`: a user's activity sends a webhook; the business's is shown."""
         self.post_activity(conversation_id, body)
         conversation = self._find(conversation_id)
         kind, author = body["type"], body["author"]
@@ -59,20 +66,24 @@ class UserMessages(Attachments):
                     conversation.last_read[user.id] = now
                 shown = {
                     "type": kind,
-                    "author": {"type": "user", "userId": user.id, "user": user_in_event(user)},
+                    "author": {
+                        "type": "user",
+                        "userId": user.id,
+                        "user": user_in_event(user),
+                    },
                     "source": {"type": API_SOURCE},
                 }
                 event = "conversation:read" if kind == "conversation:read" else "conversation:typing"
                 payload = {"conversation": self._snapshot(conversation), "activity": shown}
                 self._emit(event, payload, now, conversation)
             case _:
-                raise bad_request("The author's type has to be user or business.")
+                raise bad_request("The author's type must be user or business.")
 
     def _author(self, conversation: Conversation, author: Json) -> User:
-        """The user that an author names, or 400/404."""
+        """The user named as author, or 400/404."""
         if ("userId" in author) == ("userExternalId" in author):
             raise bad_request("An author of the type user has either userId or userExternalId.")
         user = self.find_user(str(author.get("userId") or author.get("userExternalId")))
         if user.id not in conversation.participants:
-            raise ApiError(400, "bad_request", "The user is no participant of the conversation.")
+            raise ApiError(400, "bad_request", "The user is not a participant of the conversation.")
         return user

@@ -1,4 +1,4 @@
-"""The API's webhooks: where an integration's events go."""
+"""The API's webhooks: the destinations of an integration's events."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ MAX_WEBHOOKS = 10
 
 
 class Webhooks(Account):
-    """The webhooks' operations of the API."""
+    """The API's webhook operations."""
 
     def list_webhooks(self, integration_id: str, caller: Caller) -> Json:
-        """`GET …/webhooks`: target, triggers and secret of the integration's webhooks."""
+        """`GET …/webhooks`: target, triggers and secret of each webhook."""
         owner = self._owner(integration_id, caller)
         return {"webhooks": [webhook_json(w) for w in self.webhooks.values() if w.integration_id == owner]}
 
@@ -24,15 +24,29 @@ class Webhooks(Account):
         """`GET …/webhooks/{id}`."""
         return {"webhook": webhook_json(self._webhook(integration_id, webhook_id, caller))}
 
-    def create_webhook(self, integration_id: str, body: Json, caller: Caller, secret: str | None = None) -> Json:
-        """`POST …/webhooks`. The platform makes the secret; `secret` is for those who set up a sandbox."""
+    def create_webhook(
+        self,
+        integration_id: str,
+        body: Json,
+        caller: Caller,
+        secret: str | None = None,
+    ) -> Json:
+        """`POST …/webhooks`. The platform creates the secret; `secret` is for set-up code."""
         webhook = self._add_webhook(self._owner(integration_id, caller), body, secret)
         return {"webhook": webhook_json(webhook)}
 
-    def update_webhook(self, integration_id: str, webhook_id: str, body: Json, caller: Caller) -> Json:
+    def update_webhook(
+        self,
+        integration_id: str,
+        webhook_id: str,
+        body: Json,
+        caller: Caller,
+    ) -> Json:
         """`PATCH …/webhooks/{id}`."""
         webhook = self._webhook(integration_id, webhook_id, caller)
-        target, triggers = _checked({"target": webhook.target, "triggers": list(webhook.triggers), **body})
+        target, triggers = _checked(
+            {"target": webhook.target, "triggers": list(webhook.triggers), **body},
+        )
         self.webhooks[webhook_id] = replace(
             webhook,
             target=target,
@@ -48,11 +62,11 @@ class Webhooks(Account):
 
     def _add_webhook(self, integration_id: str, body: Json, secret: str | None = None) -> Webhook:
         if self._integration(integration_id).type != CUSTOM:
-            raise bad_request("Only custom integrations have webhooks.")
+            raise bad_request("Only custom integrations can have webhooks.")
         if any(webhook.integration_id == integration_id for webhook in self.webhooks.values()):
-            raise bad_request("A custom integration has one webhook.")
+            raise bad_request("A custom integration can have only one webhook.")
         if len(self.webhooks) >= MAX_WEBHOOKS:
-            raise bad_request(f"An app has at most {MAX_WEBHOOKS} webhooks.")
+            raise bad_request(f"An app can have at most {MAX_WEBHOOKS} webhooks.")
         target, triggers = _checked(body)
         webhook = Webhook(
             id=self._ids(),
@@ -67,11 +81,11 @@ class Webhooks(Account):
         return webhook
 
     def _owner(self, integration_id: str, caller: Caller) -> str:
-        """The integration whose webhooks are meant; an integration's key sees only its own (403), and may say `me`."""
+        """The integration in the path, or `me`; with an integration key only its own."""
         if integration_id == "me" and caller.integration_id is not None:
             return caller.integration_id
         if caller.scope == "integration" and caller.integration_id != integration_id:
-            raise forbidden("An integration's key reaches only its own webhooks.")
+            raise forbidden("An integration's key can access only its own webhooks.")
         return self._integration(integration_id).id
 
     def _webhook(self, integration_id: str, webhook_id: str, caller: Caller) -> Webhook:
@@ -87,7 +101,7 @@ class Webhooks(Account):
 
 
 def webhook_json(webhook: Webhook) -> Json:
-    """A webhook as the API shows it."""
+    """A webhook as shown by the API."""
     return {
         "id": webhook.id,
         "version": "v2",
@@ -100,9 +114,9 @@ def webhook_json(webhook: Webhook) -> Json:
 
 
 def _checked(body: Any) -> tuple[str, tuple[str, ...]]:
-    """Target and triggers of a request, or 400."""
+    """The target and triggers in a request, or 400."""
     if not isinstance(body, dict):
-        raise bad_request("A webhook has to be an object.")
+        raise bad_request("A webhook must be an object.")
     target, triggers = body.get("target"), body.get("triggers")
     if not isinstance(target, str) or not target.startswith(("http://", "https://")):
         raise bad_request("A webhook needs a target that begins with https://.")

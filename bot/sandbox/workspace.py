@@ -1,4 +1,4 @@
-"""The agent workspace: tickets, and the agents who work on them (docs/platform.md, 3)."""
+"""The agent workspace: tickets, and the agents who handle them (docs/platform.md, 3)."""
 
 from __future__ import annotations
 
@@ -23,19 +23,25 @@ from bot.sandbox.records import (
 
 _FIELD = "dataCapture.ticketField."
 _SYSTEM_FIELD = "dataCapture.systemField."
-_COPIED = 10  # messages that reach a ticket by default
+_COPIED = 10  # messages copied into a ticket by default
 
 
 class Workspace(Messages):
-    """The agents' layer of the model. A ticket opens when control reaches the agent workspace."""
+    """The agents' layer of the model. Control in the workspace opens a ticket."""
 
     def ticket_of(self, conversation_id: str) -> Ticket | None:
         """The newest ticket of a conversation."""
         found = [ticket for ticket in self.tickets if ticket.conversation_id == conversation_id]
         return found[-1] if found else None
 
-    def agent_says(self, conversation_id: str, text: str, now: datetime, agent: str = "Ada") -> Message:
-        """An agent writes. The workspace also shows conversations that a bot holds, so that may be one of them."""
+    def agent_says(
+        self,
+        conversation_id: str,
+        text: str,
+        now: datetime,
+        agent: str = "Ada",
+    ) -> Message:
+        """Write as an agent; the workspace also shows conversations that a bot holds."""
         conversation = self._see(conversation_id)
         if conversation.ended_at is not None and self.settings["disableConversationReopen"]:
             raise NotPossibleError("The user has ended the conversation.")
@@ -57,7 +63,7 @@ class Workspace(Messages):
         return self._say(conversation, message, now, assigns=self.switches.business_message_assigns)
 
     def trigger_says(self, conversation_id: str, text: str, now: datetime) -> Message:
-        """A business rule of the workspace writes: no person did, and control stays where it is."""
+        """Write as a business rule of the workspace; control does not move."""
         conversation = self._see(conversation_id)
         if conversation.ended_at is not None:
             raise NotPossibleError("The user has ended the conversation.")
@@ -73,14 +79,14 @@ class Workspace(Messages):
         return self._say(conversation, message, now, assigns=self.switches.business_message_assigns)
 
     def agent_solves(self, conversation_id: str, now: datetime, agent: str = "Ada") -> Ticket:
-        """An agent solves the ticket. Control stays where it is until the ticket is closed."""
+        """Solve the ticket as an agent. Control stays until the ticket is closed."""
         ticket = self._ticket(conversation_id)
         ticket.status = TicketStatus.SOLVED
         self._record_ticket(ticket, f"agent:{agent}", "solved", now)
         return ticket
 
     def close_ticket(self, conversation_id: str, now: datetime) -> Ticket:
-        """The ticket reaches Closed (by default 4 days after Solved): control leaves the agent workspace."""
+        """Close the ticket (by default 4 days after it was solved); control moves on."""
         ticket = self._ticket(conversation_id)
         ticket.status = TicketStatus.CLOSED
         ticket.session_over = True
@@ -89,41 +95,67 @@ class Workspace(Messages):
         return ticket
 
     def transfer_to_email(self, conversation_id: str, now: datetime, agent: str = "Ada") -> Ticket:
-        """The ticket goes on by e-mail: control leaves the agent workspace."""
+        """Continue the ticket by e-mail; control moves on."""
         ticket = self._ticket(conversation_id)
         ticket.session_over = True
         self._record_ticket(ticket, f"agent:{agent}", "transferred to e-mail", now)
-        self._finish_session(ticket, now, "ticket:transfer:email", "transferToEmail", Cause.TRANSFER_TO_EMAIL)
+        self._finish_session(
+            ticket,
+            now,
+            "ticket:transfer:email",
+            "transferToEmail",
+            Cause.TRANSFER_TO_EMAIL,
+        )
         return ticket
 
     def agent_ends(self, conversation_id: str, now: datetime, agent: str = "Ada") -> Ticket:
-        """An agent ends the session: released, or passed on in pass mode. No system message tells it."""
+        """End the session as an agent; control is released, or passed in pass mode.
+
+        There is no system message.
+        """
         ticket = self._ticket(conversation_id)
         conversation = self._see(conversation_id)
         if not self._workspace_holds(conversation):
-            raise NotPossibleError("The agent workspace does not have the conversation.")
+            raise NotPossibleError("The agent workspace does not hold the conversation.")
         ticket.session_over = True
         self._record_ticket(ticket, f"agent:{agent}", "session ended", now)
         passes = self.switches.mode == "pass" and self.switches.agent_end_in_pass == "passed"
         self._give_up(conversation, now, Cause.AGENT_ENDED, passes=passes)
         return ticket
 
-    def agent_passes(self, conversation_id: str, target: str, now: datetime, agent: str = "Ada") -> None:
-        """The agent workspace passes control on, say back to the bot. The ticket stays as it is."""
+    def agent_passes(
+        self,
+        conversation_id: str,
+        target: str,
+        now: datetime,
+        agent: str = "Ada",
+    ) -> None:
+        """Pass control on as an agent, for example to the bot. The ticket stays."""
         self.pass_control(conversation_id, self._as_workspace(conversation_id, agent), target, now)
 
     def agent_releases(self, conversation_id: str, now: datetime, agent: str = "Ada") -> None:
-        """The agent workspace releases control. The ticket stays as it is."""
+        """Release control as an agent. The ticket stays."""
         self.release_control(conversation_id, self._as_workspace(conversation_id, agent), now)
 
     def _as_workspace(self, conversation_id: str, agent: str) -> Caller:
         conversation = self._see(conversation_id)
         if not self._workspace_holds(conversation):
-            raise NotPossibleError("The agent workspace does not have the conversation.")
-        return Caller(f"agent:{agent}", "integration", self.members[conversation.active or ""].integration_id)
+            raise NotPossibleError("The agent workspace does not hold the conversation.")
+        return Caller(
+            f"agent:{agent}",
+            "integration",
+            self.members[conversation.active or ""].integration_id,
+        )
 
-    def _finish_session(self, ticket: Ticket, now: datetime, activity: str, reason: str, cause: Cause) -> None:
-        """The system message and the move of control that end a session, in the order that the switch gives."""
+    def _finish_session(
+        self,
+        ticket: Ticket,
+        now: datetime,
+        activity: str,
+        reason: str,
+        cause: Cause,
+    ) -> None:
+        """Send the system message and move control, in the order set by the switch."""
         conversation = self.conversations.get(ticket.conversation_id)
         if conversation is None or not self._workspace_holds(conversation):
             return
@@ -156,7 +188,13 @@ class Workspace(Messages):
             actor=PLATFORM,
             activity={"type": activity},
         )
-        self._say(conversation, message, now, assigns=self.switches.system_message_assigns, webhook=webhook)
+        self._say(
+            conversation,
+            message,
+            now,
+            assigns=self.switches.system_message_assigns,
+            webhook=webhook,
+        )
 
     def _give_up(
         self,
@@ -168,7 +206,7 @@ class Workspace(Messages):
         reason: str | None = None,
         webhook: bool = True,
     ) -> None:
-        """The platform takes control from the active one: to nobody, or to its `next`."""
+        """Take control from the active integration: to nobody, or to its `next`."""
         active = self.members.get(conversation.active or "")
         if active is None:
             return
@@ -178,7 +216,11 @@ class Workspace(Messages):
         self._move(conversation, to, now, PLATFORM, cause, reason=reason, webhook=webhook)
 
     def _control_arrived(
-        self, conversation: Conversation, member: SwitchboardIntegration, metadata: Mapping[str, Any], now: datetime
+        self,
+        conversation: Conversation,
+        member: SwitchboardIntegration,
+        metadata: Mapping[str, Any],
+        now: datetime,
     ) -> None:
         if member.integration_type != AGENT_WORKSPACE:
             return
@@ -196,7 +238,7 @@ class Workspace(Messages):
         self._record_ticket(ticket, PLATFORM, "opened", now)
 
     def _user_wrote(self, conversation: Conversation, now: datetime) -> None:
-        """A solved ticket is open again when the user writes while the workspace has control."""
+        """Reopen a solved ticket when the user writes while the workspace has control."""
         ticket = self.ticket_of(conversation.id)
         if ticket is None or ticket.status is not TicketStatus.SOLVED or not self._workspace_holds(conversation):
             return
@@ -210,7 +252,10 @@ class Workspace(Messages):
         return ticket
 
     def _workspace(self) -> SwitchboardIntegration | None:
-        return next((m for m in self.members.values() if m.integration_type == AGENT_WORKSPACE), None)
+        return next(
+            (m for m in self.members.values() if m.integration_type == AGENT_WORKSPACE),
+            None,
+        )
 
     def _workspace_holds(self, conversation: Conversation) -> bool:
         active = self.members.get(conversation.active or "")
@@ -218,12 +263,16 @@ class Workspace(Messages):
 
     def _record_ticket(self, ticket: Ticket, actor: str, what: str, now: datetime) -> None:
         conversation = self.conversations.get(ticket.conversation_id)
-        detail = {"ticket": ticket.number, "fields": dict(ticket.fields), **ticket.system_fields}
+        detail = {
+            "ticket": ticket.number,
+            "fields": dict(ticket.fields),
+            **ticket.system_fields,
+        }
         self._record(Kind.TICKET, now, conversation, actor, text=what, detail=detail)
 
 
 def _copied(conversation: Conversation, first_message_id: object) -> tuple[str, ...]:
-    """The messages that reach the ticket: from `first_message_id` on, else the newest 10."""
+    """The messages for the ticket: from `first_message_id` on, or else the newest 10."""
     ids = [message.id for message in conversation.messages]
     if first_message_id in ids:
         return tuple(ids[ids.index(str(first_message_id)) :])

@@ -1,1 +1,1 @@
-"""The randomised simulation: a world drawn from a seed, played on the harness, and checked from the platform's side."""
+"""Randomized simulation: plays a seed's world and checks it from the platform's side."""

@@ -1,7 +1,7 @@
-"""Did the guarantee hold? Read from the platform's history and the database, not from what the bot believes.
+"""Checks whether the guarantee held, from the platform's history and the database.
 
-What the bot could not know does not count against it: an event that was never delivered, a change of control within
-the time that a request is under way. Everything else does.
+The bot's own view is not used. It is excused only for what it could not know: an event
+that was never delivered, or a change of control while a request was in flight.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from bot.simulation.record import Acknowledged, Called, Ordered, Record
 from webhooks import wire
 
 END_TEXT = "The user has left the chat."
-NO_PROOFS = ("void", "replaced", "given up")  # how a duty ends that is not done
-REFUSED = "(403)"  # trusted for a flow that is over, even if a fault made it up: a read follows anyway
-IDLES = timedelta(minutes=10)  # less than the idle deadline
-MOST_PASSES = 2 * 2 * PASS_ATTEMPTS  # two flows, two targets each: what comes back unheard looks like a failure
+NO_PROOFS = ("void", "replaced", "given up")  # a duty closed this way was not done
+REFUSED = "(403)"  # proof for a complete flow, even if a fault made it up: a read follows
+IDLES = timedelta(minutes=10)  # shorter than the idle deadline
+MOST_PASSES = 2 * 2 * PASS_ATTEMPTS  # two flows, two targets; an unheard return counts as a failure
 MOST_MESSAGES = 30
-LATELY = timedelta(minutes=1)  # what a late event tells may have been so much before
-REACTION = timedelta(seconds=2)  # from an acknowledged event to the bot's acting on it, at most
+LATELY = timedelta(minutes=1)  # how old the news of a late event may be
+REACTION = timedelta(seconds=2)  # maximum from an acknowledged event to the bot's action
 
 
 def violations(record: Record) -> list[str]:
-    """All breaches of G1 to G5 in a run, each in a line that names the conversation."""
+    """Return all breaches of G1 to G5, one line each, naming the conversation."""
     found = list(record.errors)
     if not record.rests:
-        found.append("G1: the bot does not come to rest")
+        found.append("G1: the bot did not come to rest")
     for conversation_id in record.holders:
         checker = Checker(record, conversation_id)
         found += [f"{breach} ({conversation_id})" for breach in checker.breaches()]
@@ -46,8 +46,8 @@ def violations(record: Record) -> list[str]:
 
 
 def lost_events(record: Record) -> Iterator[str]:
-    """Ids of acknowledged events that are not stored, nor what they say under another event id."""
-    stored = {wire.said_id(known.event) for known in record.acknowledged if known.event["id"] in record.inbox}
+    """Yield acknowledged events that are not stored, even under another event id."""
+    stored = {wire.said_id(k.event) for k in record.acknowledged if k.event["id"] in record.inbox}
     for known in record.acknowledged:
         said = wire.said_id(known.event)
         if known.event["id"] not in record.inbox and (said is None or said not in stored):
@@ -55,7 +55,7 @@ def lost_events(record: Record) -> Iterator[str]:
 
 
 def _set_aside(record: Record) -> Iterator[str]:
-    """What was set aside, but for orders to take control from another that came to their turn too late to count."""
+    """Yield events that were set aside, except take-over orders that expired in the queue."""
     outdated = {
         order.event_id
         for order in record.orders
@@ -72,16 +72,14 @@ class Checker:
     def __init__(self, record: Record, conversation_id: str) -> None:
         self._record = record
         self._id = conversation_id
-        self._entries = [entry for entry in record.history if entry.conversation_id == conversation_id]
-        self._told = [known for known in record.acknowledged if _conversation_of(known) == conversation_id]
+        self._entries = [e for e in record.history if e.conversation_id == conversation_id]
+        self._told = [k for k in record.acknowledged if _conversation_of(k) == conversation_id]
         self._calls = [call for call in record.calls if f"/{conversation_id}" in call.path]
-        self._end_messages = {
-            entry.message_id for entry in self._entries if entry.kind is Kind.MESSAGE and entry.text == END_TEXT
-        }
+        self._end_messages = {e.message_id for e in self._entries if e.kind is Kind.MESSAGE and e.text == END_TEXT}
         self._removed = any(entry.kind in (Kind.REMOVED, Kind.MERGED) for entry in self._entries)
 
     def breaches(self) -> Iterator[str]:
-        """Everything that is wrong with the conversation."""
+        """Yield every breach in the conversation."""
         if self._removed:
             yield from self._remembered()
         else:
@@ -101,16 +99,17 @@ class Checker:
         yield from self._repeated_blindly()
         yield from self._closed_twice()
 
-    # -- G1 --------------------------------------------------------------------------------------------------------
+    # -- G1 ------------------------------------------------------------------------------
 
     def _given_up(self) -> Iterator[str]:
-        """Nobody stays active after an end; the bot never stays active."""
+        """After an end nobody stays active; without a flow the bot doesn't either."""
         holder = self._record.holders[self._id]
         moved = [entry for entry in self._entries if entry.kind is Kind.HOLDER]
         ended = bool(self._entries) and self._entries[-1].ended
         state = self._record.states.get(self._id)
         if holder is None:
-            told_of_end = any(self._is_end(known) for known in self._told)
+            reopened = max((e.at for e in self._entries if e.kind is Kind.REOPENED), default=None)
+            told_of_end = any(self._is_end(known, reopened and _floor(reopened)) for known in self._told)
             if ended and told_of_end and (state is None or not state.closed):
                 yield "G1: the conversation is closed, but the bot has no proof of it"
             return
@@ -118,12 +117,15 @@ class Checker:
         if holder == BOT and could_know:
             yield "G1: the bot still holds control"
         elif ended and could_know and self._record.closes_for_others:
-            yield f"G1: the user has ended it, and {holder} is still active"
+            yield f"G1: the user has ended the conversation, but {holder} is still active"
         if state and state.closed and could_know:
-            yield f"G1: the bot has a proof, but {holder} is active"
+            yield f"G1: the bot has recorded a proof, but {holder} is active"
 
     def _proven_wrongly(self) -> Iterator[str]:
-        """What closes a duty has been so since the duty was owed, or lately before; a refusal proves no end."""
+        """A duty's proof was true since the duty began or shortly before.
+
+        A refusal does not prove an end.
+        """
         for at, signal in self._record.signals:
             if signal.event != "duty_closed" or signal.conversation_id != self._id:
                 continue
@@ -136,30 +138,31 @@ class Checker:
                     yield f"G1: a refusal counts as proof at {at.time()}, after the end"
                 continue
             claimed, active, _ = proof.partition(" is active")
-            late = LATELY + self._record.paused_between(self._entries[0].at, since)  # so much later it may be heard
+            # An event may come later by as long as the bot was paused.
+            late = LATELY + self._record.paused_between(self._entries[0].at, since)
             held = self._holders_between(since - late, at)
             if (None if claimed == "nobody" else claimed) not in held if active else held == {BOT}:
-                yield f"G1: a duty counts as done at {at.time()}, and that was never so: {proof}"
+                yield f"G1: a duty counts as done at {at.time()}, but its proof was never true: {proof}"
 
     def _holders_between(self, since: datetime, until: datetime) -> set[str | None]:
-        """Everyone who was active at some moment of a time."""
-        moves = [entry for entry in self._entries if entry.kind is Kind.HOLDER and entry.at <= until]
+        """Return everyone who was active at some moment of this period."""
+        moves = [e for e in self._entries if e.kind is Kind.HOLDER and e.at <= until]
         lately = [entry for entry in moves if entry.at >= since]
-        return {entry.before for entry in lately[:1]} | {entry.holder for entry in lately or moves[-1:]}
+        return {e.before for e in lately[:1]} | {e.holder for e in lately or moves[-1:]}
 
     def _knew_of_end(self, moment: datetime) -> bool:
-        """Had the user ended the conversation at that moment, and had the bot been told long enough before?"""
+        """Return whether the user had ended the conversation and the bot had been told."""
         ends = [e for e in self._entries if e.kind in (Kind.ENDED, Kind.REOPENED) and e.at <= moment]
         return bool(ends) and ends[-1].kind is Kind.ENDED and self._knew_since(ends[-1].at, moment, end=True)
 
     def _remembered(self) -> Iterator[str]:
-        """What was removed is erased, if the bot was told."""
+        """A removed conversation is erased, if the bot was told."""
         told = any(known.event["type"] == "conversation:remove" for known in self._told)
         if told and self._id in self._record.states:
-            yield "the conversation was removed, and the bot remembers it"
+            yield "the conversation was removed, but the bot still stores it"
 
     def _closed_twice(self) -> Iterator[str]:
-        """The closing flow runs once after an end."""
+        """The closing flow runs at most once after an end."""
         runs: set[str] = set()
         for entry in self._entries:
             if entry.kind in (Kind.ENDED, Kind.REOPENED):
@@ -171,20 +174,21 @@ class Checker:
                 return
 
     def _could_know(self, entry: Entry) -> bool:
-        """Was the bot told anything of the conversation since then, or did it read it?"""
+        """Return whether the bot was told anything, or read anything, since then."""
         reads = [call for call in self._calls if call.method == "GET" and call.told]
         read = any(call.at >= entry.at if call.place is None else call.place > entry.number for call in reads)
         return read or any(_created(known) >= _floor(entry.at) for known in self._told)
 
-    # -- G2 --------------------------------------------------------------------------------------------------------
+    # -- G2 ------------------------------------------------------------------------------
 
     def _robbed(self) -> Iterator[str]:
-        """The bot moves control away from another only after an end, or once an order of an operator, after a read.
+        """The bot takes control from others only after an end or an operator's order.
 
-        What the platform does not refuse has one window: from the read to the action's arrival. Whoever takes control
-        then is robbed. The bot's part of it is bounded, and it acts against nothing that it has been told.
+        One window can't be closed, because the platform does not refuse such an action:
+        the time between the bot's read and the action's arrival. The check bounds the
+        bot's part of it, and the bot must not have been told of the change.
         """
-        orders = [order for order in self._record.orders if order.conversation_id == self._id and order.against]
+        orders = [o for o in self._record.orders if o.conversation_id == self._id and o.against]
         for entry in self._entries:
             by_bot = entry.actor in (self._record.key, self._record.app_key)
             if entry.kind is not Kind.HOLDER or not by_bot or entry.cause is Cause.SHORTHAND:
@@ -200,15 +204,16 @@ class Checker:
                 yield f"G2: the bot took control from {entry.before} at {entry.at.time()}"
 
     def _is_in_window(self, robbery: Entry) -> bool:
-        """Did it change between a fresh read and the arrival of the action, with the bot untold?
+        """Return whether the change happened between a fresh read and the action.
 
-        Either the other took control then, or the user wrote again in what had ended.
+        The change is either that the other took control, or that the user wrote again
+        after the end. The bot must not have been told of it.
         """
         changes = [e for e in self._entries if e.kind in (Kind.HOLDER, Kind.REOPENED) and e.number < robbery.number]
         change = max(changes, key=lambda e: e.number)
         acted = next(i for i, c in enumerate(self._calls) if c.place is not None and c.place > robbery.number)
         act, before = self._calls[acted], self._calls[:acted]
-        reopened = change.kind is Kind.REOPENED  # that the messages tell, which are read before the holder
+        reopened = change.kind is Kind.REOPENED  # shown by messages, which are read before the holder
         shows = [c.shows_messages if reopened else c.shows_holder for c in before]
         shown = [(c, c.answered) for c, tells in zip(before, shows, strict=True) if tells and c.answered]
         shown = [(c, answered) for c, answered in shown if answered <= act.at]
@@ -220,20 +225,20 @@ class Checker:
         return (read.place or 0) <= change.number and act.at - read.at <= bound
 
     def _order_for(self, release: Entry, orders: list[Ordered]) -> Ordered | None:
-        """The order that a release follows, with a read between."""
-        reads = [call.at for call in self._calls if call.method == "GET" and call.told and call.at <= release.at]
+        """Return the order that a release carries out, with a read between."""
+        reads = [c.at for c in self._calls if c.method == "GET" and c.told and c.at <= release.at]
         for order in orders:
             if order.against == release.before and any(order.at <= read for read in reads):
                 return order
         return None
 
     def _answered_closing(self, release: Entry) -> bool:
-        """Had the user ended it, and was what the user said since a word in the closing flow?"""
+        """Return whether the user's words since the end went to the closing flow."""
         before = [entry for entry in self._entries if entry.number < release.number]
         ends = [entry.number for entry in before if entry.kind is Kind.ENDED]
-        return any(entry.number > ends[-1] and "[close" in entry.text for entry in before) if ends else False
+        return any(e.number > ends[-1] and "[close" in e.text for e in before) if ends else False
 
-    # -- G3 --------------------------------------------------------------------------------------------------------
+    # -- G3 ------------------------------------------------------------------------------
 
     def _out_of_turn(self) -> Iterator[str]:
         for entry in self._spoken():
@@ -252,27 +257,30 @@ class Checker:
         return [e for e in self._entries if e.kind is Kind.ENDED and e.number < entry.number][-1].at
 
     def _knew_since(self, moment: datetime, sent: datetime, *, end: bool = False) -> bool:
-        """Had the bot been told of what happened then, long enough before it sent?"""
+        """Return whether the bot had been told of that moment, long enough before."""
         tells = self._is_end if end else _tells_of_another
-        return any(self._in_time(known, sent) and tells(known, _floor(moment)) for known in self._told)
+        return any(self._in_time(k, sent) and tells(k, _floor(moment)) for k in self._told)
 
     def _heard_since(self, moment: datetime, sent: datetime) -> bool:
-        """Had the bot been told what the user said then, long enough before it sent?"""
+        """Return whether the bot had been told the user's words, long enough before."""
         said = {e.message_id for e in self._user_entries() if moment <= e.at <= sent}
-        return any(self._in_time(known, sent) and _message_of(known).get("id") in said for known in self._told)
+        return any(self._in_time(k, sent) and _message_of(k).get("id") in said for k in self._told)
 
     def _in_time(self, known: Acknowledged, sent: datetime) -> bool:
-        """Was that told long enough before the bot sent something?"""
+        """Return whether the event came long enough before the bot's request."""
         return known.at + REACTION + self._record.paused_between(known.at, sent) < sent
 
     def _is_end(self, known: Acknowledged, since: datetime | None = None) -> bool:
-        """Is it the message that tells the end, whether or not the event shows that?"""
+        """Return whether it is the message of the end, even if the event doesn't show it."""
         message = known.event["payload"].get("message") or {}
         told = str(message.get("id")) in self._end_messages
         return told and (since is None or _created(known) >= since)
 
     def _repeated_blindly(self) -> Iterator[str]:
-        """After an unclear answer to a control action, the next one comes after a read, or an event that tells."""
+        """After an unclear response, a control action is repeated only after a read.
+
+        An event that tells the outcome will do as well.
+        """
         unclear: Called | None = None
         for call in self._calls:
             verb = call.path.rpartition("/")[2]
@@ -284,16 +292,19 @@ class Checker:
                 unclear = call if acts and call.unclear else None
 
     def _was_told(self, since: datetime, until: datetime) -> bool:
-        """Did a control event tell how things have stood since then?"""
+        """Return whether a control event has told the state since then."""
         return any(
             known.event["type"].startswith("switchboard:") and known.at <= until and _created(known) >= _floor(since)
             for known in self._told
         )
 
-    # -- what the user said, and to whom ----------------------------------------------------------------------------
+    # -- what the user said, and to whom ------------------------------------------------------
 
     def _meant_for_others(self) -> Iterator[str]:
-        """No flow begins with what the user said while another was active, where the event tells the bot that."""
+        """No flow begins with words that the user said to another holder.
+
+        Applies only if the event tells the bot the holder.
+        """
         if not self._record.tells_holders:
             return
         for entry in self._spoken():
@@ -303,18 +314,23 @@ class Checker:
                 yield f"G5: a flow began with {words!r}, said to {said[-1].holder}: {entry.text!r}"
 
     def _keeps_after_transfer(self) -> Iterator[str]:
-        """Once the bot was told that the conversation goes on by e-mail, it gives control up without being asked."""
+        """After a transfer to e-mail that it was told of, the bot gives up control."""
         for entry in self._entries:
-            if entry.kind is not Kind.HOLDER or entry.cause is not Cause.TRANSFER_TO_EMAIL or entry.holder != BOT:
+            if (entry.kind, entry.cause) != (Kind.HOLDER, Cause.TRANSFER_TO_EMAIL) or entry.holder != BOT:
                 continue
-            told = [known.at for known in self._told if known.event["payload"].get("reason") == "transferToEmail"]
+            told = [k.at for k in self._told if k.event["payload"].get("reason") == "transferToEmail"]
             if told:
-                yield from self._idles(entry, max(min(told), entry.at), "after a transfer to e-mail")
+                yield from self._idles(
+                    entry,
+                    max(min(told), entry.at),
+                    "after a transfer to e-mail",
+                )
 
     def _unanswered(self) -> Iterator[str]:
-        """The user who writes again after an end that the bot was told of is answered, where the bot has control.
+        """A user who comes back after the end is answered if the bot has control.
 
-        Unless the event does not tell who that was said to: by a clock that is behind it was said to another.
+        The bot must have been told of the end. Events that don't name the holder are
+        excluded: a slow clock makes the message look as if it was said to another.
         """
         if not self._record.tells_holders:
             return
@@ -324,7 +340,7 @@ class Checker:
             ends = [e.number for e in self._entries[:place] if e.kind is Kind.ENDED]
             said = next((e for e in self._entries[place:] if e.kind is Kind.MESSAGE), entry)
             closing = any("[close" in e.text for e in self._entries if e.number > ends[-1])
-            told = [known.at for known in self._told if _message_of(known).get("id") == said.message_id]
+            told = [k.at for k in self._told if _message_of(k).get("id") == said.message_id]
             knew = told and any(
                 self._is_end(k) and k.at <= min(told) and "activity" in _message_of(k) for k in self._told
             )
@@ -332,9 +348,10 @@ class Checker:
                 yield from self._idles(said, max(min(told), said.at), "after the user came back")
 
     def _idles(self, entry: Entry, told: datetime, what: str) -> Iterator[str]:
-        """Does the bot, told of something, do nothing about it until its idle deadline, with nothing in the way?
+        """Report that the bot did nothing about an event until its idle deadline.
 
-        Unless the conversation or a person was removed: then it has to forget what it was told.
+        Excluded if something was in the way, or if the conversation or a person was
+        removed: then the bot has to forget the event.
         """
         if any(
             e.kind in (Kind.REMOVED, Kind.USER_REMOVED)
@@ -343,7 +360,7 @@ class Checker:
         ):
             return
         later = [e for e in self._entries if e.number > entry.number]
-        acted = (call.at for call in self._calls if call.at >= told and call.path.endswith("Control"))
+        acted = (c.at for c in self._calls if c.at >= told and c.path.endswith("Control"))
         until = next((e.at for e in later if self._changes(e) or e.at > told + IDLES), told + IDLES)
         until = min(until, next(acted, until))
         hampered = any(began < until and ended > entry.at for began, ended in self._record.cut_off)
@@ -351,12 +368,12 @@ class Checker:
             yield f"G1: the bot does nothing {what} at {entry.at.time()}"
 
     def _changes(self, entry: Entry) -> bool:
-        """Does the bot act, or has it no reason to any more?"""
+        """Return whether the bot acts, or no longer has a reason to."""
         keys = (self._record.key, self._record.app_key)
         return entry.kind in (Kind.HOLDER, Kind.ENDED) or entry.actor in keys or entry.actor.startswith("user:")
 
     def _handed_around(self) -> Iterator[str]:
-        """Between two words of the user, control is passed a few times at the most, and little is said."""
+        """Between two messages of the user, passes and messages are limited."""
         keys = (self._record.key, self._record.app_key)
         passes = messages = agents = 0
         for entry in self._entries:
@@ -370,7 +387,7 @@ class Checker:
                 return
 
     def _passed_in_vain(self) -> Iterator[str]:
-        """What is declined is not tried for ever."""
+        """A refused pass is not tried forever."""
         spoke = [entry.at for entry in self._entries if entry.actor.startswith("user:")]
         tries = Counter(
             (call.body.get("switchboardIntegration"), sum(at <= call.at for at in spoke))
@@ -382,22 +399,22 @@ class Checker:
                 yield f"G1: passed to {target} {times} times, in vain"
 
     def _unsaid(self) -> Iterator[str]:
-        """What a flow says before it returns or raises is said, where nothing goes wrong and nobody comes between."""
+        """A flow's last words are said, if there were no faults and nobody intervened."""
         if not self._record.is_faultless:
             return
         said = [entry for entry in self._entries if entry.kind is Kind.MESSAGE]
         if not said or said[0].holder != BOT or said[0].text not in SAYS_AND_ENDS:
             return
-        later = [entry for entry in self._entries if entry.number > said[0].number and entry.kind is not Kind.TICKET]
-        disturbed = any(entry.at < said[0].at + LATELY for entry in later if not self._is_bots(entry))
+        later = [e for e in self._entries if e.number > said[0].number and e.kind is not Kind.TICKET]
+        disturbed = any(e.at < said[0].at + LATELY for e in later if not self._is_bots(e))
         ordered = any(order.conversation_id == self._id for order in self._record.orders)
         if not (disturbed or ordered) and not any("[open" in entry.text for entry in later):
-            yield f"G4: nothing is said to {said[0].text!r}"
+            yield f"G4: nothing was said in response to {said[0].text!r}"
 
     def _not_reminded(self) -> Iterator[str]:
-        """A flow that is to remind begins, or it is told why it did not, where nothing is lost of what is told."""
-        forgets = self._removed or any(entry.kind is Kind.USER_REMOVED for entry in self._record.history)
-        if self._record.paused or forgets or not any(PROMISES in entry.text for entry in self._spoken()):
+        """A reminder begins its flow, or its loss is reported, unless data was removed."""
+        forgets = self._removed or any(e.kind is Kind.USER_REMOVED for e in self._record.history)
+        if self._record.paused or forgets or not any(PROMISES in e.text for e in self._spoken()):
             return
         told = (signal for _, signal in self._record.signals if signal.conversation_id == self._id)
         if not any(
@@ -405,21 +422,27 @@ class Checker:
             or (signal.event == "flow_over" and signal.fields.get("flow", REMINDER) == REMINDER)
             for signal in told
         ):
-            yield "G4: a reminder is forgotten"
+            yield "G4: a reminder was forgotten"
 
     def _gave_way_to_a_trigger(self) -> Iterator[str]:
-        """A flow that waits for the user goes on waiting when a business rule has written."""
+        """A flow that waits for the user keeps waiting after a trigger's message."""
         for place, entry in enumerate(self._entries):
             if entry.actor != "trigger" or entry.holder != BOT or self._is_over(entry):
                 continue
-            after = next((e for e in self._entries[place + 1 :] if e.kind in (Kind.HOLDER, Kind.MESSAGE)), None)
+            after = next(
+                (e for e in self._entries[place + 1 :] if e.kind in (Kind.HOLDER, Kind.MESSAGE)),
+                None,
+            )
             soon = after and self._is_bots(after) and after.at < entry.at + timedelta(seconds=5)
             if after and soon and after.cause is Cause.PASS:
-                yield f"G5: control was passed to {after.holder} for what a trigger wrote"
+                yield f"G5: control was passed to {after.holder} because of a trigger's message"
 
     def _is_over(self, entry: Entry) -> bool:
-        """Was the flow that the user last spoke to over by then? Control may be given up late, for its sake."""
-        spoke = max((e.at for e in self._user_entries() if e.number < entry.number), default=entry.at)
+        """Return whether the user's last flow was over by then; a release may come later."""
+        spoke = max(
+            (e.at for e in self._user_entries() if e.number < entry.number),
+            default=entry.at,
+        )
         told = self._record.signals
         over = (at for at, signal in told if signal.event == "flow_over" and signal.conversation_id == self._id)
         return any(spoke <= at <= entry.at for at in over)
@@ -430,10 +453,10 @@ class Checker:
     def _user_entries(self) -> list[Entry]:
         return [e for e in self._entries if e.kind is Kind.MESSAGE and e.actor.startswith("user:")]
 
-    # -- G4, G5 ----------------------------------------------------------------------------------------------------
+    # -- G4, G5 --------------------------------------------------------------------------
 
     def _doubled(self) -> Iterator[str]:
-        """What the user said is heard, no message is said twice, and those of one run come in their order."""
+        """No message is lost or said twice, and a run's messages are in order."""
         spoken = [entry for entry in self._spoken() if not self._came_too_late(entry)]
         yield from (f"G4: the flow did not hear the user: {entry.text!r}" for entry in spoken if DEAF in entry.text)
         for text, times in Counter(entry.text for entry in spoken).items():
@@ -443,7 +466,7 @@ class Checker:
         echoed = Counter(entry.text.partition("] echo ")[2] for entry in spoken if "] echo " in entry.text)
         for text, times in echoed.items():
             if times > asked[text]:
-                yield f"G4: said {asked[text]} times by the user, and answered {times} times: {text!r}"
+                yield f"G4: said {asked[text]} times by the user, but answered {times} times: {text!r}"
         places: dict[str, int] = {}
         for entry in spoken:
             run, _, rest = entry.text.partition("#")
@@ -453,9 +476,10 @@ class Checker:
             places[run] = place
 
     def _came_too_late(self, entry: Entry) -> bool:
-        """Did the platform take longer to post a message than the bot has to wait, and had the bot looked for it?
+        """Return whether the platform posted a message after the bot's longest wait.
 
-        The sender was taken for dead meanwhile. Whoever looks, does not find the message, and says it again.
+        By then the sender counts as dead. The bot looks for the message, doesn't find it,
+        and sends it again.
         """
         effect = entry.metadata.get(EFFECT_KEY)
         calls = [(c, c.place) for c in self._calls if _effect_of(c) == effect and c.place is not None]
@@ -468,9 +492,9 @@ class Checker:
         return bool(looked) and any(c.at >= max(looked) for c, _ in calls)
 
     def _spoken(self) -> list[Entry]:
-        """What the bot's flows said."""
+        """Return the messages of the bot's flows."""
         keys = (self._record.key, self._record.app_key)
-        return [entry for entry in self._entries if entry.kind is Kind.MESSAGE and entry.actor in keys]
+        return [e for e in self._entries if e.kind is Kind.MESSAGE and e.actor in keys]
 
 
 def _conversation_of(known: Acknowledged) -> str | None:
@@ -485,14 +509,14 @@ def _created(known: Acknowledged) -> datetime:
 
 
 def _floor(moment: datetime) -> datetime:
-    """The platform writes milliseconds."""
+    """Round down to milliseconds, as the platform does."""
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _tells_of_another(known: Acknowledged, since: datetime) -> bool:
-    """Does the event show that the bot was not active at or after a moment?
+    """Return whether the event shows that the bot was not active since a moment.
 
-    What a message shows may be from just before the moment, where the two have the same millisecond.
+    A message in the same millisecond may still show the state before that moment.
     """
     active = known.event["payload"]["conversation"].get("activeSwitchboardIntegration")
     if active and active["name"] == BOT:

@@ -1,6 +1,6 @@
-"""The flows of the simulation: one opening flow that behaves as the user's first word says, and a closing flow.
+"""The simulation's flows: an opening flow controlled by the user's words, and others.
 
-Everything that is said is unlike everything else that is said, so that a checker sees at once what was said twice.
+Every message of a flow is unique, so that the checks can recognize a duplicate.
 """
 
 from __future__ import annotations
@@ -13,52 +13,53 @@ from bot.flows.chat import Chat
 from bot.sandbox.switchboard import ANSWERS
 
 DEAF = "did you say something?"
-"""Said by a flow that does not hear what opened it."""
+"""Said by a flow that began with a message but did not get its text."""
 
 
 OPENED_BY = "openedBy"
-"""Metadata of what a flow says: the words that began it."""
+"""Metadata key of a flow's messages: the words that began the flow."""
 
 
 PROMISES = "until later"
-"""Said by a flow that has another one begin later."""
+"""Said by a flow before it registers a reminder."""
 
 
 REMINDER = "reminder"
-"""Name of that other flow."""
+"""Name of the flow begun by the reminder."""
 
 
 LATER = 40.0
-"""Seconds until the flow that reminds comes back."""
+"""Seconds until the reminder."""
 
 
 SAYS_AND_ENDS = ("finish", "raise", "release", "handover")
-"""Words to which a flow says one thing, and is over."""
+"""Words after which the opening flow says one thing and ends."""
 
 
 QUICK = ("one", "three")
-"""Words to which the echo asks again at once; with all others it takes its time first."""
+"""Words that the echo answers at once; all others take it some time."""
 
 
 class Speech:
-    """Numbers what a flow says: the run, and the place within it; `about` says in metadata what began the run."""
+    """Numbers a flow's messages by run and position; `about` records what began the run."""
 
     def __init__(self, chat: Chat, run: str) -> None:
         self._chat, self._run, self._said = chat, run, 0
         self.about = {OPENED_BY: chat.opening.text}
 
     def line(self, words: str) -> str:
-        """The next thing to say."""
+        """Return the next message's text."""
         self._said += 1
         return f"[{self._run}#{self._said}] {words}"
 
     async def say(self, words: str) -> None:
-        """Say it."""
+        """Say the next message."""
         await self._chat.say(self.line(words), metadata=self.about)
 
 
 @flow("opening")
-async def opening(chat: Chat) -> None:  # noqa: C901 - one case a word
+async def opening(chat: Chat) -> None:  # noqa: C901 - one case per word
+    """Behave as the first word of the conversation demands."""
     """Do what the first word of the conversation says."""
     speech = Speech(chat, f"open {chat.run_id}")
     if chat.opening.kind == "message" and not chat.opening.text:
@@ -120,10 +121,13 @@ async def _echo(chat: Chat, speech: Speech) -> None:
 
 @flow(REMINDER)
 async def reminder(chat: Chat) -> None:
-    """Asks something though the user has not written."""
+    """Ask something although the user has not written."""
     speech = Speech(chat, f"open {chat.run_id}")
     try:
-        await chat.ask(speech.line(f"by the way, {chat.opening.kind}"), timeout=timedelta(seconds=30))
+        await chat.ask(
+            speech.line(f"by the way, {chat.opening.kind}"),
+            timeout=timedelta(seconds=30),
+        )
     except NoAnswer:
         return
     await speech.say("good")
@@ -131,10 +135,14 @@ async def reminder(chat: Chat) -> None:
 
 @flow("closing")
 async def closing(chat: Chat) -> None:
-    """A survey."""
+    """Ask one survey question."""
     speech = Speech(chat, f"close {chat.run_id}")
     try:
-        await chat.ask(speech.line("how was it?"), choices=["Good", "Bad"], timeout=timedelta(seconds=40))
+        await chat.ask(
+            speech.line("how was it?"),
+            choices=["Good", "Bad"],
+            timeout=timedelta(seconds=40),
+        )
     except NoAnswer:
         return
     await speech.say("thanks")
@@ -142,7 +150,7 @@ async def closing(chat: Chat) -> None:
 
 @flow("endless")
 async def endless(chat: Chat) -> None:
-    """A survey that never comes to its end."""
+    """Say one thing, then hang."""
     await Speech(chat, f"close {chat.run_id}").say("how was it?")
     await chat.call(_hang)
 

@@ -1,6 +1,6 @@
-"""How what the bot hears differs from what is true: clocks that are wrong, parts left out, messages told twice.
+"""Distorts what the bot hears: wrong clocks, missing parts, repeated messages.
 
-The platform's model and the checks go by the truth; everything here happens on the way to the bot.
+The platform's model and the checks use the truth; the distortion happens on the way.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ _ACTIVE = "activeSwitchboardIntegration"
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What is wrong on the way to the bot.
+    """The distortions on the way to the bot.
 
     Attributes:
-        platform: seconds by which the platform's clock is ahead of the bot's; negative: behind.
-        users, agents: the same for what users and agents do, by comparison with the platform.
-        half_told: of the active integration only the "name" is told, or "nothing" but that there is one.
-        twice: events come under a second id too.
-        platform_dates_ends: the platform's clock dates an end, and not the user's.
+        platform: seconds by which the platform's clock is ahead of the bot's; may be
+            negative.
+        users, agents: the same for the clocks of users and agents, relative to the
+            platform's.
+        half_told: how events show the active integration: "name" for its name only,
+            "nothing" for an empty object, "" for all of it.
+        twice: events also come with a second id.
+        platform_dates_ends: the platform's clock dates an end, instead of the user's.
     """
 
     platform: float = 0.0
@@ -43,8 +46,11 @@ class Outside:
 
     @staticmethod
     def draw(seed: int) -> Outside:
-        """Draw what is wrong in a run: in half of them nothing. Apart from the rest, so that seeds keep their sense."""
-        rng = random.Random(f"outside {seed}")  # noqa: S311 - repeatable is what it must be
+        """Draw a run's distortions; half of the runs have none.
+
+        Uses a generator of its own, so that older seeds keep their meaning.
+        """
+        rng = random.Random(f"outside {seed}")  # noqa: S311 - must be repeatable
         if rng.random() < 0.5:
             return Outside()
         platform, users, agents = (rng.choice(_OFFSETS) * rng.choice((1, -1)) for _ in range(3))
@@ -53,14 +59,14 @@ class Outside:
         return Outside(platform, users, agents, half_told, twice, platform_dates_ends)
 
     def smaller(self) -> Iterator[Outside]:
-        """The same with one thing less that is wrong."""
+        """Yield variants with one distortion removed."""
         for field in fields(self):
             right: Any = field.default
             if getattr(self, field.name) != right:
                 yield replace(self, **{field.name: right})
 
     def delivered(self, body: bytes) -> bytes:
-        """A delivery as it reaches the bot."""
+        """Return a delivery as the bot receives it."""
         if self == Outside():
             return body
         delivery = json.loads(body)
@@ -69,7 +75,7 @@ class Outside:
         return json.dumps({**delivery, "events": told + again}).encode()
 
     def answered(self, response: httpx2.Response) -> httpx2.Response:
-        """An answer of the API as it reaches the bot: the times of messages, and of the answer itself."""
+        """Return an API response as the bot receives it: its date and message times."""
         if self == Outside():
             return response
         headers = dict(response.headers)
@@ -79,11 +85,19 @@ class Outside:
         body = json.loads(response.content) if response.content else None
         if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
             return httpx2.Response(
-                response.status_code, headers=headers, content=response.content, request=response.request
+                response.status_code,
+                headers=headers,
+                content=response.content,
+                request=response.request,
             )
-        body["messages"] = [self._dated(message, message, "received") for message in body["messages"]]
+        body["messages"] = [self._dated(told, told, "received") for told in body["messages"]]
         headers.pop("content-length", None)
-        return httpx2.Response(response.status_code, headers=headers, json=body, request=response.request)
+        return httpx2.Response(
+            response.status_code,
+            headers=headers,
+            json=body,
+            request=response.request,
+        )
 
     def _told(self, event: dict[str, Any]) -> dict[str, Any]:
         payload = dict(event["payload"])
@@ -98,7 +112,7 @@ class Outside:
         return self._dated({**event, "payload": payload}, doer, "createdAt")
 
     def _dated(self, thing: dict[str, Any], doer: dict[str, Any], key: str) -> dict[str, Any]:
-        """The thing with the time that the clock of whoever did it showed."""
+        """Return the thing with the time on the clock of its author."""
         if not thing.get(key):
             return thing
         ahead = timedelta(seconds=self.platform + self._ahead_of_platform(doer))

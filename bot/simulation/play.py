@@ -1,4 +1,4 @@
-"""Plays a scenario: people act, things go wrong, then the faults stop, time goes on, and the record is handed over."""
+"""Plays a scenario with its faults, then lets the bot come to rest without faults."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from bot.store.interface import Unavailable
 from webhooks.inbox import NewEvent
 
 FAULTS_STOP = timedelta(hours=2)  # after the last act
-PATIENCE = timedelta(hours=30)  # more than the slowest watch takes, twice
+REST_TIMEOUT = timedelta(hours=30)  # more than twice the slowest watch interval
 RESTART_AFTER = 2.0  # seconds
-JITTERS = 3.0  # seconds
-MOST_HAND_BACKS = 40  # then the checks have seen enough
+JITTER_LASTS = 3.0  # seconds
+MOST_HAND_BACKS = 40  # enough for the checks to notice
 OTHER_BOT = Caller("the other bot", "app")
 ELSEWHERE = Caller("another system", "app")
 WRITES = frozenset({"receive", "claim", "save", "renew", "spread", "set_aside"})
 
 
 def play(scenario: Scenario) -> Record:
-    """Play a scenario to its end, in virtual time."""
+    """Play a scenario to its end in virtual time."""
     record = Record(
         closes_for_others=scenario.app_key,
         tells_holders=scenario.outside.half_told != "nothing",
@@ -66,16 +66,17 @@ class _Run:
         self._hand_backs: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
         self._faults_on = True
-        self._luck = random.Random(f"jitter {scenario.seed}")  # noqa: S311 - repeatable is what it must be
+        self._luck = random.Random(f"jitter {scenario.seed}")  # noqa: S311 - must be repeatable
         self._api_down_until = 0.0
         self._store_down_until = 0.0
         self._lost: set[bytes] = set()
-        self._after: dict[int, Fault] = {}  # by request: what goes wrong once it has taken effect
-        self._called: dict[int, Called] = {}  # by request, while it is under way
+        self._after: dict[int, Fault] = {}  # by request: the fault after it took effect
+        self._called: dict[int, Called] = {}  # by request, while in flight
         self._first_sent: dict[str, datetime] = {}
         self._kill: tuple[str, Process] | None = None
         self._later: set[asyncio.Task[Any]] = set()
-        known = {made.name: made for made in (flows.opening, flows.closing, flows.endless, flows.reminder)}
+        made = (flows.opening, flows.closing, flows.endless, flows.reminder)
+        known = {flow.name: flow for flow in made}
         catalogue = Catalogue(known, "opening", scenario.closing)
         policy = Policy(
             me=BOT,
@@ -92,11 +93,14 @@ class _Run:
             keep_mode=scenario.keep_mode,
             batch=scenario.batch,
         )
-        self._post = self._stage.sandbox.sender._post  # noqa: SLF001 - wrapped: deliveries go wrong on the way
+        # Deliveries pass through `_deliver`, which adds the faults.
+        self._post = self._stage.sandbox.sender._post  # noqa: SLF001
         self._stage.sandbox.sender._post = self._deliver  # noqa: SLF001
         self._stage.sandbox.server.faults = self._api_fault
         self._stage.interference = Interference(
-            store=self._before_store, stored=self._after_store, transaction=self._in_transaction
+            store=self._before_store,
+            stored=self._after_store,
+            transaction=self._in_transaction,
         )
         self._stage.observe = self._observe
         self._stage.answered = scenario.outside.answered
@@ -108,16 +112,21 @@ class _Run:
     async def play(self) -> None:
         async with self._stage as stage:
             record = self._record
-            record.key, record.app_key = stage.sandbox.integration_key.id, stage.sandbox.app_key.id
+            record.key, record.app_key = (
+                stage.sandbox.integration_key.id,
+                stage.sandbox.app_key.id,
+            )
             await stage.start_process()
             world = [self._spawn(self._happen(incident)) for incident in self._scenario.incidents]
-            await asyncio.gather(*(self._talk(number, talk) for number, talk in enumerate(self._scenario.talks)))
+            await asyncio.gather(
+                *(self._talk(number, talk) for number, talk in enumerate(self._scenario.talks)),
+            )
             await stage.wait(FAULTS_STOP)
             self._faults_on = False
             await asyncio.wait(world) if world else None
             if not stage.alive:
                 await stage.start_process()
-            record.rests = await stage.quiet(PATIENCE)
+            record.rests = await stage.quiet(REST_TIMEOUT)
             record.history = list(stage.sandbox.switchboard.history)
             record.holders = {
                 conversation_id: stage.sandbox.switchboard.holder(conversation_id)
@@ -134,7 +143,7 @@ class _Run:
             for task in self._later:
                 task.cancel()
 
-    # -- people ----------------------------------------------------------------------------------------------------
+    # -- people ----------------------------------------------------------------------
 
     async def _talk(self, number: int, talk: tuple[Act, ...]) -> None:
         visitor = self._stage.sandbox.visitor(f"Visitor {number}")
@@ -154,7 +163,11 @@ class _Run:
                 self._agent_acts(act, visitor.conversation_id)
             case "trigger":
                 now = self._stage.clock.now()
-                self._stage.sandbox.switchboard.trigger_says(visitor.conversation_id, "We are busy.", now)
+                self._stage.sandbox.switchboard.trigger_says(
+                    visitor.conversation_id,
+                    "We are busy.",
+                    now,
+                )
             case "system":
                 await self._flow_begins(visitor.conversation_id)
             case "operator":
@@ -186,14 +199,18 @@ class _Run:
                 board.agent_ends(conversation_id, now)
 
     async def _operator_acts(self, act: Act, conversation_id: str) -> None:
-        """By hand, from a process that does no other work; `takes` confirms that it be taken from whoever has it."""
+        """Order a release from a process without other work; `takes` confirms a take-over."""
         state, now = await self._stage.state(conversation_id), self._stage.clock.now()
         if state is None:
             return
         foreseen = prospect(state, self._stage.policy)
         against = foreseen.against if act.what == "takes" else None
         order = release_order(
-            conversation_id, by="operator", now=now, order_id=str(len(self._record.orders)), against=against
+            conversation_id,
+            by="operator",
+            now=now,
+            order_id=str(len(self._record.orders)),
+            against=against,
         )
         if await self._order(order):
             who = str(state.holder) if against else None
@@ -201,14 +218,20 @@ class _Run:
             self._stage.look(conversation_id)
 
     async def _flow_begins(self, conversation_id: str) -> None:
-        """Another system begins a flow, whatever is known to be in the way: the engine decides."""
+        """Begin a flow by the API, even if something is in the way: the engine decides."""
         number, now = next(self._numbers), self._stage.clock.now()
-        order = flow_order(conversation_id, flows.reminder.name, {"number": number}, key=str(number), now=now)
+        order = flow_order(
+            conversation_id,
+            flows.reminder.name,
+            {"number": number},
+            key=str(number),
+            now=now,
+        )
         if await self._order(order):
             self._stage.look(conversation_id)
 
     async def _order(self, order: NewEvent) -> bool:
-        """Write an order, from a process of its own: the one that is about to die does not die of this."""
+        """Write an order from a process of its own, unaffected by a pending kill."""
         kill, self._kill = self._kill, None
         try:
             return await self._stage.store.order(order)
@@ -241,14 +264,15 @@ class _Run:
         if board.holder(conversation_id) == ANSWERS:
             board.pass_control(conversation_id, OTHER_BOT, BOT, self._stage.clock.now())
 
-    # -- what goes wrong -------------------------------------------------------------------------------------------
+    # -- faults ----------------------------------------------------------------------
 
     def _incidents(self, where: str) -> list[Incident]:
-        """The incidents that are due at the next event of a kind."""
+        """Return the incidents due at the next event of this kind."""
         self._counts[where] += 1
         if not self._faults_on:
             return []
-        return [i for i in self._scenario.incidents if i.where == where and i.nth == self._counts[where]]
+        nth = self._counts[where]
+        return [i for i in self._scenario.incidents if i.where == where and i.nth == nth]
 
     async def _deliver(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
         for event in json.loads(body)["events"]:
@@ -284,11 +308,19 @@ class _Run:
         if 200 <= status < 300:
             at = self._stage.clock.now()
             for event in json.loads(body)["events"]:
-                self._record.acknowledged.append(Acknowledged(at, self._first_sent[event["id"]], event))
+                self._record.acknowledged.append(
+                    Acknowledged(at, self._first_sent[event["id"]], event),
+                )
         self._record.log.append(f"{self._loop.time():.6f} delivery {status}")
         return status
 
-    async def _again(self, seconds: float, url: str, headers: Mapping[str, str], body: bytes) -> None:
+    async def _again(
+        self,
+        seconds: float,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+    ) -> None:
         await asyncio.sleep(seconds)
         try:
             await self._hand_in(url, headers, body)
@@ -301,7 +333,9 @@ class _Run:
             fault = self._after.pop(id(request), None) or latency
             called = self._called.pop(id(request))
             called.place = len(self._stage.sandbox.switchboard.history)
-            called.answered = self._stage.clock.now() + timedelta(seconds=fault.delay if fault else 0)
+            called.answered = self._stage.clock.now() + timedelta(
+                seconds=fault.delay if fault else 0,
+            )
             return fault
         called = Called(self._stage.clock.now(), request.method, request.path, _read(request.body))
         self._record.calls.append(called)
@@ -353,7 +387,7 @@ class _Run:
 
     def _die(self, process: Process) -> None:
         self._record.log.append(f"{self._loop.time():.6f} {process.name} dies")
-        self._kill = None  # else a transaction of another process would die for this one
+        self._kill = None  # otherwise another process's transaction would trigger it
         self._pause(RESTART_AFTER)
         self._spawn(self._restart())
         process.die_here()
@@ -383,7 +417,10 @@ class _Run:
                 if not self._stage.alive:
                     await self._stage.start_process()
             case "jitter":
-                self._jitter_until, self._jitter = self._loop.time() + JITTERS, incident.seconds
+                self._jitter_until, self._jitter = (
+                    self._loop.time() + JITTER_LASTS,
+                    incident.seconds,
+                )
             case "store_outage":
                 self._pause(incident.seconds)
                 self._store_down_until = self._loop.time() + incident.seconds
@@ -393,7 +430,7 @@ class _Run:
                 self._api_down_until = self._loop.time() + incident.seconds
 
     def _pause(self, seconds: float) -> None:
-        """From now on the bot can do nothing for so long."""
+        """Record that the bot can't work from now on for so many seconds."""
         now = self._stage.clock.now()
         self._record.paused.append((now, now + timedelta(seconds=seconds)))
 
@@ -406,7 +443,7 @@ class _Run:
     def _observe(self, signal: Signal) -> None:
         self._record.signals.append((self._stage.clock.now(), signal))
         self._record.log.append(
-            f"{self._loop.time():.6f} {signal.event} {signal.conversation_id} {dict(signal.fields)}"
+            f"{self._loop.time():.6f} {signal.event} {signal.conversation_id} {dict(signal.fields)}",
         )
 
     def _unhandled(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -422,7 +459,10 @@ def _read(body: bytes) -> Mapping[str, Any]:
 def _api_fault(kind: str, whole: str, seconds: float) -> Fault:
     match kind:
         case "429":
-            return Fault(status=429, retry_after=str(int(seconds) or 1) if whole.endswith("retry_after") else None)
+            return Fault(
+                status=429,
+                retry_after=str(int(seconds) or 1) if whole.endswith("retry_after") else None,
+            )
         case "reset":
             return Fault(reset=True)
         case "refuse":
@@ -431,7 +471,7 @@ def _api_fault(kind: str, whole: str, seconds: float) -> Fault:
             return Fault(delay=31.0)
         case "slow":
             return Fault(delay=min(seconds, 9.0))
-        case "ignored":  # accepted, and nothing comes of it
+        case "ignored":  # accepted, but without effect
             return Fault(status=200)
         case _:
             return Fault(status=int(kind))

@@ -1,4 +1,4 @@
-"""What a run leaves behind, for the checks: played in virtual time, or by real processes."""
+"""The record of a run for the checks, in virtual time or by real processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bot.signals import Signal
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """An event in a delivery that the bot answered 2xx; `created` is when the platform first sent it."""
+    """An event in a delivery answered 2xx; `created` is when it was first sent."""
 
     at: datetime
     created: datetime
@@ -23,13 +23,14 @@ class Acknowledged:
 
 @dataclass(slots=True)
 class Called:
-    """An API request as it left the bot.
+    """An API request sent by the bot.
 
     Attributes:
-        told: nothing was made to go wrong with the answer.
-        unclear: the answer does not show whether it took effect.
-        place: length of the platform's history once the platform had carried it out; None: it never did.
-        answered: when the answer was back; None: it never was.
+        told: no fault affected the response.
+        unclear: the response does not show whether the request took effect.
+        place: length of the platform's history after the request took effect; None if it
+            never did.
+        answered: when the response arrived; None if it never did.
     """
 
     at: datetime
@@ -43,12 +44,12 @@ class Called:
 
     @property
     def shows_holder(self) -> bool:
-        """Did it tell the bot who was active?"""
+        """Whether it told the bot the active integration."""
         return self._tells and not self.path.endswith("/messages")
 
     @property
     def shows_messages(self) -> bool:
-        """Did it tell the bot what was said?"""
+        """Whether it told the bot the messages."""
         return self._tells and self.path.endswith("/messages")
 
     @property
@@ -58,7 +59,7 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """An operator asked for a release; `against` names who it was to be taken from, in a conversation of theirs."""
+    """An operator's order to release; `against` is the holder to take control from."""
 
     event_id: str
     at: datetime
@@ -68,20 +69,22 @@ class Ordered:
 
 @dataclass(slots=True)
 class Record:
-    """What a run leaves behind, for the checks.
+    """The record of a run, for the checks.
 
     Attributes:
-        closes_for_others: may the bot release what others hold after an end (has it an app key)?
-        tells_holders: do events tell the bot by id or name who was active?
-        is_faultless: does nothing go wrong on the way, in either direction?
-        rests: did the bot come to rest within the time it was given?
-        history: the platform's truth.
-        states, inbox: what the bot has stored: conversations by id, and the status of each event by id.
-        orders: what operators asked for.
-        key, app_key: ids of the API keys that the bot acts with.
-        paused: when the bot could do nothing: no process, no database, or stopped.
-        cut_off: when the platform's API was down.
-        log: every line that makes two runs the same or not.
+        closes_for_others: whether the bot may release what others hold after an end
+            (it has an app key).
+        tells_holders: whether events name the active integration, by id or name.
+        is_faultless: whether there are no faults, in either direction.
+        rests: whether the bot came to rest within the time limit.
+        history: the platform's history, which is the truth.
+        states, inbox: the bot's stored data: conversations by id, and the status of each
+            event by id.
+        orders: orders of operators.
+        key, app_key: ids of the bot's API keys.
+        paused: periods in which the bot could not work: no process, no database, stopped.
+        cut_off: periods in which the platform's API was down.
+        log: lines that must be the same in two runs of the same seed.
     """
 
     closes_for_others: bool = True
@@ -104,6 +107,6 @@ class Record:
     cut_off: list[tuple[datetime, datetime]] = field(default_factory=list)
 
     def paused_between(self, since: datetime, until: datetime) -> timedelta:
-        """How long the bot could do nothing at the most, by no fault of its own."""
+        """The longest time in which the bot could not work, through no fault of its own."""
         cut = ((max(since, began), min(until, ended)) for began, ended in self.paused)
         return sum((ended - began for began, ended in cut if ended > began), timedelta(0))

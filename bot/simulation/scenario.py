@@ -1,4 +1,4 @@
-"""What happens in one run: drawn from a seed, plain data, so that it can be printed, replayed and shrunk."""
+"""A run's scenario, drawn from a seed: plain data, to be printed, replayed and shrunk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,18 @@ from bot.sandbox.switches import Switches
 from bot.simulation.flows import LATER
 from bot.simulation.outside import Outside
 
-OPENINGS = ("finish", "echo", "raise", "hang", "mute", "handover", "release", "slow", "nap", "chatty")
+OPENINGS = (
+    "finish",
+    "echo",
+    "raise",
+    "hang",
+    "mute",
+    "handover",
+    "release",
+    "slow",
+    "nap",
+    "chatty",
+)
 SPOKEN = ("one", "two", "three", "four")
 
 DELIVERY_FAULTS = ("duplicate", "delay", "drop", "answer_lost", "lost_for_good")
@@ -32,13 +43,20 @@ API_FAULTS = (
     "slow_after",
 )
 STORE_FAULTS = ("unavailable", "kill_before", "kill_after", "kill_inside", "pause")
-CONTROL_FAULTS = ("ignored", "ignored", "403_before", "403_before", "503_after", "slow_before")
+CONTROL_FAULTS = (
+    "ignored",
+    "ignored",
+    "403_before",
+    "403_before",
+    "503_after",
+    "slow_before",
+)
 WORLD_FAULTS = ("jump", "restart", "second_process", "store_outage", "api_outage")
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Somebody does something `at` seconds after the beginning, if it can be done then."""
+    """Somebody's action, `at` seconds after the start; skipped if not possible then."""
 
     at: float
     who: str
@@ -48,13 +66,13 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Something goes wrong.
+    """A fault.
 
     Attributes:
-        where: "delivery", "api", "control", "store" (then `nth` counts attempts, calls, those that move control,
-            operations) or "world" (then seconds).
-        kind: what.
-        seconds: how long a delay, an outage or a jump is; with jitter, the longest delay.
+        where: what `nth` counts: "delivery" (attempts), "api" (calls), "control" (calls
+            that move control), "store" (operations) or "world" (seconds).
+        kind: the kind of fault.
+        seconds: length of a delay, an outage or a jump; for jitter, the longest delay.
     """
 
     where: str
@@ -68,8 +86,8 @@ class Scenario:
     """One run of the simulation.
 
     Attributes:
-        other_bot: zd-answerBot hands everything that it gets back to the bot.
-        outside: how what the bot hears differs from what is true.
+        other_bot: zd-answerBot passes control back to the bot whenever it gets it.
+        outside: distortions of what the bot hears.
     """
 
     seed: int
@@ -87,7 +105,7 @@ class Scenario:
     outside: Outside = field(default_factory=Outside)
 
     def to_json(self) -> dict[str, Any]:
-        """The scenario as JSON values, without what stands at its default."""
+        """The scenario as JSON, without switches in their default position."""
         defaults = Switches()
         moved = {
             name: getattr(self.switches, name)
@@ -110,7 +128,7 @@ class Scenario:
 
 
 def draw(seed: int) -> Scenario:
-    """The scenario of a seed; always the same one."""
+    """Return the scenario of a seed; always the same one."""
     scenario = plain(seed)
     for enriched in (
         _with_return,
@@ -126,8 +144,8 @@ def draw(seed: int) -> Scenario:
 
 
 def plain(seed: int) -> Scenario:
-    """The scenario of a seed without what was thought of later, which the seeds that failed before still mean."""
-    rng = random.Random(seed)  # noqa: S311 - repeatable is what it must be
+    """Return a seed's scenario without later additions; old failing seeds rely on it."""
+    rng = random.Random(seed)  # noqa: S311 - must be repeatable
     switches = Switches.draw(rng)
     keep_mode = rng.random() < 0.1
     other = "pass" if switches.mode == "release" else "release"
@@ -149,16 +167,22 @@ def plain(seed: int) -> Scenario:
 
 
 def _talk(rng: random.Random, number: int) -> tuple[Act, ...]:
-    """One conversation: a user with a flow of some kind, maybe an agent, and (nearly always) an end."""
+    """Draw a conversation: a user, maybe an agent, and nearly always an end."""
     at = round(number * rng.choice((0.0, 0.5, 7.0)), 3)
     acts = [Act(at, "user", "says", f"{rng.choice(OPENINGS)}")]
     if rng.random() < 0.1:
         acts.insert(0, Act(at, "user", "opens"))
     for _ in range(rng.randint(0, 5)):
-        at = round(at + rng.choice((0.001, 0.05, 0.4, 1.5, 6.0, 40.0, 700.0)) * rng.uniform(0.5, 1.5), 3)
+        at = round(
+            at + rng.choice((0.001, 0.05, 0.4, 1.5, 6.0, 40.0, 700.0)) * rng.uniform(0.5, 1.5),
+            3,
+        )
         acts.append(_act(rng, at))
     if rng.random() < 0.9:
-        at = round(at + rng.choice((0.001, 0.05, 0.5, 3.0, 30.0, 1000.0)) * rng.uniform(0.5, 1.5), 3)
+        at = round(
+            at + rng.choice((0.001, 0.05, 0.5, 3.0, 30.0, 1000.0)) * rng.uniform(0.5, 1.5),
+            3,
+        )
         acts.append(Act(at, "user", "ends"))
     if rng.random() < 0.2:
         at = round(at + rng.choice((0.01, 2.0, 100.0)), 3)
@@ -167,11 +191,11 @@ def _talk(rng: random.Random, number: int) -> tuple[Act, ...]:
 
 
 def _with_operator(seed: int, talks: tuple[tuple[Act, ...], ...]) -> tuple[tuple[Act, ...], ...]:
-    """In every tenth run an operator releases by hand, right after what somebody else has done.
+    """In 10 % of runs, an operator releases by hand right after another action.
 
-    Drawn apart from the rest, so that seeds which have failed once still mean the same.
+    Uses a generator of its own, so that older seeds keep their meaning.
     """
-    rng = random.Random(f"operator {seed}")  # noqa: S311 - repeatable is what it must be
+    rng = random.Random(f"operator {seed}")  # noqa: S311 - must be repeatable
     if rng.random() > 0.1:
         return talks
     number = rng.randrange(len(talks))
@@ -183,28 +207,44 @@ def _with_operator(seed: int, talks: tuple[tuple[Act, ...], ...]) -> tuple[tuple
         if rng.random() < 0.3:
             talk.insert(place + 1, Act(at, "operator", "releases"))
         else:
-            talk[place + 1 : place + 1] = [Act(began, "platform", "takes"), Act(at, "operator", "takes")]
+            talk[place + 1 : place + 1] = [
+                Act(began, "platform", "takes"),
+                Act(at, "operator", "takes"),
+            ]
     return (*talks[:number], tuple(talk), *talks[number + 1 :])
 
 
 def _with_return(scenario: Scenario) -> Scenario:
-    """In every tenth run a user comes back after the end, where the platform allows that.
+    """In 10 % of runs, a user comes back after the end; the platform allows it then.
 
-    Drawn apart from the rest, as are the other worlds below, so that seeds which have failed once mean the same.
+    Like the functions below, it uses a generator of its own, so that older seeds keep
+    their meaning.
     """
-    rng = random.Random(f"return {scenario.seed}")  # noqa: S311 - repeatable is what it must be
+    rng = random.Random(f"return {scenario.seed}")  # noqa: S311 - must be repeatable
     if rng.random() > 0.1:
         return scenario
     at = max(act.at for act in scenario.talks[0])
     ends = Act(round(at + rng.choice((1.0, 40.0)), 3), "user", "ends")
-    back = Act(round(ends.at + rng.choice((0.01, 0.5, 5.0, 60.0)), 3), "user", "says", rng.choice(("echo", "finish")))
+    back = Act(
+        round(ends.at + rng.choice((0.01, 0.5, 5.0, 60.0)), 3),
+        "user",
+        "says",
+        rng.choice(("echo", "finish")),
+    )
     switches = replace(scenario.switches, reopen_allowed=True)
-    return replace(scenario, switches=switches, talks=((*scenario.talks[0], ends, back), *scenario.talks[1:]))
+    return replace(
+        scenario,
+        switches=switches,
+        talks=((*scenario.talks[0], ends, back), *scenario.talks[1:]),
+    )
 
 
 def _with_late_words(scenario: Scenario) -> Scenario:
-    """In every twelfth run an agent is thanked and gives the conversation back; a read tells that before the events."""
-    rng = random.Random(f"late words {scenario.seed}")  # noqa: S311 - repeatable is what it must be
+    """In 1 of 12 runs, an agent is thanked and gives control back.
+
+    A read tells the bot before the events do.
+    """
+    rng = random.Random(f"late words {scenario.seed}")  # noqa: S311 - must be repeatable
     if rng.random() > 1 / 12:
         return scenario
     thanked = round(rng.uniform(30, 40), 3)
@@ -218,12 +258,16 @@ def _with_late_words(scenario: Scenario) -> Scenario:
         Act(looked, "operator", "releases"),
     )
     jitter = Incident("world", "jitter", thanked - 0.1, rng.choice((4.0, 15.0)))
-    return replace(scenario, talks=(talk, *scenario.talks[1:]), incidents=(*scenario.incidents, jitter))
+    return replace(
+        scenario,
+        talks=(talk, *scenario.talks[1:]),
+        incidents=(*scenario.incidents, jitter),
+    )
 
 
 def _with_other_bot(scenario: Scenario) -> Scenario:
-    """In every twelfth run there is a second bot that hands everything back, or a target that isn't there."""
-    rng = random.Random(f"other bot {scenario.seed}")  # noqa: S311 - repeatable is what it must be
+    """In 1 of 12 runs, a second bot returns control, or a pass target is missing."""
+    rng = random.Random(f"other bot {scenario.seed}")  # noqa: S311 - must be repeatable
     if rng.random() > 1 / 12:
         return scenario
     first, *others = scenario.talks[-1]
@@ -232,8 +276,8 @@ def _with_other_bot(scenario: Scenario) -> Scenario:
 
 
 def _with_trigger(scenario: Scenario) -> Scenario:
-    """In every twelfth run a business rule of the agent workspace writes while a flow waits for the user."""
-    rng = random.Random(f"trigger {scenario.seed}")  # noqa: S311 - repeatable is what it must be
+    """In 1 of 12 runs, a business rule writes while a flow waits for the user."""
+    rng = random.Random(f"trigger {scenario.seed}")  # noqa: S311 - must be repeatable
     if rng.random() > 1 / 12:
         return scenario
     wrote = round(rng.uniform(1, 40), 3)
@@ -247,8 +291,8 @@ def _with_trigger(scenario: Scenario) -> Scenario:
 
 
 def _with_faulty_control(scenario: Scenario) -> Scenario:
-    """In every tenth run the first attempts to give control up go wrong."""
-    rng = random.Random(f"control {scenario.seed}")  # noqa: S311 - repeatable is what it must be
+    """In 10 % of runs, the first attempts to give up control fail."""
+    rng = random.Random(f"control {scenario.seed}")  # noqa: S311 - must be repeatable
     if rng.random() > 0.1:
         return scenario
     faults = [
@@ -259,8 +303,8 @@ def _with_faulty_control(scenario: Scenario) -> Scenario:
 
 
 def _with_standstill(scenario: Scenario) -> Scenario:
-    """In every fifteenth run the bot stands still between a read and what rests on it, and another takes control."""
-    rng = random.Random(f"standstill {scenario.seed}")  # noqa: S311 - repeatable is what it must be
+    """In 1 of 15 runs, the bot pauses between a read and its action; control moves."""
+    rng = random.Random(f"standstill {scenario.seed}")  # noqa: S311 - must be repeatable
     if rng.random() > 1 / 15:
         return scenario
     talk = (
@@ -273,34 +317,49 @@ def _with_standstill(scenario: Scenario) -> Scenario:
 
 
 def _with_uninvited(scenario: Scenario) -> Scenario:
-    """In every eighth run flows begin though the user has not written: another system wants it, or a flow reminds.
+    """In 1 of 8 runs, flows begin without the user, by the API or by a reminder.
 
-    The reminder has a conversation of its own, so that the others stay as they were.
+    The reminder has a conversation of its own, so that the others stay unchanged.
     """
-    rng = random.Random(f"uninvited {scenario.seed}")  # noqa: S311 - repeatable is what it must be
+    rng = random.Random(f"uninvited {scenario.seed}")  # noqa: S311 - must be repeatable
     if rng.random() > 1 / 8:
         return scenario
     reminded = [Act(round(rng.uniform(0, 5), 3), "user", "says", "remind")]
     if rng.random() < 0.5:
-        reminded.append(_about(rng, reminded[0].at + LATER))  # just when the flow is to begin
+        reminded.append(_about(rng, reminded[0].at + LATER))  # around the time of the reminder
     if rng.random() < 0.5:
-        reminded.append(Act(round(reminded[-1].at + rng.choice((0.5, 8.0, 90.0)), 3), "user", "says", "one"))
+        reminded.append(
+            Act(
+                round(reminded[-1].at + rng.choice((0.5, 8.0, 90.0)), 3),
+                "user",
+                "says",
+                "one",
+            )
+        )
     if rng.random() < 0.5:
-        reminded.append(Act(round(reminded[-1].at + rng.choice((0.05, 3.0, 50.0)), 3), "user", "ends"))
+        reminded.append(
+            Act(round(reminded[-1].at + rng.choice((0.05, 3.0, 50.0)), 3), "user", "ends"),
+        )
     talks = [*scenario.talks, tuple(reminded)]
     for _ in range(rng.randint(0, 3)):
         number = rng.randrange(len(talks))
         talk = list(talks[number])
         place = rng.randrange(len(talk))
-        wanted = Act(round(talk[place].at + rng.choice((0.0, 0.01, 0.3, 2.0, 20.0, 60.0)), 3), "system", "begins")
+        wanted = Act(
+            round(talk[place].at + rng.choice((0.0, 0.01, 0.3, 2.0, 20.0, 60.0)), 3),
+            "system",
+            "begins",
+        )
         both = [wanted, _about(rng, wanted.at)] if rng.random() < 0.3 else [wanted]
         talks[number] = (*talk[: place + 1], *both, *talk[place + 1 :])
     return replace(scenario, talks=tuple(talks))
 
 
 def _about(rng: random.Random, moment: float) -> Act:
-    """What somebody does at about a moment: a read and an action of the bot lie then."""
-    who, what = rng.choice((("platform", "takes"), ("agent", "says"), ("user", "says"), ("user", "ends")))
+    """Draw an action around a moment, close to a read and an action of the bot."""
+    who, what = rng.choice(
+        (("platform", "takes"), ("agent", "says"), ("user", "says"), ("user", "ends")),
+    )
     at = max(0.0, round(moment + rng.choice((-2.0, -0.01, 0.01, 0.05, 0.1, 0.3, 0.7, 2.0)), 3))
     return Act(at, who, what, "echo" if (who, what) == ("user", "says") else "")
 
@@ -329,11 +388,31 @@ def _act(rng: random.Random, at: float) -> Act:
 def _incidents(rng: random.Random) -> Iterator[Incident]:
     for _ in range(rng.choice((0, 1, 2, 4, 8))):
         kind = rng.choice(DELIVERY_FAULTS)
-        yield Incident("delivery", kind, rng.randint(1, 40), rng.choice((0.1, 2.0, 17.0, 120.0, 1000.0)))
+        yield Incident(
+            "delivery",
+            kind,
+            rng.randint(1, 40),
+            rng.choice((0.1, 2.0, 17.0, 120.0, 1000.0)),
+        )
     for _ in range(rng.choice((0, 1, 2, 4, 8))):
-        yield Incident("api", rng.choice(API_FAULTS), rng.randint(1, 30), rng.choice((0.2, 1.5, 8.0, 25.0)))
+        yield Incident(
+            "api",
+            rng.choice(API_FAULTS),
+            rng.randint(1, 30),
+            rng.choice((0.2, 1.5, 8.0, 25.0)),
+        )
     for _ in range(rng.choice((0, 0, 1, 2, 4))):
-        yield Incident("store", rng.choice(STORE_FAULTS), rng.randint(1, 120), rng.choice((5.0, 45.0)))
+        yield Incident(
+            "store",
+            rng.choice(STORE_FAULTS),
+            rng.randint(1, 120),
+            rng.choice((5.0, 45.0)),
+        )
     for _ in range(rng.choice((0, 0, 0, 1, 2))):
         kind = rng.choice(WORLD_FAULTS)
-        yield Incident("world", kind, round(rng.uniform(0, 120), 2), rng.choice((3.0, 40.0, 400.0, 2000.0)))
+        yield Incident(
+            "world",
+            kind,
+            round(rng.uniform(0, 120), 2),
+            rng.choice((3.0, 40.0, 400.0, 2000.0)),
+        )

@@ -1,4 +1,4 @@
-"""Makes a failing scenario as small as it can be while it still fails in the same way."""
+"""Shrinks a failing scenario as far as it still fails in the same way."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 
 def shrink(scenario: Scenario, fails: Callable[[Scenario], bool], tries: int = 400) -> Scenario:
-    """The smallest scenario found that still fails.
+    """Return the smallest scenario found that still fails.
 
     Args:
-        scenario: one that fails.
-        fails: does a scenario fail (in the same way)?
-        tries: plays at the most.
+        scenario: a failing scenario.
+        fails: returns whether a scenario fails in the same way.
+        tries: maximum number of plays.
     """
     found = True
     while found and tries > 0:
@@ -34,7 +34,7 @@ def shrink(scenario: Scenario, fails: Callable[[Scenario], bool], tries: int = 4
 
 
 def _smaller(scenario: Scenario) -> Iterator[Scenario]:
-    """Scenarios with something taken away, the largest pieces first."""
+    """Yield smaller scenarios, with the largest pieces removed first."""
     for index in range(len(scenario.talks)):
         if len(scenario.talks) > 1:
             yield replace(scenario, talks=_without(scenario.talks, index))

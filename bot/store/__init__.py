@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bot.signals import Observe, silent
+from bot.store.check import current_problem
+from bot.store.database import Database
 from bot.store.interface import (
     Change,
     CleanUp,
     Counts,
-    Database,
     Done,
     Effect,
     JournalEntry,
@@ -22,8 +24,7 @@ from bot.store.interface import (
     Work,
 )
 from bot.store.migrations import migrate
-from bot.store.schema import current_problem
-from bot.store.sqlite import SqliteStore
+from bot.store.sqlite.store import SqliteStore
 from bot.store.url import is_postgres, sqlite_path
 
 __all__ = [
@@ -51,17 +52,18 @@ __all__ = [
 ]
 
 
-def open_store(database_url: str) -> Database:
+def open_store(database_url: str, observe: Observe = silent) -> Database:
     """The store that a `DATABASE_URL` names, not started yet.
 
     Args:
         database_url: `sqlite:///relative.db`, `sqlite:////absolute.db`, or `postgresql://user:password@host/database`.
+        observe: gets what is to be told, on any thread.
 
     Raises:
         ValueError: it is none that can be used; the message says what to write.
     """
     if is_postgres(database_url):
-        from bot.store.postgres import PostgresStore  # asyncpg only where it is used
+        from bot.store.postgres.store import PostgresStore  # asyncpg only where it is used
 
-        return PostgresStore(database_url)
-    return SqliteStore(sqlite_path(database_url))
+        return PostgresStore(database_url, observe=observe)
+    return SqliteStore(sqlite_path(database_url), observe=observe)

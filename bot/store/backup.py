@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bot.private_files import make_private
 from bot.store.interface import StoreError
-from bot.store.schema import sqlite_revision, sqlite_uri
-from bot.store.sqlite_errors import explain
+from bot.store.sqlite.errors import explain
+from bot.store.sqlite.schema import revision, uri
 
 
 def back_up(path: Path, target: Path) -> None:
@@ -27,8 +27,8 @@ def back_up(path: Path, target: Path) -> None:
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         make_private(unfinished)
-        with closing(sqlite3.connect(sqlite_uri(path), uri=True)) as source:
-            if sqlite_revision(source) is None:  # any version's is copied: the time for it is before an upgrade
+        with closing(sqlite3.connect(uri(path), uri=True)) as source:
+            if revision(source) is None:  # any version's is copied: the time for it is before an upgrade
                 raise StoreError("the database has no tables yet: there is nothing to copy")
             with closing(sqlite3.connect(unfinished)) as copy:
                 source.backup(copy)

@@ -20,16 +20,14 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, assert_never, get_type_hints
 
-import structlog
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from bot.control.commands import Pass, Read, Release
 from bot.control.state import Conversation, Duty, Ended, Holder, Proof, Who
+from bot.signals import Level, Observe, Signal, silent
 from bot.store.interface import CleanUp, Effect, Say
 from bot.store.times import from_micros
-
-_log = structlog.get_logger(__name__)
 
 _CONVERSATION = TypeAdapter(Conversation)
 _DUTY = TypeAdapter(Duty)
@@ -62,13 +60,18 @@ def dump_conversation(state: Conversation) -> str:
     return _dump(_CONVERSATION, state)
 
 
-def load_conversation(row: StateRow) -> Conversation:
-    """The state that `dump_conversation` wrote, or what can be salvaged of it."""
+def load_conversation(row: StateRow, observe: Observe = silent) -> Conversation:
+    """The state that `dump_conversation` wrote, or what can be salvaged of it.
+
+    Args:
+        row: of the conversation.
+        observe: gets `state_salvaged`. For whoever takes the conversation up; who only shows it need not tell.
+    """
     try:
         return _CONVERSATION.validate_json(row.state)
     except ValidationError as error:
         unreadable = sorted({str(problem["loc"][0]) for problem in error.errors() if problem["loc"]})
-        _log.error("state_salvaged", conversation_id=row.id, unreadable=unreadable or ["everything"])
+        observe(Signal("state_salvaged", Level.ERROR, row.id, {"unreadable": unreadable or ["everything"]}))
         return _salvage(row)
 
 

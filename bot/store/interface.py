@@ -6,6 +6,7 @@ worker that made it. No SQL and no engine shows here.
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
@@ -14,7 +15,6 @@ from typing import Any, Protocol
 from bot.control.commands import Call
 from bot.control.history import Moment
 from bot.control.state import Conversation, Duty, Proof
-from bot.store.operators import OperatorStore
 from webhooks.contacts import Contact
 from webhooks.inbox import NewEvent
 
@@ -56,6 +56,17 @@ class Unavailable(StoreError):
 
 class SchemaMismatch(Unavailable):
     """The database has no schema yet, or an older or a newer one than this version of the bot."""
+
+
+def own(error: BaseException) -> BaseException:
+    """An error of its own for each of several callers, or their tracebacks would pile up in one."""
+    if isinstance(error, CancelledError):
+        return StoreError("the store was stopped meanwhile")
+    if not isinstance(error, StoreError):
+        return error
+    copy = type(error)(*error.args)
+    copy.__cause__ = error.__cause__
+    return copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,13 +395,3 @@ class Store(Protocol):
 
     async def ping(self) -> None:
         """Is the database reachable and its schema current? Raises `Unavailable` otherwise."""
-
-
-class Database(Store, OperatorStore, Protocol):
-    """A database, for all who use it."""
-
-    async def probe(self) -> None:
-        """Write a row of `PROBE_BYTES` and remove it again. Raises `Unavailable` if it can't be stored."""
-
-    def for_another_loop(self) -> Database:
-        """Return the same database for another event loop: this store if it serves any, else one to be started."""

@@ -1,6 +1,6 @@
 """What operators ask of a database, in the words of both engines, and what the answers mean.
 
-Places for values are `?` or `:name`; `rows.numbered` makes PostgreSQL's of them.
+See `asking` for these words.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ SEARCH = f"""
 
 CONTACTS = """
     SELECT conversation_id, kind, shown FROM contacts
-    WHERE conversation_id IN ({ids}) AND shown IS NOT NULL ORDER BY conversation_id, at
+    WHERE conversation_id IN (SELECT value FROM json_each(?)) AND shown IS NOT NULL ORDER BY conversation_id, at
 """
-"""What is known of the people of some conversations; `ids` is a query of the engine."""
+"""What is known of the people of some conversations."""
 
 ONE = f"SELECT {_ROW}, created_at FROM conversations WHERE id = ?"  # noqa: S608 - only constants
 
@@ -144,7 +144,7 @@ RETRY = """
 ORDER = """
     INSERT INTO inbox (id, conversation_id, type, body, received_at, by_operator)
     SELECT ?, id, ?, ?, ?, TRUE FROM conversations WHERE id = ? AND NOT gone
-    ON CONFLICT (id) DO NOTHING
+    ON CONFLICT (id) DO NOTHING RETURNING 1
 """
 
 END_SESSION = "INSERT INTO ended_sessions (id, until) VALUES (?, ?) ON CONFLICT (id) DO NOTHING"
@@ -164,7 +164,7 @@ PROBE = """
 
 END_PROBE = "DELETE FROM inbox WHERE seq = ?"
 
-AUDIT_LOG = "SELECT at, who, action, conversation_id, detail FROM audit ORDER BY seq DESC LIMIT ?"
+AUDIT_LOG = "SELECT at, who, action, conversation_id, detail FROM audit ORDER BY seq DESC LIMIT :limit"
 
 AUDIT_LOG_OF = """
     SELECT at, who, action, conversation_id, detail FROM audit WHERE conversation_id = ? ORDER BY seq DESC LIMIT ?
@@ -265,7 +265,7 @@ def run_at_work(row: Sequence[Any], steps: Sequence[Sequence[Any]]) -> RunAtWork
 
 def place_of(after: RunAtWork | None, limit: int) -> dict[str, Any]:
     """The values of `RUNS_AT_WORK`."""
-    flow, version, id_ = (after.flow, after.version, after.state.id) if after else ("", -1, "")
+    flow, version, id_ = (unicode(after.flow), after.version, after.state.id) if after else ("", -1, "")
     return {"flow": flow, "version": version, "id": id_, "limit": limit}
 
 

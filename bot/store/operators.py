@@ -9,15 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from bot.control.history import Moment
 from bot.control.state import Conversation, Duty, Proof
+from bot.store.interface import Effect, JournalEntry
 from webhooks.contacts import ContactKind
 from webhooks.inbox import NewEvent
-
-if TYPE_CHECKING:
-    from bot.store.interface import Effect, JournalEntry
 
 PAGE = 50
 TIMELINE = 500

@@ -1,6 +1,6 @@
 """What is asked of a database beside the work on conversations: the same words for both engines.
 
-Places for values are `?` or `:name`; `rows.numbered` makes PostgreSQL's of them.
+See `asking` for these words.
 """
 
 from __future__ import annotations

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Conversation, Duty, Proof
-from bot.store.codec import dump_conversation, dump_data, dump_duty, dump_effect, unicode
-from bot.store.interface import Change, JournalEntry, Lease, LeaseLost, StoredEvent
+from bot.signals import Level, Observe, Signal
+from bot.store.codec import Unreadable, dump_conversation, dump_data, dump_duty, dump_effect, load_unsent, unicode
+from bot.store.interface import Change, CleanUp, JournalEntry, Lease, LeaseLost, Say, StoredEvent
 from bot.store.times import from_micros, micros_or_none, to_micros
+from webhooks.inbox import NewEvent
 
 EVENT = "id, conversation_id, type, body, received_at, by_operator"
 """The columns that `event_of` takes, in this order."""
@@ -21,14 +21,44 @@ EVENT = "id, conversation_id, type, body, received_at, by_operator"
 ERASED = "erased: it named a person who was removed"
 """The reason shown for an event that was set aside and then emptied."""
 
-_INDEXED = re.compile(r"\s+INDEXED BY \w+")
-_PLACE = re.compile(r"\?|(?<![:\w]):(?P<name>[a-z_]+)")
-
 
 def event_of(row: tuple[Any, ...]) -> StoredEvent:
     """The event in a row of `EVENT`."""
     event_id, conversation_id, type_, body, received_at, by_operator = row
     return StoredEvent(event_id, conversation_id, type_, body, from_micros(received_at), bool(by_operator))
+
+
+def posted_row(event: NewEvent) -> tuple[Any, ...]:
+    """An event's id, conversation, type, body, time, and the id of what was said."""
+    return (
+        unicode(event.id),
+        event.conversation_id and unicode(event.conversation_id),
+        unicode(event.type),
+        event.body,
+        to_micros(event.received_at),
+        event.said_id and unicode(event.said_id),
+    )
+
+
+def unsent_effects(
+    conversation_id: str, rows: Iterable[Sequence[Any]], observe: Observe
+) -> tuple[list[Say | CleanUp], list[tuple[str, str]]]:
+    """What is unsent in a conversation, and ids of what can't be read, each with what is wrong.
+
+    Args:
+        conversation_id: where.
+        rows: each of id, kind, body.
+        observe: gets `effect_unreadable`.
+    """
+    effects, unreadable = [], []
+    for effect_id, kind, body in rows:
+        try:
+            effects.append(load_unsent(kind, body))
+        except Unreadable as error:
+            fields = {"effect_id": effect_id, "problem": str(error)}
+            observe(Signal("effect_unreadable", Level.ERROR, conversation_id, fields))
+            unreadable.append((effect_id, f"unreadable: {error}"))
+    return effects, unreadable
 
 
 def columns_of(state: Conversation) -> dict[str, Any]:
@@ -155,25 +185,3 @@ def lost(lease: Lease) -> LeaseLost:
         f"conversation {lease.conversation_id}: the lease {lease.epoch} of {lease.owner} is over, because it was given "
         "back, taken over or the conversation erased; nothing was written"
     )
-
-
-@cache
-def numbered(statement: str) -> tuple[str, tuple[str, ...]]:
-    """A statement of SQLite's form for PostgreSQL, and the names of its values in their order.
-
-    `?` and `:name` become `$1`, `$2`…; no index is named, which PostgreSQL has no word for.
-    """
-    names: list[str] = []
-
-    def place(found: re.Match[str]) -> str:
-        name = found["name"] or f"?{len(names)}"
-        if name not in names:
-            names.append(name)
-        return f"${names.index(name) + 1}"
-
-    return _PLACE.sub(place, _INDEXED.sub("", statement)), tuple(names)
-
-
-def in_order(names: tuple[str, ...], values: Mapping[str, Any]) -> list[Any]:
-    """The values for the places of a `numbered` statement."""
-    return [values[name] for name in names]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
-from bot.store.postgres_options import driver_options
+from bot.store.postgres.options import driver_options
 
 _SQLITE = "sqlite:///file.db (relative), sqlite:////path/to/file.db (absolute)"
 _POSTGRES = "postgresql://user:password@host:5432/database"

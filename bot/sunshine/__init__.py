@@ -4,7 +4,7 @@ from bot.sunshine.addresses import check_account_url, check_base_url
 from bot.sunshine.calls import LATE, Call, Observer, Timeouts
 from bot.sunshine.client import SunshineClient
 from bot.sunshine.configuration import Resource
-from bot.sunshine.credentials import BasicAuth, Credentials, JwtAuth, Scope
+from bot.sunshine.credentials import BasicAuth, Credentials, Scope
 from bot.sunshine.errors import (
     Gone,
     Locked,
@@ -30,7 +30,6 @@ __all__ = [
     "ConversationSnapshot",
     "Credentials",
     "Gone",
-    "JwtAuth",
     "Locked",
     "MessagePage",
     "NoAnswer",

@@ -14,7 +14,7 @@ from bot.clock import Clock, SystemClock
 from bot.sunshine.addresses import segment
 from bot.sunshine.calls import Caller, Late, Observer, Timeouts
 from bot.sunshine.configuration import ConfigurationCalls
-from bot.sunshine.credentials import BasicAuth, Credentials, JwtAuth
+from bot.sunshine.credentials import BasicAuth, Credentials
 from bot.sunshine.readings import ConversationSnapshot, MessagePage, to_page, to_snapshot
 from bot.sunshine.replies import Reply
 
@@ -34,7 +34,6 @@ class SunshineClient(ConfigurationCalls):
             except on this machine.
         app_id: the app's id.
         credentials: the API key.
-        jwt: sign a token instead of sending the secret with Basic auth.
         transport: sends the requests, for fakes and the simulation; None for the network.
         timeouts: the timeouts of a call.
         read_attempts: number of attempts for reads, with jittered backoff and Retry-After. Use
@@ -53,7 +52,6 @@ class SunshineClient(ConfigurationCalls):
         app_id: str,
         credentials: Credentials,
         *,
-        jwt: bool = False,
         transport: httpx2.AsyncBaseTransport | None = None,
         timeouts: Timeouts | None = None,
         read_attempts: int = 1,
@@ -65,7 +63,7 @@ class SunshineClient(ConfigurationCalls):
         clock = clock or SystemClock()
         caller = Caller(
             base_url,
-            auth=JwtAuth(credentials, clock=clock) if jwt else BasicAuth(credentials),
+            auth=BasicAuth(credentials),
             clock=clock,
             transport=transport,
             timeouts=timeouts or Timeouts(),
@@ -112,25 +110,6 @@ class SunshineClient(ConfigurationCalls):
         """
         verb = "passControl"
         await self._control("pass_control", conversation_id, verb, to=to, metadata=metadata)
-
-    async def offer_control(
-        self,
-        conversation_id: str,
-        to: str,
-        metadata: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Make `to` pending: a switchboard integration's id, name or type, or `next`."""
-        verb = "offerControl"
-        await self._control("offer_control", conversation_id, verb, to=to, metadata=metadata)
-
-    async def accept_control(
-        self,
-        conversation_id: str,
-        metadata: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Accept offered control, and become active."""
-        verb = "acceptControl"
-        await self._control("accept_control", conversation_id, verb, metadata=metadata)
 
     async def get_conversation(self, conversation_id: str) -> ConversationSnapshot:
         """Read the active and the pending integration."""

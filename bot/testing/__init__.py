@@ -1,19 +1,23 @@
-"""The testing kit for flows: a pytest plugin with the fixture `chat_with`, on the real engine in virtual time.
+"""The testing kit for flows: the pytest fixture `chat_with`.
 
-`ChatWith` and `Talk` are for the annotations of typed tests: `async def test_it(chat_with: ChatWith) -> None`.
+It runs flows on the real engine in virtual time. Use `ChatWith` and `Talk` to annotate
+tests: `async def test_it(chat_with: ChatWith) -> None`.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bot.testing.talk import ChatWith, Talk
+    from bot.testing.talk import Talk
+    from bot.testing.talks import ChatWith
 
 __all__ = ["ChatWith", "Talk"]
 
+_HOMES = {"ChatWith": "bot.testing.talks", "Talk": "bot.testing.talk"}
+
 
 def __getattr__(name: str) -> object:
-    """Import a name when it is asked for: pytest loads this package in every environment that has it."""
-    if name in __all__:
-        return getattr(import_module("bot.testing.talk"), name)
+    """Import a name on first use: pytest loads this package in every test run."""
+    if home := _HOMES.get(name):
+        return getattr(import_module(home), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

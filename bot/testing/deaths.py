@@ -1,4 +1,4 @@
-"""Kills the bot's process at every save of a flow: once before it, and once after it."""
+"""Kills the bot's process before and after every save of a flow."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from typing import Any
 
 from bot.replay.harness import Process, Stage
 
-MOST = 1000  # deaths of one talk; what takes more would never end
+DEATHS_LIMIT = 1000  # per talk; a talk that needs more would never end
 
 
 class Deaths:
-    """Kills the process before each save; the next process repeats the save, and dies after it.
+    """Kills the process before each save; the next process repeats the save and dies.
 
-    So every step of a flow is taken at least twice, and each goes on in another process. A process lives where nothing
-    has changed for the flow since the last death, and once the flow is over: a control action that may have been
-    carried out is never just repeated, and to find out takes a process more than one save.
+    So every step of a flow is taken at least twice, and continued by another process. A
+    process survives if the flow has not moved since the last death, or is over. This is
+    necessary because an ambiguous control action is never just repeated: finding out
+    whether it happened takes a process more than one save.
 
     Args:
-        stage: where the bot's processes run.
-        conversation_id: the conversation of the talk; None before there is one.
+        stage: runs the bot's processes.
+        conversation_id: returns the talk's conversation; None before there is one.
 
     Attributes:
-        count: deaths so far.
+        count: the number of deaths so far.
     """
 
     def __init__(self, stage: Stage, conversation_id: Callable[[], str | None]) -> None:
@@ -30,12 +31,12 @@ class Deaths:
         self._conversation_id = conversation_id
         self._died_before = False
         self._dies_after = False
-        self._stood: tuple[Any, ...] | None = None  # how far the flow had come when it last died
+        self._stood: tuple[Any, ...] | None = None  # the flow's progress at the last death
         self.count = 0
         stage.interference.store, stage.interference.stored = self._before, self._after
 
     async def _before(self, process: Process, operation: str) -> None:
-        if operation != "save" or self.count >= MOST:
+        if operation != "save" or self.count >= DEATHS_LIMIT:
             return
         stands = await self._stands()
         if stands is None or stands == self._stood:

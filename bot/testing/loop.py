@@ -1,4 +1,4 @@
-"""The event loop of a talk: virtual time that refuses real I/O with an explanation, and waits for threads."""
+"""The event loop of a talk: virtual time; refuses real I/O and waits for threads."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from bot.replay.virtual_time import Look, Ready, VirtualTimeLoop
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-THREAD_PATIENCE = 0.025  # real seconds for a thread of the flow's own, each time before virtual time passes
+THREAD_TIMEOUT = 0.025  # real seconds to wait for the flow's threads before virtual time passes
 
 _TODO = (
-    "chat_with plays in virtual time, in which nothing outside can be waited for. Give the flow a stand-in: replace "
-    "the function that it calls (monkeypatch), or a client's transport, or what its @lifespan opens "
+    "chat_with runs in virtual time, so a flow can't wait for anything outside. Use a stand-in: replace the "
+    "function that the flow calls (monkeypatch), a client's transport, or the resources of its @lifespan "
     "(chat_with(…, resources={…})). A plain function behind chat.call, one without `async`, may do real I/O."
 )
 
 
 class RealIO(RuntimeError):
-    """A flow under test tried to reach a server or start a program; the text says what to do instead."""
+    """A flow under test tried to connect or start a program; the text says what to do."""
 
 
 class TalkLoop(VirtualTimeLoop):
     """Virtual time for flows under test.
 
     Attributes:
-        refused: what was refused so far, in words.
+        refused: descriptions of the refused operations so far.
     """
 
     def __init__(self) -> None:
@@ -45,19 +45,27 @@ class TalkLoop(VirtualTimeLoop):
         raise RealIO(sentence)
 
     def _wait_for_threads(self, look: Look) -> Ready:
-        """Wait a little for threads that were begun since, such as a database driver's own."""
+        """Wait briefly for threads started since, such as a database driver's own."""
         mine = threading.current_thread()
         if any(thread not in self._known and thread is not mine for thread in threading.enumerate()):
-            return look(THREAD_PATIENCE)
+            return look(THREAD_TIMEOUT)
         return []
 
-    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-        """Run it in this thread, but not at once: what must not happen at the same time is noticed as in production."""
+    def run_in_executor(
+        self,
+        executor: Executor | None,
+        func: Callable[[*Ts], T],
+        *args: *Ts,
+    ) -> asyncio.Future[T]:
+        """Run a call in this thread, but later, so that concurrent steps are noticed."""
         future: asyncio.Future[T] = self.create_future()
 
         def run() -> None:
             if not future.done():
-                TalkLoop._settle(future, super(TalkLoop, self).run_in_executor(executor, func, *args))
+                TalkLoop._settle(
+                    future,
+                    super(TalkLoop, self).run_in_executor(executor, func, *args),
+                )
 
         self.call_soon(run)
         return future
@@ -69,7 +77,13 @@ class TalkLoop(VirtualTimeLoop):
         else:
             future.set_result(done.result())
 
-    async def create_connection(self, _: Any, host: Any = None, port: Any = None, **__: Any) -> Never:  # type: ignore[override]
+    async def create_connection(  # type: ignore[override]
+        self,
+        _: Any,
+        host: Any = None,
+        port: Any = None,
+        **__: Any,
+    ) -> Never:
         """Refuse."""
         self._refuse(f"connects to {host}:{port}")
 

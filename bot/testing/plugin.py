@@ -1,6 +1,7 @@
-"""The pytest plugin that comes with the package: the fixture `chat_with`.
+"""The package's pytest plugin: the fixture `chat_with`.
 
-It is loaded into every test run of an environment that has the bot, so it imports nothing of it before a test asks.
+pytest loads it in every environment with the bot, so it imports nothing of the bot until
+a test needs it.
 """
 
 from __future__ import annotations
@@ -13,26 +14,27 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from bot.testing.talk import ChatWith
+    from bot.testing.talks import ChatWith
 
 
 @pytest.fixture
 def chat_with() -> Iterator[ChatWith]:
-    """Begin a talk with a flow: `talk = chat_with(survey, mode="pass")`, then `await talk.user("hi")`, and so on.
+    """Start a talk with a flow.
 
-    See `bot.testing.talk.Talk` for what a talk can do.
+    For example `talk = chat_with(survey, mode="pass")`, then `await talk.user("hi")`. See
+    `bot.testing.talk.Talk` for everything a talk can do.
     """
-    from bot.testing.talks import Talks
+    from bot.testing.talks import ChatWith
 
-    with Talks() as talks:
-        yield talks.begin
+    with ChatWith() as chat_with:
+        yield chat_with
 
 
 @pytest.hookimpl
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a coroutine test that uses `chat_with` where no other plugin does.
+    """Run a coroutine test that uses `chat_with`, unless another plugin does.
 
-    pytest-asyncio (in auto mode, or with its mark) and anyio come first, and such a test is none of ours then.
+    pytest-asyncio (in auto mode, or with its mark) and anyio take precedence.
     """
     test = pyfuncitem.obj
     if "chat_with" not in pyfuncitem.fixturenames or not inspect.iscoroutinefunction(test):

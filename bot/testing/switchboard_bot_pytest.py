@@ -1,7 +1,8 @@
-"""What pytest loads in every environment that has the bot: the fixtures `chat_with` and `replay`.
+"""The plugin that pytest loads in every environment with the bot.
 
-It is installed beside the package and not in it. A `bot.py`, `bot/` or `webhooks/` in the folder where pytest runs
-comes before the package of that name; then this plugin says so in one line, and leaves all other tests alone.
+It provides the fixtures `chat_with` and `replay`. It is installed beside the package, not
+in it: a `bot.py`, `bot/` or `webhooks/` in pytest's folder hides the package of that name.
+In that case this plugin reports it in one line and leaves all other tests alone.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import pytest
 
 _PLUGINS = ("bot.testing.plugin", "bot.replay.plugin")
 _OURS = {"bot": "testing/plugin.py", "webhooks": "intake.py"}
-"""Our packages, and a file that tells each from others of its name."""
+"""Our packages, each with a file that identifies it."""
 
 
 def hidden_by() -> list[str]:
-    """What hides our packages from Python: files or folders with their names."""
+    """Return the files or folders that hide our packages from Python."""
     found = []
     for name, own_file in _OURS.items():
         spec = find_spec(name)
@@ -33,7 +34,7 @@ def _line(hidden: list[str]) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the package's plugins, unless something hides them."""
+    """Register the package's plugins, unless the package is hidden."""
     if hidden := hidden_by():
         config.pluginmanager.register(_Hidden(_line(hidden)))
         return
@@ -44,21 +45,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class _Hidden:
-    """Stands in for the plugins."""
+    """Replaces the plugins if the package is hidden."""
 
     def __init__(self, line: str) -> None:
         self._line = line
 
     def pytest_report_header(self) -> str:
-        """Say what hides the package."""
+        """Report the file or folder that hides the package."""
         return self._line
 
     @pytest.fixture
     def chat_with(self) -> None:
-        """Say why there is no talk."""
+        """Fail with the reason."""
         pytest.fail(self._line, pytrace=False)
 
     @pytest.fixture
     def replay(self) -> None:
-        """Say why nothing is replayed."""
+        """Fail with the reason."""
         pytest.fail(self._line, pytrace=False)

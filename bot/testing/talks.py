@@ -1,4 +1,4 @@
-"""The factory behind the fixture `chat_with`: makes the talks of one test."""
+"""`ChatWith`: the factory behind the fixture `chat_with`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from bot.testing.talk import After, Mode, Play, Talk, Where
 from bot.testing.thread import LoopThread
 
 
-class Talks:
-    """The talks of one test."""
+class ChatWith:
+    """The value of the fixture `chat_with`: starts the talks of a test, and closes them."""
 
     def __init__(self) -> None:
         self._thread = LoopThread()
@@ -34,7 +34,7 @@ class Talks:
             talk.close()
         self._thread.stop()
 
-    def begin(
+    def __call__(
         self,
         opening: Flow | Router | FlowFunction | None = None,
         *,
@@ -53,9 +53,40 @@ class Talks:
         idle: timedelta = timedelta(minutes=15),
         **switches: Any,
     ) -> Talk:
-        """See `ChatWith`."""
+        """Start a talk.
+
+        Args:
+            opening: the flow that serves the user, or the team's router; it begins with the
+                user's first message.
+            closing: the flow that runs after a handback. Without an opening flow, the talk
+                starts at that point, after the user, an agent and the ticket.
+            flows: more flows that the router may return.
+            mode: the account's Conversation control setting.
+            after: where a talk with only a closing flow starts: "handback" (an agent's
+                ticket was closed) or "end" (the user has ended the conversation, and can't
+                write any more; mode "pass" only).
+            may_fail: don't fail the test if a flow fails; see `Talk.failures`.
+            restart_every_turn: kill the bot's process after every turn and start another.
+            change_worker_every_turn: run two workers that take turns.
+            deaths: "everywhere": kill the bot's process before and after each save of the
+                flow. Each step and each call is made twice, so calls must be idempotent.
+                The platform repeats webhooks lost to a dying process after 15 seconds.
+            user: the user, for `chat.user`.
+            conversation_metadata: for `chat.conversation.metadata`.
+            resources: `chat.resources`, instead of opening the `@lifespan`: a dict, or any
+                object.
+            handlers: the handlers (`@on_error`, …); default: those in the flows' modules.
+            idle: FLOW_IDLE_TIMEOUT.
+            switches: the platform's undocumented behaviour; see `bot.sandbox.switches`.
+
+        Raises:
+            ValueError: there is no flow, a handler is invalid, or options conflict.
+            AssertionError: the `@lifespan` could not be entered.
+        """
         if deaths and change_worker_every_turn:
-            raise ValueError("deaths and change_worker_every_turn exclude each other: deaths change the worker, too")
+            raise ValueError(
+                "deaths and change_worker_every_turn conflict: deaths change the worker, too",
+            )
         talk = Talk(
             self._thread,
             _catalogue(opening, closing, flows, handlers),
@@ -110,6 +141,6 @@ def _flow(given: Flow | FlowFunction) -> Flow:
     if isinstance(given, Flow):
         return given
     if not callable(given):
-        raise TypeError(f"chat_with is given a flow, and not {given!r}")
+        raise TypeError(f"chat_with takes a flow, not {given!r}")
     function: Callable[..., Any] = given
     return Flow(getattr(function, "__name__", "flow"), given)

@@ -1,7 +1,7 @@
-"""A thread in which virtual-time loops run, one job after the other, while the test waits for each.
+"""A thread that runs virtual-time loops, one job at a time, while the test waits.
 
-A test may run in an event loop of its own, whichever plugin has made it, and no loop runs within another. So the talk's
-loop has a thread; the test's own loop stands still meanwhile, which costs it nothing but milliseconds.
+A test may run in an event loop of its own, and loops can't be nested. So the talk's loop
+has a thread. Meanwhile the test's loop blocks, for a few milliseconds.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
-PATIENCE = 5.0  # seconds for the thread to end; a flow that blocks it for ever is left behind
+JOIN_TIMEOUT = 5.0  # seconds for the thread to end; a thread blocked by a flow is abandoned
 
 
 class LoopThread:
-    """Runs jobs in a daemon thread, with the context variables of whoever asks."""
+    """Runs jobs in a daemon thread, with the context variables of the caller."""
 
     def __init__(self) -> None:
         self._jobs: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
@@ -27,23 +27,23 @@ class LoopThread:
         self._thread.start()
 
     def run(self, job: Callable[[], T]) -> T:
-        """Run a job and return what it returns, or raise what it raises."""
+        """Run a job; return its result or raise its exception."""
         future: Future[Any] = Future()
         context = contextvars.copy_context()
         self._jobs.put((lambda: context.run(job), future))
         return cast("T", future.result())
 
     def stop(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         self._jobs.put(None)
-        self._thread.join(PATIENCE)
+        self._thread.join(JOIN_TIMEOUT)
 
     def _work(self) -> None:
         while (asked := self._jobs.get()) is not None:
             job, future = asked
             try:
                 result = job()
-            except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for it
+            except BaseException as error:  # noqa: BLE001 - raised again in `run`
                 future.set_exception(error)
             else:
                 future.set_result(result)

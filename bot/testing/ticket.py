@@ -15,11 +15,11 @@ class Ticket:
     Attributes:
         status: "open", "solved" or "closed".
         fields: the values of `ticket_fields`, by field id.
-        tags: what `tags` has added.
-        priority: where one was given.
-        requester: name and e-mail address, as far as they were given: `{"name": "Ada"}`.
-        messages: the messages that were copied into it, line by line as in `Talk.transcript`.
-        is_needless: it was opened after the user had ended the conversation.
+        tags: the tags added by `tags`.
+        priority: if given.
+        requester: the given name and e-mail address: `{"name": "Ada"}`.
+        messages: the messages copied into it, as lines of `Talk.transcript`.
+        is_needless: whether it was opened after the user had ended the conversation.
     """
 
     status: str
@@ -32,7 +32,7 @@ class Ticket:
 
 
 def ticket_of(ticket: records.Ticket, lines: dict[str, str]) -> Ticket:
-    """A ticket of the sandbox. `lines`: the transcript, by message id."""
+    """Convert a ticket of the sandbox. `lines` is the transcript, by message id."""
     system = dict(ticket.system_fields)
     tags = str(system.get("tags") or "")
     requester = {name.removeprefix("requester."): str(value) for name, value in system.items() if "requester." in name}

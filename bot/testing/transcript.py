@@ -9,7 +9,7 @@ from bot.signals import Signal
 
 
 def failure_of(signal: Signal) -> str:
-    """A signal of a failure in words."""
+    """Return a failure signal as one line."""
     detail = str(signal.fields.get("detail", ""))
     if detail and signal.event.startswith("flow"):
         return detail

@@ -67,6 +67,11 @@ async def pipeline(target: Target) -> str:
     return ""
 
 
+async def flood(target: Target) -> str:
+    """10 connections send one request after the other, as fast as they are answered, for 5 s."""
+    return f"{sum(await asyncio.gather(*(_ask_again(target, 5) for _ in range(10))))} answers"
+
+
 async def malformed(target: Target) -> str:
     """5,000 requests that are no HTTP."""
     for _ in range(100):
@@ -138,6 +143,7 @@ ATTACKS: Mapping[str, Callable[[], Plan]] = {
     "strangers_bombs": lambda: Plan(strangers_bombs),
     "strangers_chunks": lambda: Plan(strangers_chunks),
     "pipeline": lambda: Plan(pipeline),
+    "flood": lambda: Plan(flood),
     "malformed": lambda: Plan(malformed),
     "silent": lambda: Plan(silent, descriptors=256),
     "held_for_ever": lambda: Plan(held_for_ever),
@@ -209,6 +215,23 @@ async def _pump(target: Target, first: bytes, again: bytes, seconds: float) -> N
                         await asyncio.sleep(0)
                 finally:
                     writer.transport.abort()
+
+
+async def _ask_again(target: Target, seconds: float) -> int:
+    """Ask for what is not there, on one connection as long as it is kept; how often that was answered."""
+    end, answers = time.monotonic() + seconds, 0
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(seconds):
+            while time.monotonic() < end:
+                reader, writer = await target.connect()
+                try:
+                    while not reader.at_eof():
+                        writer.write(request("GET", "/nowhere"))
+                        if await reader.read(4096):
+                            answers += 1
+                finally:
+                    writer.transport.abort()
+    return answers
 
 
 def _statuses(answers: list[bytes]) -> str:

@@ -13,8 +13,8 @@ import pytest
 
 from bot.control.policy import Policy
 from bot.replay.run import Setup, replay
-from bot.replay.tape import TapedDelivery, read_tape, tape_line
 from bot.sandbox.switchboard import BOT
+from bot.tape import TapedDelivery, read_tape, tape_line
 
 TAPES = Path(__file__).parents[1] / "tapes"
 STORIES = (

@@ -36,12 +36,11 @@ from bot.control.state import (
 )
 from bot.engine.context import Context
 from bot.engine.delivery import Clients, Delivery, Result, Task
-from bot.engine.performance import Performance
-from bot.engine.places import Places
+from bot.engine.flow_task import FlowTask
 from bot.engine.session import Session
+from bot.engine.slots import Slots
 from bot.flows.catalogue import Catalogue
-from bot.flows.turn import Context as TurnContext
-from bot.flows.turn import Turn
+from bot.flows.turn import Turn, TurnContext
 from bot.store.interface import Change, JournalEntry, Lease, Store, StoredEvent, Work
 
 STEPS = 20
@@ -172,7 +171,7 @@ def _turn(journal: Sequence[JournalEntry]) -> Callable[[], Coroutine[Any, Any, i
         given = {"e9": answer}
         context = TurnContext("c1", 1, began, journal, given, Still(), timedelta(minutes=15), _nothing)
         turn = Turn(known, context, over.set)
-        performance = Performance(run, turn)
+        performance = FlowTask(run, turn)
         while turn.outcome is None:
             await over.wait()
             over.clear()
@@ -193,7 +192,7 @@ def _session(journal: Sequence[JournalEntry]) -> Callable[[], Coroutine[Any, Any
     work = _work(journal)
 
     async def played() -> int:
-        session = Session(context, delivery, work, Places(1))
+        session = Session(context, delivery, work, Slots(1))
         await session.run()
         return len(session._progress.journal) - len(journal)
 

@@ -92,7 +92,7 @@ def becomes(page: Any, name: str) -> None:
     """Be another end user."""
     page.locator("#rename").click()
     page.locator("#name").fill(name)
-    page.locator("dialog[open]").get_by_role("button", name="Go on").click()
+    page.locator("dialog[open]").get_by_role("button", name="Continue").click()
     page.locator("#user-name", has_text=name).wait_for()
     page.locator("#welcome").wait_for()
 
@@ -188,7 +188,7 @@ def test_with_an_agent(new_page: Any, site: Site, screenshot: Any, mode: str) ->
     assert agent.locator("#acts button:enabled").count() == 0
     page.wait_for_timeout(400)  # the colours move
     if mode == "Pass":
-        assert "passes control on to the bot" in page.locator("#timeline").inner_text()
+        assert "passes control to the bot" in page.locator("#timeline").inner_text()
         screenshot(page, "chat")
 
 
@@ -281,7 +281,7 @@ def test_they_are_accessible(new_page: Any, site: Site, no_violations: Any, sche
     page.locator("#rename").click()
     page.locator("#name").fill(f"Somebody {scheme}")
     no_violations(page)
-    page.locator("dialog[open]").get_by_role("button", name="Go on").click()
+    page.locator("dialog[open]").get_by_role("button", name="Continue").click()
     page.locator("#welcome").wait_for()
     no_violations(page)
     begins(page)

@@ -242,7 +242,7 @@ async def test_an_account_that_knows_the_bot(desk: Desk) -> None:
 
 
 REFUSALS = [
-    ("--account --port 0 --state other.json", "--state: other.json holds no state"),
+    ("--account --port 0 --state other.json", "--state: other.json is not the state"),
     ("--untouched", "--untouched: it belongs to --account"),
     ("--account --flows mine --open", "--flows, --open: --account runs no bot"),
     ("--account --port 0 --state none/a.json", "--state: none/a.json can't be written: No such file"),

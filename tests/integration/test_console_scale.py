@@ -18,8 +18,8 @@ from bot.control.state import Conversation, Holder, Integration, Who
 from bot.store import Database, SqliteStore, migrate
 from bot.store.codec import dump_conversation
 from bot.store.operators import Listing, Place, Standing
-from bot.store.postgres import PostgresStore
-from bot.store.postgres_schema import qualified
+from bot.store.postgres.schema import qualified
+from bot.store.postgres.store import PostgresStore
 
 TEXTS = ("c77777", "c", "ada", "ada 77", "grace", "7", "person77777@example.com", "person", "user-", "nobody", "p")
 

@@ -21,7 +21,7 @@ from tiers import combined, some
 
 from bot.control.state import Kind
 from bot.store import CleanUp, SchemaMismatch, StoreError, Unavailable, current_problem, migrate, open_store
-from bot.store.postgres_schema import SCHEMA, qualified
+from bot.store.postgres.schema import SCHEMA, qualified
 from bot.store.schema import HEAD, TABLES, VERSION_TABLE
 
 SCHEMAS = Path(__file__).with_name("schemas")

@@ -17,11 +17,11 @@ import pytest
 from bot_program import free_port
 from pooling_proxy import pooling_proxy
 from postgres_server import SUPERUSER, NoServer, PostgresServer
-from structlog.testing import capture_logs
 from tiers import some
 
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Conversation, Holder, Who
+from bot.signals import Signal
 from bot.store import (
     Change,
     Done,
@@ -35,11 +35,11 @@ from bot.store import (
     current_problem,
     migrate,
     open_store,
-    postgres_news,
 )
 from bot.store.operators import Listing, Standing
-from bot.store.postgres import PostgresStore
-from bot.store.postgres_news import payloads
+from bot.store.postgres import news
+from bot.store.postgres.news import payloads
+from bot.store.postgres.store import PostgresStore
 from webhooks.inbox import GroupCommit, NewEvent
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -540,14 +540,15 @@ class TestNews:
         async def out_of_reach(*_: object) -> None:
             raise Unavailable("out of reach")
 
-        monkeypatch.setattr(postgres_news, "_listened", fails)
-        monkeypatch.setattr(postgres_news, "_AGAIN", 0.001)
+        monkeypatch.setattr(news, "_listened", fails)
+        monkeypatch.setattr(news, "_AGAIN", 0.001)
         if not answers:
             monkeypatch.setattr(store._pool, "fetch", out_of_reach)
-        with capture_logs() as logs:
-            store.listen(lambda _: None)
-            await _until(lambda: tries > 40)
-        assert [line["event"] for line in logs] == ["not_listening"] * lines
+        signals: list[Signal] = []
+        store._news._observe = signals.append
+        store.listen(lambda _: None)
+        await _until(lambda: tries > 40)
+        assert [signal.event for signal in signals] == ["not_listening"] * lines
         monkeypatch.undo()
 
     def test_payloads(self) -> None:

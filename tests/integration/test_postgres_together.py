@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from bot.store import Change, LeaseLost, Unavailable, Work
-from bot.store import postgres_save as saving
-from bot.store.postgres import PostgresStore
-from bot.store.postgres_schema import SCHEMA
+from bot.store.postgres import save as saving
+from bot.store.postgres.schema import SCHEMA
+from bot.store.postgres.store import PostgresStore
 from webhooks.inbox import NewEvent
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

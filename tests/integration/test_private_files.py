@@ -18,11 +18,12 @@ from typer.testing import CliRunner
 
 from bot.cli import app
 from bot.private_files import close_to_others, open_private
-from bot.replay.recording import Recorder
-from bot.replay.tape import TapedDelivery, write_tape
-from bot.store import SqliteStore, Unavailable, migrate, sqlite_presence
+from bot.recording import Recorder
+from bot.store import SqliteStore, Unavailable, migrate
 from bot.store.migrations import empty_database, enable_wal
-from bot.store.sqlite_presence import Presence
+from bot.store.sqlite import presence
+from bot.store.sqlite.presence import Presence
+from bot.tape import TapedDelivery, write_tape
 from webhooks.inbox import NewEvent
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -166,7 +167,7 @@ class TestLocks:
 
     async def test_workers_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A worker waits for some seconds, and says for whom."""
-        monkeypatch.setattr(sqlite_presence, "PATIENCE", 0.3)
+        monkeypatch.setattr(presence, "PATIENCE", 0.3)
         path = tmp_path / "bot.db"
         migrate(f"sqlite:///{path}")
         path.with_name("bot.db-workers").touch()
@@ -182,7 +183,7 @@ class TestLocks:
 
     def test_taken_between_alone_and_together(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """One who steals the lock while it is being shared doesn't stop the worker for ever either."""
-        monkeypatch.setattr(sqlite_presence, "PATIENCE", 0.3)
+        monkeypatch.setattr(presence, "PATIENCE", 0.3)
         thief, worker = Presence(str(tmp_path / "bot.db")), Presence(str(tmp_path / "bot.db"))
         assert thief.enter()
         with pytest.raises(Unavailable, match="was kept locked"):

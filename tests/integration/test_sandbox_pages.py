@@ -173,19 +173,17 @@ async def test_with_an_agent(site: Site, mode: str) -> None:
     view = await site.until(conversation_id, lambda view: view["state"] == "closed", "agent")
 
     assert "Sam ended the conversation." in told(view)
-    expected = (
-        "passes control on to the bot, which has to release it" if mode == "pass" else "releases control by itself"
-    )
+    expected = "passes control to the bot, which must release it" if mode == "pass" else "releases control by itself"
     assert expected in told(view)
 
 
 @pytest.mark.parametrize(
     ("act", "holder", "words"),
     [
-        ("close", "bot", "passes control on to the bot, which has to release it: the ticket was closed"),
+        ("close", "bot", "passes control to the bot, which must release it: the ticket was closed"),
         ("pass", "bot", "The agent Ada passed control to the bot."),
         ("end", "bot", "the agent ended the session"),
-        ("transfer", "nobody", "the conversation goes on by e-mail"),
+        ("transfer", "nobody", "the conversation continues by e-mail"),
         ("release", "nobody", "The agent Ada released control: nobody is active."),
     ],
 )
@@ -333,9 +331,9 @@ async def test_what_is_not_possible(site: Site) -> None:
     assert "agent workspace" in (await site.post(f"{path}/agent/release", status=409))["error"]
     assert "open ticket" in (await site.post(f"{path}/agent/close", status=409))["error"]
     assert (await site.post(f"{path}/user/fly", status=404))["error"] == "Not Found"
-    assert (await site.post(f"{path}/user/say", {"text": " "}, status=400))["error"] == "text has to be a text."
+    assert (await site.post(f"{path}/user/say", {"text": " "}, status=400))["error"] == "text must be a text."
     assert "at most 4096" in (await site.post(f"{path}/user/say", {"text": "x" * 5000}, status=400))["error"]
-    assert "tapped" in (await site.post(f"{path}/user/tap", {"message": "no", "place": 0}, status=409))["error"]
+    assert "no such button" in (await site.post(f"{path}/user/tap", {"message": "no", "place": 0}, status=409))["error"]
     assert "object" in (await site.post(f"{path}/user/submit", {"values": 1}, status=400))["error"]
     assert "object" in (await site.post(f"{path}/user/say", [1], status=400))["error"]
     assert "mode" in (await site.post("mode", {"account": "both"}, status=400))["error"]

@@ -118,7 +118,7 @@ def said_once(visitor: Visitor) -> list[str]:
 
 async def test_http_answers_as_designed(sandbox: Sandbox, start: Start) -> None:
     """200, 401, 400 and 413; health, readiness and metrics with the documented names; SIGTERM ends it with 0."""
-    program = await start(METRICS_TOKEN="a token of the metrics")
+    program = await start(METRICS_TOKEN="a token of the metrics", RETENTION_DAY="30")
     envelope = {"app": {"id": sandbox.app_id}, "webhook": {"id": "w", "version": "v2"}, "events": []}
     key = {"X-API-Key": sandbox.secret}
     async with aiohttp.ClientSession() as http:
@@ -138,6 +138,8 @@ async def test_http_answers_as_designed(sandbox: Sandbox, start: Start) -> None:
                 f"{program.url}/webhooks/sunshine", data=io.BytesIO(body.encode()), headers=headers
             ) as answer:
                 assert answer.status == status, body[:60]
+        async with http.post(f"{program.url}/elsewhere", data=json.dumps(envelope), headers=key) as answer:
+            assert answer.status == 503
         for path, status in (("/healthz", 200), ("/readyz", 200), ("/nope", 404), ("/webhooks/sunshine", 405)):
             async with http.get(f"{program.url}{path}") as answer:
                 assert answer.status == status
@@ -148,7 +150,8 @@ async def test_http_answers_as_designed(sandbox: Sandbox, start: Start) -> None:
             f"{program.url}/metrics", headers={"Authorization": "Bearer a token of the metrics"}
         ) as answer:
             page = await answer.text()
-    samples = {s.name: s for family in text_string_to_metric_families(page) for s in family.samples}
+    all_samples = [s for family in text_string_to_metric_families(page) for s in family.samples]
+    samples = {s.name: s for s in all_samples}
     assert {
         "switchboard_webhook_deliveries_total",
         "switchboard_events_received_total",
@@ -164,12 +167,44 @@ async def test_http_answers_as_designed(sandbox: Sandbox, start: Start) -> None:
         "switchboard_outbox_effects",
     } <= samples.keys()
     assert samples["switchboard_events_received_total"].value == 2
+    told = {s.labels["event"]: s.value for s in all_samples if s.name == "switchboard_signals_total"}
+    assert {name: told[name] for name in ("setting_unknown", "delivery_misaddressed", "started")} == {
+        "setting_unknown": 1,
+        "delivery_misaddressed": 1,
+        "started": 1,
+    }
     assert await program.told_to_stop() == 0
     assert [json.loads(line)["event"] for line in program.errors.decode().splitlines()] == [
+        "setting_unknown",
         "started",
         "foreign_delivery",
+        "delivery_misaddressed",
         "stopping",
     ]
+
+
+@pytest.mark.parametrize(
+    ("header", "status", "answers"),
+    [
+        ("X-API-Key: {secret}", 200, 20),
+        ("Authorization: Bearer token-of-the-api", 401, 20),
+        ("X-API-Key: wrong\r\nAuthorization: Bearer wrong", 401, 2),
+    ],
+)
+async def test_only_those_with_a_key_may_pipeline(
+    sandbox: Sandbox, start: Start, header: str, status: int, answers: int
+) -> None:
+    """The webhook's or that of the API: the connection stays. The second request of a stranger ends it."""
+    program = await start(API_TOKEN="token-of-the-api")
+    body = b'{"webhook": {"id": "w", "version": "v2"}, "events": []}'
+    head = f"POST /webhooks/sunshine HTTP/1.1\r\nHost: bot\r\nContent-Length: {len(body)}\r\n"
+    head += f"{header.format(secret=sandbox.secret)}\r\n"
+    request, last = f"{head}\r\n".encode() + body, f"{head}Connection: close\r\n\r\n".encode() + body
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(program.url.rpartition(":")[2]))
+    writer.write(request * 19 + last)
+    told = await reader.read()
+    assert told.count(b"HTTP/1.1 %d" % status) == told.count(b"HTTP/1.1") == answers
+    writer.close()
 
 
 @pytest.mark.usefixtures("engine")
@@ -388,3 +423,30 @@ async def test_a_worker_apart_shows_its_numbers(sandbox: Sandbox, start: Start) 
     second = await start("worker", METRICS_PORT=web.url.rpartition(":")[2])
     assert await second.ended() == 2
     assert "METRICS_PORT: can't listen on" in second.errors.decode()
+
+
+async def test_no_rehearsal_is_loaded(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Of all that a bot imports from its start to its end, with a tape, the console and a conversation."""
+    settings = {
+        **sandbox.settings_for_bot(),
+        "OPENING_FLOW": "triage",
+        "RECORD_TAPE": str(tmp_path / "bot.jsonl"),
+        "CONSOLE_TOKEN": "a token of the console",
+    }
+    imports = tmp_path / "imports"
+    with imports.open("wb") as errors:
+        program = await launched("serve", tmp_path, settings, errors, program=("-X", "importtime", "-m", "bot"))
+        try:
+            await program.until_ready()
+            sandbox.connect(f"{program.url}/webhooks/sunshine")
+            visitor = sandbox.visitor()
+            await visitor.says("hi")
+            await visitor.waits_for(lambda _: True)
+            assert await program.told_to_stop() == 0
+        finally:
+            await program.swept()
+    lines = [line for line in imports.read_text().splitlines() if line.startswith("import time:")]
+    loaded = {line.rpartition("|")[2].strip() for line in lines}
+    assert {"bot.app", "bot.recording", "bot.console.site"} <= loaded
+    rehearsal = ("bot.sandbox", "bot.replay", "bot.simulation", "bot.testing")
+    assert {name for name in loaded if name.startswith(rehearsal)} == set()

@@ -14,7 +14,7 @@ TESTS = """
 import pytest
 
 from bot import Chat, flow
-from bot.testing.talk import ChatWith
+from bot.testing.talks import ChatWith
 
 
 @flow("greeter")

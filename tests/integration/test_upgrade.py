@@ -28,7 +28,7 @@ from bot.sandbox.state_file import StateFile
 from bot.settings import EnvFile, Settings, load_settings
 from bot.signals import Signal
 from bot.store import current_problem, migrate
-from bot.store.postgres_schema import SCHEMA
+from bot.store.postgres.schema import SCHEMA
 
 UPGRADES = Path(__file__).with_name("upgrades")
 MODULE = "upgrade_flows"

@@ -24,8 +24,10 @@ from bot.control.state import Action, Conversation, Holder, Proof, Purpose, Stag
 from bot.engine import delivery
 from bot.engine.delivery import EFFECT_KEY, Delivery, UsersLast
 from bot.flows import turn
-from bot.store import rows, sqlite_claim, sqlite_save
+from bot.store import rows
 from bot.store.interface import Change, Lease
+from bot.store.sqlite import claim as sqlite_claim
+from bot.store.sqlite import save as sqlite_save
 from bot.sunshine.client import SunshineClient
 from webhooks import wire
 from webhooks.events import event_time
@@ -206,7 +208,7 @@ def _seen_is_proof() -> None:
 @bug("ignore that the user wrote after the end")
 def _never_reopen() -> None:
     @instead_of(users, "_reopen")
-    def reopen(reopen: Any, draft: Draft, spoken: Any) -> bool:
+    def reopen(*_: Any, **__: Any) -> bool:
         return False
 
 
@@ -280,8 +282,8 @@ def _refused_is_proof() -> None:
 
 @bug("pass again and again where it is declined")
 def _pass_for_ever() -> None:
-    @instead_of(duties, "_pass_another_way")
-    def pass_another_way(*_: Any) -> None:
+    @instead_of(duties, "_fall_back")
+    def fall_back(*_: Any) -> None:
         return
 
 
@@ -438,7 +440,7 @@ def _forget_reminders() -> None:
 
 @bug("ask after an end")
 def _ask_after_end() -> None:
-    @instead_of(turn.Context, "__init__")
+    @instead_of(turn.TurnContext, "__init__")
     def init(init: Any, self: Any, *args: Any, **more: Any) -> None:
         init(self, *args, **more | {"ended": lambda: False})
 

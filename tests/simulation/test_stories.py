@@ -12,8 +12,10 @@ import pytest
 from tiers import some
 
 from bot.cli.simulate import breaches_of
-from bot.control import duties, rules
+from bot.control import duties, holders, users
 from bot.control.draft import Draft
+from bot.control.facts import ControlMoved
+from bot.control.state import Opening, OpeningKind
 from bot.sandbox.switches import Switches
 from bot.simulation.scenario import Act, Incident, Scenario, plain
 
@@ -65,8 +67,8 @@ class Story:
     breach: str
 
 
-def _begin_always(draft: Draft, purpose: Any, opening: Any, at: Any) -> None:
-    draft.start_run(purpose, opening, at)
+def _begin_always(draft: Draft, purpose: Any, fact: ControlMoved) -> None:
+    draft.start_run(purpose, Opening(OpeningKind.HANDBACK, reason=fact.reason), fact.at)
 
 
 def _closed_by_refusal(draft: Draft, _: object) -> None:
@@ -77,17 +79,21 @@ CAME_BACK = (Act(0, "user", "says", "finish"), Act(5, "user", "ends"), Act(60, "
 
 STORIES = {
     "a word said to an agent": Story(
-        thanked("closes", 1), rules, "_said_to_others", lambda *_: False, "G5: a flow began with 'thank you, Ada'"
+        thanked("closes", 1), users, "_said_to_others", lambda *_: False, "G5: a flow began with 'thank you, Ada'"
     ),
     "a reason told late": Story(
-        thanked("emails", 1), rules, "_explain", lambda *_: None, "G1: the bot does nothing after a transfer to e-mail"
+        thanked("emails", 1), holders, "explain", lambda *_: None, "G1: the bot does nothing after a transfer to e-mail"
     ),
     "two bots": Story(
-        scenario(Act(0, "user", "says", "around"), other_bot=True), rules, "_begin_handed_back", _begin_always, "G5: 13"
+        scenario(Act(0, "user", "says", "around"), other_bot=True),
+        holders,
+        "_begin_handed_back",
+        _begin_always,
+        "G5: 13",
     ),
     "a user who comes back": Story(
         scenario(*CAME_BACK, reopen_allowed=True, mode="release"),
-        rules,
+        users,
         "_reopen",
         lambda *_: False,
         "G1: the bot does nothing after the user came back",

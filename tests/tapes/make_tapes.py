@@ -15,13 +15,13 @@ from pathlib import Path
 from bot.control.policy import Policy
 from bot.flows.catalogue import Catalogue, load_flows
 from bot.replay.harness import Stage
-from bot.replay.tape import TapedDelivery, write_tape
 from bot.replay.virtual_time import VirtualTimeLoop, run_virtual
 from bot.sandbox.faults import Fault
 from bot.sandbox.records import Caller
 from bot.sandbox.switchboard import BOT, WORKSPACE
 from bot.sandbox.switches import Switches
 from bot.sandbox.users import Agent, Visitor
+from bot.tape import TapedDelivery, write_tape
 
 FOLDER = Path(__file__).parent
 FLOWS = ("bot.sandbox.demo_flows", "bot.flows.survey")

@@ -17,11 +17,11 @@ from bot.cli import app
 from bot.control.policy import Policy
 from bot.replay.result import Result, to_json
 from bot.replay.run import Setup, replay
-from bot.replay.tape import read_tape
 from bot.sandbox.api import ApiRequest
 from bot.sandbox.faults import Fault, Moment
 from bot.sandbox.switchboard import BOT
 from bot.sunshine import NotOurs, SunshineClient, SunshineError, Unclear
+from bot.tape import read_tape
 
 NAMES = [tape.name for tape in TAPES]
 LOSSY = {"control_events_lost", "ended_control_event_lost"}  # whose doing it was shows only by events that are missing
@@ -117,8 +117,8 @@ def test_the_command_says_what_stays_open(
         event["payload"]["conversation"]["id"] for delivery in read_tape(path) for event in delivery.events
     }
     assert told.exit_code == 1
-    (line,) = (line for line in told.stdout.splitlines() if line.startswith("failed"))
-    assert f"{conversation_id}: it has ended, and " in line
+    (line,) = (line for line in told.stdout.splitlines() if line.startswith("not as it should be"))
+    assert f"{conversation_id}: it has ended, but " in line
     assert " is active" in line
     assert "duty: release (" in line
     assert "last fact: " in line

@@ -1,7 +1,8 @@
-"""Pages on which a person is the end user or the agent of a sandbox, and sees what the switchboard does.
+"""The sandbox's pages: be the end user or an agent, and watch the switchboard.
 
-`Pages` is the server. What it shows is made in `screens` (what is on the screen) and `words` (what the switchboard did,
-in sentences); what people do goes through `acts`. In the browser there is plain JavaScript (`static`), built by nobody.
+`Pages` is the server. `screens` renders what is on a screen, `words` describes in
+sentences what the switchboard did, and `acts` carries out people's actions. The browser
+runs plain JavaScript (`static`) without a build step.
 """
 
 from bot.sandbox.pages.about_bot import BotPart, BotView, Console, Note

@@ -1,4 +1,4 @@
-"""What the pages know of the bot: they are the platform's side, and are told by whoever runs both."""
+"""The pages' view of the bot, provided by the program that runs both."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Mode = Literal["release", "pass"]
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that the bot told of a conversation: a sentence, when, and does it tell of a proof?"""
+    """A sentence that the bot reported about a conversation; `proves`: it is a proof."""
 
     at: datetime
     text: str
@@ -21,13 +21,13 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class BotView:
-    """What the bot knows of a conversation.
+    """The bot's view of a conversation.
 
     Attributes:
         owes: the control action that it owes, in words; empty for none.
-        proof: how it knows that an ended conversation is closed; None where it does not.
-        notes: what it told, oldest first.
-        can_tell: is it asked at all? A bot that runs elsewhere is not.
+        proof: its proof that an ended conversation is closed; None if it has none.
+        notes: its reports, oldest first.
+        can_tell: whether the bot can be asked; not if it runs elsewhere.
     """
 
     owes: str = ""
@@ -38,12 +38,12 @@ class BotView:
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """The operator's page.
+    """The operator's console.
 
     Attributes:
-        port: where the bot serves it.
-        path: its path, below which its cookie is sent.
-        cookie: name and value of a cookie that signs in; None where people have to do that by themselves.
+        port: the bot's port for it.
+        path: its path, which limits its cookie.
+        cookie: name and value of a cookie that signs in; None if people sign in themselves.
     """
 
     port: int
@@ -52,7 +52,7 @@ class Console:
 
 
 class BotPart(Protocol):
-    """The bot beside the sandbox."""
+    """The bot next to the sandbox."""
 
     @property
     def mode(self) -> Mode:
@@ -60,19 +60,19 @@ class BotPart(Protocol):
 
     @property
     def is_running(self) -> bool:
-        """Is it up?"""
+        """Whether it is running."""
 
     def console(self) -> Console:
-        """The operator's page, with a new sign-in."""
+        """The operator's console, with a new sign-in."""
 
     async def view(self, conversation_id: str) -> BotView:
-        """What it knows of a conversation."""
+        """Its view of a conversation."""
 
     async def set_mode(self, mode: Mode) -> None:
-        """Start it again with another CONTROL_MODE."""
+        """Restart it with another CONTROL_MODE."""
 
     async def stop(self) -> None:
-        """Stop it, in good order."""
+        """Shut it down cleanly."""
 
     async def start(self) -> None:
-        """Start it (again)."""
+        """Start it, or start it again."""

@@ -1,4 +1,4 @@
-"""What people do on the pages: one function an act, on the model. Each is given the body of the request, as JSON."""
+"""People's actions on the pages, one function each; takes the request's JSON body."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 128
 SOMEWHERE = {"lat": 52.3731, "long": 4.8922}
-"""Where everybody is who shares a location from these pages."""
+"""The location that every user of these pages shares."""
 
 
 class BadRequestError(Exception):
-    """The request is not what the pages send."""
+    """The request is not one that the pages send."""
 
 
 def new_user(sandbox: Sandbox, body: Json) -> Json:
-    """Somebody comes to the site: `{"name"}`."""
+    """Create a user: `{"name"}`."""
     user = sandbox.switchboard.create_user(_text(body, "name", LONGEST_NAME))
     return {"id": user.id}
 
 
 def new_conversation(sandbox: Sandbox, user_id: str) -> Json:
-    """They open the widget."""
+    """Open the widget as this user."""
     return {"id": sandbox.switchboard.create_conversation(user_id, now=sandbox.clock.now()).id}
 
 
 def _says(sandbox: Sandbox, conversation_id: str, body: Json) -> None:
-    """`{"text"}`."""
+    """Write a message: `{"text"}`."""
     sandbox.switchboard.user_says(conversation_id, _text(body, "text"), now=sandbox.clock.now())
 
 
 def _taps(sandbox: Sandbox, conversation_id: str, body: Json) -> None:
-    """`{"message", "place", "item"?}`: an action of a message, or of one of its cards."""
+    """Tap an action of a message or of one of its cards: `{"message", "place", "item"?}`."""
     board, now = sandbox.switchboard, sandbox.clock.now()
     action = _action(sandbox, conversation_id, body)
     match action["type"]:
@@ -48,16 +48,20 @@ def _taps(sandbox: Sandbox, conversation_id: str, body: Json) -> None:
         case "postback":
             board.user_taps(conversation_id, action["payload"], action.get("metadata"), now=now)
         case "locationRequest":
-            board.user_sends(conversation_id, {"type": "location", "coordinates": SOMEWHERE}, now=now)
+            board.user_sends(
+                conversation_id,
+                {"type": "location", "coordinates": SOMEWHERE},
+                now=now,
+            )
         case _:
-            raise NotPossibleError("Nobody hears of a tap on that.")
+            raise NotPossibleError("This button sends nothing.")
 
 
 def _submits(sandbox: Sandbox, conversation_id: str, body: Json) -> None:
-    """`{"message", "values": {name: value}}`: a form."""
+    """Submit a form: `{"message", "values": {name: value}}`."""
     values = body.get("values")
     if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
-        raise BadRequestError("values has to be an object of texts.")
+        raise BadRequestError("values must be an object of texts.")
     board = sandbox.switchboard
     board.user_submits(conversation_id, _text(body, "message"), values, now=sandbox.clock.now())
 
@@ -103,11 +107,11 @@ ACTS: Mapping[str, Mapping[str, Act]] = {
         "end": _agent_ends,
     },
 }
-"""What people can do in a conversation, by name. They raise `NotPossibleError` and `BadRequestError`."""
+"""Actions in a conversation, by name; raise `NotPossibleError` and `BadRequestError`."""
 
 
 def _action(sandbox: Sandbox, conversation_id: str, body: Json) -> Json:
-    """The action that is meant. Raises `NotPossibleError` where there is none."""
+    """The action named in the request. Raises `NotPossibleError` if there is none."""
     message_id, place, item = _text(body, "message"), body.get("place"), body.get("item")
     conversation = sandbox.switchboard.conversations.get(conversation_id)
     messages = [] if conversation is None else conversation.messages
@@ -116,12 +120,12 @@ def _action(sandbox: Sandbox, conversation_id: str, body: Json) -> Json:
         content = _at(content.get("items"), item)
     action: Json = _at(content.get("actions"), place)
     if not action:
-        raise NotPossibleError("There is nothing to be tapped.")
+        raise NotPossibleError("There is no such button.")
     return action
 
 
 def _at(things: Any, place: Any) -> Json:
-    """The thing at a place, or an empty one."""
+    """The item at this position, or an empty one."""
     fits = isinstance(things, list) and isinstance(place, int) and 0 <= place < len(things)
     return things[place] if fits else {}
 
@@ -129,7 +133,7 @@ def _at(things: Any, place: Any) -> Json:
 def _text(body: Json, key: str, longest: int = MAX_TEXT) -> str:
     text = body.get(key)
     if not isinstance(text, str) or not text.strip():
-        raise BadRequestError(f"{key} has to be a text.")
+        raise BadRequestError(f"{key} must be a text.")
     if len(text) > longest:
-        raise BadRequestError(f"{key} has at most {longest} characters.")
+        raise BadRequestError(f"{key} can have at most {longest} characters.")
     return text.strip()

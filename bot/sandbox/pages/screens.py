@@ -1,4 +1,4 @@
-"""What is on a person's screen, as JSON for the pages: conversations, messages, who is active, what happened."""
+"""A person's screen as JSON for the pages: conversations, messages, holder, timeline."""
 
 from __future__ import annotations
 
@@ -29,21 +29,24 @@ _LINKS = frozenset({"http", "https", "mailto", "tel", "sms"})
 _SYSTEM_TEXTS = {
     "conversation:endedByUser": "The conversation was ended.",
     "ticket:closed": "The ticket was closed.",
-    "ticket:transfer:email": "The conversation goes on by e-mail.",
+    "ticket:transfer:email": "The conversation continues by e-mail.",
 }
 
 
 def user_list(sandbox: Sandbox, user_id: str) -> Json:
-    """A person's widget: their name, and their conversations, the newest first."""
+    """A user's widget: the name, and the conversations, newest first."""
     user = sandbox.switchboard.users.get(user_id)
     if user is None:
-        raise NotPossibleError("This person does not exist (any more).")
+        raise NotPossibleError("This person does not exist or was deleted.")
     mine = [c for c in sandbox.switchboard.conversations.values() if c.user_id == user_id]
-    return {"user": {"id": user.id, "name": user.name}, "conversations": _listed(sandbox, mine)}
+    return {
+        "user": {"id": user.id, "name": user.name},
+        "conversations": _listed(sandbox, mine),
+    }
 
 
 def desk_list(sandbox: Sandbox) -> Json:
-    """The agents' desk: all conversations, those that the workspace holds first, the newest first in each."""
+    """The agents' desk: all conversations, the workspace's own first, newest first."""
     listed = _listed(sandbox, sandbox.switchboard.conversations.values())
     listed.sort(key=lambda shown: (shown["holder"] != "agent", shown["ended"]))
     return {"conversations": listed}
@@ -53,15 +56,15 @@ def conversation(sandbox: Sandbox, conversation_id: str, bot: BotView, reader: s
     """One conversation.
 
     Args:
-        sandbox: where it is.
-        conversation_id: its id. Raises `NotPossibleError` where there is none.
-        bot: what the bot knows of it.
-        reader: `user` or `agent`: who looks at it.
+        sandbox: the sandbox.
+        conversation_id: its id. Raises `NotPossibleError` if there is none.
+        bot: the bot's view of it.
+        reader: `user` or `agent`.
     """
     board = sandbox.switchboard
     found = board.conversations.get(conversation_id)
     if found is None:
-        raise NotPossibleError("This conversation does not exist (any more).")
+        raise NotPossibleError("This conversation does not exist or was deleted.")
     name = _named(sandbox, found)
     keys = {key.id for member in board.members.values() if member.name == BOT for key in _keys(sandbox, member)}
     actors = words.Actors("You" if reader == "user" else name, keys, sandbox.app_key.id)
@@ -79,7 +82,12 @@ def conversation(sandbox: Sandbox, conversation_id: str, bot: BotView, reader: s
         "standing": sentence,
         "owes": bot.owes,
         "timeline": [
-            {"at": iso(line.at), "text": line.text, "holder": line.holder, "kind": line.kind}
+            {
+                "at": iso(line.at),
+                "text": line.text,
+                "holder": line.holder,
+                "kind": line.kind,
+            }
             for line in words.timeline(entries, actors, bot)
         ],
         "ticket": _ticket(board.ticket_of(conversation_id)),
@@ -87,7 +95,7 @@ def conversation(sandbox: Sandbox, conversation_id: str, bot: BotView, reader: s
 
 
 def _named(sandbox: Sandbox, conversation: Conversation) -> str:
-    """Who talks: the names of the participants, or what else they are known by."""
+    """The participants' names, or else their ids."""
     users = [sandbox.switchboard.users[user_id] for user_id in conversation.participants]
     return ", ".join(user.name or user.external_id or user.id for user in users) or "Nobody"
 
@@ -102,12 +110,19 @@ def _listed(sandbox: Sandbox, conversations: Iterable[Conversation]) -> list[Jso
         {
             "id": one.id,
             "user": _named(sandbox, one),
-            "title": next((m.text for m in one.messages if m.author["type"] == "user" and m.text), "New conversation"),
+            "title": next(
+                (m.text for m in one.messages if m.author["type"] == "user" and m.text),
+                "New conversation",
+            ),
             "at": iso(one.last_updated_at or one.created_at),
             "holder": words.short(board.holder(one.id)),
             "ended": one.ended_at is not None,
         }
-        for one in sorted(conversations, key=lambda c: c.last_updated_at or c.created_at, reverse=True)
+        for one in sorted(
+            conversations,
+            key=lambda c: c.last_updated_at or c.created_at,
+            reverse=True,
+        )
     ]
 
 
@@ -145,9 +160,15 @@ def _message(message: Message, conversation: Conversation) -> Json:
             for item in content["items"]
         ]
     if content["type"] == "form":
-        shown["form"] = {"fields": content["fields"], "answered": _is_answered(message.id, conversation)}
+        shown["form"] = {
+            "fields": content["fields"],
+            "answered": _is_answered(message.id, conversation),
+        }
     if content["type"] in ("image", "file"):
-        shown["media"] = {"url": _address(content["mediaUrl"]), "alt": str(content.get("altText", ""))}
+        shown["media"] = {
+            "url": _address(content["mediaUrl"]),
+            "alt": str(content.get("altText", "")),
+        }
     return shown
 
 
@@ -171,13 +192,20 @@ def _text(message: Message) -> str:
 
 
 def _actions(content: Json, *, is_newest: bool) -> list[Json]:
-    """What can be tapped, each with its place in the message. A quick reply goes away with the next message."""
+    """The buttons, each with its place in the message; quick replies only in the newest."""
     shown = []
     for place, action in enumerate(content.get("actions") or ()):
         if action["type"] == "reply" and not is_newest:
             continue
         address = _address(action.get("uri"))
-        shown.append({"place": place, "type": action["type"], "text": str(action["text"]), "url": address})
+        shown.append(
+            {
+                "place": place,
+                "type": action["type"],
+                "text": str(action["text"]),
+                "url": address,
+            }
+        )
     return shown
 
 
@@ -191,7 +219,7 @@ def _is_answered(form_id: str, conversation: Conversation) -> bool:
 
 
 def _address(given: Any) -> str:
-    """An address that a page may link to; empty for all others."""
+    """An address that a page may link to, or an empty string."""
     try:
         return given if isinstance(given, str) and urlsplit(given).scheme in _LINKS else ""
     except ValueError:

@@ -1,4 +1,4 @@
-"""The pages over HTTP: static files, a small JSON API, and a stream that tells when to look again."""
+"""The pages over HTTP: static files, a small JSON API, and a stream of change events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bot.sandbox.sandbox import Sandbox
 
 LARGEST_BODY = 64 * 1024
-BREATH = 0.05  # seconds between two tellings that something has changed
+NOTIFY_INTERVAL = 0.05  # seconds between two change events
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -45,17 +45,24 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Pages:
-    """Serves the chat page at `/`, the agent's page at `/agent`, and what they ask for below `/api`.
+    """Serves the chat page at `/`, the agent's page at `/agent`, and their API at `/api`.
 
     Args:
-        sandbox: what the pages act on.
-        bot: the bot beside it; None where it runs elsewhere.
-        host: where to listen.
-        port: 0 for any free one.
-        first_user: the name of the person that there is from the start.
+        sandbox: the sandbox to act on.
+        bot: the bot next to it; None if it runs elsewhere.
+        host: the address to listen on.
+        port: 0 for any free port.
+        first_user: the name of the first user.
     """
 
-    def __init__(self, sandbox: Sandbox, bot: BotPart | None, host: str, port: int, first_user: str = "Sam") -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        bot: BotPart | None,
+        host: str,
+        port: int,
+        first_user: str = "Sam",
+    ) -> None:
         self._sandbox = sandbox
         self._bot = bot
         self._host = host
@@ -71,17 +78,17 @@ class Pages:
 
     @property
     def port(self) -> int:
-        """Where it listens, once started."""
+        """The port, after the start."""
         return self._port
 
     def changed(self) -> None:
-        """Let all open pages look again."""
+        """Make all open pages refresh."""
         self._version += 1
         self._change.set()
         self._change = asyncio.Event()
 
     async def start(self) -> None:
-        """Listen. Raises `OSError`."""
+        """Start listening. Raises `OSError`."""
         app = web.Application(client_max_size=LARGEST_BODY, middlewares=[self._guard])
         app.router.add_get("/", self._page("chat.html"))
         app.router.add_get("/agent", self._page("agent.html"))
@@ -102,17 +109,20 @@ class Pages:
         self._port = self._listener.port
 
     async def stop(self) -> None:
-        """Close the door, also on the streams that are open."""
+        """Stop listening, and close the open streams."""
         if self._listener is not None:
             await self._listener.stop()
             self._listener = None
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """No other site reaches the pages through the visitor's browser; what goes wrong is told as JSON."""
+        """Refuse requests from other sites, and report errors as JSON."""
         try:
             if not _is_known_host(host_name(request)) or not _is_from_here(request):
-                return _problem(403, "This page is open to the machine that it runs on, and to no other site.")
+                return _problem(
+                    403,
+                    "This page works only on the machine that runs it, not from other sites.",
+                )
             response = await handler(request)
         except acts.BadRequestError as error:
             response = _problem(400, str(error))
@@ -139,7 +149,7 @@ class Pages:
         return web.Response(body=_read(name), content_type=_STATIC[name], charset="utf-8")
 
     async def _to_console(self, request: web.Request) -> web.Response:
-        """To the operator's page, or to `?conversation=` there; the browser takes a cookie along that signs in."""
+        """Redirect to the console, or to `?conversation=` there, with a sign-in cookie."""
         console = self._here().console()
         conversation_id = request.query.get("conversation")
         below = f"/conversations/{quote(conversation_id, safe='')}" if conversation_id else ""
@@ -161,7 +171,7 @@ class Pages:
         )
 
     async def _changes(self, request: web.Request) -> web.StreamResponse:
-        """Server-sent events: a number that grows with each change."""
+        """Send server-sent events: a number that grows with each change."""
         response = EventSourceResponse(headers=HEADERS)
         with suppress(ConnectionError):  # the page is gone
             await response.prepare(request)
@@ -177,15 +187,15 @@ class Pages:
                 await change.wait()
             told = self._version
             await response.send(str(told))
-            await asyncio.sleep(BREATH)
+            await asyncio.sleep(NOTIFY_INTERVAL)
 
     async def _set_mode(self, request: web.Request) -> web.Response:
-        """`{"account"?: mode, "bot"?: mode}`: Conversation control, and the bot's CONTROL_MODE."""
+        """Set `{"account"?: mode, "bot"?: mode}`: Conversation control and CONTROL_MODE."""
         body = await _body(request)
         account = body.get("account", self._sandbox.switches.mode)
         bot = body.get("bot", self._bot.mode if self._bot else account)
         if account not in ("release", "pass") or bot not in ("release", "pass"):
-            raise acts.BadRequestError("A control mode is release or pass.")
+            raise acts.BadRequestError("A control mode must be release or pass.")
         self._sandbox.switchboard.set_mode(account)
         self.changed()
         if self._bot and bot != self._bot.mode:
@@ -194,10 +204,10 @@ class Pages:
         return web.json_response({})
 
     async def _set_bot(self, request: web.Request) -> web.Response:
-        """`{"running": false}`: stop the bot, or start it again."""
+        """Stop or start the bot: `{"running": false}`."""
         running = (await _body(request)).get("running")
         if not isinstance(running, bool):
-            raise acts.BadRequestError("running is true or false.")
+            raise acts.BadRequestError("running must be true or false.")
         bot = self._here()
         await (bot.start() if running else bot.stop())
         self.changed()
@@ -205,7 +215,7 @@ class Pages:
 
     def _here(self) -> BotPart:
         if self._bot is None:
-            raise NotPossibleError("The bot runs elsewhere, and is started, stopped and asked there.")
+            raise NotPossibleError("The bot runs elsewhere: start, stop and inspect it there.")
         return self._bot
 
     async def _new_user(self, request: web.Request) -> web.Response:
@@ -216,7 +226,10 @@ class Pages:
 
     async def _new_conversation(self, request: web.Request) -> web.Response:
         await _body(request)
-        return web.json_response(acts.new_conversation(self._sandbox, request.match_info["user"]), status=201)
+        return web.json_response(
+            acts.new_conversation(self._sandbox, request.match_info["user"]),
+            status=201,
+        )
 
     async def _desk(self, _: web.Request) -> web.Response:
         return web.json_response(screens.desk_list(self._sandbox))
@@ -225,7 +238,9 @@ class Pages:
         conversation_id = request.match_info["id"]
         reader = "agent" if request.query.get("as") == "agent" else "user"
         known = await self._bot.view(conversation_id) if self._bot else BotView(can_tell=False)
-        return web.json_response(screens.conversation(self._sandbox, conversation_id, known, reader))
+        return web.json_response(
+            screens.conversation(self._sandbox, conversation_id, known, reader),
+        )
 
     async def _act(self, request: web.Request) -> web.Response:
         act = acts.ACTS.get(request.match_info["who"], {}).get(request.match_info["act"])
@@ -241,20 +256,23 @@ async def _body(request: web.Request) -> Json:
     except ValueError:
         raise acts.BadRequestError("The body is not JSON.") from None
     if not isinstance(body, dict):
-        raise acts.BadRequestError("The body has to be a JSON object.")
+        raise acts.BadRequestError("The body must be a JSON object.")
     return body
 
 
 def _is_from_here(request: web.Request) -> bool:
-    """Does what changes something come from our own pages (or from no browser at all)?"""
+    """Whether a change comes from our own pages, or from no browser at all."""
     if request.method in ("GET", "HEAD"):
         return True
     origin = request.headers.get("Origin")
-    return request.content_type == "application/json" and origin in (None, f"http://{request.host}")
+    return request.content_type == "application/json" and origin in (
+        None,
+        f"http://{request.host}",
+    )
 
 
 def _is_known_host(name: str) -> bool:
-    """Was the page asked for by an address, or by the name of this machine? Any other name may be another site's."""
+    """Whether the host is an IP address or localhost; other names may be another site's."""
     try:
         return name == "localhost" or bool(ipaddress.ip_address(name))
     except ValueError:

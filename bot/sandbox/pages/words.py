@@ -1,4 +1,4 @@
-"""What the switchboard did in a conversation, in plain sentences."""
+"""Describes in plain sentences what the switchboard did in a conversation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MODES = {"release": "In release control mode", "pass": "In pass control mode"}
 _SESSION_ENDS = {
     Cause.USER_ENDED: "the conversation has ended",
     Cause.TICKET_CLOSED: "the ticket was closed",
-    Cause.TRANSFER_TO_EMAIL: "the conversation goes on by e-mail",
+    Cause.TRANSFER_TO_EMAIL: "the conversation continues by e-mail",
     Cause.AGENT_ENDED: "the agent ended the session",
 }
 
@@ -25,9 +25,9 @@ class Line:
     """One line of the timeline.
 
     Attributes:
-        at: when.
+        at: the time.
         text: a sentence.
-        holder: who is active from then on: `bot`, `agent`, `other`, `nobody`.
+        holder: the holder from then on: `bot`, `agent`, `other`, `nobody`.
         kind: `moved`, `ended`, `proof` or `note`.
     """
 
@@ -39,14 +39,14 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Actors:
-    """Who is who: the keys of the bot, and what the reader calls the end user ("You", or a name)."""
+    """The names of actors: the bot's keys, and the end user's name (or "You")."""
 
     user: str
     integration_keys: Collection[str]
     app_key: str
 
     def named(self, actor: str) -> str:
-        """An entry's actor at the beginning of a sentence."""
+        """An entry's actor at the start of a sentence."""
         kind, _, name = actor.partition(":")
         match kind:
             case "user":
@@ -64,7 +64,7 @@ class Actors:
 
 
 def short(holder: str | None) -> str:
-    """A holder as a word for style sheets: `bot`, `agent`, `other`, `nobody`."""
+    """A holder as a CSS class: `bot`, `agent`, `other`, `nobody`."""
     return {BOT: "bot", WORKSPACE: "agent", None: "nobody"}.get(holder, "other")
 
 
@@ -74,14 +74,14 @@ def party(holder: str | None) -> str:
 
 
 def timeline(entries: Sequence[Entry], actors: Actors, bot: BotView) -> list[Line]:
-    """What the switchboard did and what the bot told, oldest first. What was said is not in it."""
+    """The switchboard's actions and the bot's reports, oldest first, without messages."""
     lines = []
     for place, entry in enumerate(entries):
         text = _sentence(entry, entries[place + 1 :], actors)
         if text:
             kind = {Kind.HOLDER: "moved", Kind.ENDED: "ended"}.get(entry.kind, "note")
             lines.append(Line(entry.at, text, short(entry.holder), kind))
-    said_by_proof = bot.proof.at if bot.proof else None  # the release of an ended conversation is not told twice
+    said_by_proof = bot.proof.at if bot.proof else None  # the proof tells that release
     told = [
         Line(note.at, note.text, "")
         for note in bot.notes
@@ -93,15 +93,24 @@ def timeline(entries: Sequence[Entry], actors: Actors, bot: BotView) -> list[Lin
 
 
 def standing(entries: Sequence[Entry], actors: Actors, bot: BotView) -> tuple[str, str]:
-    """How it stands: a word for style sheets (`open`, `idle`, `stuck`, `unproven`, `closed`), and a sentence."""
+    """The status as a CSS class and a sentence.
+
+    The class is `open`, `idle`, `stuck`, `unproven` or `closed`.
+    """
     last = entries[-1]
     active = party(last.holder)
     if not last.ended:
         if last.holder is None:
-            return "idle", "Open, and nobody is active: whoever is the default responder gets the next message."
+            return (
+                "idle",
+                "Open, but nobody is active: the default responder gets the next message.",
+            )
         return "open", f"Open: {active} is active."
     if last.holder is not None:
-        return "stuck", f"{actors.user} ended it, but it is still open: {active} has control, and has to release it."
+        return (
+            "stuck",
+            f"{actors.user} ended it, but it is still open: {active} has control and must release it.",
+        )
     if not bot.can_tell:
         return "closed", "Closed: it was ended, and nobody is active."
     if bot.proof is None:
@@ -110,7 +119,7 @@ def standing(entries: Sequence[Entry], actors: Actors, bot: BotView) -> tuple[st
 
 
 def _merged(lines: list[Line], told: list[Line]) -> list[Line]:
-    """Both in the order of time; what the bot told leaves the holder as it was."""
+    """Merge both by time; the bot's reports don't change the holder."""
     made: list[Line] = []
     for line in sorted([*lines, *told], key=lambda line: line.at):
         holder = line.holder or (made[-1].holder if made else "nobody")
@@ -128,13 +137,13 @@ def _sentence(entry: Entry, later: Sequence[Entry], actors: Actors) -> str:
         case Kind.ENDED:
             return f"{who} ended the conversation.{_stays(entry, later)}"
         case Kind.REOPENED:
-            return f"{who} wrote again, and so the conversation is open again."
+            return f"{who} wrote again, so the conversation is open again."
         case Kind.TICKET:
             return f"Ticket {entry.detail['ticket']}: {entry.text}."
         case Kind.REFUSED:
-            return f"The platform refused a {entry.cause} (403): it was not theirs to do."
+            return f"The platform refused a {entry.cause} (403): the caller had no right to it."
         case Kind.FAILURE:
-            return f"The platform could not do what was asked: {entry.text}."
+            return f"The platform could not carry out a request: {entry.text}."
         case _:
             return ""
 
@@ -143,9 +152,9 @@ def _moved(entry: Entry, who: str) -> str:
     to = party(entry.holder)
     match entry.cause:
         case Cause.CREATED:
-            return f"{to.capitalize()} is active from the start: the default responder."
+            return f"{to.capitalize()} is active from the start, as the default responder."
         case Cause.DEFAULT_RESPONDER:
-            return f"Nobody was active, so {to} became active silently: no webhook tells of it."
+            return f"Nobody was active, so {to} became active silently, without a webhook."
         case Cause.PASS:
             return f"{who} passed control to {to}."
         case Cause.RELEASE:
@@ -156,14 +165,14 @@ def _moved(entry: Entry, who: str) -> str:
             why, mode = _SESSION_ENDS[cause], _MODES[entry.detail["mode"]]
             if entry.holder is None:
                 return f"{mode} the platform releases control by itself: {why}."
-            return f"{mode} the platform passes control on to {to}, which has to release it: {why}."
+            return f"{mode} the platform passes control to {to}, which must release it: {why}."
         case cause:
             return f"Control went to {to}: {cause}."
 
 
 def _stays(end: Entry, later: Sequence[Entry]) -> str:
-    """The end moved no control: said with the end itself."""
+    """Text for an end that moved no control."""
     moved = any(entry.cause is Cause.USER_ENDED for entry in later)
     if moved or end.holder is None:
         return ""
-    return f" {_MODES[end.detail['mode']]} control stays with {party(end.holder)}, which has to release it."
+    return f" {_MODES[end.detail['mode']]} control stays with {party(end.holder)}, which must release it."

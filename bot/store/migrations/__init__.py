@@ -22,20 +22,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.private_files import make_private
-from bot.store.file_locks import wait_is_told
+from bot.signals import Observe, silent
+from bot.store.check import current_problem
 from bot.store.interface import SchemaMismatch, StoreError
 from bot.store.schema import (
     FORMER_VERSION_TABLE,
     HEAD,
     VERSION_TABLE,
-    current_problem,
     problem_with,
-    sqlite_problem,
-    sqlite_revision,
-    sqlite_version_table,
 )
-from bot.store.sqlite_errors import explain
-from bot.store.sqlite_files import close_files
+from bot.store.sqlite import schema as sqlite
+from bot.store.sqlite.errors import explain
+from bot.store.sqlite.files import close_files
+from bot.store.sqlite.locks import wait_is_told
 from bot.store.url import is_postgres, sqlite_path
 
 if TYPE_CHECKING:
@@ -50,32 +49,36 @@ _WAL_SECONDS = 10.0
 _ALEMBIC = threading.Lock()  # alembic's `op` and `context` are global to the process
 
 
-def migrate(database_url: str) -> None:
+def migrate(database_url: str, observe: Observe = silent) -> None:
     """Make the database if there is none, and bring its schema to `HEAD`. Does nothing where it is current.
 
     Blocking: call it before the event loop runs, or in a thread. Processes that race wait for the first one.
+
+    Args:
+        database_url: as for `open_store`.
+        observe: gets what is to be told meanwhile.
 
     Raises:
         SchemaMismatch: the database is newer than this version of the bot, or somebody else's.
         Unavailable: it can't be opened, written, or locked within a minute.
     """
     if is_postgres(database_url):
-        from bot.store.postgres_migrate import upgrade  # asyncpg only where it is used
+        from bot.store.postgres.migrate import upgrade  # asyncpg only where it is used
 
-        upgrade(database_url, postgresql_script)
+        upgrade(database_url, postgresql_script, observe)
         return
     path = sqlite_path(database_url)
     if current_problem(database_url) is None:
         return
     try:
         with closing(_connected(path)) as connection:
-            sqlite_version_table(connection)  # raises before anything is changed in somebody else's file
-            close_files(path)
-            with wait_is_told(path):
+            sqlite.version_table(connection)  # raises before anything is changed in somebody else's file
+            close_files(path, observe)
+            with wait_is_told(path, observe):
                 enable_wal(connection)
             connection.execute(f"PRAGMA busy_timeout = {round(_LOCK_SECONDS * 1000)}")
-            if not _makes_new(connection, path):
-                run_migrations(connection, path)
+            if not _makes_new(connection, path, observe):
+                run_migrations(connection, path, observe)
     except (OSError, sqlite3.Error) as error:
         raise explain(error, str(path)) from error
 
@@ -154,12 +157,12 @@ def configuration() -> Config:
     return config
 
 
-def _makes_new(connection: sqlite3.Connection, path: Path) -> bool:
+def _makes_new(connection: sqlite3.Connection, path: Path, observe: Observe) -> bool:
     """Make the schema if there is none. The lock comes first, so that a second process finds nothing to do."""
-    with wait_is_told(path):
+    with wait_is_told(path, observe):
         connection.execute("BEGIN EXCLUSIVE")
     try:
-        if sqlite_version_table(connection) is not None:
+        if sqlite.version_table(connection) is not None:
             return False
         _make(connection)
         connection.execute("COMMIT")
@@ -169,7 +172,7 @@ def _makes_new(connection: sqlite3.Connection, path: Path) -> bool:
             connection.execute("ROLLBACK")
 
 
-def run_migrations(raw: sqlite3.Connection, path: Path) -> None:
+def run_migrations(raw: sqlite3.Connection, path: Path, observe: Observe = silent) -> None:
     """Run the migrations that are missing, in one transaction under the same lock."""
     from alembic import command
     from sqlalchemy import create_engine
@@ -177,16 +180,16 @@ def run_migrations(raw: sqlite3.Connection, path: Path) -> None:
 
     engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
     with _ALEMBIC, engine.connect() as connection:  # leaving it early rolls back
-        with wait_is_told(path):
+        with wait_is_told(path, observe):
             connection.exec_driver_sql("BEGIN EXCLUSIVE")
-        if sqlite_version_table(raw) == FORMER_VERSION_TABLE:
+        if sqlite.version_table(raw) == FORMER_VERSION_TABLE:
             connection.exec_driver_sql(f"ALTER TABLE {FORMER_VERSION_TABLE} RENAME TO {VERSION_TABLE}")
-        revision = sqlite_revision(raw)
+        revision = sqlite.revision(raw)
         if revision is not None and revision > HEAD:
             raise SchemaMismatch(problem_with(revision))
         config = configuration()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")  # sees the transaction, and leaves it to us
-        if (problem := sqlite_problem(raw)) is not None:
+        if (problem := sqlite.problem_of(raw)) is not None:
             raise StoreError(f"the migrations ran, and yet {problem}")
         connection.commit()

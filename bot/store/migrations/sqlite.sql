@@ -1,4 +1,4 @@
--- Schema 0011, made from the migrations by `python -m bot.store.migrations.whole`.
+-- Schema 0010, made from the migrations by `python -m bot.store.migrations.whole`.
 
 CREATE TABLE switchboard_bot_version (
 	version_num VARCHAR(32) NOT NULL,

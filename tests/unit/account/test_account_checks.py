@@ -12,7 +12,7 @@ from account_samples import HOOK, MINE, OTHER, WELL, account, facts, settings
 from bot.account.checks import SECTIONS, check
 from bot.account.checks_webhook import is_hidden
 from bot.account.facts import Facts, Platform, Target
-from bot.account.findings import Finding, Level
+from bot.account.findings import Finding, Severity
 from bot.account.reading import Channel
 from bot.sunshine import Gone, NoAnswer, NotOurs, Unauthorized
 from bot.troubles import What
@@ -24,14 +24,14 @@ def found(known: Facts) -> list[Finding]:
 
 
 def not_ok(known: Facts) -> list[tuple[str, str]]:
-    """Level and name of those that are not ok."""
-    return [(one.level.value, one.name) for one in found(known) if one.level is not Level.OK]
+    """Severity and name of those that are not ok."""
+    return [(one.level.value, one.name) for one in found(known) if one.level is not Severity.OK]
 
 
 def test_all_is_well() -> None:
     """A line for each requirement, and none twice."""
     findings = found(facts())
-    assert all(finding.level is Level.OK and not finding.todo for finding in findings)
+    assert all(finding.level is Severity.OK and not finding.todo for finding in findings)
     names = [finding.name for finding in findings]
     assert len(names) == len(set(names)) == 25
     assert len(SECTIONS) == 5
@@ -131,8 +131,8 @@ def test_what_is_not_ok_says_what_to_do() -> None:
     findings = found(
         facts(account=broken, target=Target(problem="x"), flows="x", database="x", problems={"port": "PORT: x"})
     )
-    assert sum(finding.level is not Level.OK for finding in findings) == 12
-    assert all(bool(finding.todo) == (finding.level is not Level.OK) for finding in findings)
+    assert sum(finding.level is not Severity.OK for finding in findings) == 12
+    assert all(bool(finding.todo) == (finding.level is not Severity.OK) for finding in findings)
 
 
 def test_another_responder_that_leads_to_the_bot() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 from importlib.metadata import version
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 from bot.cli import COMMANDS, app, load_command
 from bot.settings import EnvFile, Settings
 
-REHEARSAL = ("bot.sandbox", "bot.simulation", "bot.testing")
+REHEARSAL = ("bot.sandbox", "bot.replay", "bot.simulation", "bot.testing")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -31,7 +32,21 @@ def test_a_command_is_found_by_its_name(name: str) -> None:
 def test_the_list_shows_them_all() -> None:
     done = CliRunner().invoke(app, ["--help"])
     assert done.exit_code == 0
-    assert [name for name in COMMANDS if f"│ {name} " not in done.output] == []
+    assert [name for name in COMMANDS if f"  {name} " not in done.output] == []
+    shown = " ".join(done.output.split())
+    assert [command.summary for command in COMMANDS.values() if command.summary not in shown] == []
+
+
+def test_the_list_is_quick() -> None:
+    """A quarter of a second of the processor's time, at most (the best of five: others are at work here, too)."""
+
+    def seconds() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "bot", "--help"], stdout=subprocess.DEVNULL, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(seconds() for _ in range(5)) <= 0.25
 
 
 def test_the_version() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from control_samples import BOT, BOTH_MODES, DESK, HOUR, MINUTE, NOON, SECOND, Story, owing, served, with_agent
 
+from bot.control.commands import Read
 from bot.control.facts import (
     Answer,
     ControlUndated,
@@ -403,3 +405,25 @@ def test_read_shows_that_another_has_the_user_who_wrote_after_the_closing_flow_b
     story = with_agent(app_key=True).user_ends().moves(BOT).later().tell(ControlUndated())
     story.tell(ConversationRead(story.pending, story.platform, DESK, spoke_at=story.platform))
     assert (story.state.ended, story.flow, story.actions) == (None, None, [])
+
+
+def test_a_read_without_the_messages_reopens_nothing() -> None:
+    """The user came back, and ended it again: a read that shows only who is active makes nothing live again."""
+    story = served("pass").user_ends(BOT).flow_returns().answers(Answer.ACCEPTED).later(3 * SECOND)
+    assert story.calls[-1] == Read(story.pending, messages=False)
+    heard_before_the_second_end = Input("e9", story.ended.at + SECOND)
+    story.state = replace(story.state, inputs=(heard_before_the_second_end,))
+    story.shows(BOT)
+    assert story.flow is None
+    assert story.state.ended
+
+
+def test_a_word_in_doubt_outlives_an_older_read() -> None:
+    """The user comes back by a clock that is behind: a read from just before does not take that for said to nobody."""
+    story = Story("release").sees(BOT).later().user_ends().moves(None)  # of one time: a read is to tell
+    story.user_says()
+    story.shows(None, UserEnded(story.ended.at, story.ended.message_id))
+    assert story.state.in_doubt
+    assert [given.event_id for given in story.state.inputs] == ["e2"]
+    story.later(SECOND).shows(BOT, spoke_at=story.ended.at + SECOND / 100)
+    assert story.flow is Purpose.OPENING

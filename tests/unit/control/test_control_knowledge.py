@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
 
@@ -20,6 +21,7 @@ from bot.control.facts import (
     UserEnded,
     UserSpoke,
 )
+from bot.control.obligations import to_be_read
 from bot.control.policy import INPUT_LIMIT, Policy
 from bot.control.rules import UnsafeStateError, step
 from bot.control.state import Conversation, Holder, Input, Integration, OpeningKind, Purpose, RunStatus, What, Who
@@ -327,3 +329,12 @@ def test_release_by_others_is_looked_into() -> None:
     """A release that the bot has not asked for may be an end that was not told: the messages are read."""
     story = with_agent().moves(None).later(5 * SECOND)
     assert story.shows(None, UserEnded(story.now - 6 * SECOND, "m9")).state.closed
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_to_be_read_after_a_pause(holds: bool) -> None:
+    """What others hold is put off until then; what the bot holds and is to be read earlier is not."""
+    story = Story().moves(BOT if holds else DESK)
+    soon, then = story.now + SECOND, story.now + HOUR
+    state = to_be_read(replace(story.state, watch_at=soon, watches=3), then)
+    assert (state.watch_at, state.watches) == (soon if holds else then, 0)

@@ -342,4 +342,6 @@ def test_how_a_run_ended(ends: object, outcome: Outcome) -> None:
     """It is recorded once, whichever way."""
     assert callable(ends)
     story: Story = ends(served())
+    well = (Outcome.COMPLETE, Outcome.RELEASED, Outcome.HANDED_OVER)
+    assert outcome.went_well is (outcome in well)
     assert [record.outcome for record in story.records if hasattr(record, "outcome")] == [outcome]

@@ -22,10 +22,10 @@ from bot.control.facts import (
     UserSpoke,
     WidgetOpened,
 )
-from bot.control.reading import WAITED, facts_of
+from bot.control.reading import WAITED, facts_of, place_of, seen_late
 from bot.control.state import Input, OpeningKind
 from webhooks import wire
-from webhooks.events import parse_event
+from webhooks.events import Event, parse_event
 
 RECEIVED = NOON + SECOND
 SAID = NOON - timedelta(minutes=1)
@@ -188,3 +188,32 @@ def test_what_has_waited_long_is_late(waited: timedelta, late: bool) -> None:
     event = {"id": "e1", "type": "switchboard:releaseControl", "createdAt": NOON.isoformat(), "payload": inside(None)}
     (fact,) = facts_of(parse_event(event), RECEIVED, RECEIVED + waited)
     assert fact == ControlMoved(NOON, None, None, late)
+
+
+def arrived(*times: float) -> list[tuple[Event, datetime]]:
+    """Messages of agents in the order of their arrival, each with the time that its clock showed."""
+    events = []
+    for number, seconds in enumerate(times):
+        posted = {"id": f"e{number}", "type": "conversation:message", "payload": inside(message=AGENT)}
+        at = NOON + timedelta(seconds=seconds)
+        events.append((parse_event({**posted, "createdAt": at.isoformat()}), NOON + timedelta(minutes=1)))
+    return events
+
+
+@pytest.mark.parametrize(
+    ("times", "again"),
+    [((0, 5), []), ((5, 4.5), [4.5]), ((5, 0), []), ((5, 4.5, 4.2, 5), [4.5, 4.2])],
+)
+def test_what_came_after_something_slightly_newer_is_seen_again(times: tuple[float, ...], again: list[float]) -> None:
+    """It may be the newer one, by a clock that is behind."""
+    seen = [fact for fact in seen_late(arrived(*times)) if isinstance(fact, HolderSeen)]
+    assert [(fact.at - NOON).total_seconds() for fact in seen] == again
+
+
+def test_no_event_takes_its_place_after_its_arrival() -> None:
+    """Whatever its clock says."""
+    ((event, _),) = arrived(0.5)
+    assert [place_of(event, NOON + timedelta(seconds=after)) - NOON for after in (0, 2)] == [
+        timedelta(0),
+        timedelta(seconds=0.5),
+    ]

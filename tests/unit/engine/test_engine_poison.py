@@ -12,7 +12,7 @@ from engine_samples import LONG, MODES, Scene, act, lasts
 from bot import Chat
 from bot.control.facts import Fact, UserSpoke
 from bot.control.rules import UnsafeStateError, step
-from bot.engine import people, progress
+from bot.engine import app_events, progress
 from bot.signals import Level
 
 MARKER = "zebra-crossing"
@@ -105,7 +105,7 @@ def test_a_poisonous_event_of_no_conversation_is_set_aside(monkeypatch: pytest.M
         raise RuntimeError("a bug")
 
     async def script(scene: Scene) -> None:
-        monkeypatch.setattr(people, "parse_event", breaks)
+        monkeypatch.setattr(app_events, "parse_event", breaks)
         assert await _deliver(scene, {"id": "u", "type": "user:update", "payload": {"user": {"id": "x"}}}) == 200
         await scene.stage.wait(timedelta(seconds=1))
         assert [signal.fields["reason"] for signal in scene.events("event_set_aside")] == [

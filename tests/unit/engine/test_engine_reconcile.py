@@ -117,7 +117,7 @@ def test_a_word_while_the_database_was_out_of_reach(
     Nothing else would ever look at a conversation in which nobody was active. A short outage costs no read.
     """
 
-    monkeypatch.setattr(harness, "SAFETY_NET", POLL)
+    monkeypatch.setattr(harness, "POLL_FALLBACK", POLL)
 
     async def main(loop: VirtualTimeLoop) -> None:
         catalogue = Catalogue({"answers": Flow("answers", _answers)}, "answers")

@@ -18,7 +18,7 @@ from bot.sandbox.api import ApiRequest
 from bot.sandbox.faults import Fault, Moment
 from bot.sandbox.switchboard import BOT, WORKSPACE
 from bot.sandbox.tour_flows import farewell
-from bot.testing.talk import ChatWith
+from bot.testing.talks import ChatWith
 
 SECOND = timedelta(seconds=1)
 

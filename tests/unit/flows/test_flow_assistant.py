@@ -14,7 +14,7 @@ from bot.flows.assistant import Model, Turn, assistant, assistant_with, offline
 from bot.sandbox.history import Cause, Kind
 from bot.sandbox.switchboard import WORKSPACE
 from bot.signals import Level
-from bot.testing.talk import ChatWith
+from bot.testing.talks import ChatWith
 
 HANDS_OVER = "One moment, I am getting a person for you."
 

@@ -34,7 +34,7 @@ from bot import (
 from bot.flows.content import messages, offered
 from bot.sandbox.contents import check_content
 from bot.sandbox.history import Cause, Kind
-from bot.testing.talk import ChatWith
+from bot.testing.talks import ChatWith
 
 yaml = pytest.importorskip("yaml")
 validator = pytest.importorskip("openapi_schema_validator")
@@ -115,52 +115,52 @@ MISUSES: list[tuple[Callable[[], Any], str]] = [
     (lambda: Text(" "), "the text is empty"),
     (lambda: Text(5), "int can't be said"),  # type: ignore[arg-type]
     (lambda: {"type": "text"}, "dict can't be said"),
-    (lambda: Text("x", choices="Yes"), "choices: give a list, and not str"),
-    (lambda: Text("x", choices={"Yes": "yes"}), "give a list, and not dict"),  # type: ignore[arg-type]
-    (lambda: Text("x", choices=[1]), "int is no choice"),  # type: ignore[list-item]
+    (lambda: Text("x", choices="Yes"), "choices: pass a list, not str"),
+    (lambda: Text("x", choices={"Yes": "yes"}), "pass a list, not dict"),  # type: ignore[arg-type]
+    (lambda: Text("x", choices=[1]), "int is not a choice"),  # type: ignore[list-item]
     (lambda: Text("x", choices=["c"] * 11), "11 choices are too many: at most 10"),
-    (lambda: Text("x", choices=[L]), "a choice has 1 to 128 characters, and not 129"),
-    (lambda: Text("x", choices=[""]), "a choice has 1 to 128 characters, and not 0"),
-    (lambda: Text("x", choices=["Yes"], buttons=[BUY]), "choices or buttons, and not both"),
+    (lambda: Text("x", choices=[L]), "a choice must have 1 to 128 characters, not 129"),
+    (lambda: Text("x", choices=[""]), "a choice must have 1 to 128 characters, not 0"),
+    (lambda: Text("x", choices=["Yes"], buttons=[BUY]), "choices or buttons, not both"),
     (lambda: Text("x", buttons=[BUY] * 11), "11 buttons are too many"),
-    (lambda: Text("x", buttons=["Buy"]), "str is no button"),  # type: ignore[list-item]
-    (lambda: Text("x", buttons=[Button(L)]), "a button has 1 to 128"),
-    (lambda: Text("x", buttons=[Link("", URL)]), "a link has 1 to 128"),
-    (lambda: Text("x", buttons=[Link("a", "javascript:alert(1)")]), "begins with one of http, https, mailto, sms, tel"),
-    (lambda: Text("x", buttons=[LocationRequest("")]), "a location request has 1 to 128"),
+    (lambda: Text("x", buttons=["Buy"]), "str is not a button"),  # type: ignore[list-item]
+    (lambda: Text("x", buttons=[Button(L)]), "a button must have 1 to 128"),
+    (lambda: Text("x", buttons=[Link("", URL)]), "a link must have 1 to 128"),
+    (lambda: Text("x", buttons=[Link("a", "javascript:alert(1)")]), "begin with one of http, https, mailto, sms, tel"),
+    (lambda: Text("x", buttons=[LocationRequest("")]), "a location request must have 1 to 128"),
     (lambda: Text("x", choices=[Choice("a", "p" * 100_000)]), "the message is too large"),
-    (lambda: Image("x.png"), "begins with one of http, https"),
-    (lambda: Image("https://"), "an address is whole"),
-    (lambda: Image("https://[broken"), "an address is whole"),
+    (lambda: Image("x.png"), "begin with one of http, https"),
+    (lambda: Image("https://"), "an address must be complete"),
+    (lambda: Image("https://[broken"), "an address must be complete"),
     (lambda: Image("https://example.com/a b"), "without spaces"),
-    (lambda: Image(None), "an address is whole"),  # type: ignore[arg-type]
-    (lambda: Image("mailto:a@example.com"), "begins with one of http, https"),
-    (lambda: Image("https://example.com/" + "x" * 2048), "an address has 1 to 2048"),
-    (lambda: Image(URL, "t" * 4097), "text has 1 to 4096"),
-    (lambda: Image(URL, alt=L), "altText has 1 to 128"),
-    (lambda: File(""), "an address is whole"),
-    (lambda: Carousel([]), "cards: give at least one"),
+    (lambda: Image(None), "an address must be complete"),  # type: ignore[arg-type]
+    (lambda: Image("mailto:a@example.com"), "begin with one of http, https"),
+    (lambda: Image("https://example.com/" + "x" * 2048), "an address must have 1 to 2048"),
+    (lambda: Image(URL, "t" * 4097), "text must have 1 to 4096"),
+    (lambda: Image(URL, alt=L), "altText must have 1 to 128"),
+    (lambda: File(""), "an address must be complete"),
+    (lambda: Carousel([]), "cards: pass at least one"),
     (lambda: Carousel([Card("Tea", [BUY])] * 11), "11 cards are too many"),
-    (lambda: Carousel(["Tea"]), "a carousel has cards, and not str"),  # type: ignore[list-item]
-    (lambda: Carousel([Card("", [BUY])]), "the title of a card has 1 to 128"),
-    (lambda: Carousel([Card("Tea", [])]), "buttons of a card: give at least one"),
+    (lambda: Carousel(["Tea"]), "a carousel takes cards, not str"),  # type: ignore[list-item]
+    (lambda: Carousel([Card("", [BUY])]), "the title of a card must have 1 to 128"),
+    (lambda: Carousel([Card("Tea", [])]), "buttons of a card: pass at least one"),
     (lambda: Carousel([Card("Tea", [BUY] * 4)]), "4 buttons of a card are too many: at most 3"),
     (lambda: Carousel([Card("Tea", [LocationRequest("x")])]), "can't ask for a location"),  # type: ignore[list-item]
-    (lambda: Carousel([Card("Tea", [BUY], L)]), "description has 1 to 128"),
-    (lambda: Form([]), "fields: give at least one"),
+    (lambda: Carousel([Card("Tea", [BUY], L)]), "description must have 1 to 128"),
+    (lambda: Form([]), "fields: pass at least one"),
     (lambda: Form([TextField(str(n), "x") for n in range(21)]), "21 fields are too many"),
-    (lambda: Form(["name"]), "a form has fields, and not str"),  # type: ignore[list-item]
-    (lambda: Form([TextField("a", "A"), EmailField("a", "B")]), "need names of their own"),
-    (lambda: Form([TextField("", "A")]), "the name of a field has 1 to 128"),
-    (lambda: Form([TextField("a", L)]), "the label of a field has 1 to 128"),
-    (lambda: Form([TextField("a", "A", L)]), "placeholder has 1 to 128"),
+    (lambda: Form(["name"]), "a form takes fields, not str"),  # type: ignore[list-item]
+    (lambda: Form([TextField("a", "A"), EmailField("a", "B")]), "must have different names"),
+    (lambda: Form([TextField("", "A")]), "the name of a field must have 1 to 128"),
+    (lambda: Form([TextField("a", L)]), "the label of a field must have 1 to 128"),
+    (lambda: Form([TextField("a", "A", L)]), "placeholder must have 1 to 128"),
     (lambda: Form([TextField("a", "A", most=257)]), "1 to 256 characters"),
-    (lambda: Form([TextField("a", "A", least=5, most=4)]), "the least before the most"),
-    (lambda: Form([SelectField("a", "A", [])]), "options: give at least one"),
-    (lambda: Form([SelectField("a", "A", ["x"] * 2)]), "options of a field need names of their own"),
+    (lambda: Form([TextField("a", "A", least=5, most=4)]), "least can't exceed most"),
+    (lambda: Form([SelectField("a", "A", [])]), "options: pass at least one"),
+    (lambda: Form([SelectField("a", "A", ["x"] * 2)]), "options of a field must have different names"),
     (lambda: Form([SelectField("a", "A", [str(n) for n in range(201)])]), "201 options are too many"),
-    (lambda: Form([SelectField("a", "A", [Choice("x", L)])]), "the payload of an option has 1 to 128"),
-    (lambda: Form([TextField("a", 1)]), "the label of a field is a text, and not int"),  # type: ignore[arg-type]
+    (lambda: Form([SelectField("a", "A", [Choice("x", L)])]), "the payload of an option must have 1 to 128"),
+    (lambda: Form([TextField("a", 1)]), "the label of a field must be a text, not int"),  # type: ignore[arg-type]
 ]
 
 
@@ -175,7 +175,7 @@ def test_the_length_that_counts_is_the_one_that_is_sent() -> None:
     """A label that grows by being made harmless."""
     label = "%((" + "x" * 125
     assert len(label) == 128
-    with pytest.raises(FlowMisuse, match="and not 129"):
+    with pytest.raises(FlowMisuse, match="not 129"):
         messages(Text("x", choices=[label]))
 
 

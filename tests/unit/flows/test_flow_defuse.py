@@ -26,7 +26,7 @@ from bot import (
 from bot.flows.content import messages
 from bot.flows.defuse import TEXT_LIMIT, defused, pieces, undefused
 from bot.sandbox.history import Cause, Kind
-from bot.testing.talk import ChatWith
+from bot.testing.talks import ChatWith
 
 URL = "https://example.com/x.png"
 FORMS = [

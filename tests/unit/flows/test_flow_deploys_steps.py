@@ -350,7 +350,7 @@ CHANGES: dict[str, tuple[list[str], Handlers, str]] = {
     "a word taken away": (
         ["agent"],
         Handlers(every_turn=(greets_once,)),
-        "wants no such word, the journal has anywhere person",
+        "wants no @anywhere handler of that name, the journal has anywhere person",
     ),
     "no greeting any more": ([], Handlers(), 'wants ask "Your name?", the journal has say "Hello."'),
 }

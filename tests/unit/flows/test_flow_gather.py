@@ -175,8 +175,11 @@ def test_a_death_after_every_save_changes_nothing() -> None:
         (lambda chat: chat.gather(chat.ask("a?"), chat.say("b")), "chat.gather takes calls"),
         (lambda chat: chat.gather(*[chat.call(_after, 0, "a")] * 2), "takes each call once"),
         (lambda chat: chat.gather(*(chat.call(_after, 0, "a") for _ in range(101))), "101 calls at once are too many"),
-        (lambda chat: chat.call_with(backoff=5), "the backoff of a call is a timedelta"),
-        (lambda chat: chat.call(_after, backoff=timedelta(hours=1)), "the backoff of a call is too long"),
+        (lambda chat: chat.call_with(backoff=5), "the backoff of a call must be a timedelta"),
+        (
+            lambda chat: chat.call(_after, backoff=timedelta(hours=1)),
+            "the backoff of a call must be at least 0:00:00 and at most 0:05:00",
+        ),
     ],
 )
 def test_what_can_not_be_done_at_once_is_refused(misuse: Any, words: str) -> None:

@@ -10,7 +10,8 @@ from bot import Chat, User, flow
 from bot.flows.hand_over import METADATA_LIMIT, fitted, json_bytes, ticket_values
 from bot.sandbox.history import Kind
 from bot.sandbox.switchboard import WORKSPACE
-from bot.testing.talk import ChatWith, Mode, Talk
+from bot.testing.talk import Mode, Talk
+from bot.testing.talks import ChatWith
 
 in_both_modes = pytest.mark.parametrize("mode", ["release", "pass"])
 

@@ -14,8 +14,8 @@ import pytest
 from bot import Answer, Chat, Flow, FlowMisuse, NoAnswer, anywhere, every_turn, flow, lifespan, on_error
 from bot.flows.handlers import Handlers, TwoHandlers, handler_problems, handlers_in
 from bot.sandbox.switchboard import WORKSPACE
-from bot.testing.talk import ChatWith, Mode
-from bot.testing.talks import Talks
+from bot.testing.talk import Mode
+from bot.testing.talks import ChatWith
 
 in_both_modes = pytest.mark.parametrize("mode", ["release", "pass"])
 with_deaths = pytest.mark.parametrize("deaths", [None, "everywhere"])
@@ -236,7 +236,7 @@ async def test_a_word_that_a_deploy_brings_or_takes_changes_no_answer_of_earlier
     object.__setattr__(talk._stage.catalogue, "handlers", after)
     if before:
         await talk.taps("No")
-        assert "wants no such word, the journal has anywhere person" in talk.failures[0]
+        assert "wants no @anywhere handler of that name, the journal has anywhere person" in talk.failures[0]
     else:
         await talk.user("Small")
         talk.expects("agent, Small.")
@@ -315,8 +315,8 @@ async def test_resources_are_opened_once(chat_with: ChatWith) -> None:
 
 def test_resources_are_closed_with_the_talk() -> None:
     """And not before."""
-    with Talks() as talks:
-        talks.begin(looks_up, handlers=[resources])
+    with ChatWith() as talks:
+        talks(looks_up, handlers=[resources])
         assert done == ["opened"]
     assert done == ["opened", "closed"]
 
@@ -479,10 +479,10 @@ def test_one_that_several_modules_import_is_one() -> None:
 @pytest.mark.parametrize(
     ("handlers", "words"),
     [
-        (Handlers(lifespan=lifespan(_no_generator)), "wants `async def _no_generator()`, with one `yield`"),  # type: ignore[arg-type]
+        (Handlers(lifespan=lifespan(_no_generator)), "needs `async def _no_generator()`, with one `yield`"),  # type: ignore[arg-type]
         (Handlers(on_error=on_error(undo)), "FLOWS: @on_error above undo (test_flow_handlers.py:"),  # type: ignore[arg-type]
-        (Handlers(anywhere=(anywhere("x")(breaks),)), "wants `async def breaks(chat, answer)`, without `yield`"),  # type: ignore[arg-type]
-        (Handlers(every_turn=(every_turn(resources.function),)), "wants `async def resources(chat)`, with one"),  # type: ignore[arg-type]
+        (Handlers(anywhere=(anywhere("x")(breaks),)), "needs `async def breaks(chat, answer)`, without `yield`"),  # type: ignore[arg-type]
+        (Handlers(every_turn=(every_turn(resources.function),)), "needs `async def resources(chat)`, with one"),  # type: ignore[arg-type]
     ],
 )
 def test_a_handler_that_can_not_work_is_told_at_the_start(handlers: Handlers, words: str) -> None:
@@ -500,7 +500,7 @@ def test_those_of_these_tests_can_work() -> None:
 @pytest.mark.parametrize("words", [(), ("",), ("agent", " "), (undo,)])
 def test_anywhere_wants_words(words: Any) -> None:
     """Also if somebody forgets the brackets."""
-    with pytest.raises(FlowMisuse, match="in brackets"):
+    with pytest.raises(FlowMisuse, match="in parentheses"):
         anywhere(*words)
 
 

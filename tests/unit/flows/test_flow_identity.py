@@ -9,7 +9,7 @@ import pytest
 from bot import Chat, Conversation, Flow, Router, User
 from bot.engine.identity import conversation_in, user_in
 from bot.flows.identity import conversation_of, user_of
-from bot.testing.talk import ChatWith
+from bot.testing.talks import ChatWith
 from webhooks.events import parse_event
 
 ADA = User(

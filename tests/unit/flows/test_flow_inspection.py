@@ -125,7 +125,7 @@ def test_a_router_wins(write: Write) -> None:
     """A flow that is set beside it would never open; a default is none of anybody's choice."""
     name = write(GOOD + ROUTER)
     assert problems_of([name], "greet", "", frozenset({"flows", "opening_flow"})) == [
-        "OPENING_FLOW: the router of FLOWS wins over it. Remove one of them."
+        "OPENING_FLOW: the router of FLOWS overrides it. Remove one of them."
     ]
     assert problems_of([name], "triage", "", frozenset({"flows"})) == []
     assert inspected([name], "triage", "", frozenset({"flows"}))[0].opens
@@ -135,7 +135,7 @@ def test_flows_that_nothing_opens(write: Write) -> None:
     """The names to choose from are listed. A closing flow alone is fine."""
     name = write(GOOD)
     assert problems_of([name], "", "", frozenset({"flows"})) == [
-        "OPENING_FLOW: is not set, so none of FLOWS would ever run. Set it to one of: greet"
+        "OPENING_FLOW: is not set, so no flow of FLOWS would ever run. Set it to one of: greet"
     ]
     assert problems_of([name], "", "greet", frozenset({"flows"})) == []
     assert problems_of([name], "", "") == []

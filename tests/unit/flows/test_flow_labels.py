@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bot import Button, Card, Carousel, Chat, Choice, Content, Link, Text
 from bot.flows.labels import typed_choice
-from bot.testing.talk import ChatWith
+from bot.testing.talks import ChatWith
 
 URL = "https://example.com"
 ORDER = ["Where is it?", "That's all", "Größe ändern", "Café", "\uff26\uff35\uff2c\uff2c width", "👍️ Yes"]

@@ -337,11 +337,14 @@ def test_the_last_registered_is_called_first() -> None:
         (lambda chat: chat.on_end(unlock, object()), "has no JSON form"),
         (lambda chat: chat.on_end(unlock, float("nan")), "NaN or infinite"),
         (lambda chat: chat.on_end(unlock, deep=[{"down": -float("inf")}]), "NaN or infinite"),
-        (lambda chat: chat.on_end(unlock, attempts=0), "attempts is a whole number, and at least 1"),
-        (lambda chat: chat.on_end(unlock, attempts=2.5), "attempts is a whole number"),
-        (lambda chat: chat.on_end(unlock, timeout=timedelta(0)), "the timeout of a clean-up is too long or too short"),
+        (lambda chat: chat.on_end(unlock, attempts=0), "attempts must be a whole number, at least 1"),
+        (lambda chat: chat.on_end(unlock, attempts=2.5), "attempts must be a whole number"),
+        (
+            lambda chat: chat.on_end(unlock, timeout=timedelta(0)),
+            "the timeout of a clean-up must be positive and at most",
+        ),
         (lambda chat: chat.on_end(unlock, timeout=timedelta(hours=1)), "at most 0:05:00"),
-        (lambda chat: chat.on_end(unlock, timeout=None), "is a timedelta, and not NoneType"),
+        (lambda chat: chat.on_end(unlock, timeout=None), "must be a timedelta, not NoneType"),
     ],
 )
 def test_what_could_not_be_called_is_refused(misuse: Any, words: str) -> None:
@@ -359,7 +362,7 @@ def test_there_are_not_too_many() -> None:
     async def script(played: Play) -> None:
         await played.visitor.says("hi")
         assert await played.given_up() < 5
-        assert "at most 20 functions" in played.failures[0]
+        assert "at most 20 clean-up functions" in played.failures[0]
         await played.closed()
         assert calls == [(number,) for number in reversed(range(20))]
 

@@ -8,8 +8,9 @@ import pytest
 
 from bot import Attachment, Began, Chat, Flow, Location, Purpose, Router
 from bot.control.state import Opening, OpeningKind, Run, RunStatus
-from bot.engine.performance import _began, _beginning
-from bot.testing.talk import ChatWith, Talk
+from bot.engine.flow_task import _began, _beginning
+from bot.testing.talk import Talk
+from bot.testing.talks import ChatWith
 from webhooks.events import parse_event
 
 URL = "https://files.example.com/damage.jpg"

@@ -14,13 +14,13 @@ from readme_flows import readme_module
 
 from bot import Chat, CleanUpHandle, NoAnswer, Outcome
 from bot.control.policy import Policy
-from bot.engine.aftermath import clean_ups_of
+from bot.engine.clean_ups import clean_ups_of
 from bot.flows.outcome import outcome_named, with_offered
 from bot.replay.harness import Process
 from bot.sandbox.switchboard import BOT
 from bot.store.codec import load_effect
 from bot.store.interface import CleanUp, JournalEntry, Unavailable
-from bot.testing.talk import ChatWith
+from bot.testing.talks import ChatWith
 
 MINUTE = timedelta(minutes=1)
 
@@ -254,7 +254,7 @@ async def test_withdrawn_ones_do_not_count(chat_with: ChatWith) -> None:
 @pytest.mark.parametrize("when", ["never", "", None, 1])
 def test_another_when_is_refused(when: Any) -> None:
     """When it is registered."""
-    assert_misuse(lambda chat: chat.on_end(refund, "tea", when=when), "when is one of always, failed")
+    assert_misuse(lambda chat: chat.on_end(refund, "tea", when=when), "when must be one of always, failed")
 
 
 # -- what earlier versions have stored -------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ import pytest
 
 from bot import Chat, flow
 from bot.flows.identity import User
-from bot.testing.talk import ChatWith, Mode
+from bot.testing.talk import Mode
+from bot.testing.talks import ChatWith
 
 in_both_modes = pytest.mark.parametrize("mode", ["release", "pass"])
 with_deaths = pytest.mark.parametrize("deaths", [None, "everywhere"])

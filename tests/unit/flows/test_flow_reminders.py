@@ -10,7 +10,8 @@ from flow_samples import assert_misuse
 
 from bot import Chat, NoAnswer, flow
 from bot.flows.limits import LARGEST_DATA
-from bot.testing.talk import ChatWith, Mode
+from bot.testing.talk import Mode
+from bot.testing.talks import ChatWith
 
 in_both_modes = pytest.mark.parametrize("mode", ["release", "pass"])
 with_deaths = pytest.mark.parametrize("deaths", [None, "everywhere"])
@@ -126,7 +127,7 @@ async def test_it_is_dropped_after_the_end(chat_with: ChatWith) -> None:
     await talk.until_reminder()
     assert talk.said == ["Your cart is kept."]
     assert talk.logged("reminder_dropped") == [{"detail": "cart_reminder: the user has ended the conversation"}]
-    with pytest.raises(AssertionError, match="no flow is to begin later"):
+    with pytest.raises(AssertionError, match="there is no reminder"):
         await talk.until_reminder()
 
 
@@ -138,10 +139,10 @@ def test_there_are_none_before_the_user_writes(chat_with: ChatWith) -> None:
 @pytest.mark.parametrize(
     ("misuse", "words"),
     [
-        (lambda chat: chat.remind(DAY, "nothing"), "a reminder begins a flow that a module of FLOWS holds"),
-        (lambda chat: chat.remind(timedelta(0), "x"), "the time until a reminder is too long or too short"),
-        (lambda chat: chat.remind(31 * DAY, "x"), "the time until a reminder is too long or too short: at most 30"),
-        (lambda chat: chat.remind(5, "x"), "the time until a reminder is a timedelta"),
+        (lambda chat: chat.remind(DAY, "nothing"), "the flow of a reminder must be in a module of FLOWS"),
+        (lambda chat: chat.remind(timedelta(0), "x"), "the time until a reminder must be positive and at most 30"),
+        (lambda chat: chat.remind(31 * DAY, "x"), "the time until a reminder must be positive and at most 30"),
+        (lambda chat: chat.remind(5, "x"), "the time until a reminder must be a timedelta"),
     ],
 )
 def test_a_misuse_says_what_is_wrong(misuse: Any, words: str) -> None:

@@ -14,7 +14,8 @@ from bot.flows.catalogue import Catalogue, UnknownFlow, load_catalogue
 from bot.flows.survey import survey
 from bot.flows.triage import triage
 from bot.sandbox.switchboard import BOT, WORKSPACE
-from bot.testing.talk import ChatWith, Mode
+from bot.testing.talk import Mode
+from bot.testing.talks import ChatWith
 
 in_both_modes = pytest.mark.parametrize("mode", ["release", "pass"])
 
@@ -103,9 +104,9 @@ def test_two_routers_are_refused(module: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("chosen", "words"),
     [
-        ("nowhere", "the router: there is no flow of the name that it gave; known flows: triage"),
+        ("nowhere", "the router: no flow has the name that it returned; known flows: triage"),
         (survey, "the router: there is no flow 'survey'; known flows: triage"),
-        (Flow("triage", survey.function), "FLOWS holds another flow 'triage'"),
+        (Flow("triage", survey.function), "FLOWS holds a different flow named 'triage'"),
     ],
 )
 def test_a_flow_that_is_not_in_the_modules_is_refused(chosen: Flow | str, words: str) -> None:
@@ -158,7 +159,7 @@ async def test_no_flow_means_that_control_is_given_up(chat_with: ChatWith, mode:
         ("broken", "the router: RuntimeError at "),
         ("exits", "the router: SystemExit at "),
         ("cancelled", "the router: CancelledError at "),
-        ("unknown", "no flow of the name that it gave; known flows: survey, tells, triage"),
+        ("unknown", "no flow has the name that it returned; known flows: survey, tells, triage"),
     ],
 )
 async def test_a_router_that_fails_gives_control_up(chat_with: ChatWith, mode: Mode, word: str, failure: str) -> None:

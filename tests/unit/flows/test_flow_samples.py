@@ -14,7 +14,7 @@ from bot.sandbox.demo_flows import demo
 from bot.sandbox.switchboard import BOT, WORKSPACE
 from bot.settings import Settings
 from bot.signals import Level
-from bot.testing.talk import ChatWith
+from bot.testing.talks import ChatWith
 
 CLAIMS = re.compile(r"\bon (its|the) way\b|\bwe (are|have)\b|\d|\bprice|\bwithin\b|\bminutes\b|€|\$", re.IGNORECASE)
 """What only a business could know."""

@@ -11,7 +11,7 @@ from flow_samples import Play, play
 from bot import CallFailed, Chat, Flow
 from bot.control.policy import Policy
 from bot.engine.context import Context
-from bot.engine.performance import _note_call
+from bot.engine.flow_task import _note_call
 from bot.flows.authoring import Router
 from bot.flows.catalogue import Catalogue
 from bot.replay.harness import Stage

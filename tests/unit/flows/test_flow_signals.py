@@ -11,10 +11,11 @@ from flow_samples import assert_misuse
 
 from bot import Chat, NoAnswer, flow
 from bot.control.state import Conversation, Opening, OpeningKind, Purpose, Run, RunStatus
-from bot.engine.performance import prepare
+from bot.engine.flow_task import prepare
 from bot.flows.turn import FIRST_TOLD, SIGNALS_LIMIT, TOLD
 from bot.store.interface import JournalEntry
-from bot.testing.talk import ChatWith, Mode
+from bot.testing.talk import Mode
+from bot.testing.talks import ChatWith
 
 in_both_modes = pytest.mark.parametrize("mode", ["release", "pass"])
 with_deaths = pytest.mark.parametrize("deaths", [None, "everywhere"])
@@ -146,8 +147,8 @@ async def test_the_end_of_the_user_ends_the_wait(chat_with: ChatWith) -> None:
 @pytest.mark.parametrize(
     ("misuse", "words"),
     [
-        (lambda chat: chat.signal("Paid!"), "a signal has a short name in snake_case"),
-        (lambda chat: chat.signal("paid", 5), "the timeout of a signal is a timedelta"),
+        (lambda chat: chat.signal("Paid!"), "the name of a signal must be short and in snake_case"),
+        (lambda chat: chat.signal("paid", 5), "the timeout of a signal must be a timedelta"),
     ],
 )
 def test_a_misuse_says_what_is_wrong(misuse: Any, words: str) -> None:

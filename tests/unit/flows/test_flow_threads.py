@@ -12,7 +12,7 @@ import pytest
 from bot import Began, Chat, Flow
 from bot.clock import SystemClock
 from bot.flows.threads import Threads
-from bot.flows.turn import Context, Turn
+from bot.flows.turn import Turn, TurnContext
 from bot.store.interface import JournalEntry
 
 
@@ -40,7 +40,7 @@ async def test_a_call_of_a_plain_function_runs_in_one_of_them() -> None:
         """No flow, no history."""
 
     began = JournalEntry(1, 0, "began", "flow")
-    context = Context("c", 1, Began("message"), [began], {}, SystemClock(), timedelta(1), nothing)
+    context = TurnContext("c", 1, Began("message"), [began], {}, SystemClock(), timedelta(1), nothing)
     chat = Chat(Turn(Flow("flow", nothing), context, notify=lambda: None))
     assert await chat.call(lambda: threading.current_thread().name) == "flow call"
 

@@ -100,6 +100,7 @@ async def listening(**limits: Any) -> AsyncIterator[Place]:
         "127.0.0.1",
         0,
         inflates=lambda request: request.path == "/inflates",
+        is_trusted=lambda request: request.headers.get("X-Key") == "right",
         limits=Limits(**{**SHORT, **limits}),
         on_cut=place.cuts.append,
         shutdown_timeout=0.1,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import gzip
 import logging
+import re
 import resource
+import socket
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 from listening_samples import GET, listening
 from tiers import some
 
-from bot.listening import Limits, limits, raise_descriptor_limit
+from bot.listening import Cut, Limits, limits, raise_descriptor_limit
 
 BOMB = gzip.compress(b"x" * 5_000_000)
 
@@ -20,6 +25,10 @@ BOMB = gzip.compress(b"x" * 5_000_000)
 def _post(path: str, body: bytes, *headers: str) -> bytes:
     lines = (f"POST {path} HTTP/1.1", "Host: bot", f"Content-Length: {len(body)}", "Connection: close", *headers)
     return "\r\n".join((*lines, "", "")).encode() + body
+
+
+def _open_descriptors() -> int:
+    return len([*Path("/dev/fd").iterdir()])
 
 
 @pytest.mark.parametrize("path", ["/", "/read", "/refuse", "/nowhere", "/inflates/", "//inflates"])
@@ -96,13 +105,80 @@ async def test_a_bug_is_told_ever_more_rarely(caplog: pytest.LogCaptureFixture) 
 
 
 async def test_pipelined_requests_are_answered_in_turn() -> None:
-    """A connection that sends many at once gets them one by one, and another does not have to wait for all."""
+    """Who may send many at once gets them one by one, and another does not have to wait for all."""
     async with listening(head=3600, idle=3600) as place:
-        greedy, _ = await place.connect(GET * 500)
+        greedy, _ = await place.connect(GET.replace(b"\r\n\r\n", b"\r\nX-Key: right\r\n\r\n") * 500)
         other, _ = await place.connect(GET)
         await other.readuntil(b"hello")
         for _ in range(500):
             await greedy.readuntil(b"hello")
+
+
+@pytest.mark.parametrize("path", [b"/ ", b"/nowhere ", b"/refuse "])
+async def test_a_stranger_does_not_pipeline(path: bytes) -> None:
+    """At most two are answered, the connection is closed; else one segment costs as much as it holds requests."""
+    async with listening(head=3600, idle=3600) as place:
+        answer = await place.asked(GET.replace(b"/ ", path, 1) * 50)
+        assert 1 <= answer.count(b"HTTP/1.1 ") <= 2
+        assert answer.count(b"\r\nConnection: close\r\n") == 1
+        assert place.cuts == []
+
+
+async def test_a_request_before_the_answer_is_pipelined() -> None:
+    """Also where it comes in a segment of its own."""
+    async with listening(head=3600, idle=3600) as place:
+        reader, writer = await place.connect(GET.replace(b"/ ", b"/slow ", 1))
+        await place.began.wait()
+        writer.write(GET)
+        await asyncio.sleep(0.1)
+        place.goes_on.set()
+        assert (await reader.read()).count(b"HTTP/1.1 ") == 1
+
+
+async def test_requests_one_after_the_other_keep_the_connection() -> None:
+    """Whoever asks, whatever the answer."""
+    async with listening(head=3600, idle=3600) as place:
+        reader, writer = await place.connect()
+        for path in [b"/ ", b"/nowhere ", b"/ "] * 6:
+            writer.write(GET.replace(b"/ ", path, 1))
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"close" not in head
+            await reader.readexactly(int(re.findall(rb"Content-Length: ([0-9]+)", head)[0]))
+
+
+@pytest.mark.parametrize(("key", "fewest", "most"), [("right", 200, 10**9), ("wrong", 10, 40)])
+async def test_a_hasty_stranger_is_slowed_down(key: str, fewest: int, most: int) -> None:
+    """Ten at once, and then a hundred a second; who is trusted gets as many answers as they can ask for."""
+    request, answers = GET.replace(b"\r\n\r\n", f"\r\nX-Key: {key}\r\n\r\n".encode()), 0
+    async with listening(head=3600, idle=3600, burst=10, rate=100) as place:
+        reader, writer = await place.connect()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.25):
+                while True:
+                    writer.write(request)
+                    await reader.readuntil(b"hello")
+                    answers += 1
+        assert fewest <= answers <= most
+        await place.leave()  # while it waits for its next turn
+        assert b"hello" in await place.asked(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+
+
+async def test_a_burst_of_connections_leaves_descriptors() -> None:
+    """Out of them, asyncio would accept nobody for a second."""
+    errors: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: errors.append(told))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with listening(head=3600, idle=3600, connections=16) as place:
+        with ExitStack() as sockets:
+            for _ in range(100):  # they wait in the backlog: the loop has no turn
+                sockets.enter_context(socket.create_connection(("127.0.0.1", place.listener.port)))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (_open_descriptors() + 16 + 48, hard))
+            try:
+                assert b"hello" in await place.asked(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert place.cuts == [Cut.FULL] * len(place.cuts)
+    assert errors == []
 
 
 @pytest.mark.parametrize("path", some(["/nowhere", "/moved"]))

@@ -33,7 +33,8 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 FOLDER = files("bot.observability")
 DASHBOARD: dict[str, Any] = json.loads(FOLDER.joinpath("dashboard.json").read_text())
 RULES: list[dict[str, Any]] = yaml.safe_load(FOLDER.joinpath("alerts.yml").read_text())["groups"][0]["rules"]
-LEVELS = {"debug", "info", "warning", "error", "exception"}
+LEVELS = {"debug", "info", "warning", "warn", "error", "exception", "critical", "log"}
+SOURCES = [*(ROOT / "bot").rglob("*.py"), *(ROOT / "webhooks").rglob("*.py")]
 
 
 def dashboard_queries() -> list[str]:
@@ -286,16 +287,16 @@ def test_counting_scans_no_table() -> None:
 
 
 def told_names() -> Iterator[str]:
-    """The first words of every signal, report and log line in the code."""
-    for path in [*(ROOT / "bot").rglob("*.py"), *(ROOT / "webhooks").rglob("*.py")]:
+    """The first words of every signal and report in the code."""
+    for path in SOURCES:
         if path.is_relative_to(ROOT / "bot" / "sandbox"):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
                 called = ast.unparse(node.func)
                 owner, _, method = called.rpartition(".")
-                is_log = owner.split(".")[-1] in ("_log", "_logger") and method in LEVELS
-                if called in ("Signal", "chat.log") or is_log or (method == "report" and "draft" in owner):
+                is_report = called == "self._report" or (method == "report" and "draft" in owner)
+                if called in ("Signal", "chat.log") or is_report:
                     yield str(node.args[0].value)
 
 
@@ -303,3 +304,45 @@ def test_every_name_is_explained() -> None:
     """Each name of the code is in the table, and each name of the table in the code."""
     assert set(told_names()) == set(EVENTS)
     assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", name) for name in EVENTS)
+
+
+def test_every_name_counts() -> None:
+    """In the metrics, under its name."""
+    metrics = Metrics()
+    for name in EVENTS:
+        metrics.on_signal(Signal(name))
+    counted = {
+        sample.labels["event"]: sample.value
+        for sample in families(metrics)["switchboard_signals"].samples
+        if sample.name == "switchboard_signals_total"
+    }
+    assert counted == dict.fromkeys(EVENTS, 1)
+
+
+def test_names_in_the_docs() -> None:
+    """What docs/troubles.md gives the name of a log line is one."""
+    words = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", (ROOT / "docs" / "troubles.md").read_text()))
+    assert len(words & set(EVENTS)) > 5
+    assert words - set(EVENTS) == {"rate_limit", "switchboard_signals_total"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_the_log_hook_logs(path: Path) -> None:
+    """Everything else sends signals: a line that is logged beside them is in no metric and no trace."""
+    if path == ROOT / "bot" / "observability" / "logs.py":
+        return
+    tree = ast.parse(path.read_text())
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert not {name for name in imported if name.split(".")[0] == "structlog"}
+    loggers = {
+        ast.unparse(target)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and "getLogger" in ast.unparse(node.value)
+        for target in node.targets
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LEVELS:
+            owner = ast.unparse(node.func.value)
+            assert owner not in {"logging", *loggers}, f"line {node.lineno} logs by itself"
+            assert "getLogger" not in owner, f"line {node.lineno} logs by itself"

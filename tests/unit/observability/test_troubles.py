@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from bot.control.facts import Answer
-from bot.observability import Key, Metrics, Watch
+from bot.observability import ApiKey, Metrics, Watch
 from bot.observability.api_troubles import trouble_of
 from bot.signals import Level, Signal
 from bot.store import Unavailable
 from bot.sunshine import Call
 from bot.troubles import CALM, FLAPPING, FORGOTTEN, MAX_PLACES, Troubles, What, database_failed
 
-OWN, APP = Key("SUNSHINE_KEY"), Key("SUNSHINE_APP_KEY", app_scoped=True)
+OWN, APP = ApiKey("SUNSHINE_KEY"), ApiKey("SUNSHINE_APP_KEY", app_scoped=True)
 
 
 class Told:
@@ -186,7 +186,7 @@ def test_places_are_told_apart_within_bounds(told: Told) -> None:
         (("post_activity", None, "", ""), OWN, None),  # cancelled
     ],
 )
-def test_what_a_call_says(call: tuple[str, int | None, str, str], key: Key, what: What | None) -> None:
+def test_what_a_call_says(call: tuple[str, int | None, str, str], key: ApiKey, what: What | None) -> None:
     """A key that may not do one thing is not a key that is refused."""
     action, status, code, problem = call
     assert trouble_of(Call(action, Answer.UNCLEAR, status, 0.1, code, problem), key) is what

@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from bot.cli import app
 from bot.replay.against import AgainstError, post_tapes
 from bot.replay.listener import listen
-from bot.replay.tape import read_tape
-from bot.store import migrate, open_store, postgres_export
+from bot.store import migrate, open_store
+from bot.store.postgres import export as postgres_export
+from bot.tape import read_tape
 from webhooks.intake import read_delivery
 
 TAPES = Path(__file__).parent.parent.parent / "tapes"
@@ -57,7 +58,7 @@ def test_a_tape_without_the_bot_asks_who_it_is(tmp_path: Path) -> None:
     both.write_text("\n".join([lines[0], *(line for line in lines[1:] if '"note"' not in line)]))
     told = CliRunner().invoke(app, ["replay", str(both)])
     assert told.exit_code == 2
-    assert "say --me with one of my-bot, their-bot" in told.stderr
+    assert "pass --me with one of my-bot, their-bot" in told.stderr
     assert CliRunner().invoke(app, ["replay", str(both), "--me", "my-bot"]).exit_code in (0, 1)
 
 

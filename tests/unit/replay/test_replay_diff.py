@@ -23,7 +23,7 @@ def test_the_same_run_has_no_difference(tmp_path: Path) -> None:
     """Times and reads don't count."""
     (tmp_path / "old.json").write_text(run("--json"))
 
-    assert "The bot does the same as in the baseline." in run("--baseline", str(tmp_path / "old.json"))
+    assert "The bot behaves as in the baseline." in run("--baseline", str(tmp_path / "old.json"))
 
 
 def test_another_flow_shows_as_a_difference(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_conversation_that_is_missing_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [("{", "it is not JSON"), ("[]", "it is no result"), ('{"format": 0, "tapes": []}', "it has format 0")],
+    [("{", "not JSON"), ("[]", "not a result"), ('{"format": 0, "tapes": []}', "has format 0")],
 )
 def test_what_cannot_be_compared_is_refused(tmp_path: Path, content: str, problem: str) -> None:
     """With the file's name, and exit code 2."""

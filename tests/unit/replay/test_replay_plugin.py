@@ -8,7 +8,7 @@ import pytest
 
 from bot.replay.fixture import Replay
 from bot.replay.plugin import replay
-from bot.replay.tape import TapeError
+from bot.tape import TapeError
 
 __all__ = ["replay"]  # the fixture itself: its entry point counts only where the project is installed
 
@@ -57,5 +57,5 @@ async def test_faults_are_drawn_from_a_seed(replay: Replay) -> None:
 
 async def test_a_tape_that_is_not_there_is_told(replay: Replay) -> None:
     """By its name."""
-    with pytest.raises(TapeError, match=r"none\.jsonl: it can't be read"):
+    with pytest.raises(TapeError, match=r"none\.jsonl: can't be read"):
         await replay("none.jsonl")

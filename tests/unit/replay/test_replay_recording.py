@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.replay.recording import Recorder, RecordingIntake
-from bot.replay.tape import TapeError, read_tape
+from bot.recording import Recorder
+from bot.signals import Signal
+from bot.tape import TapeError, read_tape
 from webhooks.inbox import NewEvent, NotStored
+from webhooks.intake import Intake
 from webhooks.security import Secrets
 
 BODY = {"webhook": {"version": "v2"}, "events": [{"id": "e1", "type": "x", "payload": {}}]}
@@ -29,8 +31,8 @@ class Inbox:
             raise NotStored("full")
 
 
-def intake(recorder: Recorder, *, full: bool = False) -> RecordingIntake:
-    return RecordingIntake(Inbox(full=full), Secrets(["secret-of-the-webhook"]), lambda: AT, None, recorder)
+def intake(recorder: Recorder, *, full: bool = False) -> Intake:
+    return Intake(Inbox(full=full), Secrets(["secret-of-the-webhook"]), lambda: AT, record=recorder.take)
 
 
 async def test_only_what_was_accepted_is_recorded(tmp_path: Path) -> None:
@@ -64,19 +66,20 @@ async def test_a_tape_goes_on_where_it_ended(tmp_path: Path) -> None:
         assert len(list(read_tape(tmp_path / name))) == 2
 
 
-async def test_a_full_disk_does_not_reach_intake(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_full_disk_does_not_reach_intake() -> None:
     """The delivery is answered 200, and the tape says how many it has not got."""
-    recorder = Recorder(Path("/dev/full"))
+    signals: list[Signal] = []
+    recorder = Recorder(Path("/dev/full"), signals.append)
     recorder.start()
     answer = await intake(recorder).receive({"X-API-Key": "secret-of-the-webhook"}, json.dumps(BODY).encode())
     recorder.stop()
 
     assert answer.status == 200
     assert recorder.lost == 1
-    assert [(record.message, vars(record)["lost"]) for record in caplog.records] == [("tape_incomplete", 1)]
+    assert [(signal.event, signal.fields["lost"]) for signal in signals] == [("tape_incomplete", 1)]
 
 
-async def test_what_waits_is_bounded(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+async def test_what_waits_is_bounded(tmp_path: Path) -> None:
     """A disk that hangs costs the tape, not the memory."""
     recorder = Recorder(tmp_path / "a.jsonl", waiting_limit=2)
     for _ in range(5):
@@ -87,5 +90,5 @@ async def test_what_waits_is_bounded(caplog: pytest.LogCaptureFixture, tmp_path:
 
 def test_a_tape_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
     """And not found out later."""
-    with pytest.raises(TapeError, match="it can't be written"):
+    with pytest.raises(TapeError, match="can't be written"):
         Recorder(tmp_path / "no" / "a.jsonl").start()

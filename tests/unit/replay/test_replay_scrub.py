@@ -16,7 +16,7 @@ from bot.replay.facts import take_apart
 from bot.replay.run import Setup, replay
 from bot.replay.scrub import Scrubber, is_stand_in
 from bot.replay.shapes import DELIVERY, Fields, Many, Rule, Shape, Word
-from bot.replay.tape import TapedDelivery, read_tape, write_tape
+from bot.tape import TapedDelivery, read_tape, write_tape
 
 TAPES = Path(__file__).parent.parent.parent / "tapes"
 AT = datetime(2026, 1, 5, 9, tzinfo=UTC)

@@ -11,8 +11,8 @@ from bot.control.policy import Policy
 from bot.replay import run, survey
 from bot.replay.result import to_json
 from bot.replay.run import Setup, replay
-from bot.replay.tape import TapedDelivery, TapeError, read_tape, write_tape
 from bot.sandbox.switchboard import BOT
+from bot.tape import TapedDelivery, TapeError, read_tape, write_tape
 from webhooks import wire
 
 TAPES = Path(__file__).parent.parent.parent / "tapes"
@@ -61,7 +61,7 @@ def test_the_bot_is_named_found_or_asked_for(tmp_path: Path) -> None:
     assert survey.survey(tape).me == BOT
     assert survey.survey(tape, likely="from-settings").me == BOT
     assert survey.survey(tape, likely="000000010000000000000001").me == "000000010000000000000001"
-    with pytest.raises(TapeError, match="--me: 'somebody' is never active on it; those who are: switchboard-bot, "):
+    with pytest.raises(TapeError, match="--me: 'somebody' is never active on it; active are: switchboard-bot, "):
         survey.survey(tape, "somebody")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.replay.tape import TapedDelivery, TapeError, find_tapes, read_at, read_places, read_tape, write_tape
+from bot.tape import TapedDelivery, TapeError, find_tapes, read_at, read_places, read_tape, write_tape
 
 BODY = {"webhook": {"version": "v2"}, "events": [{"id": "e1", "type": "x", "payload": {}}]}
 GOOD = json.dumps({"at": "2026-01-05T09:00:00Z", "body": BODY})
@@ -55,18 +55,18 @@ def test_a_tape_can_be_written_by_hand(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("{", "it is not JSON"),
-        ("[]", "it is no object"),
+        ("{", "not JSON"),
+        ("[]", "not an object"),
         ("{}", "at is missing"),
-        ('{"at": "yesterday", "body": {}}', "at is missing or no time"),
-        ('{"at": "2026-01-05", "body": {}}', "at is missing or no time"),
+        ('{"at": "yesterday", "body": {}}', "at is missing or not a time"),
+        ('{"at": "2026-01-05", "body": {}}', "at is missing or not a time"),
         ('{"at": "2026-01-05T09:00:00Z"}', "body is missing"),
         ('{"at": "2026-01-05T09:00:00Z", "body": {"events": []}}', 'body.webhook.version is not "v2"'),
         ('{"at": "2026-01-05T09:00:00Z", "body": {"webhook": {"version": "v2"}}}', "body.events is missing"),
-        (GOOD[:-1] + ', "headers": {}}', 'there is a key "headers"'),
-        (GOOD.replace("2026-", "0001-"), "at is missing or no time like"),
-        (GOOD.replace("2026-", "2500-"), "at is missing or no time like"),
-        (GOOD.replace("2026-", "9999-"), "at is missing or no time like"),
+        (GOOD[:-1] + ', "headers": {}}', 'unknown key "headers"'),
+        (GOOD.replace("2026-", "0001-"), "at is missing or not a time like"),
+        (GOOD.replace("2026-", "2500-"), "at is missing or not a time like"),
+        (GOOD.replace("2026-", "9999-"), "at is missing or not a time like"),
         (made_at("0001-01-01T00:00:00Z"), "event 2: createdAt is 0001-01-01T00:00:00.000000Z, before the year 2000"),
         (made_at("1970-01-01T00:00:00"), "event 2: createdAt is 1970-01-01T00:00:00.000000Z, before the year 2000"),
         (GOOD[:-1] + ', "note": "x"}', "only the first line may have a note"),
@@ -109,7 +109,7 @@ def test_what_is_no_text_is_told_like_every_other_line(tmp_path: Path, content: 
     path = tmp_path / "a.jsonl"
     path.write_bytes(content)
 
-    with pytest.raises(TapeError, match=r"a\.jsonl, line 1: it is not JSON") as raised:
+    with pytest.raises(TapeError, match=r"a\.jsonl, line 1: not JSON") as raised:
         list(read_tape(path))
     assert "\n" not in str(raised.value)
 
@@ -135,15 +135,15 @@ def test_deliveries_are_found_again_by_their_places(tmp_path: Path) -> None:
         places = [place for place, _ in read_places(path)]
 
         assert [delivery.at for delivery in read_at(path, places[1::2])] == [one.at for one in lines[1::2]]
-        with pytest.raises(TapeError, match="it has changed while it was played"):
+        with pytest.raises(TapeError, match="it changed while it was played"):
             list(read_at(path, [places[1] + 3]))
 
 
 def test_an_error_gets_through_to_another_process() -> None:
     """With its words."""
-    error = TapeError("a.jsonl", 3, "it is not JSON")
+    error = TapeError("a.jsonl", 3, "not JSON")
 
-    assert str(pickle.loads(pickle.dumps(error))) == "a.jsonl, line 3: it is not JSON"  # noqa: S301 - our own
+    assert str(pickle.loads(pickle.dumps(error))) == "a.jsonl, line 3: not JSON"  # noqa: S301 - our own
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:

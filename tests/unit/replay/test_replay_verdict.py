@@ -14,8 +14,8 @@ import webhooks.messages
 from bot.control.policy import Policy
 from bot.replay.result import Result
 from bot.replay.run import Setup, replay
-from bot.replay.tape import read_tape, tape_line
 from bot.sandbox.switchboard import BOT
+from bot.tape import read_tape, tape_line
 
 TAPES = Path(__file__).parent.parent.parent / "tapes"
 SETUP = Setup(("bot.sandbox.demo_flows", "bot.flows.survey"), "demo", "", Policy(me=BOT, app_key=True))

@@ -99,7 +99,7 @@ def test_another_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "account.json"
     path.write_bytes(content)
 
-    with pytest.raises(StateFileError, match="holds no state"):
+    with pytest.raises(StateFileError, match="is not the state"):
         made(path)[1].restore()
 
     assert path.read_bytes() == content

@@ -36,7 +36,7 @@ class TestTimeline:
         conversation = world.conversation()
         assert told(world, conversation) == [
             "You began a conversation.",
-            "The bot is active from the start: the default responder.",
+            "The bot is active from the start, as the default responder.",
         ]
 
     @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ class TestTimeline:
         [
             ("release", BOT, ["You ended the conversation.", "In release control mode the platform releases control"]),
             ("release", WORKSPACE, ["You ended the conversation.", "In release control mode the platform releases"]),
-            ("pass", BOT, ["You ended the conversation. In pass control mode control stays with the bot, which has"]),
-            ("pass", WORKSPACE, ["You ended the conversation.", "In pass control mode the platform passes control on"]),
+            ("pass", BOT, ["You ended the conversation. In pass control mode control stays with the bot, which must"]),
+            ("pass", WORKSPACE, ["You ended the conversation.", "In pass control mode the platform passes control to"]),
             ("pass", None, ["You ended the conversation."]),
         ],
     )
@@ -78,7 +78,7 @@ class TestTimeline:
             "The bot passed control to the agent workspace.",
             "The agent Ada passed control to the bot.",
             "The bot (with its app key) released control: nobody is active.",
-            "Nobody was active, so the bot became active silently: no webhook tells of it.",
+            "Nobody was active, so the bot became active silently, without a webhook.",
         ]
 
     def test_what_the_platform_refuses(self, world: World) -> None:
@@ -88,8 +88,8 @@ class TestTimeline:
             world.board.release_control(conversation.id, world.bot_key, world.now)
         world.board.pass_control(conversation.id, world.bot_key, "nowhere", world.now)
         assert told(world, conversation)[-2:] == [
-            "The platform refused a releaseControl (403): it was not theirs to do.",
-            "The platform could not do what was asked: switchboard_invalid_target.",
+            "The platform refused a releaseControl (403): the caller had no right to it.",
+            "The platform could not carry out a request: switchboard_invalid_target.",
         ]
 
     def test_what_the_bot_told(self, world: World) -> None:

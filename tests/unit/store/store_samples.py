@@ -27,9 +27,10 @@ from bot.control.state import (
     Unsent,
     Who,
 )
+from bot.signals import Observe, silent
 from bot.store import Change, Say, SqliteStore, Work
-from bot.store.postgres import PostgresStore
-from bot.store.sqlite_writer import OnTransaction
+from bot.store.postgres.store import PostgresStore
+from bot.store.sqlite.writer import OnTransaction
 from webhooks.inbox import NewEvent
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
@@ -47,10 +48,14 @@ AnyStore = SqliteStore | PostgresStore
 
 
 @asynccontextmanager
-async def opened(on_transaction: OnTransaction | None = None) -> AsyncIterator[AnyStore]:
+async def opened(on_transaction: OnTransaction | None = None, observe: Observe = silent) -> AsyncIterator[AnyStore]:
     """An empty store: of SQLite in memory and without threads, or of PostgreSQL where the test has the `engine`."""
     url = CHOSEN.url
-    store = PostgresStore(url) if url else SqliteStore(":memory:", inline=True, on_transaction=on_transaction)
+    store = (
+        PostgresStore(url, observe=observe)
+        if url
+        else SqliteStore(":memory:", inline=True, on_transaction=on_transaction, observe=observe)
+    )
     await store.start()
     try:
         yield store

@@ -27,8 +27,9 @@ from store_samples import (
 )
 
 from bot.control.state import Conversation, Input
+from bot.signals import Level, Signal
 from bot.store import Change, Done, JournalEntry, LeaseLost
-from bot.store.sqlite_claim import MOST_EVENTS
+from bot.store.sqlite.claim import MOST_EVENTS
 
 pytestmark = pytest.mark.usefixtures("engine")  # each test runs on SQLite and on PostgreSQL
 
@@ -301,18 +302,21 @@ class TestDamage:
     """What another version, or a bad disk, left behind stops nobody."""
 
     async def test_state(self) -> None:
-        """A state that can't be read is salvaged, and the others are claimed with it."""
-        async with opened() as store:
+        """A state that can't be read is salvaged, which is told, and the others are claimed with it."""
+        signals: list[Signal] = []
+        async with opened(observe=signals.append) as store:
             await _rest(store, "c1", MINUTE)
             await rows(store, "UPDATE conversations SET state = '{'")
             await store.receive([event("e1", "c1"), event("e2", "c2")])
             works = await claim(store)
             assert ids(works) == ["c1", "c2"]
             assert works[0].state.watch_at is not None
+        assert signals == [Signal("state_salvaged", Level.ERROR, "c1", {"unreadable": ["everything"]})]
 
     async def test_effect(self) -> None:
-        """An effect that can't be read is finished, and says why."""
-        async with opened() as store:
+        """An effect that can't be read is finished, and says why; that is told."""
+        signals: list[Signal] = []
+        async with opened(observe=signals.append) as store:
             work = await claimed(store)
             await saved(store, work, add=[say("s1"), say("s2")], release=True)
             await rows(store, "UPDATE outbox SET kind = 'wave' WHERE effect_id = 's1'")
@@ -320,3 +324,5 @@ class TestDamage:
             assert [effect.effect_id for effect in again.unsent] == ["s2"]
             ((outcome,),) = await rows(store, "SELECT outcome FROM outbox WHERE status = 'finished'")
             assert outcome == "unreadable: no effect of the kind 'wave' is known"
+        ((told),) = signals
+        assert (told.event, told.conversation_id, told.fields["effect_id"]) == ("effect_unreadable", "c1", "s1")

@@ -14,6 +14,7 @@ from store_samples import NOW, PROOF, held
 
 from bot.control.commands import Pass, Read, Release
 from bot.control.state import Conversation, Duty, Holder, Integration, Opening, Reminder, Who
+from bot.signals import Level, Signal
 from bot.store import CleanUp, Say
 from bot.store.codec import (
     StateRow,
@@ -181,12 +182,11 @@ class TestSalvage:
         """Numbers go on above all that were given, so that no effect id comes twice."""
         assert load_conversation(_row("{")).serial > 1_000_000
 
-    def test_said_in_the_log(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """The log names the fields and not what was in them."""
-        load_conversation(_row('{"id": "c1", "duty": "secret"}'))
-        out = capsys.readouterr().out
-        assert "duty" in out
-        assert "secret" not in out
+    def test_told(self) -> None:
+        """The signal names the fields and not what was in them."""
+        signals: list[Signal] = []
+        load_conversation(_row('{"id": "c1", "duty": "secret"}'), signals.append)
+        assert signals == [Signal("state_salvaged", Level.ERROR, "c1", {"unreadable": ["duty"]})]
 
 
 class TestUnicode:

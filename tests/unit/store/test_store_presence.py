@@ -14,7 +14,7 @@ import pytest
 from store_samples import LEASE, MINUTE, NOW, SECOND, claim, event, opened
 
 from bot.store import LeaseLost, SqliteStore, Unavailable, migrate
-from bot.store.sqlite_presence import Presence
+from bot.store.sqlite.presence import Presence
 
 SOON = NOW + 5 * SECOND
 
@@ -111,7 +111,7 @@ async def test_two_that_start_at_once_are_not_both_alone(path: Path, monkeypatch
     first, second = Presence(str(path)), Presence(str(path))
     assert first.enter()
     waits = threading.Event()
-    monkeypatch.setattr("bot.store.sqlite_presence.time.sleep", lambda _: waits.set())
+    monkeypatch.setattr("bot.store.sqlite.presence.time.sleep", lambda _: waits.set())
     entering = asyncio.create_task(asyncio.to_thread(second.enter))
     assert await asyncio.to_thread(waits.wait, 30)
     assert not entering.done()

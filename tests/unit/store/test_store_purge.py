@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import timedelta
 
 import pytest
@@ -27,8 +27,9 @@ from store_samples import (
 
 from bot.control.state import Conversation, Holder, Input, Opening, OpeningKind, Who
 from bot.store import Change, Done, JournalEntry, SqliteStore
+from bot.store.asking import for_sqlite
 from bot.store.operators import Access
-from bot.store.sqlite_purge import ROWS
+from bot.store.purge import ROWS
 
 DAY = timedelta(days=1)
 LATER = NOW + 31 * DAY
@@ -271,18 +272,17 @@ class TestTheRest:
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 async def test_plans() -> None:
     """Nothing is searched for: every query of a purge goes by an index or a key."""
-    from bot.store import sqlite_purge
+    from bot.store import purge
+    from bot.store.sqlite.purge import WORDS
 
     async with opened() as store:
-        queries = [text for name, text in vars(sqlite_purge).items() if name.startswith("_") and isinstance(text, str)]
-        queries = [text for text in queries if text.lstrip().startswith(("SELECT", "DELETE", "UPDATE"))]
-        queries += sqlite_purge._DELETE_REST
-        assert len(queries) >= 14
+        queries = [text for name, text in vars(purge).items() if name.isupper() and isinstance(text, str)]
+        queries += [*purge.DELETE_REST, *astuple(WORDS)]
+        assert len(queries) >= 18
         for text in queries:
-            names = dict.fromkeys(("id", "rows", "before", "named", "run"), "1")
-            given = names if ":id" in text else ["1"] * text.count("?")
+            names = dict.fromkeys(("id", "ids", "since", "before", "limit", "named", "runs"), "1")
             assert isinstance(store, SqliteStore)
             assert store._shared
-            plan = [row[3] for row in store._shared.execute("EXPLAIN QUERY PLAN " + text, given)]
-            scans = [step for step in plan if step.startswith("SCAN") and "json_each" not in step]
-            assert [step for step in scans if "(subquery" not in step] == [], text
+            plan = [row[3] for row in store._shared.execute("EXPLAIN QUERY PLAN " + for_sqlite(text), names)]
+            scans = [step for step in plan if step.startswith("SCAN") and "VIRTUAL TABLE" not in step]
+            assert [step for step in scans if f"CO-ROUTINE {step[5:]}" not in plan] == [], text

@@ -12,8 +12,8 @@ import pytest
 from store_samples import claimed, everything, handled, held, opened, saved, say
 
 from bot.store import LeaseLost, SchemaMismatch, StoreError, Unavailable, UnsafeState
-from bot.store.sqlite_errors import explain
-from bot.store.sqlite_writer import InlineRunner, OnTransaction, Operation, Outcome, Session, Statement, ThreadRunner
+from bot.store.sqlite.errors import explain
+from bot.store.sqlite.writer import InlineRunner, OnTransaction, Operation, Outcome, Session, Statement, ThreadRunner
 
 BOTH = Statement("INSERT INTO numbers VALUES (1), (2)")
 

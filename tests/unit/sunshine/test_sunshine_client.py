@@ -55,13 +55,6 @@ class TestControl:
         await client.pass_control(CONVERSATION, "next", {"first_message_id": "1"})
         assert sent(route) == {"switchboardIntegration": "next", "metadata": {"first_message_id": "1"}}
 
-    async def test_control_is_offered_and_accepted(self, platform: respx.MockRouter, client: SunshineClient) -> None:
-        offer = platform.post(f"{ADDRESS}/offerControl").mock(httpx.Response(200, json={}))
-        accept = platform.post(f"{ADDRESS}/acceptControl").mock(httpx.Response(200, json={}))
-        await client.offer_control(CONVERSATION, "agents")
-        await client.accept_control(CONVERSATION)
-        assert (sent(offer), sent(accept)) == ({"switchboardIntegration": "agents"}, {})
-
     async def test_what_is_not_ours_is_refused(self, platform: respx.MockRouter, client: SunshineClient) -> None:
         forbidden = httpx.Response(403, json={"errors": [{"code": "forbidden", "title": "Forbidden"}]})
         platform.post(f"{ADDRESS}/releaseControl").mock(forbidden)
@@ -182,10 +175,3 @@ class TestMessages:
         route = platform.post(f"{ADDRESS}/activity").mock(httpx.Response(200, json={}))
         await client.post_activity(CONVERSATION, "typing:start")
         assert sent(route) == {"author": {"type": "business"}, "type": "typing:start"}
-
-
-async def test_a_token_replaces_the_secret(platform: respx.MockRouter) -> None:
-    route = platform.post(f"{ADDRESS}/releaseControl").mock(httpx.Response(200, json={}))
-    async with SunshineClient(BASE, APP, KEY, jwt=True) as client:
-        await client.release_control(CONVERSATION)
-    assert route.calls.last.request.headers["authorization"].startswith("Bearer ey")

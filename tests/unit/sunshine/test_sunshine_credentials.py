@@ -1,16 +1,14 @@
-"""A key proves itself by Basic auth or by a token, and shows its secret to nobody."""
+"""A key proves itself by Basic auth, and shows its secret to nobody."""
 
 from __future__ import annotations
 
 import base64
-from datetime import UTC, datetime, timedelta
 
 import httpx2
-import jwt
 import pytest
-from sunshine_samples import KEY, NOON, SECRET, SetClock
+from sunshine_samples import KEY, SECRET
 
-from bot.sunshine import BasicAuth, Credentials, JwtAuth, Scope
+from bot.sunshine import BasicAuth, Credentials, Scope
 
 
 def authorization(auth: httpx2.Auth) -> str:
@@ -18,12 +16,8 @@ def authorization(auth: httpx2.Auth) -> str:
     return str(next(auth.sync_auth_flow(request)).headers["authorization"])
 
 
-def token(auth: httpx2.Auth) -> str:
-    return authorization(auth).removeprefix("Bearer ")
-
-
 def test_the_secret_does_not_show() -> None:
-    for shown in (repr(KEY), str(KEY), repr(BasicAuth(KEY)), repr(JwtAuth(KEY))):
+    for shown in (repr(KEY), str(KEY), repr(BasicAuth(KEY))):
         assert SECRET not in shown
 
 
@@ -49,28 +43,3 @@ def test_the_id_of_a_key_tells_its_scope(key_id: str, scope: Scope | None) -> No
 
 def test_basic_auth_is_key_id_and_secret() -> None:
     assert authorization(BasicAuth(KEY)) == "Basic " + base64.b64encode(f"{KEY.key_id}:{SECRET}".encode()).decode()
-
-
-@pytest.mark.parametrize(("key_id", "scope"), [("int_1", "integration"), ("app_1", "app"), ("act_1", "account")])
-def test_a_token_names_its_key_and_scope_and_runs_out(key_id: str, scope: str) -> None:
-    made = token(JwtAuth(Credentials(key_id, SECRET), clock=SetClock(), lifetime=timedelta(minutes=10)))
-    assert jwt.get_unverified_header(made) == {"alg": "HS256", "typ": "JWT", "kid": key_id}
-    claims = jwt.decode(made, SECRET, algorithms=["HS256"], options={"verify_exp": False})
-    expires = int((NOON + timedelta(minutes=10)).timestamp())
-    assert claims == {"scope": scope, "exp": expires}
-
-
-def test_a_token_is_renewed_long_before_it_runs_out() -> None:
-    clock = SetClock(datetime(2026, 11, 22, tzinfo=UTC))
-    auth = JwtAuth(KEY, clock=clock, lifetime=timedelta(minutes=10))
-    first = token(auth)
-    clock.time += timedelta(minutes=4, seconds=59)
-    assert token(auth) == first
-    clock.time += timedelta(seconds=1)
-    assert token(auth) != first
-
-
-def test_a_key_of_unknown_scope_can_not_sign() -> None:
-    with pytest.raises(ValueError, match="scope is unknown") as refusal:
-        JwtAuth(Credentials("key_1", SECRET))
-    assert SECRET not in str(refusal.value)

@@ -11,7 +11,8 @@ from bot import Button, Card, Carousel, Chat, NoAnswer, TextField, flow
 from bot.flows.survey import survey
 from bot.flows.triage import triage
 from bot.sandbox.switchboard import BOT, WORKSPACE
-from bot.testing.talk import ChatWith, Mode
+from bot.testing.talk import Mode
+from bot.testing.talks import ChatWith
 
 in_both_modes = pytest.mark.parametrize("mode", ["release", "pass"])
 
@@ -76,7 +77,7 @@ async def test_a_closing_flow_after_the_users_end(chat_with: ChatWith) -> None:
 
 async def test_there_is_no_closing_flow_after_an_end_in_release_mode(chat_with: ChatWith) -> None:
     """The platform releases by itself."""
-    with pytest.raises(ValueError, match="the platform releases by itself"):
+    with pytest.raises(ValueError, match="the platform releases control"):
         chat_with(closing=survey, after="end")
 
 
@@ -195,7 +196,7 @@ async def test_a_test_needs_a_flow(chat_with: ChatWith) -> None:
     """Else there is nothing to test."""
     with pytest.raises(ValueError, match="needs a flow"):
         chat_with()
-    with pytest.raises(TypeError, match="is given a flow, and not 'greeter'"):
+    with pytest.raises(TypeError, match="takes a flow, not 'greeter'"):
         chat_with("greeter")  # type: ignore[arg-type]
 
 
@@ -207,7 +208,7 @@ async def test_a_flow_that_is_no_coroutine_function_is_told(chat_with: ChatWith)
 
     talk = chat_with(hasty, may_fail=True)  # type: ignore[arg-type]
     await talk.user("hi")
-    assert talk.failures == ["FlowMisuse: flow 'hasty' is no coroutine function: begin it with `async def`"]
+    assert talk.failures == ["FlowMisuse: flow 'hasty' is not a coroutine function: define it with `async def`"]
 
 
 @in_both_modes

@@ -12,8 +12,8 @@ import httpx2
 import pytest
 
 from bot import CallFailed, Chat, NoAnswer, User, flow
-from bot.testing.talk import ChatWith, Mode
-from bot.testing.talks import Talks
+from bot.testing.talk import Mode
+from bot.testing.talks import ChatWith
 
 ADA = User(
     name="Ada",
@@ -170,9 +170,9 @@ async def _starts_a_program() -> None:
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (_connects, "the flow looks for the address of backend.invalid:80: chat_with plays in virtual time"),
-        (_opens_a_connection, "the flow connects to 127.0.0.1:9: chat_with plays"),
-        (_starts_a_program, "the flow starts the program true: chat_with plays"),
+        (_connects, "the flow looks for the address of backend.invalid:80: chat_with runs in virtual time"),
+        (_opens_a_connection, "the flow connects to 127.0.0.1:9: chat_with runs"),
+        (_starts_a_program, "the flow starts the program true: chat_with runs"),
     ],
 )
 async def test_real_io_is_refused_with_what_to_do(chat_with: ChatWith, function: Any, words: str) -> None:
@@ -214,14 +214,14 @@ async def test_a_thread_of_a_driver_is_waited_for(chat_with: ChatWith) -> None:
 
 async def test_options_that_exclude_each_other_are_refused(chat_with: ChatWith) -> None:
     """And not just ignored."""
-    with pytest.raises(ValueError, match="exclude each other"):
+    with pytest.raises(ValueError, match="conflict"):
         chat_with(order, deaths="everywhere", change_worker_every_turn=True)
 
 
 def test_talks_end_with_their_test() -> None:
     """Also those in which the bot is dying."""
-    with Talks() as talks:
-        talks.begin(order, deaths="everywhere")
+    with ChatWith() as talks:
+        talks(order, deaths="everywhere")
 
 
 async def test_two_calls_at_once_fail_as_in_production(chat_with: ChatWith) -> None:
@@ -232,5 +232,5 @@ async def test_two_calls_at_once_fail_as_in_production(chat_with: ChatWith) -> N
 
     talk = chat_with(hasty, may_fail=True)
     await talk.user("hi")
-    assert "call while call is under way" in talk.failures[0]
+    assert "call while call is in progress" in talk.failures[0]
     assert "several calls at once: chat.gather" in talk.failures[0]

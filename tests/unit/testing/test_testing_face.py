@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 import bot.testing
-from bot.testing import talk
+from bot.testing import talk, talks
 
 
 def test_its_names_are_there() -> None:
     """As those of the modules that define them."""
-    assert bot.testing.ChatWith is talk.ChatWith
+    assert bot.testing.ChatWith is talks.ChatWith
     assert bot.testing.Talk is talk.Talk
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
-from webhook_samples import NOON
+from webhook_samples import NOON, Reports
 
 from webhooks.inbox import GroupCommit, NewEvent, NotStored
 
@@ -255,15 +255,17 @@ async def test_who_works_on_the_events_is_woken_after_each_commit() -> None:
     assert woken == ["a", "c", "de"]
 
 
-async def test_a_failed_wake_up_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failed_wake_up_loses_nothing() -> None:
     """The events are stored, and that is what was asked; workers look by themselves too."""
 
     def broken(_: Sequence[NewEvent]) -> None:
         raise RuntimeError("no wake-up")
 
-    with caplog.at_level(logging.ERROR):
-        assert await _add(GroupCommit(Database().store, on_stored=broken), "a") == "a"
-    assert "no wake-up" in caplog.text
+    reports = Reports()
+    assert await _add(GroupCommit(Database().store, on_stored=broken, report=reports), "a") == "a"
+    ((event, level, fields),) = reports.calls
+    assert (event, level, fields["error"]) == ("workers_not_woken", "error", "RuntimeError")
+    assert Path(__file__).name in str(fields["place"])
 
 
 async def test_stop_finishes_what_waits() -> None:

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.http_exceptions import TransferEncodingError
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
-from webhook_samples import delivery, message
+from webhook_samples import Reports, delivery, message
 from yarl import URL
 
 from webhooks.inbox import NewEvent, NotStored
@@ -33,6 +33,7 @@ class Edge:
     def __init__(self) -> None:
         self.stored: list[NewEvent] = []
         self.receipts: list[Receipt] = []
+        self.reports = Reports()
         self.finished = asyncio.Event()
         self.full = False
 
@@ -44,7 +45,8 @@ class Edge:
 
     def app(self) -> web.Application:
         """The application; its own limit is smaller than the handler's, and does not count."""
-        intake = Intake(self, Secrets(["s3cret"]), lambda: datetime.now(UTC), self.receipts.append)
+        now = lambda: datetime.now(UTC)  # noqa: E731
+        intake = Intake(self, Secrets(["s3cret"]), now, self.receipts.append, report=self.reports)
         handler = web_handler(intake, LIMIT)
 
         async def watched(request: web.Request) -> web.Response:
@@ -295,15 +297,12 @@ async def test_a_nearly_right_address_is_for_those_with_a_key(edge: Edge, client
 
 
 @pytest.mark.parametrize("path", ["/", "/webhooks", "/sunshine", "/webhooks/sunshine/x", "/healthz"])
-async def test_what_comes_with_a_key_to_a_wrong_address_may_come_again(
-    edge: Edge, client: Client, path: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_what_comes_with_a_key_to_a_wrong_address_may_come_again(edge: Edge, client: Client, path: str) -> None:
     """The platform never repeats what was answered 404; and the address is told, once."""
     for _ in range(3):
         answer = await client.post(path, data=delivery(message()), headers=KEY)
         assert (answer.status, answer.headers["Retry-After"], edge.stored) == (503, "5", [])
-    told = [record for record in caplog.records if record.message == "delivery_misaddressed"]
-    assert [record.__dict__["path"] for record in told] == [path]
+    assert edge.reports.calls == [("delivery_misaddressed", "error", {"path": path, "times": 1})]
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
 import pytest
-from webhook_samples import KEY, NOON, Shelf, delivery, event, in_conversation, message
+from webhook_samples import KEY, NOON, Reports, Shelf, delivery, event, in_conversation, message
 
 from webhooks import wire
 from webhooks.events import InvalidEvent, parse_event
@@ -93,13 +92,23 @@ async def test_what_is_no_delivery_is_refused(body: bytes, wrong: str) -> None:
     assert (answer.status, wrong in answer.reason, shelf.events) == (400, True, [])
 
 
-@pytest.mark.parametrize("error", [NotStored("full"), RuntimeError("disk")])
-async def test_what_is_not_stored_is_not_accepted(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    """503, so that the platform delivers again; the reason is in the log."""
-    with caplog.at_level(logging.WARNING):
-        answer = await _receive(delivery(message()), Shelf(error))
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (NotStored("full"), {"events": 1, "times": 1, "reason": "full"}),
+        (RuntimeError("disk"), {"events": 1, "times": 1, "error": "RuntimeError"}),
+    ],
+)
+async def test_what_is_not_stored_is_not_accepted(error: Exception, why: dict[str, object]) -> None:
+    """503, so that the platform delivers again; the reason is reported. A bug's message may quote an event."""
+    reports = Reports()
+    intake = Intake(Shelf(error), Secrets([*KEY.values()]), _clock, report=reports)
+    answer = await intake.receive(KEY, delivery(message()))
     assert (answer.status, answer.retry_after) == (503, 5)
-    assert str(error) in caplog.text + str(vars(caplog.records[-1]))
+    ((event, level, fields),) = reports.calls
+    assert (event, level) == ("delivery_not_stored", "warning" if isinstance(error, NotStored) else "error")
+    assert dict(fields) | why == dict(fields)
+    assert "disk" not in str(fields)
 
 
 def test_a_spell_of_failures_is_told_rarely() -> None:
@@ -117,29 +126,29 @@ def test_failures_far_apart_skip_no_line() -> None:
     assert [streak.should_log(NOON + timedelta(minutes=minute)) for minute in (0, 5, 6)] == [True, True, False]
 
 
-async def test_what_is_known_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_is_known_is_told_once() -> None:
     """While it is told elsewhere that nothing can be stored, the first delivery is a line, and no other."""
     minutes, known = count(), True
     now = lambda: NOON + timedelta(minutes=next(minutes))  # noqa: E731
-    intake = Intake(Shelf(NotStored("full")), Secrets([*KEY.values()]), now, is_known=lambda: known)
-    with caplog.at_level(logging.WARNING):
-        for _ in range(20):
-            await intake.take(delivery(message()))
-        assert len(caplog.records) == 1
-        known = False
-        for _ in range(60):
-            await intake.take(delivery(message()))
-        assert len(caplog.records) == 2
+    reports = Reports()
+    intake = Intake(Shelf(NotStored("full")), Secrets([*KEY.values()]), now, is_known=lambda: known, report=reports)
+    for _ in range(20):
+        await intake.take(delivery(message()))
+    assert len(reports.calls) == 1
+    known = False
+    for _ in range(60):
+        await intake.take(delivery(message()))
+    assert len(reports.calls) == 2
 
 
 @pytest.mark.parametrize("error", [NotStored("full"), RuntimeError("disk")])
-async def test_a_storm_fills_no_log(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_storm_fills_no_log(error: Exception) -> None:
     """A thousand deliveries that can't be stored are one line."""
-    intake = Intake(Shelf(error), Secrets([*KEY.values()]), lambda: NOON)
-    with caplog.at_level(logging.WARNING):
-        for _ in range(1000):
-            assert (await intake.take(delivery(message()))).status == 503
-    assert [record.message for record in caplog.records] == ["delivery_not_stored"]
+    reports = Reports()
+    intake = Intake(Shelf(error), Secrets([*KEY.values()]), lambda: NOON, report=reports)
+    for _ in range(1000):
+        assert (await intake.take(delivery(message()))).status == 503
+    assert reports.names == ["delivery_not_stored"]
 
 
 async def test_a_delivery_without_events_is_fine() -> None:
@@ -301,3 +310,16 @@ async def test_each_answer_is_observed() -> None:
     told = [(receipt.status, receipt.events, receipt.seconds) for receipt in receipts]
     assert told == [(200, 2, 0.25), (401, 0, 0.25), (400, 0, 0.25), (413, 0, 0.25)]
     assert receipts[-1].reason == "the delivery has more than 9 bytes"
+
+
+async def test_only_what_was_stored_is_recorded() -> None:
+    """With the time that it came, and as posted."""
+    recorded: list[tuple[datetime, bytes]] = []
+    shelf, body = Shelf(), delivery(message())
+    intake = Intake(shelf, Secrets(["s3cret"]), _clock, record=lambda at, body: recorded.append((at, body)))
+    await intake.receive(KEY, body)
+    await intake.receive({}, body)
+    await intake.receive(KEY, b"{")
+    shelf.error = NotStored("full")
+    await intake.receive(KEY, body)
+    assert recorded == [(NOON, body)]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from webhook_samples import KEY, NOON, Shelf
 
-from webhooks.events import _CLASSES, UnknownEvent, event_conversation_id, parse_event
+from webhooks.events import _CLASSES, UnknownEvent, parse_event
 from webhooks.intake import Intake
 from webhooks.security import Secrets
 
@@ -56,8 +56,10 @@ async def test_a_published_example_is_understood(type_: str) -> None:
         assert (parsed.created_at is None) == ("createdAt" not in posted)
         conversation = posted["payload"].get("conversation")
         expected = conversation["id"] if conversation else None
-        assert event_conversation_id(parsed) == stored.conversation_id == expected
-        for role in ("activeSwitchboardIntegration", "pendingSwitchboardIntegration"):
-            if conversation:
-                read = parsed.payload.model_dump(by_alias=True)["conversation"][role]
-                assert read == conversation.get(role)
+        assert stored.conversation_id == expected
+        if "conversation" in type(parsed.payload).model_fields:
+            read = parsed.payload.model_dump(by_alias=True)["conversation"]
+            assert read["id"] == expected
+            posted_active = conversation.get("activeSwitchboardIntegration") or {}
+            posted_active.pop("integrationId", None)
+            assert (read["activeSwitchboardIntegration"] or {}) == posted_active

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,6 +44,21 @@ def delivery(*events: object) -> bytes:
     """The body of a request."""
     envelope = {"app": {"id": "a1"}, "webhook": {"id": "w1", "version": "v2"}, "events": list(events)}
     return json.dumps(envelope).encode()
+
+
+class Reports:
+    """Keeps what is reported."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, Mapping[str, object]]] = []
+
+    def __call__(self, event: str, level: str, fields: Mapping[str, object]) -> None:
+        self.calls.append((event, level, fields))
+
+    @property
+    def names(self) -> list[str]:
+        """Of the reports so far."""
+        return [event for event, _, _ in self.calls]
 
 
 class Shelf:

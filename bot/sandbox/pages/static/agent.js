@@ -40,7 +40,7 @@ async function look() {
   byId("no-control").hidden = holds;
   byId("no-control").textContent = view.ended
     ? "The user has ended this conversation."
-    : "The agents don't have control here. You can write all the same: the bot sees it, and gives way.";
+    : "The agents don't have control here. You can still write: the bot notices and gives way.";
 }
 
 byId("composer").addEventListener("submit", (event) => {

@@ -26,7 +26,7 @@ const act = (name, body = {}) => attempt(() => api(`conversations/${chosen}/user
 async function look() {
   if (!user) user = (await api("state")).firstUser;
   const mine = await api(`users/${user}`).catch(() => null);
-  if (!mine) { // another sandbox than the one that this page began with
+  if (!mine) { // the sandbox has been replaced since the page was opened
     user = (await api("state")).firstUser;
     chosen = null;
     remember();
@@ -60,7 +60,7 @@ async function start() {
   });
 }
 
-/** Ask by a dialog, and go on where the answer is yes. */
+/** Show a dialog; call `yes` if it is confirmed. */
 function ask(dialog, yes) {
   dialog.returnValue = "";
   dialog.onclose = () => { if (dialog.returnValue === "yes") yes(); };

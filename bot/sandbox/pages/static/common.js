@@ -1,13 +1,13 @@
-// What both pages share: elements made of text (never of HTML), the API, the header, messages, and the switchboard's board.
+// Shared by both pages: elements made from text (never HTML), the API, header, messages, board.
 
 const MODES = {
-  release: "Release control: when a conversation ends, the platform releases control by itself. The bot makes sure that it did.",
-  pass: "Pass control: when a conversation ends, the platform hands control on. It stays open until whoever has control releases it.",
+  release: "Release control: when a conversation ends, the platform releases control by itself. The bot checks that it did.",
+  pass: "Pass control: when a conversation ends, the platform passes control on. The conversation stays open until the new holder releases it.",
 };
 const HOLDERS = { bot: "Bot", agent: "Agents", nobody: "Nobody" };
 const STATES = { open: "open", idle: "open", stuck: "ended, still open", unproven: "ended", closed: "closed, proven" };
 
-/** An element: attributes (and `on…` listeners), then children; texts become text nodes. */
+/** Create an element with attributes (`on…`: listeners) and children; strings become text nodes. */
 export function el(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -21,7 +21,7 @@ export function el(name, attributes = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-/** Ask the API; an error of it is shown, and thrown. */
+/** Call the API; throws its error. */
 export async function api(path, body) {
   const options = body === undefined ? {} : {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
@@ -34,7 +34,7 @@ export async function api(path, body) {
   return answer;
 }
 
-/** Do what a person asked for; what is not possible is told. */
+/** Run an action; show its error, if any. */
 export async function attempt(act) {
   try {
     await act();
@@ -53,7 +53,7 @@ function notice(text) {
   noticeTimer = setTimeout(() => { box.hidden = true; }, 6000);
 }
 
-/** Call `look` now and whenever something has changed; never twice at a time. */
+/** Call `look` now and after each change, one call at a time. */
 export function live(look) {
   let wanted = false;
   let busy = false;
@@ -75,7 +75,7 @@ export function live(look) {
   return go;
 }
 
-/** Make the children of `list` those of `items`; what has not changed stays, with its focus and its input. */
+/** Update the children of `list` to `items`; unchanged ones keep their focus and input. */
 export function keep(list, items, key, make) {
   const known = new Map([...list.children].map((child) => [child.dataset.key, child]));
   let place = list.firstElementChild;
@@ -98,7 +98,7 @@ export function keep(list, items, key, make) {
 
 const time = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 
-// --- the header: where you are, the control mode, the bot ---
+// --- header: current page, control mode, bot ---
 
 export function showHeader(page) {
   const mode = (value, label) => el("label", {}, el("input", { type: "radio", name: "mode", value, onchange: setBoth }), el("span", {}, label));
@@ -114,7 +114,7 @@ export function showHeader(page) {
     el("p", { class: "about-mode" }, el("span", { id: "about-mode" }), " ",
       el("button", { type: "button", id: "apart", class: "plain", onclick: setApart }, "Change only the account")),
     el("p", { class: "notice", id: "mismatch", role: "status", hidden: true }),
-    el("p", { class: "notice", id: "gone", role: "status", hidden: true }, "The sandbox does not answer. Start it again, and this page goes on."),
+    el("p", { class: "notice", id: "gone", role: "status", hidden: true }, "The sandbox does not answer. Start it again, and this page continues."),
     el("p", { class: "notice", id: "notice", role: "alert", hidden: true }),
   );
 }
@@ -132,8 +132,8 @@ async function showState() {
   byId("apart").textContent = wrong ? "Let the bot follow" : "Change only the account";
   byId("mismatch").hidden = elsewhere || (!wrong && state.running);
   byId("mismatch").textContent = state.running
-    ? `The bot believes in the other mode: its CONTROL_MODE is ${state.bot}.`
-    : "The bot is stopped. What happens meanwhile it learns when it is started again.";
+    ? `The bot is set to the other mode: its CONTROL_MODE is ${state.bot}.`
+    : "The bot is stopped. It catches up when it is started again.";
 }
 
 async function setBoth(event) {
@@ -144,7 +144,7 @@ async function setBoth(event) {
   event.target.focus();
 }
 
-/** The account's setting and the bot's, told apart on purpose: the bot notices, and keeps its guarantee. */
+/** Make the account's setting and the bot's differ: the bot notices, and keeps its guarantee. */
 async function setApart() {
   const wrong = state.account !== state.bot;
   const other = state.account === "pass" ? "release" : "pass";
@@ -160,7 +160,7 @@ async function switchBot(event) {
 
 export const currentState = () => state;
 
-// --- conversations in a list ---
+// --- conversation list ---
 
 export function showList(conversations, chosen, choose, named) {
   keep(byId("conversations"), conversations.map((one) => ({ ...one, chosen: one.id === chosen })), (one) => one.id, (one) => el("li", {},
@@ -172,7 +172,7 @@ export function showList(conversations, chosen, choose, named) {
 
 // --- messages ---
 
-/** Show a conversation's messages; `tap(message, place, item)` and `submit(message, values)` are called by the user's page. */
+/** Show a conversation's messages; only the user's page passes `tap` and `submit`. */
 export function showMessages(view, me, tap, submit) {
   const log = byId("log");
   const near = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
@@ -185,7 +185,7 @@ export function showMessages(view, me, tap, submit) {
     const offers = actions.length || message.items || message.form;
     shown.push({ ...message, actions, canTap: Boolean(offers) && canTap });
     const replies = message.actions.filter((action) => action.type === "reply");
-    // Of their own, so that the message is not told again when they go away.
+    // Separate elements, so that screen readers do not repeat the message when they disappear.
     if (replies.length) shown.push({ id: `${message.id}-replies`, message: message.id, replies, canTap });
   }
   if (view.typing) shown.push({ id: "typing", from: "bot", typing: true });
@@ -252,7 +252,7 @@ function formElement(message, submit) {
   return el("form", { class: "form", onsubmit: send }, ...fields, el("button", { class: "primary", type: "submit", disabled: off }, message.form.answered ? "Sent" : "Send"));
 }
 
-// --- the board: who is active, and what the switchboard did ---
+// --- board: the holder, and what the switchboard did ---
 
 export function showBoard(view) {
   const board = byId("board");
@@ -262,7 +262,7 @@ export function showBoard(view) {
         el("ol", { class: "holders", id: "holders" }, ...Object.entries(HOLDERS).map(([key, label]) => el("li", { "data-holder": key }, label))),
         el("p", { class: "standing", role: "status" }, el("span", { class: "badge", id: "badge" }), " ", el("span", { id: "standing" })),
         el("p", { class: "owes", id: "owes", hidden: true }),
-        el("p", {}, el("a", { id: "in-console", target: "_blank", rel: "noopener" }, "See what the bot knows of it"))),
+        el("p", {}, el("a", { id: "in-console", target: "_blank", rel: "noopener" }, "See what the bot knows about it"))),
       el("section", { class: "what-was" }, el("h2", {}, "What the switchboard did"),
         el("ol", { class: "timeline", id: "timeline", tabindex: "0", "aria-label": "What the switchboard did" })),
     );

@@ -1,0 +1,1 @@
+"""What PostgreSQL does in its own way. asyncpg is imported here alone."""
