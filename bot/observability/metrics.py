@@ -62,7 +62,7 @@ class Metrics:
         def histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
             return Histogram(f"switchboard_{name}", text, labels, buckets=buckets, registry=registry)
 
-        self._deliveries = counter("webhook_deliveries_total", "Webhook deliveries by answer.", "code")
+        self._deliveries = counter("webhook_deliveries_total", "Deliveries by answer.", "code")
         self._cuts = counter("connections_cut_total", "Connections cut off, by reason.", "reason")
         for cut in Cut:
             self._cuts.labels(cut.value)
@@ -71,10 +71,10 @@ class Metrics:
             "Response time of webhook deliveries.",
             LATENCIES,
         )
-        self._events = counter("events_received_total", "Events in stored deliveries, by type.", "type")
+        self._events = counter("events_received_total", "Stored events, by type.", "type")
         for name in (*sorted(EVENT_TYPES), OTHER):
             self._events.labels(name)
-        self._stores = histogram("inbox_commit_seconds", "Time to store a group of events.", LATENCIES)
+        self._stores = histogram("inbox_commit_seconds", "Time to store a group.", LATENCIES)
         self._sizes = histogram("inbox_commit_events", "Events per stored group.", SIZES)
         self._runs = counter("flow_runs_total", "Finished flow runs.", "flow", "outcome")
         self._run_seconds = histogram(
