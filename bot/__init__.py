@@ -1,6 +1,7 @@
 """switchboard-bot: a custom bot that guarantees that control of an ended conversation is released.
 
-This is the face for flow authors: `flow` makes a coroutine a flow, `Chat` is what it talks through.
+This is the public API for flow authors: `flow` registers a coroutine as a flow, and `Chat` is its
+interface to the conversation.
 """
 
 from importlib import import_module
@@ -105,7 +106,7 @@ _HOMES = (
 
 
 def __getattr__(name: str) -> object:
-    """Import a name when it is first asked for: the pytest plugin is in every test run, and must cost it nothing."""
+    """Import a name on first use: test runs load the pytest plugin, which must cost nothing."""
     if name in __all__:
         for home in map(import_module, _HOMES):
             if hasattr(home, name):

@@ -1,4 +1,4 @@
-"""`/api/v1`: lets other systems send signals to flows, such as "paid", and begin flows."""
+"""`/api/v1`: lets other systems send signals to flows, such as "paid", and start flows."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from webhooks.inbox import NewEvent
 from webhooks.wire import identifier, read_json
 
 PREFIX = "/api/v1"
-LONGEST_KEY = 200  # characters of an Idempotency-Key
-_KEY = re.compile(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}")
-_OFF = "the API is off here: set API_TOKEN"
+MAX_KEY_LENGTH = 200  # of an Idempotency-Key
+_KEY = re.compile(rf"[\x21-\x7e]{{1,{MAX_KEY_LENGTH}}}")
+_OFF = "the API is off: set API_TOKEN"
 
 
 def add_api(
@@ -34,12 +34,16 @@ def add_api(
     observe: Observe,
     flows: Collection[str] = (),
 ) -> None:
-    """Add the API.
+    """Add the API's routes to an application.
 
     Args:
-        token: what `Authorization: Bearer` has to carry; empty: the API is off, and says so.
-        wake: told of conversations in which there is something to do.
-        flows: names of the flows that can be begun.
+        app: the application.
+        store: stores the orders.
+        clock: dates the orders.
+        token: the required Bearer token. If empty, the API is off, and answers 404.
+        wake: wakes the workers of conversations.
+        observe: receives a signal for each new order.
+        flows: the names of the flows that can be started.
     """
 
     api = _Api(store, clock, token, wake, observe, flows)
@@ -57,65 +61,76 @@ class _Api:
     flows: Collection[str]
 
     async def signal(self, request: web.Request) -> web.Response:
-        """Send a flow a signal."""
+        """Send a signal to a flow."""
 
-        def told(asked: Asked) -> Signal:
-            return Signal("signal_taken", Level.INFO, asked.conversation_id, {"signal": asked.name})
+        def signal_for(call: ApiRequest) -> Signal:
+            fields = {"signal": call.name}
+            return Signal("signal_taken", Level.INFO, call.conversation_id, fields)
 
-        return await self._answer(request, self._signal_order, _nobody_hears, told)
+        return await self._answer(request, self._signal_order, _signal_obstacle, signal_for)
 
     async def flow(self, request: web.Request) -> web.Response:
-        """Begin a flow."""
+        """Start a flow."""
 
-        def told(asked: Asked) -> Signal:
-            return Signal("flow_asked_for", Level.INFO, asked.conversation_id, {"flow": asked.name})
+        def signal_for(call: ApiRequest) -> Signal:
+            fields = {"flow": call.name}
+            return Signal("flow_asked_for", Level.INFO, call.conversation_id, fields)
 
-        return await self._answer(request, self._flow_order, _in_the_way, told)
+        return await self._answer(request, self._flow_order, _flow_obstacle, signal_for)
 
     async def _answer(
         self,
         request: web.Request,
-        order_in: Callable[[Asked], NewEvent],
+        order_in: Callable[[ApiRequest], NewEvent],
         obstacle_in: Callable[[Conversation], Refusal | None],
-        told: Callable[[Asked], Signal],
+        signal_for: Callable[[ApiRequest], Signal],
     ) -> web.Response:
-        """Store what is asked, unless something is in the way. What is known already is taken all the same.
+        """Store an order unless there is an obstacle. A repeated order is always accepted.
 
         Args:
-            order_in: makes an order of it. Raises `Refusal`.
-            obstacle_in: what is in the way.
-            told: what is told once it is stored.
+            request: the HTTP request.
+            order_in: converts the request to an order. Raises `Refusal`.
+            obstacle_in: returns what prevents the order in a conversation, if anything.
+            signal_for: returns the signal for a new order.
         """
         try:
-            asked = await self._asked(request)
-            is_new = await self._store(order_in(asked), obstacle_in)
+            call = await self._authorized_call(request)
+            is_new = await self._store(order_in(call), obstacle_in)
         except Refusal as refusal:
             body = {"error": refusal.text, **refusal.more}
             return web.json_response(body, status=refusal.status, headers=refusal.headers)
         if is_new:
-            self.wake([asked.conversation_id])
-            self.observe(told(asked))
-        return web.json_response({"accepted": True, "repeated": not is_new}, status=202 if is_new else 200)
+            self.wake([call.conversation_id])
+            self.observe(signal_for(call))
+        answer = {"accepted": True, "repeated": not is_new}
+        return web.json_response(answer, status=202 if is_new else 200)
 
-    async def _asked(self, request: web.Request) -> Asked:
+    async def _authorized_call(self, request: web.Request) -> ApiRequest:
         if not self.token:
             raise Refusal(404, _OFF)
         if not carries(request, self.token):
             raise Refusal(401, "send API_TOKEN as `Authorization: Bearer`", headers={"WWW-Authenticate": "Bearer"})
         return await _read(request)
 
-    def _signal_order(self, asked: Asked) -> NewEvent:
-        if not SIGNAL_NAME.fullmatch(asked.name):
-            raise Refusal(400, "the signal's name is a short one in snake_case")
-        return signal_order(asked.conversation_id, asked.name, asked.data, key=asked.key, now=self.clock.now())
+    def _signal_order(self, call: ApiRequest) -> NewEvent:
+        if not SIGNAL_NAME.fullmatch(call.name):
+            raise Refusal(400, "the signal's name must be a short name in snake_case")
+        now = self.clock.now()
+        return signal_order(call.conversation_id, call.name, call.data, key=call.key, now=now)
 
-    def _flow_order(self, asked: Asked) -> NewEvent:
-        if asked.name not in self.flows:
-            raise Refusal(404, f"there is no such flow; known flows: {', '.join(sorted(self.flows)) or 'none'}")
-        return flow_order(asked.conversation_id, asked.name, asked.data, key=asked.key, now=self.clock.now())
+    def _flow_order(self, call: ApiRequest) -> NewEvent:
+        if call.name not in self.flows:
+            known = ", ".join(sorted(self.flows)) or "none"
+            raise Refusal(404, f"there is no such flow; known flows: {known}")
+        now = self.clock.now()
+        return flow_order(call.conversation_id, call.name, call.data, key=call.key, now=now)
 
-    async def _store(self, order: NewEvent, obstacle_in: Callable[[Conversation], Refusal | None]) -> bool:
-        """Store an order. False: it is known already. Raises `Refusal`."""
+    async def _store(
+        self,
+        order: NewEvent,
+        obstacle_in: Callable[[Conversation], Refusal | None],
+    ) -> bool:
+        """Store an order. Return whether it is new. Raises `Refusal`."""
         conversation_id = order.conversation_id or ""
         try:
             known = await self.store.find(conversation_id) if identifier(conversation_id) else None
@@ -125,12 +140,19 @@ class _Api:
                 raise refusal
             return await self.store.order(order)
         except StoreError:
-            raise Refusal(503, "it could not be stored: send it again") from None
+            raise Refusal(503, "not stored: send it again") from None
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What another system asks: of which conversation, the signal's or flow's name, its data, the idempotency key."""
+class ApiRequest:
+    """A request of another system.
+
+    Attributes:
+        conversation_id: the conversation's id.
+        name: the name of the signal or flow.
+        data: its data.
+        key: the idempotency key.
+    """
 
     conversation_id: str
     name: str
@@ -140,7 +162,7 @@ class Asked:
 
 @dataclass
 class Refusal(Exception):
-    """An answer that is no 2xx: what is wrong in words, and more for programs."""
+    """An error answer: a status, an error message, and further fields for programs."""
 
     status: int
     text: str
@@ -148,31 +170,33 @@ class Refusal(Exception):
     headers: dict[str, str] | None = None
 
 
-def _nobody_hears(known: Conversation) -> Refusal | None:
-    return None if known.run else Refusal(409, "no flow is at work in that conversation, or not any more")
+def _signal_obstacle(known: Conversation) -> Refusal | None:
+    return None if known.run else Refusal(409, "no flow is running in that conversation")
 
 
-def _in_the_way(known: Conversation) -> Refusal | None:
-    """What is known to keep a flow from beginning. If nothing is, a read of the platform still decides."""
+def _flow_obstacle(known: Conversation) -> Refusal | None:
+    """Return what prevents a flow from starting; None leaves it to a read of the platform."""
     if known.ended:
         return Refusal(409, "the user has ended that conversation")
     if known.run:
         flow = known.run.flow or f"{known.run.purpose.value} flow"
-        return Refusal(409, f"a flow is at work in that conversation: {flow}", {"flow": flow})
+        return Refusal(409, f"a flow is running in that conversation: {flow}", {"flow": flow})
     if known.start:
         flow = known.start.opening.flow
-        return Refusal(409, f"another flow is about to begin in that conversation: {flow}", {"flow": flow})
+        text = f"another flow is about to start in that conversation: {flow}"
+        return Refusal(409, text, {"flow": flow})
     if known.holder.who is Who.OTHER:
         active = str(known.holder)
         return Refusal(409, f"{active} is active in that conversation", {"active": active})
     return None
 
 
-async def _read(request: web.Request) -> Asked:
-    """Read a request. Raises `Refusal`."""
+async def _read(request: web.Request) -> ApiRequest:
+    """Parse a request. Raises `Refusal`."""
     key = request.headers.get("Idempotency-Key", "")
     if not _KEY.fullmatch(key):
-        raise Refusal(400, f"send an Idempotency-Key of 1 to {LONGEST_KEY} characters, the same when you repeat it")
+        text = f"send an Idempotency-Key of 1 to {MAX_KEY_LENGTH} characters"
+        raise Refusal(400, f"{text}, the same for each retry")
     body = b""
     async for piece in request.content.iter_any():
         body += piece
@@ -181,8 +205,8 @@ async def _read(request: web.Request) -> Asked:
     try:
         data = read_json(body) if body.strip() else None
     except ValueError:
-        raise Refusal(400, "the body is data as JSON, or empty") from None
-    return Asked(request.match_info["id"], request.match_info["name"], data, key)
+        raise Refusal(400, "the body must be JSON, or empty") from None
+    return ApiRequest(request.match_info["id"], request.match_info["name"], data, key)
 
 
 def carries(request: web.BaseRequest, token: str) -> bool:

@@ -1,4 +1,4 @@
-"""The composition root: which parts run in which process, how they start and how they stop."""
+"""The composition root: assembles, starts and stops the parts of a process."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from bot.health import add_health, add_metrics, add_no_metrics
 from bot.listening import Listener, raise_descriptor_limit
 from bot.loop_thread import Handler, LoopThread
 from bot.loop_watch import LoopWatch
-from bot.observability import ApiKey, Metrics, Watch, log_signal, tell_loop_errors, traces_if_wanted
-from bot.observability.mixups import Mixups
+from bot.observability import ApiKey, Metrics, Watch, log_signal, loop_error_handler, traces_if_wanted
+from bot.observability.switchboard_check import SwitchboardCheck
 from bot.recording import Recorder
 from bot.settings import FlowMismatch, LogErrors, Settings, SettingsProblem
 from bot.signals import Level, Observe, Signal
@@ -54,14 +54,16 @@ T = TypeVar("T")
 Wake = Callable[[Iterable[str | None]], None]
 
 WEBHOOK_PATH = "/webhooks/sunshine"
-TRACES_PATIENCE = 2.0  # seconds, at the end
-POLL_ALONE = timedelta(seconds=2)  # web and worker in one process: all but what the command line asks wakes it
-POLL_APART = timedelta(milliseconds=500)  # another process may take webhooks for the same database
+TRACES_TIMEOUT = 2.0  # seconds, at shutdown
+# Web and worker in one process: only orders of the command line send no wake-up.
+POLL_ALONE = timedelta(seconds=2)
+# Other processes may receive webhooks for the same database.
+POLL_APART = timedelta(milliseconds=500)
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What runs in this process."""
+    """The parts that run in a process."""
 
     web: bool = True
     worker: bool = True
@@ -69,11 +71,11 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class WorkerHandle:
-    """What other threads may ask of a worker.
+    """The thread-safe interface of a worker.
 
     Attributes:
-        wake: lets it know of conversations in which something waits.
-        is_stuck: tells whether code blocks its event loop, and has for long.
+        wake: wakes the worker for conversations with new events.
+        is_stuck: returns whether code has blocked its event loop for long.
     """
 
     wake: Wake = lambda _: None
@@ -85,14 +87,14 @@ _NO_WORKER = WorkerHandle()
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The bot, up and running; `port` is None where no web part runs."""
+    """The running bot. `port` is None without a web part."""
 
     store: Store
     port: int | None
 
 
 def catalogue_of(settings: Settings) -> Catalogue:
-    """The flows of the settings. Raises `SettingsProblem`."""
+    """Load the flows of the settings. Raises `SettingsProblem`."""
     catalogue, problems = inspected(*settings.named_flows)
     if problems:
         raise SettingsProblem(problems)
@@ -109,7 +111,7 @@ async def running(
     metrics: Metrics | None = None,
     checks_account: bool = False,
 ) -> AsyncIterator[Running]:
-    """The bot of these settings, from start to an orderly stop.
+    """Run the bot until the context exits; then shut it down in order.
 
     Args:
         settings: every setting.
@@ -120,7 +122,7 @@ async def running(
         checks_account: look beside everything else whether the account is as the bot needs it, and tell what is not.
 
     Raises:
-        SettingsProblem: flows that are not there, or a tape that can't be written.
+        SettingsProblem: a flow does not exist, or the tape can't be written.
         StoreError: the database can't be used.
     """
     clock = clock or SystemClock()
@@ -129,7 +131,7 @@ async def running(
     watch = Watch(metrics or Metrics(), traces, hooks)
     watch.metrics.know_flows(flow.name for flow in catalogue.all)
     observe = watch.on_signal
-    on_loop_error = tell_loop_errors(observe)
+    on_loop_error = loop_error_handler(observe)
     asyncio.get_running_loop().set_exception_handler(on_loop_error)
     raise_descriptor_limit()
     async with AsyncExitStack() as stack:
@@ -141,14 +143,24 @@ async def running(
         worker, listening, run = _NO_WORKER, stack, _here
         if parts.worker:
             worker = await _start_worker(stack, settings, parts, store, catalogue, clock, watch)
-            # A flow that blocks this thread must keep no webhook from being stored: what listens gets another.
+            # Listen on another thread: a flow that blocks this one must not block intake.
             thread, listening = _new_thread(stack, on_loop_error)
             run = thread.run
-        port = await run(_start_listening(listening, settings, parts, store, worker, clock, watch, catalogue.flows))
+        start = _start_listening(
+            listening,
+            settings,
+            parts,
+            store,
+            worker,
+            clock,
+            watch,
+            catalogue.flows,
+        )
+        port = await run(start)
         fields: dict[str, object] = {"web": parts.web, "worker": parts.worker, "port": port}
         if parts.web:
-            on = bool(settings.console_token.get_secret_value())
-            fields["console"] = CONSOLE_PATH if on else "off: set CONSOLE_TOKEN to have it"
+            is_on = bool(settings.console_token.get_secret_value())
+            fields["console"] = CONSOLE_PATH if is_on else "off: set CONSOLE_TOKEN to enable it"
         observe(Signal("started", fields=fields))
         if checks_account:
             account = AccountWatch(settings, watch.troubles, clock, alone=not parts.worker)
@@ -160,17 +172,17 @@ async def running(
 
 
 async def _here(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on the loop of the caller."""
+    """Run a coroutine on the caller's loop."""
     return await work
 
 
 async def _begin(stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
-    """Begin with something that runs until the stack is left."""
+    """Start a background task on the stack's loop."""
     _run_beside(stack, work, name)
 
 
 def _new_thread(stack: AsyncExitStack, on_error: Handler) -> tuple[LoopThread, AsyncExitStack]:
-    """Return a thread with an event loop, and a stack that is left on it; both end with the stack of the caller."""
+    """Return a thread with an event loop and a stack that exits on it. The stack owns both."""
     thread, there = LoopThread("listener", on_error), AsyncExitStack()
     thread.start()
     stack.push_async_callback(thread.stop)
@@ -188,7 +200,7 @@ async def _start_listening(
     watch: Watch,
     flows: Collection[str],
 ) -> int | None:
-    """Start what listens, and what watches the database, on the caller's loop; return the port, if there is one."""
+    """Start listeners and the database watch on the caller's loop. Return the port, if any."""
     if parts.worker:
         store = await _for_this_loop(stack, store)
     _run_beside(stack, DatabaseWatch(store, watch.troubles).run(), "database watch")
@@ -198,7 +210,7 @@ async def _start_listening(
 
 
 async def _for_this_loop(stack: AsyncExitStack, store: Database) -> Database:
-    """Return the database of another loop for use on this one."""
+    """Return the database for use on this loop."""
     ours = store.for_another_loop()
     if ours is not store:
         await ours.start()
@@ -207,9 +219,9 @@ async def _for_this_loop(stack: AsyncExitStack, store: Database) -> Database:
 
 
 async def _stop_traces(stop: Callable[[], None]) -> None:
-    """Send the last spans, if the collector takes them soon."""
+    """Send the last spans, unless the collector is slow."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(TRACES_PATIENCE):
+        async with asyncio.timeout(TRACES_TIMEOUT):
             await asyncio.to_thread(stop)
 
 
@@ -265,7 +277,7 @@ async def _start_worker(
 
 
 def _from_any_thread(wake: Wake) -> Wake:
-    """Let other threads wake a worker on the loop of the caller."""
+    """Make `wake` callable from other threads."""
     loop = asyncio.get_running_loop()
 
     def wake_there(conversation_ids: Iterable[str | None]) -> None:
@@ -277,10 +289,11 @@ def _from_any_thread(wake: Wake) -> Wake:
 
 @asynccontextmanager
 async def _resources(catalogue: Catalogue, observe: Observe, *, is_full: bool) -> AsyncIterator[Any]:
-    """What the flows' lifespan opens, for as long as the worker runs. Raises `SettingsProblem`."""
+    """Open the flows' lifespan while the worker runs. Raises `SettingsProblem`."""
 
     def failed(error: Exception) -> None:
-        observe(Signal("lifespan_failed", Level.WARNING, fields={"error": describe_error(error, is_full=is_full)}))
+        fields = {"error": describe_error(error, is_full=is_full)}
+        observe(Signal("lifespan_failed", Level.WARNING, fields=fields))
 
     async with AsyncExitStack() as stack:
         try:
@@ -292,7 +305,7 @@ async def _resources(catalogue: Catalogue, observe: Observe, *, is_full: bool) -
 
 
 def _run_beside(stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
-    """Run something until the stack is left; it is cancelled then."""
+    """Run a background task until the stack exits; then cancel it."""
     task = asyncio.get_running_loop().create_task(work, name=name)
 
     async def stop() -> None:
@@ -318,7 +331,11 @@ async def _clients(stack: AsyncExitStack, settings: Settings, watch: Watch) -> C
 
 
 def keys_of(settings: Settings) -> list[tuple[ApiKey, str, SecretStr]]:
-    """The API keys that there are, each with its id and secret: at most one of an integration, and one of the app."""
+    """Return the configured API keys: at most one of the integration, and one of the app.
+
+    Returns:
+        Each key with its id and secret.
+    """
     keys = []
     own = settings.sunshine_key_id, settings.sunshine_key_secret
     app = settings.sunshine_app_key_id, settings.sunshine_app_key_secret
@@ -340,12 +357,12 @@ async def _start_web(
     watch: Watch,
     flows: Collection[str],
 ) -> int:
-    mixups = Mixups(settings.sunshine_switchboard_integration, watch.troubles)
+    switchboard_check = SwitchboardCheck(settings.sunshine_switchboard_integration, watch.troubles)
 
     def on_stored(events: Sequence[NewEvent]) -> None:
         worker.wake(dict.fromkeys(event.conversation_id for event in events))
         watch.on_stored(events)
-        mixups.look(events)
+        switchboard_check.look(events)
 
     inbox = GroupCommit(
         watch.stored(store.receive),
@@ -408,9 +425,14 @@ async def _listen(
 
 
 async def _listen_for_metrics(
-    stack: AsyncExitStack, settings: Settings, store: Store, worker: WorkerHandle, clock: Clock, watch: Watch
+    stack: AsyncExitStack,
+    settings: Settings,
+    store: Store,
+    worker: WorkerHandle,
+    clock: Clock,
+    watch: Watch,
 ) -> int | None:
-    """Serve health and metrics on METRICS_PORT, if that is set."""
+    """Serve health and metrics on METRICS_PORT, if set."""
     if settings.metrics_port is None:
         return None
     app = web.Application()
@@ -424,7 +446,12 @@ async def _listen_for_metrics(
 
 
 def _add_console(
-    app: web.Application, settings: Settings, store: Database, worker: WorkerHandle, clock: Clock, watch: Watch
+    app: web.Application,
+    settings: Settings,
+    store: Database,
+    worker: WorkerHandle,
+    clock: Clock,
+    watch: Watch,
 ) -> None:
     token = settings.console_token.get_secret_value()
     if not token:

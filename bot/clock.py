@@ -1,4 +1,4 @@
-"""Time, as something that is handed in: nothing else in the project asks the machine what time it is."""
+"""The injected clock. Nothing else in the project reads the machine's time."""
 
 from __future__ import annotations
 
@@ -8,39 +8,41 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
-SLOWED = 0.9
-"""How fast a clock goes that has to wait for the machine's."""
+SLOW_RATE = 0.9
+"""Rate of a clock that waits for the machine's clock to catch up."""
 
 
 class Clock(Protocol):
     """Tells the time."""
 
     def now(self) -> datetime:
-        """The current time, aware, in UTC."""
+        """Return the current time, aware, in UTC."""
 
 
 class SystemClock:
-    """The machine's clock, except that it is never set back.
+    """The machine's clock, but never going backwards.
 
-    Where that is set back, this one goes on, a little slower, until the other has caught up (an hour takes ten).
-    Otherwise whatever is due and every lease would wait for that hour once more.
+    When the machine's clock is set back, this one continues at a slower rate until the other
+    has caught up (an hour takes ten). Otherwise timers and leases would be delayed by the
+    difference.
 
     Args:
-        wall: the time of day in seconds since 1970, which may be set.
-        steady: seconds from any beginning, which never go back.
+        wall: the wall clock, in seconds since 1970; may be set back.
+        steady: a monotonic clock, in seconds.
     """
 
     def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic) -> None:
         self._wall = wall
         self._steady = steady
-        self._told = 0.0
-        self._told_at = steady()
+        self._last = 0.0  # the last result
+        self._last_at = steady()
         self._lock = threading.Lock()
 
     def now(self) -> datetime:
-        """The current time, aware, in UTC; never before what was told last."""
+        """Return the current time, aware, in UTC; never earlier than the previous result."""
         with self._lock:
             steady = self._steady()
-            self._told = told = max(self._wall(), self._told + (steady - self._told_at) * SLOWED)
-            self._told_at = steady
-        return datetime.fromtimestamp(told, UTC)
+            slowed = self._last + (steady - self._last_at) * SLOW_RATE
+            self._last = now = max(self._wall(), slowed)
+            self._last_at = steady
+        return datetime.fromtimestamp(now, UTC)

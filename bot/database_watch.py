@@ -1,4 +1,4 @@
-"""Watches whether the database can be used, also while nothing is to be stored."""
+"""Checks in the background whether the database is usable."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from time import monotonic
 from bot.store import Database, StoreError
 from bot.troubles import DATABASE_TODO, Troubles, What, database_failed
 
-TICK = 1.0
-EVERY = 3.0
-LATE = 3.0
-"""Seconds until an answer that has not come counts as a failure."""
+TROUBLE_INTERVAL = 1.0  # seconds between checks during trouble
+CHECK_INTERVAL = 3.0  # seconds between checks otherwise
+ANSWER_TIMEOUT = 3.0  # seconds
 
 
 class DatabaseWatch:
-    """Asks the database now and then; while it is in trouble, by writing to it. Also lets `troubles` tell what is due.
+    """Pings the database; during trouble, writes to it instead. Also ticks `troubles`.
 
     Args:
         store: the database.
-        troubles: hears what fails and what works again.
+        troubles: receives failures and recoveries.
         seconds: a monotonic clock.
     """
 
@@ -33,16 +32,17 @@ class DatabaseWatch:
     async def run(self) -> None:
         """Watch until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._ask(), name="asks the database")
-            tasks.create_task(self._look(), name="looks at troubles")
+            tasks.create_task(self._check(), name="check the database")
+            tasks.create_task(self._tick(), name="tick troubles")
 
-    async def _ask(self) -> None:
+    async def _check(self) -> None:
         while True:
-            await asyncio.sleep(TICK if self._troubles.fails(What.DATABASE) else EVERY)
+            is_failing = self._troubles.fails(What.DATABASE)
+            await asyncio.sleep(TROUBLE_INTERVAL if is_failing else CHECK_INTERVAL)
             self._asked_at = self._seconds()
             try:
                 if self._troubles.fails(What.DATABASE):
-                    await self._store.probe()  # reads work on a full disk, too
+                    await self._store.probe()  # reads would work on a full disk
                     self._troubles.works(What.DATABASE)
                 else:
                     await self._store.ping()
@@ -51,11 +51,11 @@ class DatabaseWatch:
             finally:
                 self._asked_at = None
 
-    async def _look(self) -> None:
+    async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(TROUBLE_INTERVAL)
             self._troubles.look()
-            if self._asked_at is not None and self._seconds() - self._asked_at >= LATE:
-                self._asked_at = None  # once is enough
-                problem = f"the database has not answered for {LATE:g} s; is it locked, or out of reach?"
+            if self._asked_at is not None and self._seconds() - self._asked_at >= ANSWER_TIMEOUT:
+                self._asked_at = None  # report each slow answer once
+                problem = f"the database has not answered for {ANSWER_TIMEOUT:g} s; is it locked, or unreachable?"
                 self._troubles.failed(What.DATABASE, problem, DATABASE_TODO)

@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz`, and `/metrics`, for any process of the bot that listens."""
+"""`/healthz`, `/readyz` and `/metrics`, for every process that listens."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from bot.store.interface import Store
 from bot.troubles import Troubles, What
 from webhooks.inbox import GroupCommit
 
-READY_WITHIN = 2.0  # seconds for the database's answer; callers have a short timeout of their own
-_OFF = "metrics are off here: set METRICS_TOKEN or METRICS_PORT\n"
+READY_TIMEOUT = 2.0  # seconds for the database; callers have short timeouts too
+_OFF = "metrics are off: set METRICS_TOKEN or METRICS_PORT\n"
 
 
 def add_health(
@@ -28,15 +28,14 @@ def add_health(
     troubles: Troubles | None = None,
     is_stuck: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Add `/healthz` and `/readyz`. A process without an inbox is ready when its database is.
+    """Add `/healthz` and `/readyz`.
 
-    A process whose worker `is_stuck` is not alive: only a new start helps.
+    A process is alive unless its worker `is_stuck`: then only a restart helps. It is ready if
+    the database answers, `troubles` has no database trouble, and the inbox has room.
 
-    A database that answers is not enough: while `troubles` says that nothing can be stored, the process is not ready.
-
-    Anybody may ask, so an answer names no host, role, or file. The log does, whenever readiness changes.
+    The answers are public, so they name no host, role or file. The log does, on each change.
     """
-    known = ""  # why it is not ready, as logged last
+    known = ""  # the last logged reason for not being ready
 
     async def healthz(_: web.Request) -> web.Response:
         if is_stuck():
@@ -47,38 +46,55 @@ def add_health(
         nonlocal known
         shown, reason = await _problem(store, inbox, troubles)
         if bool(reason) != bool(known):
-            observe(Signal("not_ready", Level.WARNING, fields={"reason": reason}) if reason else Signal("ready_again"))
+            not_ready = Signal("not_ready", Level.WARNING, fields={"reason": reason})
+            observe(not_ready if reason else Signal("ready_again"))
         known = reason
-        return web.Response(text=f"not ready: {shown}\n", status=503) if reason else web.Response(text="ready\n")
+        if reason:
+            return web.Response(text=f"not ready: {shown}\n", status=503)
+        return web.Response(text="ready\n")
 
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
 
 
-async def _problem(store: Store, inbox: GroupCommit | None, troubles: Troubles | None) -> tuple[str, str]:
-    """What keeps the process from being ready, for anybody and for the log; empty if nothing does."""
+async def _problem(
+    store: Store,
+    inbox: GroupCommit | None,
+    troubles: Troubles | None,
+) -> tuple[str, str]:
+    """Return why the process is not ready: publicly, and for the log; empty if it is ready."""
     if inbox and inbox.is_crowded:
         return (waiting := f"{inbox.waiting} events wait to be stored"), waiting
     try:
-        async with asyncio.timeout(READY_WITHIN):
+        async with asyncio.timeout(READY_TIMEOUT):
             await store.ping()
     except StoreError as error:
         return "the database can't be used", str(error) or type(error).__name__
     except TimeoutError:
-        return (late := f"no answer from the database in {READY_WITHIN:g} s"), late
+        return (late := f"no answer from the database in {READY_TIMEOUT:g} s"), late
     if troubles and (problem := troubles.fails(What.DATABASE)):
         return "nothing can be stored", problem
     return "", ""
 
 
-def add_metrics(app: web.Application, store: Store, clock: Clock, metrics: Metrics, token: str) -> None:
+def add_metrics(
+    app: web.Application,
+    store: Store,
+    clock: Clock,
+    metrics: Metrics,
+    token: str,
+) -> None:
     """Add `/metrics`.
 
-    It costs no more than the open work: it counts along indexes that hold nothing else. Where the database does not
-    answer, it shows what the process knows by itself, and `switchboard_database_up` 0.
+    Its cost is proportional to the open work: it counts along partial indexes. If the database
+    does not answer, it shows only the process's metrics, and `switchboard_database_up` 0.
 
     Args:
-        token: what `Authorization: Bearer` has to carry; empty: anybody may look.
+        app: the application.
+        store: the database to count in.
+        clock: the clock for ages.
+        metrics: the metrics of the process.
+        token: the required Bearer token; empty allows anyone.
     """
 
     async def show(request: web.Request) -> web.Response:
@@ -86,7 +102,7 @@ def add_metrics(app: web.Application, store: Store, clock: Clock, metrics: Metri
             text = "send METRICS_TOKEN as `Authorization: Bearer`\n"
             return web.Response(text=text, status=401, headers={"WWW-Authenticate": "Bearer"})
         try:
-            async with asyncio.timeout(READY_WITHIN):
+            async with asyncio.timeout(READY_TIMEOUT):
                 counts = await store.counts(clock.now())
         except (StoreError, TimeoutError):
             counts = None
@@ -97,7 +113,7 @@ def add_metrics(app: web.Application, store: Store, clock: Clock, metrics: Metri
 
 
 def add_no_metrics(app: web.Application) -> None:
-    """Say in the place of `/metrics` how to have it."""
+    """Answer 404 at `/metrics`, with a hint how to enable it."""
 
     async def hint(_: web.Request) -> web.Response:
         return web.Response(text=_OFF, status=404)

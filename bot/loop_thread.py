@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, so that nothing that blocks another loop holds up what runs on this one."""
+"""An event loop in its own thread, unaffected by code that blocks another loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Handler = Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]
 
 
 class LoopThread:
-    """An event loop that runs in a thread of its own.
+    """An event loop that runs in its own thread.
 
     Args:
         name: the thread's name.
@@ -30,11 +30,11 @@ class LoopThread:
         self._thread.start()
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on that loop, and return or raise what it does. Cancelled if the caller is."""
+        """Run a coroutine on the loop. Cancelling the caller cancels it."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     async def stop(self) -> None:
-        """Cancel what still runs there, and end the thread."""
+        """Cancel the loop's tasks, and end the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(self._thread.join)
 

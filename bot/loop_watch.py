@@ -1,4 +1,4 @@
-"""Notices from a thread that an event loop stands still, and says which code holds it up."""
+"""Detects from another thread that code blocks an event loop, and which code it is."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from time import monotonic
 from bot.flows.error_report import user_calls
 from bot.troubles import Troubles, What
 
-EVERY = 0.5  # seconds between two looks
-LATE = 2.0  # seconds without an answer until the loop counts as blocked
-AGAIN = 60.0  # seconds until a blockage that lasts counts once more
-STUCK = 15.0  # seconds until the process counts as not alive
-_FLOW = "flow "  # how the names of tasks that run a flow begin
-_MOST_CALLS = 4
+CHECK_INTERVAL = 0.5  # seconds between checks
+BLOCKED_AFTER = 2.0  # seconds without an answer until the loop counts as blocked
+REPORT_INTERVAL = 60.0  # seconds between reports of an ongoing block
+STUCK_AFTER = 15.0  # seconds until the process counts as not alive
+_FLOW = "flow "  # prefix of the names of tasks that run flows
+_MAX_CALLS = 4
 
 _TODO = (
-    "No conversation goes on meanwhile; webhooks are stored. Call what blocks with `await chat.call(function, …)`: "
-    "a plain function runs in a thread there. Or use a library for asyncio."
+    "Conversations are stalled; webhooks are stored. Call blocking code with "
+    "`await chat.call(function, …)`, which runs a plain function in a thread, or use an asyncio "
+    "library."
 )
 
 
 class LoopWatch:
-    """Watches the event loop of the thread that makes it, from another thread.
+    """Watches the running event loop from another thread.
 
     Args:
-        troubles: hears of it while it lasts.
+        troubles: receives reports of a blocked loop.
         seconds: a monotonic clock.
     """
 
@@ -41,7 +42,7 @@ class LoopWatch:
         self._watched = threading.get_ident()
         self._beaten = self._looked = seconds()
         self._asked = False
-        self._told = 0.0
+        self._reported = 0.0
         self._where: str | None = None  # the flow that blocks the loop; None while it runs
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="loop watch", daemon=True)
@@ -56,22 +57,24 @@ class LoopWatch:
         await asyncio.to_thread(self._thread.join)
 
     def is_stuck(self) -> bool:
-        """Tell whether the loop has stood still for so long that the process had better be started again."""
-        return self._where is not None and self._seconds() - self._beaten >= STUCK
+        """Return whether the loop has been blocked for so long that a restart is needed."""
+        return self._where is not None and self._seconds() - self._beaten >= STUCK_AFTER
 
     def look(self) -> None:
-        """Ask the loop for a sign, and tell if it has given none for too long."""
+        """Request a heartbeat from the loop, and report if one is overdue."""
         now = self._seconds()
         slept, self._looked = now - self._looked, now
-        if slept >= LATE:  # this thread stood still as well: the machine is overloaded, or was suspended
-            self._beaten = max(self._beaten, now - EVERY)
+        # If this thread was delayed too, the machine is overloaded or was suspended.
+        if slept >= BLOCKED_AFTER:
+            self._beaten = max(self._beaten, now - CHECK_INTERVAL)
         late = now - self._beaten
-        if self._asked and late >= LATE:
-            if self._where is None or now - self._told >= AGAIN:
-                self._told = now
+        if self._asked and late >= BLOCKED_AFTER:
+            if self._where is None or now - self._reported >= REPORT_INTERVAL:
+                self._reported = now
                 self._where, place = self._blocker()
-                self._troubles.failed(What.LOOP, f"code blocks the event loop: {place}", _TODO, where=self._where)
-        elif self._where is not None and late < LATE:
+                problem = f"code blocks the event loop: {place}"
+                self._troubles.failed(What.LOOP, problem, _TODO, where=self._where)
+        elif self._where is not None and late < BLOCKED_AFTER:
             self._troubles.works(What.LOOP, self._where)
             self._where = None
         if not self._asked:
@@ -83,20 +86,20 @@ class LoopWatch:
         self._asked, self._beaten = False, self._seconds()
 
     def _work(self) -> None:
-        while not self._stop.wait(EVERY):
+        while not self._stop.wait(CHECK_INTERVAL):
             self.look()
 
     def _blocker(self) -> tuple[str, str]:
-        """Return the name of the flow that runs, if one does, and the calls that it stands in."""
+        """Return the name of the running flow, if any, and its chain of calls."""
         task = asyncio.current_task(self._loop)
         name = task.get_name() if task else ""
-        frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - there is no other way to another thread's stack
+        # There is no other way to another thread's stack.
+        frame = sys._current_frames().get(self._watched)  # noqa: SLF001
         if frame is None:
             return "", "an unknown place"
-        stack = reversed(
-            [(each.f_code.co_filename, line, each.f_code.co_name) for each, line in traceback.walk_stack(frame)]
-        )
-        calls = user_calls(stack)
-        if len(calls) > _MOST_CALLS:
-            calls = [*calls[: _MOST_CALLS - 1], "…", calls[-1]]
-        return name.removeprefix(_FLOW) if name.startswith(_FLOW) else "", " > ".join(calls)
+        frames = [(each.f_code.co_filename, line, each.f_code.co_name) for each, line in traceback.walk_stack(frame)]
+        calls = user_calls(reversed(frames))
+        if len(calls) > _MAX_CALLS:
+            calls = [*calls[: _MAX_CALLS - 1], "…", calls[-1]]
+        flow = name.removeprefix(_FLOW) if name.startswith(_FLOW) else ""
+        return flow, " > ".join(calls)

@@ -1,4 +1,4 @@
-"""Which hosts are this machine itself."""
+"""Recognises loopback hosts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import ipaddress
 
 
 def is_loopback(host: str) -> bool:
-    """Is it `localhost`, or an address of the loopback interface? `host` has no brackets, and small letters."""
+    """Return whether a host is `localhost` or a loopback address.
+
+    Args:
+        host: in lower case, without brackets.
+    """
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""Opens files that hold what people said: only their owner can read them, also where they exist already."""
+"""Opens files with users' words, readable only by their owner, even if they exist already."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _OPEN = os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 def open_private(path: Path, *, append: bool = False) -> BinaryIO:
-    """Open a file for writing: emptied, or at its end and unbuffered.
+    """Open a file for writing: truncated, or for appending without a buffer.
 
     Raises:
-        OSError: it can't be written, or is another user's, who could read it.
+        OSError: the file can't be written, or belongs to another user, who could read it.
     """
     flags = _OPEN | (os.O_WRONLY | os.O_APPEND if append else os.O_WRONLY | os.O_TRUNC)
     descriptor = os.open(path, flags, PRIVATE)
@@ -29,15 +29,20 @@ def open_private(path: Path, *, append: bool = False) -> BinaryIO:
 
 
 def make_private(path: Path) -> None:
-    """Make an empty file that only its owner can read, unless one is there. Raises `OSError`."""
+    """Create an empty file that only its owner can read, unless it exists. Raises `OSError`."""
     os.close(os.open(path, _OPEN | os.O_RDWR, PRIVATE))
 
 
 def close_to_others(path: Path) -> None:
-    """Take the rights of group and others from a file, if it is there. Raises `OSError`: it is somebody else's."""
+    """Revoke the access of group and others to a file, if it exists.
+
+    Raises:
+        OSError: the file belongs to another user.
+    """
     try:
         found = path.stat()
     except FileNotFoundError:
         return
-    if stat.S_ISREG(found.st_mode) and found.st_mode & 0o077:  # a terminal, a pipe or /dev/null stays as it is
+    # Leave terminals, pipes and /dev/null alone.
+    if stat.S_ISREG(found.st_mode) and found.st_mode & 0o077:
         path.chmod(found.st_mode & 0o700)

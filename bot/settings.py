@@ -1,4 +1,4 @@
-"""Every setting, in one class: read from the environment and from `.env`, checked before anything starts."""
+"""All settings in one class, read from the environment and `.env`, and validated at start."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from bot.sunshine.addresses import segment
 
 _DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>ms|s|m|h|d)?")
 _KEY_PROBLEM = "api_key"
-_INTEGRATION = "int_"  # what the id of an integration's key begins with (docs/platform.md, 6)
-LONGEST = timedelta(days=365)  # added to the time of day, much more would have no date
-SHORTEST_TOKEN = 12
-SHORTEST_WEBHOOK_SECRET = 16
+_INTEGRATION = "int_"  # prefix of the ids of integrations' keys (docs/platform.md, 6)
+MAX_DURATION = timedelta(days=365)  # avoids overflow when added to the current time
+MIN_TOKEN_LENGTH = 12
+MIN_WEBHOOK_SECRET_LENGTH = 16
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
 
 
 class SettingsProblem(Exception):
-    """The settings can't be used; `problems` has one line each, which says how to mend it."""
+    """The settings are invalid. `problems` has one line per problem, with the fix."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -49,29 +49,30 @@ class SettingsProblem(Exception):
 
 
 def _duration(value: Any) -> Any:
-    """`15m`, `90s`, `1h`, `500ms`, or `0`."""
+    """Parse a duration: `15m`, `90s`, `1h`, `500ms`, or `0`."""
     if not isinstance(value, str):
         return value
     found = _DURATION.fullmatch(value.strip())
     if found is None:
         raise ValueError("give a duration like 90s, 15m or 1h")
     if found["unit"] is None and float(found["number"]):
-        raise ValueError(f"a duration needs a unit: write {found['number']}s or {found['number']}m")
+        number = found["number"]
+        raise ValueError(f"a duration needs a unit: write {number}s or {number}m")
     seconds = float(found["number"]) * _SECONDS[found["unit"]]
-    if seconds > LONGEST.total_seconds():
-        raise ValueError(f"give a duration of at most {LONGEST.days}d")
+    if seconds > MAX_DURATION.total_seconds():
+        raise ValueError(f"give a duration of at most {MAX_DURATION.days}d")
     return timedelta(seconds=seconds)
 
 
 def _names(value: Any) -> Any:
-    """A comma-separated list."""
+    """Parse a comma-separated list."""
     if not isinstance(value, str):
         return value
     return [name for part in value.split(",") if (name := tidy(part))]
 
 
 def tidy(value: str) -> str:
-    """A value without what copying adds: spaces and line ends around it, and quotation marks."""
+    """Strip what copying adds to a value: white space and quotation marks."""
     value = value.strip()
     quoted = len(value) > 1 and value[0] in "\"'`" and value[0] == value[-1]
     return value[1:-1].strip() if quoted else value
@@ -81,17 +82,17 @@ IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def _networks(value: Any) -> Any:
-    """A comma-separated list of addresses and networks; an address with bits beyond its network's counts as in it."""
+    """Parse a comma-separated list of addresses and networks; ignores host bits."""
     found = []
     for name in _names(value):
         try:
             network = ipaddress.ip_network(str(name), strict=False)
         except ValueError:
-            raise ValueError(
-                f"{_shown(name)}give addresses or networks of your reverse proxies, such as 10.0.0.0/8,192.0.2.7"
-            ) from None
+            hint = "give addresses or networks of your reverse proxies"
+            example = "10.0.0.0/8,192.0.2.7"
+            raise ValueError(f"{_shown(name)}{hint}, such as {example}") from None
         if network.prefixlen == 0:
-            raise ValueError(f"{network} is every address: then anybody could claim to be anybody")
+            raise ValueError(f"{network} includes every address: anyone could forge theirs")
         found.append(network)
     return found
 
@@ -110,14 +111,14 @@ class ControlMode(StrEnum):
 
 
 class LogFormat(StrEnum):
-    """How logs look: JSON for machines, coloured text for people."""
+    """The format of logs: JSON for machines, coloured text for people."""
 
     JSON = "json"
     CONSOLE = "console"
 
 
 class LogLevel(StrEnum):
-    """The least level that is logged."""
+    """The lowest level that is logged."""
 
     DEBUG = "DEBUG"
     INFO = "INFO"
@@ -126,7 +127,7 @@ class LogLevel(StrEnum):
 
 
 def _names_a_service(value: str) -> bool:
-    """Kubernetes sets METRICS_PORT=tcp://… where there is a service called `metrics`."""
+    """Return whether Kubernetes set the value: METRICS_PORT=tcp://… for a service `metrics`."""
     return value.startswith(("tcp://", "udp://"))
 
 
@@ -135,25 +136,25 @@ _FOREIGN = {
     "port": _names_a_service,
     "metrics_port": _names_a_service,
 }
-"""Settings whose names others use too, and how their values are told from ours: they count as not set."""
+"""Settings whose names other software uses too: detects its values, which count as unset."""
 
 
 class LogErrors(StrEnum):
-    """What is logged of an error that a flow raises: where it was, or all of it, with what it says."""
+    """The detail of logged flow errors: only the places, or also message and traceback."""
 
     PLACES = "places"
     FULL = "full"
 
 
 class FlowMismatch(StrEnum):
-    """What becomes of a run whose journal no longer fits the code of its flow."""
+    """The handling of a run whose journal no longer fits its flow's code."""
 
     HAND_OVER = "hand_over"
     RESTART = "restart"
 
 
 class Settings(BaseSettings):
-    """The bot's settings; each field is the environment variable of the same name in capitals."""
+    """The bot's settings. Each field is the environment variable of that name in capitals."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_file_encoding="utf-8", extra="ignore", hide_input_in_errors=True
@@ -199,7 +200,7 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _as_meant(cls, value: Any, info: ValidationInfo) -> Any:
-        """As it was meant: copying adds to a value, and some have only one sensible case."""
+        """Normalise a value: tidy it, and fix the case where only one makes sense."""
         if not isinstance(value, str):
             return value
         value, name = tidy(value), str(info.field_name)
@@ -216,7 +217,8 @@ class Settings(BaseSettings):
         try:
             return check_account_url(value)
         except ValueError as error:
-            raise ValueError(str(error).replace(f" {value!r}", "")) from None  # it may be a key in the wrong place
+            # Don't quote the value: it may be a key in the wrong place.
+            raise ValueError(str(error).replace(f" {value!r}", "")) from None
 
     @field_validator("sunshine_app_id")
     @classmethod
@@ -234,10 +236,12 @@ class Settings(BaseSettings):
     def _some_secret(cls, value: list[SecretStr]) -> list[SecretStr]:
         if not value:
             raise ValueError("give the webhook's secret")
-        if any(len(secret.get_secret_value()) < SHORTEST_WEBHOOK_SECRET for secret in value):
+        lengths = [len(secret.get_secret_value()) for secret in value]
+        if min(lengths) < MIN_WEBHOOK_SECRET_LENGTH:
             raise ValueError(
-                f"a secret of fewer than {SHORTEST_WEBHOOK_SECRET} characters can be guessed. Delete the webhook and "
-                "run `switchboard-bot setup`, which makes one with a long secret; to choose one: openssl rand -hex 32"
+                f"a secret of fewer than {MIN_WEBHOOK_SECRET_LENGTH} characters can be guessed. "
+                "Delete the webhook and run `switchboard-bot setup`, which creates one with a long "
+                "secret; to choose one: openssl rand -hex 32"
             )
         return value
 
@@ -245,15 +249,16 @@ class Settings(BaseSettings):
     @classmethod
     def _long(cls, value: SecretStr) -> SecretStr:
         token = value.get_secret_value().strip()
-        if token and len(token) < SHORTEST_TOKEN:
-            raise ValueError(f"give at least {SHORTEST_TOKEN} random characters")
-        named = [part.strip().partition(":") for part in token.split(",")] if ":" in token else []
+        example = "ada:token,grace:token"
+        if token and len(token) < MIN_TOKEN_LENGTH:
+            raise ValueError(f"give at least {MIN_TOKEN_LENGTH} random characters")
+        parts = token.split(",") if ":" in token else []
+        named = [part.strip().partition(":") for part in parts]
         if len({name for name, _, _ in named}) < len(named):
-            raise ValueError("each operator's name stands there once: ada:token,grace:token")
-        if named and any(len(own) < SHORTEST_TOKEN for _, colon, own in named if colon):
-            raise ValueError(
-                f"each operator's token has at least {SHORTEST_TOKEN} random characters: ada:token,grace:token"
-            )
+            raise ValueError(f"each operator's name must occur only once: {example}")
+        if named and any(len(own) < MIN_TOKEN_LENGTH for _, colon, own in named if colon):
+            rule = f"each operator's token must have at least {MIN_TOKEN_LENGTH} random characters"
+            raise ValueError(f"{rule}: {example}")
         return SecretStr(token)
 
     @field_validator("flow_idle_timeout", "closing_timeout")
@@ -266,7 +271,10 @@ class Settings(BaseSettings):
     @field_validator("sunshine_key_secret", "sunshine_app_key_secret")
     @classmethod
     def _keys(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
-        """Each key is whole, and there is one. Checked with the fields, so that it is told beside their problems."""
+        """Check that each key is complete, and that there is one.
+
+        A field validator, so that these problems are listed along with those of other fields.
+        """
         name = str(info.field_name).removesuffix("_secret")
         key_id, secret = info.data.get(f"{name}_id", ""), value.get_secret_value()
         setting = f"{name.upper()}_ID and {name.upper()}_SECRET"
@@ -278,38 +286,44 @@ class Settings(BaseSettings):
             except ValueError as error:
                 raise _key_problem(f"{setting}: {error}") from None
             if name == "sunshine_app_key" and key_id.startswith(_INTEGRATION):
-                raise _key_problem(f"{setting}: this is an integration's key; give an app-scoped one (app_…), or none")
-        elif name == "sunshine_app_key" and "sunshine_key_secret" in info.data and not info.data.get("sunshine_key_id"):
-            raise _key_problem("SUNSHINE_KEY_ID and SUNSHINE_KEY_SECRET: give the integration's API key (int_…)")
+                reason = "this is an integration's key; give an app-scoped one (app_…), or none"
+                raise _key_problem(f"{setting}: {reason}")
+        elif name == "sunshine_app_key":
+            is_checked = "sunshine_key_secret" in info.data
+            if is_checked and not info.data.get("sunshine_key_id"):
+                missing = "SUNSHINE_KEY_ID and SUNSHINE_KEY_SECRET"
+                raise _key_problem(f"{missing}: give the integration's API key (int_…)")
         return value
 
     @property
     def has_integration_key(self) -> bool:
-        """Is SUNSHINE_KEY an integration's key? Only with such a key does the platform refuse what is not ours."""
+        """Whether SUNSHINE_KEY is an integration's key, which the platform restricts."""
         return self.sunshine_key_id.startswith(_INTEGRATION)
 
     @property
     def has_app_key(self) -> bool:
-        """Is there a key that can release what others hold, in its own setting or in place of the integration's?
+        """Whether a key can release control that others hold, in either setting.
 
-        Every key but an integration's counts as one (`app_`, and the account's `act_` and `svc_`, which may do more):
-        nothing stops it, so it acts only after a read, and moves control from others only after an end.
+        This applies to every key but an integration's: `app_`, and the account's `act_` and
+        `svc_`. The platform does not restrict such a key. So the bot uses it only after a read,
+        and takes control from others only after an end.
         """
-        return self.sunshine_app_key_id != "" or (self.sunshine_key_id != "" and not self.has_integration_key)
+        is_own_unscoped = self.sunshine_key_id != "" and not self.has_integration_key
+        return self.sunshine_app_key_id != "" or is_own_unscoped
 
     @property
     def named_flows(self) -> tuple[list[str], str, str, frozenset[str]]:
-        """FLOWS, OPENING_FLOW, CLOSING_FLOW and the names of all that are set, for `bot.flows.inspection.inspected`."""
+        """The arguments of `bot.flows.inspection.inspected`: flows, and names of set fields."""
         return self.flows, self.opening_flow, self.closing_flow, frozenset(self.model_fields_set)
 
     @property
     def mode(self) -> Mode:
-        """The control mode with its target."""
+        """The control mode, with its target."""
         return mode_named(self.control_mode.value, self.pass_to)
 
     @property
     def policy(self) -> Policy:
-        """What the rules of control are told."""
+        """The parameters of the control rules."""
         return Policy(
             me=self.sunshine_switchboard_integration,
             mode=self.mode,
@@ -324,25 +338,26 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the settings from the environment and `.env`.
+    """Load the settings from the environment and `.env`.
 
     Raises:
-        SettingsProblem: one line a problem, without values.
+        SettingsProblem: the settings are invalid; one line per problem, without secrets.
     """
     try:
         return Settings(**{"_env_file": EnvFile.path, **overrides})
     except ValidationError as error:
-        raise SettingsProblem([*(_line(dict(problem)) for problem in error.errors()), *unknown_names()]) from None
+        lines = [_line(dict(problem)) for problem in error.errors()]
+        raise SettingsProblem([*lines, *unknown_names()]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsProblem([_unreadable(error)]) from None
 
 
 def usable_settings(**overrides: Any) -> tuple[Settings, dict[str, str]]:
-    """The settings as far as they can be used, for those who look into what is wrong.
+    """Load the settings, with placeholders for invalid ones. For diagnosis.
 
     Returns:
-        The settings, with a stand-in for each one that can't be used, and what is wrong with those: by the setting's
-        name in small letters (`env_file` for the whole file), one line each, as `load_settings` tells it.
+        The settings, and the problems of those replaced: by name in lower case (`env_file` for
+        the whole file), one line each, as `load_settings` reports them.
     """
     problems: dict[str, str] = {}
     given = {"_env_file": EnvFile.path, **overrides}
@@ -354,26 +369,27 @@ def usable_settings(**overrides: Any) -> tuple[Settings, dict[str, str]]:
                 line = _line(problem)
                 for name in _concerned(problem, line):
                     problems[name] = line
-                    given[name] = _STAND_INS.get(name, Settings.model_fields[name].default)
+                    given[name] = _PLACEHOLDERS.get(name, Settings.model_fields[name].default)
         except (OSError, UnicodeDecodeError) as error:
             problems["env_file"] = _unreadable(error)
             given["_env_file"] = None
 
 
 class EnvFile:
-    """The file of settings that is read beside the environment; `--env-file` names another one."""
+    """The settings file, read in addition to the environment. Set by `--env-file`."""
 
     path = Path(".env")
 
 
 def unknown_names(env_file: Path | None = None) -> list[str]:
-    """A line for each name that looks like one of the settings and is none, in the environment and in `.env`.
+    """Return a line for each misspelt setting in the environment and in `.env`.
 
     Args:
-        env_file: in place of `.env`.
+        env_file: a file to read instead of `.env`.
     """
     try:
-        in_file = {name.upper() for name in dotenv_values(env_file or EnvFile.path, encoding="utf-8")}
+        values = dotenv_values(env_file or EnvFile.path, encoding="utf-8")
+        in_file = {name.upper() for name in values}
     except (OSError, UnicodeDecodeError):
         in_file = set()
     return [*_unknown(sorted(in_file | {name.upper() for name in os.environ}))]
@@ -385,25 +401,25 @@ def _unknown(names: Iterable[str]) -> Iterable[str]:
         if name in known:
             continue
         if near := get_close_matches(name, known, 1, 0.9):
-            yield f"{name} is no setting: write {near[0]}"
+            yield f"{name} is not a setting: write {near[0]}"
         elif name.startswith("SUNSHINE_"):
-            yield f"{name} is no setting: leave it out, or look for its name in docs/reference.md"
+            yield f"{name} is not a setting: remove it, or look it up in docs/reference.md"
 
 
 def _unreadable(error: OSError | UnicodeDecodeError) -> str:
     why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-    return f"The file of settings (.env) can't be read: {why}"
+    return f"The settings file (.env) can't be read: {why}"
 
 
 def _concerned(problem: dict[str, Any], line: str) -> tuple[str, ...]:
-    """The settings that a problem is about. That of a key shows at a field, but is about its id and its secret."""
+    """Return the settings that a problem affects: both id and secret for a key."""
     if problem["type"] != _KEY_PROBLEM:
         return (str(problem["loc"][0]),)
     key = "sunshine_app_key" if line.startswith("SUNSHINE_APP_KEY") else "sunshine_key"
     return f"{key}_id", f"{key}_secret"
 
 
-_STAND_INS: dict[str, Any] = {
+_PLACEHOLDERS: dict[str, Any] = {
     "sunshine_base_url": "http://127.0.0.1",
     "sunshine_app_id": "unknown",
     "sunshine_key_id": "int_unknown",
@@ -434,26 +450,27 @@ _CHOICES = {
     "port": "a whole number from 0 to 65535",
     "metrics_port": "a whole number from 0 to 65535",
     "worker_concurrency": "a whole number from 1 to 10000",
-    "retention_days": "a whole number, and at least 1",
+    "retention_days": "a whole number of at least 1",
 }
-"""What may be written, of settings that have no other kind of problem."""
+"""The valid values of settings that have no other kind of problem."""
 
 
 def _shown(value: Any) -> str:
-    """A wrong value for people, unless it may be a key in the wrong place."""
-    return f"{value} is not understood; " if re.fullmatch(r"[A-Za-z0-9_.+-]{1,12}", str(value)) else ""
+    """Quote an invalid value, unless it may be a key in the wrong place."""
+    is_harmless = re.fullmatch(r"[A-Za-z0-9_.+-]{1,12}", str(value))
+    return f"{value} is not valid; " if is_harmless else ""
 
 
 def _key_problem(line: str) -> PydanticCustomError:
-    """A problem of two settings together; its text is the whole line."""
+    """Return a problem of two settings together, whose text is the whole line."""
     return PydanticCustomError(_KEY_PROBLEM, "{line}", {"line": line})
 
 
 _HINTS = {
     "SUNSHINE_BASE_URL": "Set it to https://<subdomain>.zendesk.com/sc",
-    "SUNSHINE_APP_ID": "Admin Center > Apps and integrations > APIs > Conversations API shows it.",
+    "SUNSHINE_APP_ID": "See Admin Center > Apps and integrations > APIs > Conversations API.",
     "SUNSHINE_SWITCHBOARD_INTEGRATION": "Set it to the id or name of the bot's switchboard integration.",
-    "SUNSHINE_WEBHOOK_SECRET": "Set it to the secret that the webhook was made with.",
+    "SUNSHINE_WEBHOOK_SECRET": "Set it to the webhook's secret.",
     "CONTROL_MODE": "Set it to 'release' or 'pass', as in Admin Center > Channels > Messaging and social "
     "> Messaging > Manage settings > Conversation control.",
 }

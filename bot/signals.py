@@ -1,4 +1,4 @@
-"""What the running parts tell: one data type, on which logs and metrics are hooks."""
+"""Signals: the one data type that parts emit, and that logs, metrics and traces observe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How much attention a signal wants."""
+    """The severity of a signal."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -19,13 +19,13 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """Something happened.
+    """Something that happened.
 
     Attributes:
         event: a stable name in snake_case.
-        level: how much attention it wants.
-        conversation_id: where, if in one conversation.
-        fields: details. Never a secret, never what somebody said.
+        level: the severity.
+        conversation_id: the conversation, if it concerns one.
+        fields: details, without secrets and without users' words.
     """
 
     event: str
@@ -38,16 +38,21 @@ Observe = Callable[[Signal], None]
 
 
 def silent(_: Signal) -> None:
-    """Tell nobody."""
+    """Ignore a signal."""
 
 
 @dataclass(frozen=True, slots=True)
 class AtWork:
-    """The conversation that a task works on, and the newest event that it has taken; None: only time has passed."""
+    """The conversation that a task processes.
+
+    Attributes:
+        conversation_id: the conversation's id.
+        event_id: the newest event being processed; None for a timer.
+    """
 
     conversation_id: str
     event_id: str | None = None
 
 
 AT_WORK: ContextVar[AtWork | None] = ContextVar("at_work", default=None)
-"""Set by the engine; what is told from within the task, or from a task that it has begun, is about that."""
+"""Set by the engine. Signals from the task, and from tasks it starts, concern this."""

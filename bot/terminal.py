@@ -1,8 +1,9 @@
-"""The only module that writes to a terminal (logs aside, which use `printable` too).
+"""The only module that writes to a terminal, apart from logs, which also use `printable`.
 
-Users, agents, tapes, and the platform supply much of what the commands print. None of it may steer the terminal with
-an escape sequence, reorder text, or forge a line of the bot's own. So one call prints one line, whatever is in it, and
-colours are given beside the text instead of in it. Nothing else imports `rich` or calls `print`; a test enforces that.
+Commands print untrusted text from users, agents, tapes and the platform. Such text must not
+control the terminal with escape sequences, reorder text, or forge lines. So each call prints
+exactly one line, and styles are passed separately from the text. A test ensures that no other
+module imports `rich` or calls `print`.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from typing import Any, TextIO, TypeAlias
 
 import typer
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.progress import Progress
 from rich.table import Table as RichTable
 from rich.text import Text
 
-WIDTH = 160  # columns of a pipe or a file, which has no width of its own
-_JOINERS = "\u200c\u200d"  # not printable by themselves, but part of Persian words and of emoji
+WIDTH = 160  # columns, when writing to a pipe or a file
+_JOINERS = "\u200c\u200d"  # not printable, but needed in Persian words and emoji
 
 Styled: TypeAlias = str | tuple[str, str]
 """Text, or text with a style such as `bold red`."""
@@ -32,7 +33,7 @@ Cell: TypeAlias = str | Text
 
 
 def printable(text: str) -> str:
-    """Return the text as one harmless line: white space becomes a space, other control characters show as escapes."""
+    """Convert text to one safe line: white space to spaces, control characters to escapes."""
     return text if text.isprintable() else "".join(map(_printable, text))
 
 
@@ -43,36 +44,41 @@ def line(*parts: Styled) -> Text:
 
 
 def say(*parts: Styled, err: bool = False) -> None:
-    """Print one line, on standard output or standard error; a blank one without arguments."""
+    """Print one line on standard output, or on standard error; blank without arguments."""
     console = _console(err=err)
     console.print(line(*parts), soft_wrap=True)
     console.file.flush()
 
 
 def say_wrapped(*parts: Styled) -> None:
-    """Print a text on standard output that breaks between words where the terminal ends."""
+    """Print text on standard output, wrapped between words."""
     console = _console()
     console.print(line(*parts))
     console.file.flush()
 
 
 def say_json(value: Any) -> None:
-    """Print JSON in ASCII, in which no control character survives."""
+    """Print JSON in ASCII, which escapes all control characters."""
     _stream(err=False).write(f"{json.dumps(value, indent=2)}\n")
 
 
 class Table:
-    """A table, or a grid if it has no headings: only the last column of a grid wraps.
+    """A table; without headings, a grid in which only the last column wraps.
 
     Args:
         headings: one per column.
-        right: the headings of columns that are aligned to the right.
+        right: the headings of right-aligned columns.
     """
 
     def __init__(self, *headings: str, right: tuple[str, ...] = ()) -> None:
-        self._table = RichTable(box=box.SIMPLE_HEAD if headings else None, show_header=bool(headings), pad_edge=False)
+        self._table = RichTable(
+            box=box.SIMPLE_HEAD if headings else None,
+            show_header=bool(headings),
+            pad_edge=False,
+        )
         for heading in headings:
-            self._table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+            justify: JustifyMethod = "right" if heading in right else "left"
+            self._table.add_column(heading, justify=justify, overflow="fold")
 
     def row(self, *cells: Cell) -> None:
         """Add a row."""
@@ -81,38 +87,38 @@ class Table:
         self._table.add_row(*(cell if isinstance(cell, Text) else line(cell) for cell in cells))
 
     def show(self) -> None:
-        """Print it."""
+        """Print the table."""
         _console().print(self._table)
 
 
 def width() -> int:
-    """Return the columns of standard output."""
+    """Return the width of standard output, in columns."""
     return _console().width
 
 
 def is_watched() -> bool:
-    """Tell whether standard output is a terminal."""
+    """Return whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def ask(question: str, *, hidden: bool = False) -> str:
-    """Ask at the terminal. Ends the command where the input ends."""
+    """Prompt for a line of input. Aborts the command at the end of the input."""
     return str(typer.prompt(printable(question), hide_input=hidden)).strip()
 
 
 def agreed(question: str) -> bool:
-    """Ask for a yes or a no."""
+    """Prompt for yes or no."""
     return typer.confirm(printable(question))
 
 
 def can_ask(*, at_a_screen: bool = True) -> bool:
-    """Tell whether a person can answer. `at_a_screen`: only where they see the question, too."""
+    """Return whether a person can answer; with `at_a_screen`, also see the question."""
     return sys.stdin.isatty() and (sys.stdout.isatty() or not at_a_screen)
 
 
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar on standard error, if that is a terminal; yields a function of (done, total)."""
+    """Show a progress bar on standard error, if it is a terminal. Yields update(done, total)."""
     console = _console(err=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(label, total=None)
@@ -138,7 +144,7 @@ def _console(*, err: bool = False) -> Console:
 
 
 def _stream(*, err: bool) -> TextIO:
-    """Return the stream; characters that its encoding lacks are escaped instead of raising."""
+    """Return the stream, set to escape characters that its encoding lacks."""
     stream = sys.stderr if err else sys.stdout
     if (reconfigure := getattr(stream, "reconfigure", None)) and stream.errors == "strict":
         reconfigure(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""Lasting troubles: tells the first failure of a kind at once, then ever more rarely, and once when it is over."""
+"""Ongoing troubles: reports the first failure, then ever more rarely, and the recovery."""
 
 from __future__ import annotations
 
@@ -13,64 +13,65 @@ from bot.signals import Level, Observe, Signal, silent
 
 MINUTE = 60.0
 CALM = 10.0
-"""Seconds without a failure, after a success, until a trouble is over; six times as many each time it has come back."""
+"""Seconds without failures, after a success, until a trouble is over. Six times longer for
+each return."""
 
 FLAPPING = 10 * MINUTE
-"""A trouble that comes back within this many seconds is the old one, and begins no new series of lines."""
+"""A trouble that returns within this many seconds continues the old one."""
 
-DATABASE_TODO = "Mend that. Until then webhooks are answered 503; nothing that was answered 200 is lost."
+DATABASE_TODO = "Fix this. Until then webhooks are answered 503; no stored event is lost."
 
 FORGOTTEN = 60 * MINUTE
-"""A trouble that nobody has met again for so many seconds is over, although nothing has shown that it works."""
+"""Seconds without any attempt after which a trouble is over, even without a success."""
 
-MOST_PLACES = 100  # that are told apart for each kind; all further ones count as one
+MAX_PLACES = 100  # records kept; further places count as "other"
 ELSEWHERE = "other"
 
 
 class What(StrEnum):
-    """The kinds of trouble: the values of `switchboard_trouble{what}`."""
+    """The kinds of trouble, which are the values of `switchboard_trouble{what}`."""
 
     KEY = "key"
-    """The platform refuses an API key."""
+    """The platform rejects an API key."""
     APP = "app"
     """The platform does not know the app."""
     API = "api"
-    """The API is out of reach, or fails."""
+    """The API is unreachable, or fails."""
     RATE_LIMIT = "rate_limit"
-    """The API refuses calls because there are too many."""
+    """The API refuses calls because of the rate limit."""
     DATABASE = "database"
-    """The database, or the disk under it, can't be used."""
+    """The database or its disk can't be used."""
     SWITCHBOARD = "switchboard"
-    """The switchboard integration of the settings is not there."""
+    """The switchboard integration in the settings does not exist."""
     BACKEND = "backend"
     """A function behind `chat.call` fails."""
     LOOP = "loop"
-    """Code blocks the event loop: no conversation goes on."""
+    """Code blocks the event loop, so conversations are stalled."""
 
 
 MUST_ACT = frozenset({What.KEY, What.APP, What.DATABASE, What.SWITCHBOARD, What.LOOP})
-"""These never pass by themselves."""
+"""Kinds that never resolve themselves."""
 
 _MAY_PASS = frozenset({What.RATE_LIMIT})
 
 _ONE_CAUSE = frozenset({What.KEY, What.SWITCHBOARD})
 TOGETHER = 5 * MINUTE
-"""Troubles of these kinds that begin within so many seconds, such as two keys that are refused, have one cause.
-(The second key may be needed minutes later.)"""
+"""Troubles of these kinds that begin within this many seconds have one cause, such as two
+rejected keys. (The second key may be used minutes later.)"""
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A trouble that lasts.
+    """An ongoing trouble.
 
     Attributes:
-        what: its kind.
-        where: what it is about: a setting, or a function. Empty where the kind says it all.
-        problem: what failed. No secret, and nothing that somebody said.
+        what: the kind.
+        where: the affected setting or function; empty if the kind is enough.
+        problem: what failed, without secrets and users' words.
         todo: what an operator can do.
-        status: the HTTP status of the newest failure; None where there was none.
-        seconds: how long it has lasted.
-        times: how often it has failed.
+        status: the HTTP status of the newest failure; None if there is none.
+        seconds: time since the first failure.
+        times: number of failures.
     """
 
     what: What
@@ -84,7 +85,7 @@ class Trouble:
 
 @dataclass(slots=True)
 class _Record:
-    """What is known of one trouble. Times in seconds of the injected clock."""
+    """The state of a trouble. Times are in seconds of the injected clock."""
 
     problem: str
     todo: str
@@ -93,17 +94,17 @@ class _Record:
     last: float
     urgent: bool = False
     times: int = 1
-    lines: int = 0  # that told that it lasts
-    told: int = 1  # failures, at the newest line
-    told_at: float = -math.inf  # when it was told that it lasts
+    lines: int = 0  # number of `trouble_lasts` lines
+    reported: int = 1  # failures at the newest line
+    reported_at: float = -math.inf  # the newest `trouble_lasts` line
     worked: float | None = None  # the first success since the newest failure
     over: float | None = None
-    silent: bool = False  # came back so soon that its return was not told
+    silent: bool = False  # returned so soon that the return was not reported
     returns: int = 0
 
     @property
     def calm(self) -> float:
-        """Seconds without a failure until it is over."""
+        """Seconds without failures until the trouble is over."""
         if self.worked is None:
             return FORGOTTEN
         return CALM * (1.0, 6.0, 36.0)[min(self.returns, 2)]
@@ -111,13 +112,13 @@ class _Record:
 
 @dataclass(slots=True)
 class Troubles:
-    """Decides when a trouble is told. Does no I/O, and may be used from any thread.
+    """Decides when to report a trouble. Does no I/O, and is thread-safe.
 
-    A line is told at the first failure, and after 1, 4, 16, … minutes while the trouble lasts. It is over once it has
-    worked and nothing has failed for `CALM` seconds. `look` is to be called every few seconds.
+    Reports the first failure, and then after 1, 4, 16, … minutes while the trouble lasts. It is
+    over after a success and `CALM` seconds without failures. Call `look` every few seconds.
 
     Args:
-        observe: gets `trouble_began`, `trouble_lasts` and `trouble_over`.
+        observe: receives `trouble_began`, `trouble_lasts` and `trouble_over`.
         seconds: a monotonic clock.
     """
 
@@ -136,31 +137,34 @@ class Troubles:
         status: int | None = None,
         urgent: bool = False,
     ) -> None:
-        """Note a failure, and tell it if it is the first of its kind.
+        """Record a failure, and report it if it is the first of its kind.
 
         Args:
-            what: its kind.
-            problem: what failed, in words without a secret and without anything that somebody said.
+            what: the kind.
+            problem: what failed, without secrets and users' words.
             todo: what an operator can do.
-            where: the setting or the function that it is about.
-            status: the HTTP status, if there was one.
+            where: the affected setting or function.
+            status: the HTTP status, if there is one.
             urgent: an operator must act, whatever the kind.
         """
         with self._lock:
             now, key = self.seconds(), self._key(what, where)
             record = self._records.get(key)
-            if record is None or (record.over is not None and now - record.over >= FLAPPING):
+            is_new = record is None
+            if record is not None and record.over is not None:
+                is_new = now - record.over >= FLAPPING
+            if record is None or is_new:
                 self._records[key] = record = _Record(problem, todo, status, now, now, urgent)
-                self._tell("trouble_began", key, record)
+                self._report("trouble_began", key, record)
                 return
             if record.over is not None:
                 record.over, record.silent, record.returns = None, True, record.returns + 1
             record.problem, record.todo, record.status = problem, todo, status
             record.times, record.last, record.worked = record.times + 1, now, None
-            self._tell_if_due(key, record, now)
+            self._report_if_due(key, record, now)
 
     def works(self, what: What, where: str = "") -> None:
-        """Note a success."""
+        """Record a success."""
         if not self._records:
             return
         with self._lock:
@@ -169,7 +173,7 @@ class Troubles:
                 record.worked = self.seconds()
 
     def look(self) -> None:
-        """Tell what has become due: which troubles still last, and which are over."""
+        """Report troubles that still last, and those that are over, as they become due."""
         with self._lock:
             now = self.seconds()
             for key, record in list(self._records.items()):
@@ -179,25 +183,32 @@ class Troubles:
                 elif now - record.last >= record.calm:
                     record.over = now if record.worked is None else record.worked
                     if not record.silent:
-                        self._tell("trouble_over", key, record)
+                        self._report("trouble_over", key, record)
                 elif record.worked is None:
-                    self._tell_if_due(key, record, now)
+                    self._report_if_due(key, record, now)
 
     def lasting(self) -> list[Trouble]:
-        """The troubles that last, those with the most failures first."""
+        """Return the ongoing troubles, those with the most failures first."""
         found = [
-            Trouble(*key, record.problem, record.todo, record.status, self.seconds() - record.first, record.times)
+            Trouble(
+                *key,
+                record.problem,
+                record.todo,
+                record.status,
+                self.seconds() - record.first,
+                record.times,
+            )
             for key, record in self._known()
             if record.over is None
         ]
         return sorted(found, key=lambda trouble: (-trouble.times, trouble.what, trouble.where))
 
     def lasts(self, what: What) -> bool:
-        """Is there a trouble of this kind?"""
+        """Return whether a trouble of this kind is ongoing."""
         return any(kind is what and record.over is None for (kind, _), record in self._known())
 
     def fails(self, what: What) -> str:
-        """Why things of this kind fail at the moment; empty if the newest try has worked."""
+        """Return why this kind fails now; empty if the newest attempt succeeded."""
         return next(
             (
                 record.problem
@@ -212,32 +223,32 @@ class Troubles:
             return list(self._records.items())
 
     def _key(self, what: What, where: str) -> tuple[What, str]:
-        if (what, where) in self._records or len(self._records) < MOST_PLACES:
+        if (what, where) in self._records or len(self._records) < MAX_PLACES:
             return what, where
         return what, ELSEWHERE
 
-    def _tell_if_due(self, key: tuple[What, str], record: _Record, now: float) -> None:
-        if now - record.first < MINUTE * 4**record.lines or record.times == record.told:
+    def _report_if_due(self, key: tuple[What, str], record: _Record, now: float) -> None:
+        if now - record.first < MINUTE * 4**record.lines or record.times == record.reported:
             return
         while now - record.first >= MINUTE * 4**record.lines:
             record.lines += 1
-        record.silent, record.told = False, record.times
-        if self._is_told_by_another(key, record, now):
+        record.silent, record.reported = False, record.times
+        if self._is_covered(key, record, now):
             return
-        record.told_at = now
-        self._tell("trouble_lasts", key, record)
+        record.reported_at = now
+        self._report("trouble_lasts", key, record)
 
-    def _is_told_by_another(self, key: tuple[What, str], record: _Record, now: float) -> bool:
-        """Has just been told that another of its kind lasts, which began together with it? They have one cause."""
+    def _is_covered(self, key: tuple[What, str], record: _Record, now: float) -> bool:
+        """Return whether a trouble with the same cause has just been reported."""
         return key[0] in _ONE_CAUSE and any(
             other is not record
             and kind is key[0]
             and abs(other.first - record.first) <= TOGETHER
-            and now - other.told_at <= TOGETHER
+            and now - other.reported_at <= TOGETHER
             for (kind, _), other in self._records.items()
         )
 
-    def _tell(self, event: str, key: tuple[What, str], record: _Record) -> None:
+    def _report(self, event: str, key: tuple[What, str], record: _Record) -> None:
         what, where = key
         fields: dict[str, object] = {"what": what.value}
         if where:
@@ -260,14 +271,14 @@ class Troubles:
 
 
 def database_failed(troubles: Troubles, error: Exception) -> None:
-    """Note that the database could not be used. `error` says why, in words that may be logged (`StoreError`)."""
-    told = isinstance(error, OSError) and error.strerror
-    problem = told or str(error) or type(error).__name__
+    """Record that the database is unusable. The message of `error` must be safe to log."""
+    os_error = isinstance(error, OSError) and error.strerror
+    problem = os_error or str(error) or type(error).__name__
     troubles.failed(What.DATABASE, problem, DATABASE_TODO)
 
 
 def _level(what: What, lines: int) -> Level:
-    """`error` where an operator must act: at once, or because it does not pass by itself."""
+    """Return `error` if an operator must act: at once, or because the trouble persists."""
     if what in MUST_ACT or (lines and what not in _MAY_PASS):
         return Level.ERROR
     return Level.WARNING

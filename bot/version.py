@@ -1,4 +1,4 @@
-"""Which version this is."""
+"""The version of the bot."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def installed_version() -> str:
-    """The installed package's version; "unknown" where it runs from its source alone."""
+    """Return the installed version; "unknown" if the package is not installed."""
     try:
         return version("switchboard-bot")
     except PackageNotFoundError:

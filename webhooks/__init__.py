@@ -1,1 +1,1 @@
-"""The edge: a webhook delivery becomes stored events. Knows nothing of flows or control."""
+"""The edge: turn webhook deliveries into stored events. Independent of flows and control."""

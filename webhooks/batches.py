@@ -1,4 +1,4 @@
-"""Group commit for coroutines: all that waits while a batch is under way goes with the next one."""
+"""Group commit for coroutines: items that arrive during a batch share the next one."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ Outcome: TypeAlias = "asyncio.Future[Result | BaseException]"
 
 
 class Batches(Generic[Item, Result]):
-    """Does things in batches, one at a time; each caller hears of its own.
+    """Runs one batch of items at a time. Each caller gets the outcome of its own item.
 
-    There is no timer: a lone item is a batch at once. Where a batch is cancelled, all that waits is told so.
+    There is no timer: a lone item forms a batch at once. Cancelling a batch cancels all
+    waiting items.
 
     Args:
-        run: does a batch, and gives for each item, in order, its result or its error. What it raises all get.
-        is_of_one: does what `run` raised mean that nothing was done, because of one of the items? Then each is done by
-            itself, so that it keeps none of the others out.
-        failures: so many errors in a row of items that are done by themselves end that: the rest get the last one.
-        key: items with the same key never share a batch, but follow each other. None: all may.
-        size: of an item.
-        drops_cancelled: do nothing about an item whose future is cancelled while it waits; cancelled later, it is done
-            or not.
-        most: size of the largest batch; an item that is larger makes one of its own.
-        on_left: called with the items of a batch that no longer wait.
+        run: processes a batch; returns a result or an error per item, in order. An exception
+            applies to all items.
+        is_of_one: returns whether an exception of `run` means that one item prevented the whole
+            batch. If so, each item is retried on its own.
+        failures: consecutive failures of single items after which the rest get the last error.
+        key: items with the same key never share a batch, but keep their order. None: no keys.
+        size: returns the size of an item.
+        drops_cancelled: drop items that are cancelled while waiting.
+        most: maximum size of a batch; a larger item forms its own.
+        on_left: called with items that no longer wait.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Batches(Generic[Item, Result]):
         key: Callable[[Item], Hashable] | None = None,
         drops_cancelled: bool = True,
         size: Callable[[Item], int] = lambda _: 1,
-        most: int = 64,  # more items of size 1 only keep the first of them waiting
+        most: int = 64,  # larger batches only delay their first item
         on_left: Callable[[Sequence[Item]], None] = lambda _: None,
     ) -> None:
         self._run = run
@@ -54,7 +55,7 @@ class Batches(Generic[Item, Result]):
         self._under_way: asyncio.Task[None] | None = None
 
     def put(self, item: Item) -> Outcome[Result]:
-        """Let an item be done together with others; its result, or the error that it has."""
+        """Queue an item. Returns a future for its result or error."""
         outcome: Outcome[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, outcome))
         if self._under_way is None:
@@ -63,11 +64,11 @@ class Batches(Generic[Item, Result]):
 
     @property
     def is_anyone_waiting(self) -> bool:
-        """Does an item wait for the next batch?"""
+        """Whether an item is waiting for the next batch."""
         return bool(self._waiting)
 
     async def stop(self) -> None:
-        """Finish what waits."""
+        """Finish the waiting items."""
         if self._under_way is not None:
             await asyncio.wait([self._under_way])
 
@@ -78,7 +79,7 @@ class Batches(Generic[Item, Result]):
                 outcomes = await self._outcomes(items) if items else ()
                 _settle(futures, outcomes)
                 if outcomes and isinstance(outcomes[-1], asyncio.CancelledError):
-                    # The loop is being closed, or `run` was cancelled from within: let nobody wait for ever.
+                    # The loop is closing, or `run` cancelled itself: leave no caller waiting.
                     rest = [*self._waiting]
                     self._waiting.clear()
                     self._on_left([item for item, _ in rest])
@@ -87,7 +88,7 @@ class Batches(Generic[Item, Result]):
             self._under_way = None
 
     def _next(self) -> tuple[list[Item], list[Outcome[Result]]]:
-        """Take the items of the next batch; there may be none, if all were cancelled."""
+        """Take the items of the next batch; none if all were cancelled."""
         items: list[Item] = []
         futures: list[Outcome[Result]] = []
         later: list[tuple[Item, Outcome[Result]]] = []
@@ -118,7 +119,7 @@ class Batches(Generic[Item, Result]):
     async def _outcomes(self, items: Sequence[Item]) -> Sequence[Result | BaseException]:
         try:
             return await self._run(items)
-        except BaseException as error:  # noqa: BLE001 - each of those who wait is to be told
+        except BaseException as error:  # noqa: BLE001 - every caller gets the error
             if len(items) == 1 or not self._is_of_one(error):
                 return [error] * len(items)
         outcomes: list[Result | BaseException] = []
@@ -137,5 +138,5 @@ class Batches(Generic[Item, Result]):
 
 def _settle(futures: Sequence[Outcome[Result]], outcomes: Sequence[Result | BaseException]) -> None:
     for future, outcome in zip(futures, outcomes, strict=True):
-        if not future.done():  # somebody still waits
+        if not future.done():  # the caller still waits
             future.set_result(outcome)

@@ -1,4 +1,4 @@
-"""What people are found by: names, e-mail addresses, external ids and tickets that events show."""
+"""Searchable contact data in events: names, email addresses, external ids, tickets."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 from webhooks.events import ConversationMessage, Event, UnknownEvent, event_user_ids
 from webhooks.messages import Conversation, User
 
-LONGEST = 200  # characters of a name, an address or an id that are kept
-MOST_WORDS = 6  # of a name, that it is found by
+MAX_LENGTH = 200  # stored characters of a name, address or id
+MAX_WORDS = 6  # words of a name that a search can start at
 
 _TICKET = re.compile(r"(?:^|[^a-z])ticket[._:-]?(?:id|number)?$", re.IGNORECASE)
-"""How the names of metadata end that hold a ticket's number: `ticketId`, `ticket_id`, `zd.ticket.id`."""
+"""Matches metadata keys that hold a ticket number: `ticketId`, `zd.ticket.id`, …"""
 
 
 class ContactKind(StrEnum):
-    """What a contact is, the best to show a person by first."""
+    """The kinds of contact data, best display name first."""
 
     NAME = "name"
     EMAIL = "email"
@@ -29,37 +29,39 @@ class ContactKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """Something that the people of a conversation are found by, as it was posted; personal."""
+    """A piece of contact data as posted. Personal data."""
 
     kind: ContactKind
     text: str
 
     @property
     def terms(self) -> list[str]:
-        """What it is found by, as `search_term` writes it: all of it first, and a name from each of its words on."""
+        """The normalised search terms: the whole text, then a name from each later word on."""
         whole = search_term(self.text)
         if self.kind is not ContactKind.NAME:
             return [whole]
         words = whole.split(" ")
-        return [" ".join(words[first:]) for first in range(min(len(words), MOST_WORDS))]
+        return [" ".join(words[first:]) for first in range(min(len(words), MAX_WORDS))]
 
 
 def search_term(text: str) -> str:
-    """Return a text as it is searched for: without capitals, needless spaces, and the sign before a number."""
-    return " ".join(text.casefold().split()).removeprefix("#")[: 2 * LONGEST]
+    """Normalise text for searching: fold case and white space, drop a leading "#"."""
+    return " ".join(text.casefold().split()).removeprefix("#")[: 2 * MAX_LENGTH]
 
 
 def contacts_of(event: Event) -> frozenset[Contact]:
-    """Return what an event shows of the people in its conversation. Nothing if it names no user that could be removed.
+    """Return the contact data of the end users in an event.
 
-    Agents are none of them: an author counts only if it is the end user.
+    Agents are left out: an author counts only if it is the end user. Empty if the event
+    names no user id, because such data could not be erased with `user:remove`.
     """
     if isinstance(event, UnknownEvent) or not event_user_ids(event):
         return frozenset()
-    return frozenset(Contact(kind, text[:LONGEST].strip()) for kind, text in _shown(event) if search_term(text))
+    found = ((kind, text) for kind, text in _found_in(event) if search_term(text))
+    return frozenset(Contact(kind, text[:MAX_LENGTH].strip()) for kind, text in found)
 
 
-def _shown(event: Event) -> Iterator[tuple[ContactKind, str]]:
+def _found_in(event: Event) -> Iterator[tuple[ContactKind, str]]:
     payload = event.payload
     if isinstance(event, ConversationMessage):
         author = event.payload.message.author

@@ -1,7 +1,8 @@
-"""The events of API v2, typed: `parse_event` makes one of the classes of `Event` from what was posted.
+"""Typed events of API v2. `parse_event` turns a posted event into one of the `Event` classes.
 
-Lenient: keys, values and types that are not known are no error. Strict where a decision depends on it: an id, and who
-is active. `event_user_ids` and `event_time` answer the same question for any event.
+Parsing is lenient: unknown keys, values and types are no error. It is strict only about ids
+and about the active integration, because decisions depend on them. `event_user_ids` and
+`event_time` work on any event.
 """
 
 from __future__ import annotations
@@ -31,33 +32,33 @@ from webhooks.payloads import (
 )
 
 REMOVAL = "user:remove"
-"""The type of the event that a person was removed: it goes before all others."""
+"""The event type for a removed user. It is processed before all others."""
 
 ABOUT_PEOPLE = frozenset({REMOVAL, "user:merge"})
-"""The types of events that concern every conversation of a person."""
+"""Event types that affect every conversation of a user."""
 
 _SWITCHBOARD = "switchboard:"
 
 
 class InvalidEvent(ValueError):
-    """It is no event, or lacks what its type needs. The message names the fields, and quotes nothing of the event."""
+    """Not an event, or a required field is missing. The message names fields, never values."""
 
 
 class Reason(StrEnum):
-    """Why the platform moved control by itself; compare with `payload.reason`, which may hold other values too."""
+    """Reasons for which the platform moves control. `payload.reason` may hold other values too."""
 
     TICKET_CLOSED = "ticketClosed"
     TRANSFER_TO_EMAIL = "transferToEmail"
 
 
 def parse_event(event: bytes | Mapping[str, object]) -> Event:
-    """Make an event of what was posted.
+    """Parse a posted event.
 
     Args:
-        event: one entry of a delivery's `events`, as JSON or as the object read from it.
+        event: one entry of a delivery's `events`, as JSON bytes or as a decoded object.
 
     Raises:
-        InvalidEvent: it can't be understood.
+        InvalidEvent: the event can't be parsed.
     """
     posted = _object(event)
     posted_type = posted.get("type")
@@ -68,7 +69,7 @@ def parse_event(event: bytes | Mapping[str, object]) -> Event:
         ids = {"id": wire.event_id(posted), "saidId": wire.said_id(posted)}
         return kind.model_validate({**posted, **ids, "type": wire.event_type(posted)})
     except ValidationError as error:
-        # Names of classes and fields only: the texts of pydantic's errors quote no input, and neither does this.
+        # Only names of classes and fields: pydantic's messages quote no input.
         wrong = "; ".join(
             f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
             for one in error.errors(include_url=False, include_context=False, include_input=False)
@@ -79,7 +80,7 @@ def parse_event(event: bytes | Mapping[str, object]) -> Event:
 
 
 def event_user_ids(event: Event) -> set[str]:
-    """The ids of the end users that the event shows: their data must go when they are removed."""
+    """Return the ids of the end users in the event, whose data `user:remove` erases."""
     if isinstance(event, UnknownEvent):
         user = event.payload.get("user")
         shown = wire.identifier(user.get("id")) if isinstance(user, Mapping) else None
@@ -88,19 +89,22 @@ def event_user_ids(event: Event) -> set[str]:
 
 
 def event_time(event: Event) -> datetime | None:
-    """When it happened, by the platform's clock: `created_at` or, for a message without, when that was received."""
+    """Return the event's time by the platform's clock.
+
+    That is `created_at` or, for a message without one, the time the platform received it.
+    """
     if event.created_at is None and isinstance(event, ConversationMessage):
         return event.payload.message.received
     return event.created_at
 
 
 class PlatformEvent(Part):
-    """What all events have.
+    """The fields that all events share.
 
     Attributes:
-        id: made from the content where the platform sent none (`wire.event_id`).
-        created_at: when it happened, as far as is told.
-        said_id: the same for one message or tap under whichever event id it comes (`wire.said_id`).
+        id: the platform's id, or a hash of the content if it sent none (`wire.event_id`).
+        created_at: the time of the event, if the platform sent one.
+        said_id: the same for every event about one message or tap (`wire.said_id`).
     """
 
     id: Id
@@ -109,14 +113,14 @@ class PlatformEvent(Part):
 
 
 class ConversationCreate(PlatformEvent):
-    """A conversation was created; its default responder is active at once."""
+    """A conversation was created. Its default responder is active at once."""
 
     type: Literal["conversation:create"]
     payload: CreationPayload
 
     @property
     def widget_opened(self) -> bool:
-        """The widget was opened, and nobody has written yet."""
+        """Whether the user opened the widget without having written yet."""
         return self.payload.widget_opened
 
 
@@ -135,14 +139,14 @@ class ConversationLeave(PlatformEvent):
 
 
 class ConversationRemove(PlatformEvent):
-    """The conversation was deleted; what is stored about it must go."""
+    """The conversation was deleted. Stored data about it must be erased."""
 
     type: Literal["conversation:remove"]
     payload: InConversation
 
 
 class ConversationMessage(PlatformEvent):
-    """A message of anybody, the bot's own included."""
+    """A message from anyone, including the bot."""
 
     type: Literal["conversation:message"]
     payload: MessagePayload
@@ -156,49 +160,49 @@ class ConversationPostback(PlatformEvent):
 
 
 class ConversationRead(PlatformEvent):
-    """Somebody has read the messages."""
+    """Someone read the messages."""
 
     type: Literal["conversation:read"]
     payload: ActivityPayload
 
 
 class ConversationReferral(PlatformEvent):
-    """The user was brought here by a link, a code or an ad."""
+    """The user arrived by a link, a code or an ad."""
 
     type: Literal["conversation:referral"]
     payload: ReferralPayload
 
 
 class ConversationTyping(PlatformEvent):
-    """Somebody starts or stops typing."""
+    """Someone started or stopped typing."""
 
     type: Literal["conversation:typing"]
     payload: ActivityPayload
 
 
 class MessageDelivered(PlatformEvent):
-    """A message of the business reached the channel, or the user."""
+    """A message from the business reached the channel or the user."""
 
     type: Literal["conversation:message:delivery:channel", "conversation:message:delivery:user"]
     payload: WithUser
 
 
 class MessageDeliveryFailed(PlatformEvent):
-    """A message of the business did not reach the user."""
+    """A message from the business did not reach the user."""
 
     type: Literal["conversation:message:delivery:failure"]
     payload: WithUser
 
 
 class ClientAdd(PlatformEvent):
-    """A user got a new device or channel."""
+    """A device or channel was added to a user."""
 
     type: Literal["client:add"]
     payload: ClientPayload
 
 
 class ClientRemove(PlatformEvent):
-    """A user lost a device or channel."""
+    """A device or channel was removed from a user."""
 
     type: Literal["client:remove"]
     payload: ClientPayload
@@ -212,7 +216,7 @@ class ClientUpdate(PlatformEvent):
 
 
 class UserMerge(PlatformEvent):
-    """Two users became one."""
+    """Two users were merged."""
 
     type: Literal["user:merge"]
     payload: MergePayload
@@ -226,70 +230,70 @@ class UserUpdate(PlatformEvent):
 
 
 class UserRemove(PlatformEvent):
-    """A user was deleted; what is stored about the person must go."""
+    """A user was deleted. Stored data about the person must be erased."""
 
     type: Literal["user:remove"]
     payload: UserPayload
 
 
 class ControlPassed(PlatformEvent):
-    """Control went to whoever is active now."""
+    """Control was passed to the integration that is active now."""
 
     type: Literal["switchboard:passControl"]
     payload: ControlPayload
 
 
 class ControlReleased(PlatformEvent):
-    """Control was given up: nobody is active."""
+    """Control was released: nobody is active."""
 
     type: Literal["switchboard:releaseControl"]
     payload: ControlPayload
 
 
 class ControlOffered(PlatformEvent):
-    """Control was offered to whoever is pending now."""
+    """Control was offered to the integration that is pending now."""
 
     type: Literal["switchboard:offerControl"]
     payload: ControlPayload
 
 
 class ControlAccepted(PlatformEvent):
-    """The pending integration took control: it is active now."""
+    """The pending integration accepted control and is active now."""
 
     type: Literal["switchboard:acceptControl"]
     payload: ControlPayload
 
 
 class ControlPassFailed(PlatformEvent):
-    """Control could not be passed, although the request may have been answered 200."""
+    """A pass failed, although the request may have been answered 200."""
 
     type: Literal["switchboard:passControl:failure"]
     payload: ControlFailurePayload
 
 
 class ControlOfferFailed(PlatformEvent):
-    """Control could not be offered."""
+    """An offer of control failed."""
 
     type: Literal["switchboard:offerControl:failure"]
     payload: ControlFailurePayload
 
 
 class ControlAcceptFailed(PlatformEvent):
-    """Control could not be accepted."""
+    """Accepting control failed."""
 
     type: Literal["switchboard:acceptControl:failure"]
     payload: ControlFailurePayload
 
 
 class UnknownEvent(PlatformEvent):
-    """An event of a type that is not known here; `payload` is as posted."""
+    """An event of an unknown type; `payload` is as posted."""
 
     type: Text
     payload: Object[dict[str, Any]] = Field(default_factory=dict)
 
     @property
     def may_move_control(self) -> bool:
-        """A switchboard event of a new type: only a read tells what it means."""
+        """Whether this is a new kind of switchboard event. Only a read shows its effect."""
         return self.type.startswith(_SWITCHBOARD)
 
 
@@ -328,7 +332,7 @@ _CLASSES: dict[str, type[Event]] = {
 
 
 EVENT_TYPES = frozenset(_CLASSES)
-"""The types that are known here."""
+"""The event types with a class in this module."""
 
 
 def _object(event: bytes | Mapping[str, object]) -> Mapping[str, object]:

@@ -1,7 +1,7 @@
-"""How the fields of an event are read: what a decision needs is required, anything else gives way when it is wrong.
+"""Field types for events: strict for fields that decisions need, lenient for all others.
 
-A field that gives way counts as absent. The platform adds keys and values at any time (docs/platform.md, 4), and an
-event that is set aside because of a picture's address would be a lost event.
+An invalid value in a lenient field counts as absent. The platform adds keys and values at
+any time (docs/platform.md, 4), and no event should be set aside over a picture's URL.
 """
 
 from __future__ import annotations
@@ -28,29 +28,30 @@ PLAUSIBLE_YEARS = range(2000, 2100)
 
 
 class Part(BaseModel):
-    """A frozen piece of an event; camelCase outside, snake_case here. Keys that it does not know are dropped."""
+    """A frozen part of an event: camelCase on the wire, snake_case here. Drops unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
 
 class OpenPart(Part):
-    """A piece that keeps the keys that it does not know, under their names as posted (`model_extra`)."""
+    """A part that keeps unknown keys in `model_extra`, under their names as posted."""
 
     model_config = ConfigDict(extra="allow")
 
 
 def moment(value: object) -> datetime | None:
-    """A time as an aware UTC datetime; None if it can't be read, or lies before the year 2000 or after 2099.
+    """Convert a time to an aware UTC datetime; None if invalid or outside 2000 to 2099.
 
-    Takes ISO text with a date and a time, or a datetime. A time without a zone is UTC. Plain numbers and dates are not
-    guessed at: a wrong time would make an event look older or newer than it is, an absent one makes it look its age.
+    Accepts ISO text with a date and a time, or a datetime. Without a time zone, it is UTC.
+    Plain numbers and dates are rejected rather than guessed: a wrong time would misorder
+    the event, while an absent one does no harm.
     """
     at = iso_time(value)
     return at if at and at.year in PLAUSIBLE_YEARS else None
 
 
 def iso_time(value: object) -> datetime | None:
-    """As `moment`, whatever the year."""
+    """Convert a time as `moment` does, but accept any year."""
     try:
         if isinstance(value, str) and value[10:11] in ("T", " "):
             value = datetime.fromisoformat(value)
@@ -92,22 +93,22 @@ def _object_or_none(value: object) -> object:
 
 
 Id = Annotated[str, BeforeValidator(_id)]
-"""Required to be usable: printable text, or a whole number."""
+"""Required, and valid: printable text or a whole number."""
 
 Moment = Annotated[datetime | None, BeforeValidator(moment)]
-"""Aware UTC, or None where it is absent or can't be read."""
+"""Aware UTC; None if absent or invalid."""
 
 Text = Annotated[str, WrapValidator(_or_empty_text)]
-"""Empty where it is absent or no text."""
+"""Empty if absent or not text."""
 
 Texts = Annotated[list[str], BeforeValidator(_texts)]
-"""The texts of a list; empty where it is none."""
+"""The strings in a list; empty if it is not a list."""
 
 Maybe = Annotated[T | None, WrapValidator(_or_none)]
-"""None where it is absent or wrong."""
+"""None if absent or invalid."""
 
 Object = Annotated[T, BeforeValidator(_object)]
-"""Read from an empty object where it is absent or no object."""
+"""Parsed from an empty object if absent or not an object."""
 
 ObjectOrNone = Annotated[T | None, BeforeValidator(_object_or_none)]
-"""None where it is absent or null; read from an empty object where it is something else."""
+"""None if absent or null; parsed from an empty object if it is any other non-object."""

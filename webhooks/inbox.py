@@ -1,4 +1,4 @@
-"""What "stored" means to the edge, and the group commit: all deliveries that wait share one transaction."""
+"""The edge's storage interface, and group commit: waiting deliveries share one transaction."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Protocol
 from webhooks.batches import Batches
 from webhooks.reporting import Report, ignore, type_and_place
 
-GROUP_LIMIT = 512
-WAITING_LIMIT = 20_000
+GROUP_LIMIT = 512  # events per commit
+WAITING_LIMIT = 20_000  # events
 WAITING_BYTES = 64 * 1024 * 1024
-FAILURES_IN_A_ROW = 2
+MAX_CONSECUTIVE_FAILURES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event as it came in.
+    """A received event, not yet parsed.
 
     Attributes:
-        id: the platform's event id, the same on every retry; made from the content where it is missing.
-        conversation_id: None for events that belong to no single conversation.
+        id: the platform's event id, the same on every retry; a content hash if missing.
+        conversation_id: None if the event belongs to no single conversation.
         type: as posted.
-        body: the event object as JSON, complete, as posted.
-        received_at: when it came, by our clock.
-        said_id: of what was said, the same under whichever event id it comes; stored once in a conversation.
+        body: the complete event object as posted, as JSON.
+        received_at: the time of arrival, by our clock.
+        said_id: the same for every event about one message or tap; unique per conversation.
     """
 
     id: str
@@ -38,33 +38,35 @@ class NewEvent:
 
 
 class NotStored(Exception):
-    """The events are not safe; the platform must send them again."""
+    """The events were not stored. The platform must deliver them again."""
 
 
 class Inbox(Protocol):
-    """Where events are kept. `add` returns only when they are durable; a known id is no error."""
+    """Durable storage for events. Adding a known id is no error."""
 
     async def add(self, events: Sequence[NewEvent]) -> None:
-        """Store the events, all or none. Raises `NotStored`."""
+        """Store all events or none; return once they are durable. Raises `NotStored`."""
 
 
 class GroupCommit:
-    """An inbox that stores in groups: all deliveries that wait while a commit is in flight share the next one.
+    """An inbox with group commit: deliveries that arrive during a commit share the next one.
 
-    There is no timer: a lone delivery is committed at once. A delivery is stored whole or not at all, so one with more
-    than `limit` events makes a group of its own.
+    There is no timer: a lone delivery is committed at once. A delivery is never split, so
+    one with more than `limit` events forms its own group.
 
-    When a group fails, each of its deliveries is tried once more, alone, so that one that the database can't take
-    fails by itself. Where the store is out of reach that would only be slow (a delivery must be answered within 20 s),
-    so nobody is tried again after an error of `unavailable`, and the rest is not after two failures in a row.
+    When a group fails, each delivery is retried once on its own, so that a bad one fails
+    alone. A delivery must be answered within 20 s, so there is no retry after an error in
+    `unavailable`, and the retries stop after two consecutive failures.
 
     Args:
-        store: makes events durable, all or none; may be given ids that it knows, and the same id twice.
-        limit: events in a commit.
-        waiting_limit: events that may wait; with more, `add` fails at once and the platform delivers again later.
-        waiting_bytes: the same for the size of their bodies.
-        on_stored: called with what was stored after each commit, to wake whoever works on it.
-        unavailable: errors of `store` which mean that another try now would fail too. Their text goes into the log.
+        store: stores all events or none. Must accept known ids, and duplicates in a call.
+        limit: maximum number of events per commit.
+        waiting_limit: maximum number of waiting events. Beyond it, `add` fails at once and
+            the platform delivers again later.
+        waiting_bytes: maximum total size of the waiting bodies.
+        on_stored: called with the stored events after each commit, to wake workers.
+        unavailable: exceptions of `store` after which a retry is pointless. Their messages
+            are logged.
         report: called when `on_stored` raises.
     """
 
@@ -87,7 +89,7 @@ class GroupCommit:
         self._batches: Batches[Sequence[NewEvent], None] = Batches(
             self._commit,
             is_of_one=lambda error: isinstance(error, Exception) and not isinstance(error, self._unavailable),
-            failures=FAILURES_IN_A_ROW,
+            failures=MAX_CONSECUTIVE_FAILURES,
             drops_cancelled=False,
             size=len,
             most=limit,
@@ -100,19 +102,20 @@ class GroupCommit:
 
     @property
     def waiting(self) -> int:
-        """Events that wait for a commit; those of the commit in flight don't count."""
+        """The number of events waiting for a commit, without those being committed."""
         return self._waiting
 
     @property
     def is_crowded(self) -> bool:
-        """Is more than half of a waiting limit taken? More deliveries had better go elsewhere, or come later."""
+        """Whether a waiting limit is more than half used: a sign to shed load."""
         return self._waiting > self._waiting_limit / 2 or self._bytes > self._bytes_limit / 2
 
     async def add(self, events: Sequence[NewEvent]) -> None:
-        """Store the events, all or none. Cancelling it does not keep them from being stored.
+        """Store all events or none. Cancelling the call does not prevent the write.
 
         Raises:
-            NotStored: with the store's error as its cause; or too much waits already, or `stop` was called.
+            NotStored: the store failed (its error is the cause), too many events are
+                waiting, or `stop` was called.
         """
         if not events:
             return
@@ -120,18 +123,19 @@ class GroupCommit:
             raise NotStored("the inbox is closed")
         size = _bytes(events)
         if self._batches.is_anyone_waiting and self._waiting + len(events) > self._waiting_limit:
-            raise NotStored(f"{self._waiting} events wait to be stored already")
+            raise NotStored(f"{self._waiting} events are already waiting to be stored")
         if self._batches.is_anyone_waiting and self._bytes + size > self._bytes_limit:
-            raise NotStored(f"{self._bytes} bytes wait to be stored already")
+            raise NotStored(f"{self._bytes} bytes are already waiting to be stored")
         self._waiting += len(events)
         self._bytes += size
         error = await self._batches.put(events)
         if error is not None:
-            told = str(error) if isinstance(error, self._unavailable) else ""  # others may quote an event
-            raise NotStored(f"the store failed: {told or type(error).__name__}") from error
+            # The message of any other error may quote an event.
+            message = str(error) if isinstance(error, self._unavailable) else ""
+            raise NotStored(f"the store failed: {message or type(error).__name__}") from error
 
     async def stop(self) -> None:
-        """Take no more, and finish what waits."""
+        """Accept no more events, and wait for pending commits."""
         self._stopped = True
         await self._batches.stop()
 
@@ -145,7 +149,7 @@ class GroupCommit:
         if self._on_stored is not None:
             try:
                 self._on_stored(events)
-            except Exception as error:  # noqa: BLE001 - the events are stored, and workers look for themselves too
+            except Exception as error:  # noqa: BLE001 - the events are stored; workers also poll
                 self._report("workers_not_woken", "error", type_and_place(error))
         return [None] * len(deliveries)
 

@@ -1,35 +1,37 @@
-"""Inflates compressed bodies, within bounds."""
+"""Decompress request bodies, with a size limit."""
 
 from __future__ import annotations
 
 import zlib
 
 _GZIP = 16 + zlib.MAX_WBITS
-_CM_DEFLATE = 8  # how the first byte of zlib's format ends; some senders leave that format away
+_CM_DEFLATE = 8  # low bits of the first zlib byte; some senders omit the zlib header
 
 
 class UnknownEncoding(ValueError):
-    """A Content-Encoding other than gzip, deflate and identity."""
+    """The Content-Encoding is not gzip, deflate or identity."""
 
 
 class TooLarge(ValueError):
-    """More would come out than is allowed."""
+    """The decompressed body exceeds the limit."""
 
 
 class Damaged(ValueError):
-    """It was changed or cut off on its way."""
+    """The body was altered or truncated in transit."""
 
 
 def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
-    """Inflate a body.
+    """Decompress a body.
 
     Args:
-        body: as received, complete.
+        body: the complete body as received.
         encoding: its Content-Encoding; "" if there is none.
-        max_bytes: how much may come out of it.
+        max_bytes: maximum size of the result.
 
     Raises:
-        UnknownEncoding, TooLarge, Damaged: nothing has come out.
+        UnknownEncoding: the Content-Encoding is not supported.
+        TooLarge: the result exceeds `max_bytes`.
+        Damaged: the body was altered or truncated.
     """
     match encoding.strip().lower():
         case "" | "identity":
@@ -39,14 +41,14 @@ def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
         case "deflate":
             bits = zlib.MAX_WBITS if body[:1] and body[0] & 0xF == _CM_DEFLATE else -zlib.MAX_WBITS
         case _:
-            raise UnknownEncoding("the Content-Encoding is none of gzip, deflate and identity")
+            raise UnknownEncoding("the Content-Encoding is not gzip, deflate or identity")
     inflater = zlib.decompressobj(bits)
     try:
         plain = inflater.decompress(body, max_bytes + 1)
     except zlib.error:
-        raise Damaged("the body is not what its Content-Encoding says") from None
+        raise Damaged("the body does not match its Content-Encoding") from None
     if len(plain) > max_bytes:
-        raise TooLarge(f"more than {max_bytes} bytes come out of the body")
+        raise TooLarge(f"the decompressed body exceeds {max_bytes} bytes")
     if not inflater.eof or inflater.unused_data:
-        raise Damaged("the compressed body has no end, or something after it")
+        raise Damaged("the compressed body is truncated, or has trailing data")
     return plain

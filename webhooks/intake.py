@@ -1,7 +1,8 @@
-"""Takes a delivery: check the key, read the envelope, store, answer. `Intake` does no I/O but `Inbox.add`.
+"""Handle a delivery: check the key, read the envelope, store, answer. Only `Inbox.add` does I/O.
 
-The platform tries a delivery 5 times in 15 minutes, but never again after a 400, 401, 403, 404 or 406. So 2xx is
-answered when the events are safe and not before, and those only to what no later try could make right.
+The platform tries a delivery 5 times in 15 minutes, but never retries after a 400, 401, 403,
+404 or 406. So 2xx is sent only after the events are durable, and those five only where no
+retry could succeed.
 """
 
 from __future__ import annotations
@@ -24,24 +25,30 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MAX_EVENTS = 2_000
-"""Events in the largest delivery that is taken."""
+"""Maximum number of events per delivery."""
 
-LARGE = 64 * 1024
-"""Bytes from which a body is read in a thread, so that the other deliveries need not wait for it."""
+THREAD_THRESHOLD = 64 * 1024
+"""Bodies above this many bytes are parsed in a thread, so that other deliveries go on."""
 
 RETRY_AFTER_SECONDS = 5
-"""When a delivery that could not be stored may come again. A hint: the platform has a schedule of its own."""
+"""The Retry-After of a 503. A hint: the platform has its own retry schedule."""
 
-LONGEST_PATH = 200  # characters of it that are logged
+MAX_LOGGED_PATH = 200  # characters
 
 MINUTE = timedelta(minutes=1)
-SPELL_ENDS = timedelta(minutes=10)
-"""Without a failure for this long, the next one is told at once again."""
+STREAK_TIMEOUT = timedelta(minutes=10)
+"""After this long without a failure, the next one is logged at once again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the platform is told: an HTTP status, a sentence for the person who reads its log, seconds to wait."""
+    """The HTTP answer to a delivery.
+
+    Attributes:
+        status: the HTTP status.
+        reason: the body, a sentence for readers of the platform's log.
+        retry_after: the Retry-After header, in seconds.
+    """
 
     status: int
     reason: str
@@ -50,13 +57,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """How a delivery went, for metrics.
+    """The result of a delivery, for metrics.
 
     Attributes:
-        status: as answered.
-        events: how many were stored (or were known already).
-        seconds: from the first look at it to the answer.
-        reason: as answered.
+        status: the HTTP status of the answer.
+        events: number of events that are stored now, including known ones.
+        seconds: processing time.
+        reason: the body of the answer.
     """
 
     status: int
@@ -66,13 +73,13 @@ class Receipt:
 
 
 class InvalidDelivery(ValueError):
-    """Not JSON, or not an envelope of API v2. The message says what is wrong, and quotes nothing."""
+    """Not JSON, or not a v2 envelope. The message quotes no values."""
 
     status = 400
 
 
 class ForeignDelivery(InvalidDelivery):
-    """A delivery of another app. The message names that app."""
+    """A delivery for another app. The message names that app."""
 
     status = 403
 
@@ -83,11 +90,13 @@ class TooManyEvents(InvalidDelivery):
     status = 413
 
 
-class Spell:
-    """Failures that follow each other within ten minutes: told at once, and after 1, 4, 16, … minutes.
+class FailureStreak:
+    """Decides when to log recurring failures: at once, then after 1, 4, 16, … minutes.
+
+    Failures less than ten minutes apart form a streak.
 
     Attributes:
-        times: failures so far.
+        times: number of failures in the current streak.
     """
 
     def __init__(self) -> None:
@@ -96,9 +105,9 @@ class Spell:
         self._newest: datetime | None = None
         self._lines = 0
 
-    def is_told(self, now: datetime) -> bool:
-        """Count a failure, and return whether a line is due."""
-        if self._began is None or self._newest is None or now - self._newest >= SPELL_ENDS:
+    def should_log(self, now: datetime) -> bool:
+        """Count a failure, and return whether to log it."""
+        if self._began is None or self._newest is None or now - self._newest >= STREAK_TIMEOUT:
             self._began, self._newest, self.times, self._lines = now, now, 1, 0
             return True
         self._newest, self.times = now, self.times + 1
@@ -113,14 +122,15 @@ class Intake:
     """Turns deliveries into stored events.
 
     Args:
-        inbox: where the events go.
-        secrets: the keys that are accepted.
-        now: an aware clock.
-        observe: called with each answer's receipt; must not raise.
-        app_id: the app whose deliveries are taken; None: any.
-        is_known: is it told elsewhere, again and again, that nothing can be stored? Then it is told here only once.
-        record: called with the time and the body of each delivery that was stored; must not raise.
-        report: called when a delivery can't be stored, or comes to a wrong address.
+        inbox: stores the events.
+        secrets: the accepted webhook secrets.
+        now: returns the current time, aware.
+        observe: called with the receipt of each answer; must not raise.
+        app_id: the only app to accept deliveries for; None accepts any.
+        is_known: returns whether an outage of the store is already being logged elsewhere.
+            If so, only the first failed delivery is logged here.
+        record: called with time and body of each stored delivery; must not raise.
+        report: called when a delivery can't be stored, or has a wrong address.
     """
 
     def __init__(
@@ -142,40 +152,44 @@ class Intake:
         self._is_known = is_known
         self._record = record
         self._report = report
-        self._not_stored, self._failed, self._misaddressed = Spell(), Spell(), Spell()
-        self._thread = ThreadPoolExecutor(1, "deliveries")  # started by the first one that is large
+        self._not_stored = FailureStreak()
+        self._failed = FailureStreak()
+        self._misaddressed = FailureStreak()
+        self._thread = ThreadPoolExecutor(1, "deliveries")  # starts with the first large body
 
     async def receive(self, headers: Mapping[str, str], body: bytes) -> Answer:
         """Store the events of a delivery.
 
         Args:
-            headers: of the request; names in any case.
-            body: of the request, complete.
+            headers: the request headers; names in any case.
+            body: the complete request body.
 
         Returns:
-            200 stored or known already, 400 not JSON or no v2 envelope, 401 wrong or missing key, 403 another app's,
-            413 too many events, 503 not stored.
+            200 stored or already known, 400 not JSON or not a v2 envelope, 401 wrong or
+            missing key, 403 another app, 413 too many events, 503 not stored.
         """
-        return self.refuse_stranger(headers) or await self.take(body)
+        return self.refuse_unauthorized(headers) or await self.take(body)
 
     async def take(self, body: bytes) -> Answer:
-        """The same for a delivery whose key has been checked."""
+        """Store the events of a delivery whose key has been checked. Returns as `receive`."""
         began = self._now()
         try:
-            events = await self._apart(len(body), read_delivery, body, began, self._app_id)
+            events = await self._call(len(body), read_delivery, body, began, self._app_id)
         except InvalidDelivery as error:
             return self._answered(Answer(error.status, str(error)), began)
         try:
             if events:
                 await self._inbox.add(events)
         except NotStored as error:
-            is_told = self._not_stored.is_told(began)
-            if is_told and (self._not_stored.times == 1 or not self._is_known()):
-                fields = {"events": len(events), "reason": str(error), "times": self._not_stored.times}
+            is_due = self._not_stored.should_log(began)
+            times = self._not_stored.times
+            if is_due and (times == 1 or not self._is_known()):
+                fields = {"events": len(events), "reason": str(error), "times": times}
                 self._report("delivery_not_stored", "warning", fields)
-        except Exception as error:  # noqa: BLE001 - a bug: answered 503 too, so that the platform delivers again
-            if self._failed.is_told(began):
-                fields = {"events": len(events), "times": self._failed.times, **type_and_place(error)}
+        except Exception as error:  # noqa: BLE001 - a bug: answer 503 too, for a retry
+            if self._failed.should_log(began):
+                times = self._failed.times
+                fields = {"events": len(events), "times": times, **type_and_place(error)}
                 self._report("delivery_not_stored", "error", fields)
         else:
             if self._record is not None:
@@ -184,77 +198,85 @@ class Intake:
         return self._answered(_NOT_STORED, began)
 
     async def inflated(self, body: bytes, encoding: str, max_bytes: int) -> bytes | Answer:
-        """The body without its Content-Encoding, or the answer to one that can't be inflated to `max_bytes` bytes."""
+        """Decompress a body to at most `max_bytes`; return an error answer if that fails."""
         began = self._now()
         try:
-            return await self._apart(len(body), inflate, body, encoding, max_bytes)
+            return await self._call(len(body), inflate, body, encoding, max_bytes)
         except UnknownEncoding as error:
             return self._answered(Answer(415, str(error)), began)
         except TooLarge:
             return self.refuse_too_large(max_bytes)
         except Damaged:
-            return self.refuse_broken_off()
+            return self.refuse_truncated()
 
     def has_key(self, headers: Mapping[str, str]) -> bool:
-        """Does a request carry a key of this webhook?"""
+        """Return whether a request carries a valid webhook secret."""
         return self._secrets.accepts(_header(headers, API_KEY_HEADER))
 
-    def refuse_stranger(self, headers: Mapping[str, str]) -> Answer | None:
-        """401 to a delivery with a wrong key or none, None to all others. Its body need not be read for that."""
+    def refuse_unauthorized(self, headers: Mapping[str, str]) -> Answer | None:
+        """Return a 401 if the key is missing or wrong, else None. Needs no body."""
         if self.has_key(headers):
             return None
-        reason = f"the {API_KEY_HEADER} header is missing or is not a secret of this webhook"
+        reason = f"the {API_KEY_HEADER} header is missing or does not match the webhook's secret"
         return self._answered(Answer(401, reason), self._now())
 
     def refuse_too_large(self, max_bytes: int) -> Answer:
-        """The answer to a delivery of more than `max_bytes` bytes, of which not all has been read."""
-        return self._answered(Answer(413, f"the delivery has more than {max_bytes} bytes"), self._now())
+        """Return a 413 for a delivery larger than `max_bytes`, perhaps read only in part."""
+        reason = f"the delivery has more than {max_bytes} bytes"
+        return self._answered(Answer(413, reason), self._now())
 
-    def refuse_broken_off(self) -> Answer:
-        """The answer to a delivery whose end never came. Mostly nobody is left to hear it."""
-        return self._answered(_BROKEN_OFF, self._now())
+    def refuse_truncated(self) -> Answer:
+        """Return a 503 for a truncated delivery. The sender is usually gone."""
+        return self._answered(_TRUNCATED, self._now())
 
-    def refuse_too_much(self) -> Answer:
-        """The answer to a delivery for which there is no room beside those that are read or wait already."""
-        return self._answered(_TOO_MUCH, self._now())
+    def refuse_overload(self) -> Answer:
+        """Return a 503 because too many deliveries are being read or waiting."""
+        return self._answered(_OVERLOADED, self._now())
 
     def refuse_misaddressed(self, path: str) -> Answer:
-        """The answer to a delivery with a right key at a wrong address: a person can mend that."""
+        """Return a 503 for a valid key at a wrong path: an operator can correct the target."""
         now = self._now()
-        if self._misaddressed.is_told(now):
-            fields = {"path": path[:LONGEST_PATH], "times": self._misaddressed.times}
+        if self._misaddressed.should_log(now):
+            fields = {"path": path[:MAX_LOGGED_PATH], "times": self._misaddressed.times}
             self._report("delivery_misaddressed", "error", fields)
         return self._answered(_MISADDRESSED, now)
 
     def _answered(self, answer: Answer, began: datetime, events: int = 0) -> Answer:
         if self._observe is not None:
-            self._observe(Receipt(answer.status, events, (self._now() - began).total_seconds(), answer.reason))
+            seconds = (self._now() - began).total_seconds()
+            self._observe(Receipt(answer.status, events, seconds, answer.reason))
         return answer
 
-    async def _apart(self, size: int, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Read something, in the thread if it is large."""
-        if size <= LARGE:
+    async def _call(self, size: int, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `read`, in the thread if `size` is large."""
+        if size <= THREAD_THRESHOLD:
             return read(*args, **kwargs)
         work = partial(read, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
 _NOT_STORED = Answer(503, "not stored: deliver it again", RETRY_AFTER_SECONDS)
-_MISADDRESSED = Answer(503, "not stored: this is not the webhook's address; mend its target", RETRY_AFTER_SECONDS)
-_TOO_MUCH = Answer(503, "not stored, because too much waits already: deliver it again", RETRY_AFTER_SECONDS)
-_BROKEN_OFF = Answer(503, "not stored, because its end did not come: deliver it again", RETRY_AFTER_SECONDS)
+_MISADDRESSED = Answer(
+    503,
+    "not stored: this is not the webhook's address; correct its target",
+    RETRY_AFTER_SECONDS,
+)
+_OVERLOADED = Answer(503, "not stored: the bot is overloaded; deliver it again", RETRY_AFTER_SECONDS)
+_TRUNCATED = Answer(503, "not stored: the body was truncated; deliver it again", RETRY_AFTER_SECONDS)
 
 
 def read_delivery(body: bytes, received_at: datetime, app_id: str | None = None) -> list[NewEvent]:
-    """The events of a delivery, in order, each id once. Only the envelope is read; any entry of `events` is taken.
+    """Return the events of a delivery in order, without duplicate ids.
+
+    Validates only the envelope; accepts any entry of `events`.
 
     Args:
-        body: as posted.
-        received_at: when it came.
-        app_id: the app that it may come from; None: any. A delivery that names no app is taken.
+        body: the delivery as posted.
+        received_at: the time of arrival.
+        app_id: the only app to accept; None accepts any. A delivery without an app is accepted.
 
     Raises:
-        InvalidDelivery: it is not JSON, not an envelope of API v2, of another app, or too much.
+        InvalidDelivery: not JSON, not a v2 envelope, for another app, or too many events.
     """
     try:
         envelope = wire.read_json(body)
@@ -264,11 +286,11 @@ def read_delivery(body: bytes, received_at: datetime, app_id: str | None = None)
         raise InvalidDelivery("the body is not an object")
     webhook = envelope.get("webhook")
     if not isinstance(webhook, dict) or webhook.get("version") != "v2":
-        raise InvalidDelivery('webhook.version is not "v2": make the webhook one of API v2')
+        raise InvalidDelivery('webhook.version is not "v2": create the webhook with API v2')
     app = envelope.get("app")
     sender = wire.identifier(app.get("id")) if isinstance(app, dict) else None
     if app_id is not None and sender not in (None, app_id):
-        raise ForeignDelivery(f"this is a delivery of the app {sender}, and the bot's SUNSHINE_APP_ID is another one")
+        raise ForeignDelivery(f"this delivery is for app {sender}, not for the bot's SUNSHINE_APP_ID")
     entries = envelope.get("events")
     if not isinstance(entries, list):
         raise InvalidDelivery("events is not a list")

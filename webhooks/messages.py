@@ -1,6 +1,7 @@
-"""The things that events tell of: conversations, users, messages. Here it is decided what a message is.
+"""The objects in events (conversations, users, messages), and the classification of messages.
 
-Outside `webhooks` nothing compares the platform's strings: ask a message `is_users_end`, not its activity's type.
+No code outside `webhooks` compares the platform's strings: it asks `message.is_users_end`,
+not for the activity's type.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ _AUTOMATION_NAMES = ("Automated Response",)
 _AUTOMATION_TYPES = ("csat",)
 _WORKSPACE_METADATA = "__zendesk_msg."
 _AGENT_ID = "__zendesk_msg.agent.id"
-_NO_PERSON = "__"  # what stands in for an agent's id begins with this, as "__trigger" does
+_RULE_PREFIX = "__"  # an agent id with this prefix stands for a rule, such as "__trigger"
 
 
 class SwitchboardIntegration(Part):
-    """One of the parties that can hold a conversation. Known by `id` or `name`; never by `integrationId`.
+    """An integration that can be active. Identified by `id` or `name`, never `integrationId`.
 
     Attributes:
-        id: the name where an event names no id. Empty if neither can be read: somebody, but nobody knows who.
+        id: the integration's id, else its name. Empty if neither is valid: an integration
+            is active, but it is unknown which.
     """
 
     id: str
@@ -38,24 +40,25 @@ class SwitchboardIntegration(Part):
     @model_validator(mode="before")
     @classmethod
     def _known_by(cls, value: object) -> object:
-        """Fall back to the name, then to nothing: an integration that can't be read must not look like nobody."""
+        """Fall back to the name, then to "": an invalid integration must not look like nobody."""
         posted = value if isinstance(value, dict) else {}
-        return {**posted, "id": identifier(posted.get("id")) or identifier(posted.get("name")) or ""}
+        id_ = identifier(posted.get("id")) or identifier(posted.get("name")) or ""
+        return {**posted, "id": id_}
 
     @property
     def is_known(self) -> bool:
-        """Does the event tell which integration it is?"""
+        """Whether the event identifies the integration."""
         return bool(self.id)
 
 
 class Conversation(Part):
-    """A conversation, and who was active in it when the event was made.
+    """A conversation, with the integration that was active at the time of the event.
 
     Attributes:
-        active_switchboard_integration: None: nobody, which is the proof of a release. An integration that can't be read
-            is there, and not `is_known`.
-        brand_id: the brand, where there are several.
-        participants: the users who take part; mostly not told.
+        active_switchboard_integration: None if nobody is active, which proves a release. An
+            invalid value becomes an integration that is not `is_known`.
+        brand_id: the brand, in accounts with several.
+        participants: the participating users; usually absent.
     """
 
     id: Id
@@ -67,7 +70,7 @@ class Conversation(Part):
 
 
 class User(OpenPart):
-    """An end user. `profile` (givenName, email, locale…) and `metadata` are as posted."""
+    """An end user. `profile` (givenName, email, locale, …) and `metadata` are as posted."""
 
     id: Id
     external_id: Maybe[Id] = None
@@ -77,7 +80,7 @@ class User(OpenPart):
 
 
 class Author(Part):
-    """Who wrote a message or did something. `type` is empty where it is not told."""
+    """The author of a message or an activity. `type` is empty if absent."""
 
     type: Text = ""
     subtypes: Texts = Field(default_factory=list)
@@ -87,38 +90,41 @@ class Author(Part):
 
     @property
     def is_user(self) -> bool:
-        """The end user."""
+        """Whether the author is the end user."""
         return self.type == _USER
 
     @property
     def is_business(self) -> bool:
-        """A bot, an agent, or the platform itself."""
+        """Whether the author is a bot, an agent, or the platform itself."""
         return self.type == _BUSINESS
 
     @property
     def user_ids(self) -> set[str]:
-        """The ids of an end user that are shown here; an author of unknown type may be one."""
+        """The ids of the author as an end user; an author of unknown type may be one."""
         if self.is_business:
             return set()
-        return {shown for shown in (self.user_id, self.user.id if self.user else None) if shown}
+        return {id_ for id_ in (self.user_id, self.user.id if self.user else None) if id_}
 
 
 class Source(Part):
-    """Where something came from: a channel's or an integration's type, and its id."""
+    """The source of a message or event: the type and id of a channel or integration."""
 
     type: Text = ""
     integration_id: Maybe[Id] = None
 
 
 class Activity(Part):
-    """What a system message tells. `type` is empty where it can't be read."""
+    """The content of a system message. `type` is empty if it is invalid."""
 
     type: Text = ""
     data: Object[dict[str, Any]] = Field(default_factory=dict)
 
 
 class Content(OpenPart):
-    """What a message says. What belongs to other types (`mediaUrl`, `coordinates`, `fields`…) is in `model_extra`."""
+    """The content of a message.
+
+    `model_extra` has the fields of other types (`mediaUrl`, `coordinates`, `fields`, …).
+    """
 
     type: Text = ""
     text: Maybe[str] = None
@@ -126,10 +132,10 @@ class Content(OpenPart):
 
 
 class Message(Part):
-    """A message of anybody: the end user, an agent, this bot, or the platform itself (an activity).
+    """A message from the end user, an agent, this bot, or the platform (an activity).
 
     Attributes:
-        id: None where it can't be read: an end without it is still an end.
+        id: None if invalid: the end of a conversation counts even without an id.
     """
 
     id: Maybe[Id] = None
@@ -142,32 +148,33 @@ class Message(Part):
 
     @property
     def is_activity(self) -> bool:
-        """It is a system message: nobody wrote it."""
+        """Whether this is a system message that nobody wrote."""
         return self.activity is not None or _ACTIVITY in self.author.subtypes
 
     @property
     def is_users_end(self) -> bool:
-        """The end user has ended the conversation, whoever is named as the author (docs/platform.md, 3)."""
+        """Whether the end user ended the conversation, whoever the author (docs/platform.md, 3)."""
         return self.activity is not None and self.activity.type == _ENDED_BY_USER
 
     @property
     def may_be_end(self) -> bool:
-        """An activity that does not tell which: read the message back to find out (docs/platform.md, 3)."""
+        """Whether this is an activity of unknown type, to be read back (docs/platform.md, 3)."""
         return self.is_activity and not (self.activity and self.activity.type)
 
     @property
     def is_from_user(self) -> bool:
-        """The end user wrote it."""
+        """Whether the end user wrote it."""
         return self.author.is_user and not self.is_activity
 
     @property
     def is_from_agent(self) -> bool:
-        """A person wrote it in the agent workspace; not a trigger, an away message or a survey."""
-        return self.author.is_business and self._is_from_workspace and not self.is_activity and not self._is_automated
+        """Whether a person wrote it in the agent workspace, not a trigger or another automation."""
+        is_workspace = self.author.is_business and self._is_from_workspace
+        return is_workspace and not self.is_activity and not self._is_automated
 
     @property
     def is_of_people(self) -> bool:
-        """It comes from a user or an agent workspace, or tells what a user did: their clocks may have dated it."""
+        """Whether its time may come from the clock of a user's device or an agent workspace."""
         return self.author.is_user or self.is_activity or self._is_from_workspace
 
     @property
@@ -176,13 +183,14 @@ class Message(Part):
 
     @property
     def _is_automated(self) -> bool:
-        """No person wrote it, as far as the agent workspace tells.
+        """Whether a rule wrote it rather than a person, going by the workspace's metadata.
 
-        It gives the agent's id where there is one, and a stand-in such as "__trigger" where a rule has written. Without
-        any metadata of the workspace it is a person's: to talk over an agent is worse than to give way to a rule.
+        The workspace names the agent's id, or a placeholder such as "__trigger" for a rule.
+        Without such metadata, a person is assumed: talking over an agent is worse than
+        yielding to a rule.
         """
         if agent := self.metadata.get(_AGENT_ID):
-            return str(agent).startswith(_NO_PERSON)
+            return str(agent).startswith(_RULE_PREFIX)
         by_workspace = any(key.startswith(_WORKSPACE_METADATA) for key in self.metadata)
         named = self.author.display_name in _AUTOMATION_NAMES
         return by_workspace or named or self.metadata.get("type") in _AUTOMATION_TYPES
@@ -196,26 +204,26 @@ class Postback(Part):
 
 
 class UserActivity(Activity):
-    """Something that an author did that is no message: reading, typing."""
+    """An author's activity other than a message: reading or typing."""
 
     author: Object[Author] = Field(default_factory=Author)
 
 
 class Failure(Part):
-    """Why something failed. `code` is empty where it is not told."""
+    """The reason for a failure. `code` is empty if absent."""
 
     code: Text = ""
 
 
 class MergedUsers(Part):
-    """Two users that became one."""
+    """Two merged users."""
 
     surviving: User
     discarded: User
 
 
 class MergedConversations(Part):
-    """Two conversations that became one."""
+    """Two merged conversations."""
 
     surviving: Conversation
     discarded: Conversation

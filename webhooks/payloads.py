@@ -1,4 +1,4 @@
-"""What each kind of event tells: the payloads, and which users they show."""
+"""The payloads of events, with the users of each."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _START_CONVERSATION = "startConversation"
 
 
 class Payload(Part):
-    """What an event tells. Shows no user unless it says so."""
+    """The payload of an event. By default it has no user."""
 
     @property
     def user_ids(self) -> set[str]:
-        """The ids of the end users that are shown."""
+        """The ids of the end users in the payload."""
         return set()
 
 
 class InConversation(Payload):
-    """Belongs to a conversation, and tells who is active in it."""
+    """A payload with a conversation, which names the active integration."""
 
     conversation: Conversation
 
 
 class WithUser(InConversation):
-    """Belongs to a conversation and, mostly, to one of its users."""
+    """A payload with a conversation and, usually, one of its users."""
 
     user: Maybe[User] = None
     source: Maybe[Source] = None
@@ -50,18 +50,18 @@ class WithUser(InConversation):
 
 
 class CreationPayload(WithUser):
-    """How a conversation came to be."""
+    """The origin of a conversation."""
 
     creation_reason: Maybe[str] = None
 
     @property
     def widget_opened(self) -> bool:
-        """The widget was opened, and nobody has written yet (docs/platform.md, 4)."""
+        """Whether the user opened the widget without having written yet (docs/platform.md, 4)."""
         return self.creation_reason == _START_CONVERSATION
 
 
 class MessagePayload(InConversation):
-    """A message, whoever wrote it."""
+    """A message from anyone."""
 
     message: Message
 
@@ -78,13 +78,13 @@ class PostbackPayload(WithUser):
 
 
 class ReferralPayload(WithUser):
-    """What brought the user here, as posted."""
+    """The referral, as posted."""
 
     referral: Object[dict[str, Any]] = Field(default_factory=dict)
 
 
 class ActivityPayload(InConversation):
-    """Reading or typing."""
+    """A read receipt or a typing indicator."""
 
     activity: Object[UserActivity] = Field(default_factory=UserActivity)
 
@@ -117,7 +117,7 @@ class UserPayload(Payload):
 
 
 class MergePayload(Payload):
-    """Two users became one and, if both had one, their conversations too."""
+    """Two merged users and, if both had one, their merged conversations."""
 
     merged_users: MergedUsers
     merged_conversations: Maybe[MergedConversations] = None
@@ -129,12 +129,12 @@ class MergePayload(Payload):
 
 
 class ControlPayload(InConversation):
-    """Who is active after control has moved, and why it moved."""
+    """The active integration after control moved, and the reason."""
 
     reason: Maybe[str] = None
 
 
 class ControlFailurePayload(ControlPayload):
-    """Why control has not moved."""
+    """The reason why control did not move."""
 
     error: Object[Failure] = Field(default_factory=Failure)

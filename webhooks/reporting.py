@@ -1,4 +1,4 @@
-"""Reports of what went wrong. The edge logs nothing itself: it calls a function that its owner gives it."""
+"""Problem reports. The edge logs nothing itself: its owner supplies a report function."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Report = Callable[[str, Literal["warning", "error"], Mapping[str, object]], None
 
 
 def ignore(_: str, __: Literal["warning", "error"], ___: Mapping[str, object]) -> None:
-    """Report to nobody."""
+    """Ignore a report."""
 
 
 def type_and_place(error: Exception) -> dict[str, object]:
-    """An exception as details of a report. Leaves its message out, because that may quote an event."""
+    """Return an exception's type and place, without its message, which may quote an event."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return {"error": type(error).__name__, "place": f"{frame.filename}:{frame.lineno}"}

@@ -1,4 +1,4 @@
-"""The aiohttp handler for deliveries: reads a body within bounds, once its key has been checked."""
+"""The aiohttp handler for deliveries: checks the key, then reads the body within limits."""
 
 from __future__ import annotations
 
@@ -11,73 +11,81 @@ from aiohttp.http_exceptions import HttpProcessingError
 from webhooks.intake import Answer, Intake
 
 MAX_BYTES = 1024 * 1024
-"""The size of the largest delivery that is taken, compressed or not, unless the caller says otherwise."""
+"""Default maximum size of a delivery, both before and after decompression."""
 
-MAX_BYTES_AT_ONCE = 64 * MAX_BYTES
-"""The size of all deliveries together that are read or wait to be stored; with more, they may come again later."""
+MAX_TOTAL_BYTES = 64 * MAX_BYTES
+"""Maximum total size of deliveries in progress. Beyond it, deliveries get a 503."""
 
 
 def web_handler(
-    intake: Intake, max_bytes: int = MAX_BYTES, at_once: int = MAX_BYTES_AT_ONCE
+    intake: Intake,
+    max_bytes: int = MAX_BYTES,
+    max_total: int = MAX_TOTAL_BYTES,
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """An aiohttp handler for POST. The application must be served without `auto_decompress`.
+    """Return an aiohttp handler for POST. Serve the application without `auto_decompress`.
 
-    What is no HTTP never gets here: aiohttp itself answers 400 where head and body are damaged in the same segment.
+    Invalid HTTP never gets here: aiohttp answers 400 by itself.
 
     Args:
-        intake: what takes the deliveries.
-        max_bytes: bodies of more than that are refused as soon as that shows.
-        at_once: the size of all bodies together that are read or wait to be stored.
+        intake: processes the deliveries.
+        max_bytes: maximum size of a body, before and after decompression.
+        max_total: maximum total size of all bodies being read or waiting to be stored.
     """
-    held = 0
+    total = 0  # bytes held by all requests
 
     async def receive(request: web.Request) -> web.Response:
-        nonlocal held
-        if stranger := intake.refuse_stranger(request.headers):
-            return _response(stranger)
+        nonlocal total
+        # Check the key first: an unauthorized sender must not make the bot read a body.
+        if unauthorized := intake.refuse_unauthorized(request.headers):
+            return _response(unauthorized)
         if (request.content_length or 0) > max_bytes:
             return _response(intake.refuse_too_large(max_bytes))
-        body, holds = bytearray(), 0
+        body, held = bytearray(), 0
         try:
-            async for chunk in request.content.iter_any():  # not `request.read()`: its limit is the whole application's
+            # Not `request.read()`: its limit applies to the whole application.
+            async for chunk in request.content.iter_any():
                 body += chunk
-                holds += len(chunk)
                 held += len(chunk)
+                total += len(chunk)
                 if len(body) > max_bytes:
                     return _response(intake.refuse_too_large(max_bytes))
-                if held > at_once:
-                    return _response(intake.refuse_too_much())
-            plain = await intake.inflated(bytes(body), request.headers.get("Content-Encoding", ""), max_bytes)
+                if total > max_total:
+                    return _response(intake.refuse_overload())
+            encoding = request.headers.get("Content-Encoding", "")
+            plain = await intake.inflated(bytes(body), encoding, max_bytes)
             if isinstance(plain, Answer):
                 return _response(plain)
-            holds += len(plain) - len(body)
             held += len(plain) - len(body)
+            total += len(plain) - len(body)
             return _response(await intake.take(plain))
         except (OSError, web.RequestPayloadError, HttpProcessingError):
-            return _response(intake.refuse_broken_off())
+            return _response(intake.refuse_truncated())
         finally:
-            held -= holds
+            total -= held
 
     return receive
 
 
 def is_address(path: str, right: str) -> bool:
-    """Is that path the right one, as a person may have typed it: with slashes doubled or at the end, in capitals?"""
+    """Return whether a path is `right`, ignoring case, double and trailing slashes."""
     return re.sub("/+", "/", path).rstrip("/").lower() == right.lower()
 
 
 def wrong_address_handler(
-    intake: Intake, right: str, receive: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    intake: Intake,
+    right: str,
+    receive: Callable[[web.Request], Awaitable[web.StreamResponse]],
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """A handler for every path that nothing else serves.
+    """Return the handler for all other paths.
 
-    What comes with a key of the webhook is the platform's: it is taken if the path is nearly right, and else answered
-    503, because the platform never repeats what was answered 404. Strangers get a 404.
+    A delivery at a variant of the right path is accepted (`is_address`). Elsewhere, a request
+    with a valid key gets a 503, because the platform never retries after a 404. All other
+    requests get a 404.
 
     Args:
-        intake: what takes the deliveries.
+        intake: processes the deliveries.
         right: the webhook's path.
-        receive: the handler of that path.
+        receive: the handler for that path.
     """
 
     async def receive_elsewhere(request: web.Request) -> web.StreamResponse:

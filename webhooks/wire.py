@@ -1,7 +1,7 @@
-"""JSON as it crosses the wire: read leniently, written strictly, and the ids that an event goes by.
+"""The JSON of deliveries: lenient reading, strict writing, and the ids of events.
 
-Intake (which looks at an event for a microsecond) and `webhooks.events` (which reads it whole) share these rules, so
-both see the same event id, type and conversation.
+`webhooks.intake` and `webhooks.events` share these rules, so that both see the same event id,
+type and conversation.
 """
 
 from __future__ import annotations
@@ -13,80 +13,84 @@ from contextlib import suppress
 
 from pydantic_core import from_json, to_json
 
-from webhooks.mend import mended, pruned
+from webhooks.json_repair import prune, repair_encoding
 
 UNKNOWN_TYPE = "unknown"
-"""The type that an event is stored under when it does not tell a usable one."""
+"""The stored type of an event without a valid type."""
 
 ID_LENGTH = 255
-"""Characters. The platform's ids have 24; whatever is longer is no id, and would be too long for an index."""
+"""Maximum length of an id, for the sake of indexes. The platform's ids have 24 characters."""
 
 _ID_BITS = 63
-_DOTS = (".", "..")  # in an address they name something else than themselves
+_DOTS = (".", "..")  # path segments with a meaning of their own
 _TAPS = {"conversation:postback": "postback", "conversation:referral": "referral"}
 
 
 def read_json(body: bytes) -> object:
-    """Read JSON, and mend what would cost a whole delivery: it would be answered 400, which is never retried.
+    """Parse JSON, repairing damage that would otherwise cost a whole delivery.
 
-    Half of a surrogate pair (a text cut in the middle of an emoji) and bytes that are not UTF-8 become U+FFFD, a byte
-    order mark is dropped. What is nested too deep and numbers of more than 4300 digits become null.
+    Lone surrogates (text cut inside an emoji) and invalid UTF-8 become U+FFFD; a byte order
+    mark is dropped. Too deeply nested values and numbers of more than 4300 digits become null.
+    Without the repair, the answer would be 400, which the platform never retries.
 
     Raises:
-        ValueError: it is not JSON. The message says where, and quotes nothing.
+        ValueError: not JSON. The message gives the position, and quotes nothing.
     """
     try:
         return from_json(body)
     except ValueError:
-        text = mended(body)
+        text = repair_encoding(body)
     with suppress(ValueError):
         if text.encode() != body:
             return from_json(text)
-    return from_json(pruned(text))
+    return from_json(prune(text))
 
 
 def write_json(value: object) -> bytes:
-    """Write JSON. NaN and the infinities, which JSON does not have, become null."""
+    """Serialise to JSON. NaN and infinities become null."""
     return to_json(value, inf_nan_mode="null")
 
 
 def identifier(value: object) -> str | None:
-    """An id as text, or None if it can't be one.
+    """Return a valid id as text, or None.
 
-    Text must be printable (PostgreSQL stores no NUL, a log no line break), have 1 to `ID_LENGTH` characters, and be no
-    "." or "..", which can't be addressed; a whole number of up to 63 bits will do.
+    Valid are whole numbers of up to 63 bits, and printable text of 1 to `ID_LENGTH`
+    characters (PostgreSQL stores no NUL, and a log line no line break) other than "." and
+    "..", which have a meaning in URLs.
     """
     if isinstance(value, str):
-        return value if 0 < len(value) <= ID_LENGTH and value.isprintable() and value not in _DOTS else None
+        is_valid = 0 < len(value) <= ID_LENGTH and value.isprintable() and value not in _DOTS
+        return value if is_valid else None
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _ID_BITS:
         return str(value)
     return None
 
 
 def event_id(event: Mapping[str, object]) -> str:
-    """The platform's id of an event or, where it has no usable one, one made from its content.
+    """Return the platform's id of an event or, if invalid, the hash of its content.
 
     Raises:
-        ValueError: there is no id, and the content is not JSON (never for what `read_json` returned).
+        ValueError: no valid id, and not JSON (never for results of `read_json`).
     """
     return identifier(event.get("id")) or content_id(event)
 
 
 def content_id(value: object) -> str:
-    """`sha256:` and the hash of the canonical JSON: the same on every retry, whatever the order of the keys.
+    """Return `sha256:` and a hash of the canonical JSON, independent of the order of keys.
 
     Raises:
-        ValueError: the value is not JSON (never for what `read_json` returned).
+        ValueError: not JSON (never for results of `read_json`).
     """
     canonical = json.dumps(from_json(write_json(value)), sort_keys=True, separators=(",", ":"))
     return "sha256:" + hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
 def said_id(event: Mapping[str, object]) -> str | None:
-    """An id of what was said, the same under whichever event id it comes; None where nothing was said.
+    """Return an id of the message, tap or referral in an event; None for other events.
 
-    The same message comes under two event ids where a second webhook was left over, or a relay numbers anew. A tap on a
-    button and a referral have no id of their own: the user, the time and what was tapped make one.
+    It detects duplicates under different event ids, as a leftover second webhook or a
+    renumbering relay sends them. Taps and referrals have no id of their own: theirs is a hash
+    of user, time and content.
     """
     payload, type_ = event.get("payload"), event.get("type")
     if not isinstance(payload, Mapping):
@@ -100,13 +104,13 @@ def said_id(event: Mapping[str, object]) -> str | None:
 
 
 def event_type(event: Mapping[str, object]) -> str:
-    """The type as posted, or `UNKNOWN_TYPE` where it is no usable text."""
+    """Return the type as posted, or `UNKNOWN_TYPE` if it is invalid."""
     posted = event.get("type")
     return posted if isinstance(posted, str) and identifier(posted) else UNKNOWN_TYPE
 
 
 def conversation_id(event: Mapping[str, object]) -> str | None:
-    """`payload.conversation.id`, or None where the event belongs to no single conversation."""
+    """Return `payload.conversation.id`; None if the event belongs to no single conversation."""
     payload = event.get("payload")
     return _id_in(payload.get("conversation")) if isinstance(payload, Mapping) else None
 

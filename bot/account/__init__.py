@@ -1,5 +1,6 @@
-"""The platform's account as the bot needs it: read it, find what is wrong, plan what mends it, and carry that out.
+"""Checks an account for the bot's requirements (`doctor`), and sets it up (`setup`).
 
-`reading` makes a snapshot. `checks` and `plan` are pure: from a snapshot they make findings and changes. `examination`
-(for `doctor`) and `application` (for `setup`) do the talking; `env_file` keeps what has been found out.
+`reading` takes a snapshot of the account. `checks` and `plan` are pure: they turn a snapshot
+into findings and changes. `examination` (for `doctor`) and `application` (for `setup`) call
+the API. `env_file` stores the resulting settings.
 """

@@ -1,4 +1,4 @@
-"""Checks the account when the bot starts, and again while something of it is in trouble."""
+"""Checks the account at the start of the bot, and repeatedly while there is trouble."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ from bot.settings import Settings
 from bot.sunshine import RateLimited, Refused, SunshineError
 from bot.troubles import Troubles, What
 
-WITHIN: Final = 4.5
-"""Seconds until a check that has not ended counts as a failure."""
+CHECK_TIMEOUT: Final = 4.5
+"""Timeout of a check, in seconds."""
 
-AGAIN: Final = 60.0
-"""Seconds until the next check while something is in trouble."""
+TROUBLE_INTERVAL: Final = 60.0
+"""Seconds between checks while there is trouble."""
 
-NOW_AND_THEN: Final = 300.0
-"""Seconds between checks in a process that calls the API for nothing else."""
+IDLE_INTERVAL: Final = 300.0
+"""Seconds between checks in a process that makes no other API calls."""
 
-OF_THE_ACCOUNT: Final = (What.KEY, What.APP, What.API, What.RATE_LIMIT, What.SWITCHBOARD)
-_BASE_URL_TODO: Final = "Set SUNSHINE_BASE_URL to https://<subdomain>.zendesk.com/sc, and let this machine reach it."
+ACCOUNT_TROUBLES: Final = (What.KEY, What.APP, What.API, What.RATE_LIMIT, What.SWITCHBOARD)
+_BASE_URL_TODO: Final = (
+    "Set SUNSHINE_BASE_URL to https://<subdomain>.zendesk.com/sc, and allow this machine to reach it."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a check says about one kind of trouble. `wrong` is None where all is well."""
+    """The result of a check for one kind of trouble. `wrong` is None if there is none."""
 
     what: What
     where: str = ""
@@ -42,13 +44,13 @@ class Verdict:
 
 
 class AccountWatch:
-    """Runs the checks beside everything else: no webhook waits for them.
+    """Runs the checks in the background.
 
     Args:
-        settings: the bot's.
-        troubles: gets what is wrong, each with the advice of `doctor`.
-        clock: this machine's.
-        alone: no worker of this process calls the API.
+        settings: the bot's settings.
+        troubles: receives the errors, with the advice of `doctor`.
+        clock: this machine's clock.
+        alone: whether this process has no worker, and so makes no other API calls.
     """
 
     def __init__(self, settings: Settings, troubles: Troubles, clock: Clock, *, alone: bool) -> None:
@@ -58,24 +60,30 @@ class AccountWatch:
         self._alone = alone
 
     async def run(self) -> None:
-        """Check now, and again as long as it is needed; until cancelled."""
-        unasked = 0.0
+        """Check now, and again as needed, until cancelled."""
+        elapsed = 0.0
         while True:
             await self.check()
             while True:
-                await asyncio.sleep(AGAIN)
-                unasked += AGAIN
-                if any(map(self._troubles.lasts, OF_THE_ACCOUNT)) or (self._alone and unasked >= NOW_AND_THEN):
-                    unasked = 0.0
+                await asyncio.sleep(TROUBLE_INTERVAL)
+                elapsed += TROUBLE_INTERVAL
+                is_due = self._alone and elapsed >= IDLE_INTERVAL
+                if is_due or any(map(self._troubles.lasts, ACCOUNT_TROUBLES)):
+                    elapsed = 0.0
                     break
 
     async def check(self) -> None:
         """Check once. Raises nothing."""
         try:
-            async with asyncio.timeout(WITHIN):
-                platform, account, own = await examine_account(self._settings, {}, self._clock, attempts=1)
+            async with asyncio.timeout(CHECK_TIMEOUT):
+                platform, account, own = await examine_account(
+                    self._settings,
+                    {},
+                    self._clock,
+                    attempts=1,
+                )
         except TimeoutError:
-            problem = f"the account could not be read within {WITHIN:g} s"
+            problem = f"the account could not be read within {CHECK_TIMEOUT:g} s"
             self._troubles.failed(What.API, problem, _BASE_URL_TODO, urgent=True)
             return
         for verdict in verdicts(Facts(self._settings, "", {}, platform, account, own)):
@@ -84,12 +92,17 @@ class AccountWatch:
                 self._troubles.works(what, where)
             else:
                 self._troubles.failed(
-                    what, found.what, found.todo, where=where, status=verdict.status, urgent=what is not What.RATE_LIMIT
+                    what,
+                    found.what,
+                    found.todo,
+                    where=where,
+                    status=verdict.status,
+                    urgent=what is not What.RATE_LIMIT,
                 )
 
 
 def verdicts(facts: Facts) -> Iterator[Verdict]:
-    """What is wrong with platform, app, keys and switchboard, and what is not. Pure."""
+    """Yield the results for platform, app, keys and switchboard. Pure."""
     for found in (*access(facts), *switchboard(facts)):
         wrong = found if found.level is Severity.WRONG else None
         match found.name:
@@ -109,7 +122,9 @@ def verdicts(facts: Facts) -> Iterator[Verdict]:
 
 
 def _of_key(
-    where: str, wrong: Finding | None, answer: Account | tuple[object, ...] | SunshineError
+    where: str,
+    wrong: Finding | None,
+    answer: Account | tuple[object, ...] | SunshineError,
 ) -> Iterator[Verdict]:
     status = answer.status if isinstance(answer, SunshineError) else None
     match answer:

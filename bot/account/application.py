@@ -1,4 +1,4 @@
-"""Carries a plan out: one change after the other, each proven by reading the account again."""
+"""Applies a plan: one change at a time, each verified by reading the account again."""
 
 from __future__ import annotations
 
@@ -16,89 +16,97 @@ from bot.account.plan import (
     DeleteIntegration,
     DeleteMember,
     DeleteWebhook,
+    DesiredSetup,
     MakeIntegration,
     MakeMember,
     MakeSwitchboard,
     MakeWebhook,
     Step,
-    Wishes,
     plan,
 )
 from bot.account.reading import Account, read_account
 from bot.sunshine import SunshineClient, SunshineError, Unclear
 
-LOOKS: Final = (timedelta(0), timedelta(seconds=1), timedelta(seconds=2), timedelta(seconds=4))
-"""The pauses before each look at whether a change shows: what was just written may be read late."""
+VERIFY_PAUSES: Final = (
+    timedelta(0),
+    timedelta(seconds=1),
+    timedelta(seconds=2),
+    timedelta(seconds=4),
+)
+"""The pauses before each read that verifies a change: reads may lag behind writes."""
 
-MOST_CHANGES: Final = 30
+MAX_CHANGES: Final = 30
 
 
 class NotApplied(Exception):
-    """A change could not be made, or does not show; the text says which. All before it are done, and stay."""
+    """A change failed or could not be verified. Earlier changes stay in effect."""
 
 
 async def apply(
     client: SunshineClient,
     account: Account,
-    wishes: Wishes,
+    desired: DesiredSetup,
     *,
     agreed: Collection[str],
     done: Callable[[Change], None],
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Account:
-    """Make all changes that are still missing.
+    """Make all missing changes.
 
     Args:
-        client: with an app-scoped key.
-        account: as it was read just now.
-        wishes: what is to be.
-        agreed: the sentences of the changes that were agreed to; others are made only where they touch nobody else.
-        done: told of each change that shows.
-        pause: waits so many seconds.
+        client: a client with an app-scoped key.
+        account: the account as just read.
+        desired: the desired set-up.
+        agreed: the sentences of the confirmed changes. Other changes are made only if they
+            don't touch objects of others.
+        done: called with each verified change.
+        pause: waits for a number of seconds.
 
     Returns:
-        The account as it is then.
+        The account after the changes.
 
     Raises:
-        NotApplied: it did not get there. To be tried again as a whole: it goes on where it stopped.
-        NoPlan: somebody has changed the account meanwhile, and a person has to decide.
+        NotApplied: a change failed. A new call continues from there.
+        NoPlan: the account was changed meanwhile, and a person has to decide.
         SunshineError: the account can't be read.
     """
-    for _ in range(MOST_CHANGES):
-        changes = plan(account, wishes)
+    for _ in range(MAX_CHANGES):
+        changes = plan(account, desired)
         if not changes:
             return account
         change = changes[0]
         if change.touches_others and change.sentence not in agreed:
-            raise NotApplied(f"somebody has changed the account meanwhile; it would be needed to {change.sentence}")
-        account = await make(client, change, partial(_is_not_planned, change.sentence, wishes), pause)
+            reason = "the account was changed meanwhile; the next change would be to"
+            raise NotApplied(f"{reason} {change.sentence}")
+        is_done = partial(_is_not_planned, change.sentence, desired)
+        account = await make(client, change, is_done, pause)
         done(change)
-    raise NotApplied("somebody else is changing the account at the same time")
+    raise NotApplied("someone else is changing the account at the same time")
 
 
-def _is_not_planned(sentence: str, wishes: Wishes, account: Account) -> bool:
-    return all(one.sentence != sentence for one in plan(account, wishes))
+def _is_not_planned(sentence: str, desired: DesiredSetup, account: Account) -> bool:
+    return all(one.sentence != sentence for one in plan(account, desired))
 
 
 async def make(
     client: SunshineClient,
     change: Change,
-    shows: Callable[[Account], bool],
+    is_done: Callable[[Account], bool],
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Account:
-    """Make a change and see that it shows. It is called only once: an unclear answer is settled by reading.
+    """Make a change and verify it. The call is never repeated after an ambiguous answer.
 
     Args:
-        client: with an app-scoped key.
-        change: what to do.
-        shows: is it done, in an account as it is read afterwards?
-        pause: waits so many seconds.
+        client: a client with an app-scoped key.
+        change: the change.
+        is_done: returns whether an account, as read afterwards, has the change.
+        pause: waits for a number of seconds.
 
     Returns:
-        The account as it is then.
+        The account after the change.
 
     Raises:
-        NotApplied: it was refused, or does not show.
+        NotApplied: the change was refused, or could not be verified.
         SunshineError: the account can't be read.
     """
     unclear: SunshineError | None = None
@@ -108,12 +116,12 @@ async def make(
         unclear = error
     except SunshineError as error:
         raise NotApplied(f"could not {change.sentence}: {error}{_title(error)}") from error
-    for wait in LOOKS:
+    for wait in VERIFY_PAUSES:
         await pause(wait.total_seconds())
         account = await read_account(client)
-        if shows(account):
+        if is_done(account):
             return account
-    why = str(unclear) if unclear else "the platform said yes, but it does not show"
+    why = str(unclear) if unclear else "the platform accepted it, but it has no effect"
     raise NotApplied(f"could not {change.sentence}: {why}")
 
 

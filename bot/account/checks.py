@@ -1,4 +1,4 @@
-"""From facts to findings, all of them, in the order in which a person mends them. Pure."""
+"""Turns facts into findings, in the order in which to fix them. Pure."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ SECTIONS: Final[Mapping[str, Callable[[Facts], Iterable[Finding]]]] = {
 
 
 def check(facts: Facts) -> dict[str, list[Finding]]:
-    """Every requirement and limitation, one finding each, in sections.
+    """Return one finding per requirement and limitation, in sections.
 
-    What can't be judged because of something else that is wrong gives no finding of its own.
+    A check that another error makes impossible yields no finding.
     """
     return {title: list(part(facts)) for title, part in SECTIONS.items()}

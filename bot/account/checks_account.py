@@ -1,4 +1,4 @@
-"""Is the account as the bot needs it? The feature "end users can end sessions", channels, and the switchboard."""
+"""Checks of the account: the feature "end users can end sessions", channels, switchboard."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEXT: Final = "next"
 
 
 def feature(facts: Facts) -> Iterator[Finding]:
-    """What the feature needs, and what it costs."""
+    """Check the requirements and limits of the feature."""
     if isinstance(facts.account, Account):
         yield from app_settings(facts.account)
         yield from _channels(facts.account)
@@ -29,21 +29,28 @@ def _control_mode(facts: Facts) -> Finding:
     mode = facts.settings.control_mode
     if facts.mismatched:
         last = f"{max(facts.mismatched).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-        what = f"{mode.value}, but the platform acted as in the other mode (conversations: {len(facts.mismatched)}, "
-        todo = f"Compare CONTROL_MODE with {admin_center.CONVERSATION_CONTROL}. This goes a day after the last time."
-        return warn("control_mode", f"{what}the last one at {last})", todo)
-    what = f"{mode.value}: after a user's end {_PLATFORM_DOES[mode]}"
-    return ok("control_mode", f"{what} (no API shows the account's: see {admin_center.CONVERSATION_CONTROL})")
+        what = (
+            f"{mode.value}, but the platform acted as in the other mode "
+            f"(conversations: {len(facts.mismatched)}, last at {last})"
+        )
+        todo = (
+            f"Compare CONTROL_MODE with {admin_center.CONVERSATION_CONTROL}. This warning "
+            "expires one day after the last case."
+        )
+        return warn("control_mode", what, todo)
+    what = f"{mode.value}: when the user ends, {_PLATFORM_DOES[mode]}"
+    note = f"no API shows the account's setting: see {admin_center.CONVERSATION_CONTROL}"
+    return ok("control_mode", f"{what} ({note})")
 
 
 _PLATFORM_DOES: Final = {
     ControlMode.RELEASE: "the platform releases control by itself",
-    ControlMode.PASS: "the platform passes control on, and whoever gets it has to release it",
+    ControlMode.PASS: "the platform passes control, and the recipient must release it",
 }
 
 
 def app_settings(account: Account) -> Iterator[Finding]:
-    """The three settings that the feature requires."""
+    """Check the three settings that the feature requires."""
     for name, key, on, off, where in (
         (
             "multi_conversations",
@@ -55,7 +62,7 @@ def app_settings(account: Account) -> Iterator[Finding]:
         (
             "end_session",
             "endSessionEnabled",
-            "users can end them (so the widget offers no other channels to go on in, and no legacy CSAT after the end)",
+            "users can end them (the widget offers no other channels, and no legacy CSAT afterwards)",
             "users can't end conversations",
             admin_center.ENDING_SESSIONS,
         ),
@@ -77,30 +84,30 @@ def _channels(account: Account) -> Iterator[Finding]:
     widgets = [channel for channel in account.channels if channel.type == WEB]
     others = [f"{c.type} ({c.name})" if c.name else c.type for c in account.channels if c.type != WEB]
     if widgets:
-        yield ok("web_widget", "there is one" if len(widgets) == 1 else f"there are {len(widgets)}")
+        yield ok("web_widget", "exists" if len(widgets) == 1 else f"there are {len(widgets)}")
     else:
-        what = "there is no web widget: only there can users end conversations"
+        what = "no web widget exists: users can end conversations only there"
         yield wrong("web_widget", what, f"{admin_center.ADD_WIDGET}.")
     if others:
         what = f"users of {', '.join(sorted(others))} can't end conversations"
-        todo = "Nothing, but know it: there, a conversation closes when its ticket does, or when the bot is done."
+        todo = "No action needed: conversations there close with their ticket, or when the bot is done."
         yield warn("other_channels", what, todo)
     else:
-        yield ok("other_channels", "there are none on which users can't end conversations")
+        yield ok("other_channels", "no channels where users can't end conversations")
 
 
 def switchboard(facts: Facts) -> Iterator[Finding]:
-    """The switchboard, the bot on it, and who comes before and after."""
+    """Check the switchboard, the bot's place on it, and its neighbours."""
     if not isinstance(facts.account, Account):
         return
     board = facts.account.board
     if board is None:
-        yield wrong("switchboard", "the app has none: nobody is ever active", SETUP)
+        yield wrong("switchboard", "the app has none: nobody can be active", SETUP)
         return
     if board.enabled:
-        yield ok("switchboard", "it is enabled")
+        yield ok("switchboard", "enabled")
     else:
-        yield wrong("switchboard", "it is not enabled: nobody is ever active", SETUP)
+        yield wrong("switchboard", "not enabled: nobody can be active", SETUP)
     if "sunshine_switchboard_integration" in facts.problems:
         return
     me = facts.me
@@ -115,22 +122,23 @@ def switchboard(facts: Facts) -> Iterator[Finding]:
 def _not_on_it(facts: Facts, account: Account, board: Board, me: Member | None) -> Finding:
     name, setting = "switchboard_integration", facts.settings.sunshine_switchboard_integration
     known = ", ".join(member.name for member in board.members if member.type == CUSTOM) or "none"
-    todo = f"Set SUNSHINE_SWITCHBOARD_INTEGRATION to the bot's (custom ones on the switchboard: {known})"
+    todo = f"Set SUNSHINE_SWITCHBOARD_INTEGRATION to the bot's switchboard integration (custom ones: {known})"
     if me is not None and me.type != CUSTOM:
-        return wrong(name, f"{me.name} is not the bot's: its type is {me.type}", f"{todo}.")
+        return wrong(name, f"{me.name} is not the bot: its type is {me.type}", f"{todo}.")
+    todo = f"{todo}, or {_lower_first(SETUP)}"
     if me is not None:
-        return wrong(name, f"the integration of {me.name} does not exist any more", f"{todo}, or {_small(SETUP)}")
+        return wrong(name, f"the integration of {me.name} no longer exists", todo)
     if account.custom(setting) is not None:
-        what = f"{setting} is the id of an integration, and not of a switchboard integration"
-        return wrong(name, what, f"{todo}, or {_small(SETUP)}")
-    return wrong(name, f"there is no switchboard integration {setting}", f"{todo}, or {_small(SETUP)}")
+        what = f"{setting} is the id of an integration, not of a switchboard integration"
+        return wrong(name, what, todo)
+    return wrong(name, f"there is no switchboard integration {setting}", todo)
 
 
 def _standby(_: Facts, __: Board, me: Member) -> Iterator[Finding]:
     if me.hears_standby:
-        yield ok("standby_events", "the bot hears what happens while others are active")
+        yield ok("standby_events", "the bot gets events while others are active")
     else:
-        what = "the bot does not hear what happens while others are active: it would miss the users' ends"
+        what = "the bot gets no events while others are active: it would miss users' ends"
         yield wrong("standby_events", what, SETUP)
 
 
@@ -139,18 +147,19 @@ def _default_responder(facts: Facts, board: Board, me: Member) -> Iterator[Findi
     if not board.enabled or not isinstance(facts.account, Account):
         return
     first = board.by_id(board.default_id)
-    elsewhere = [c for c in facts.account.channels if c.responder and c.responder != me.name]
-    feeders = [member.name for member in board.members if member.next_id == me.id and member.id != me.id]
+    channels = facts.account.channels
+    elsewhere = [c for c in channels if c.responder and c.responder != me.name]
+    others = [member for member in board.members if member.id != me.id]
+    feeders = [member.name for member in others if member.next_id == me.id]
     if first is not None and first.id == me.id:
         if not elsewhere:
             yield ok(name, "the bot answers first")
             return
-        what = ", ".join(f"{channel.responder} on {channel.name or channel.type}" for channel in elsewhere)
-        yield warn(
-            name, f"the bot answers first, except for {what}", f"If that is not meant: {admin_center.RESPONDERS}."
-        )
-    elif feeders or any(channel.responder == me.name for channel in facts.account.channels):
-        whose = f"; the bot gets what {', '.join(feeders)} passes on" if feeders else ""
+        what = ", ".join(f"{c.responder} on {c.name or c.type}" for c in elsewhere)
+        todo = f"If this is not intended: {admin_center.RESPONDERS}."
+        yield warn(name, f"the bot answers first, except for {what}", todo)
+    elif feeders or any(channel.responder == me.name for channel in channels):
+        whose = f"; {', '.join(feeders)} passes control to the bot" if feeders else ""
         yield ok(name, f"{_named(first)} answers first{whose}")
     else:
         todo = (
@@ -165,23 +174,24 @@ def _next(facts: Facts, board: Board, me: Member) -> Iterator[Finding]:
     name, following = NEXT, board.by_id(me.next_id)
     is_pass = facts.settings.control_mode is ControlMode.PASS
     if following is not None and following.id == me.id:
-        yield wrong(name, "after the bot comes the bot itself", SETUP)
+        yield wrong(name, "the bot's next is the bot itself", SETUP)
     elif not is_pass:
-        after = f"{following.name} comes after the bot" if following else "nobody comes after the bot"
-        yield ok(name, f"{after}; it does not matter with release control")
+        yield ok(name, f"the bot's next is {_named(following)}; unused with release control")
     elif following is not None and following == board.workspace:
-        yield ok(name, f"{following.name} comes after the bot")
+        yield ok(name, f"the bot's next is {following.name}")
     elif facts.settings.pass_to != NEXT or following is not None:
-        after = f"{_named(following)} comes after the bot, and not the agent workspace"
-        yield warn(name, after, SETUP)
+        what = f"the bot's next is {_named(following)}, not the agent workspace"
+        yield warn(name, what, SETUP)
 
 
 def _pass_to(facts: Facts, board: Board, me: Member) -> Iterator[Finding]:
     name, setting = "pass_to", facts.settings.pass_to
     target = board.by_id(me.next_id) if setting == NEXT else board.target(setting)
-    names = ", ".join(member.name for member in board.members if member.id != me.id) or "nobody else"
+    others = [member.name for member in board.members if member.id != me.id]
+    names = ", ".join(others) or "nobody else"
     if target is None:
-        what = "nobody comes after the bot" if setting == NEXT else "there is no such switchboard integration"
+        unknown = "there is no such switchboard integration"
+        what = "the bot has no next" if setting == NEXT else unknown
         yield wrong(name, f"PASS_TO={setting}: {what}", f"Set PASS_TO to one of: {names}.")
     elif target.id == me.id:
         yield wrong(name, f"PASS_TO={setting} is the bot itself", f"Set PASS_TO to one of: {names}.")
@@ -194,13 +204,14 @@ def _handback(facts: Facts, board: Board, me: Member) -> Iterator[Finding]:
     if "control_mode" in facts.problems:
         return
     if facts.settings.control_mode is ControlMode.RELEASE:
-        yield ok(name, "not needed: the platform releases what agents are done with")
+        yield ok(name, "not needed: the platform releases finished conversations by itself")
     elif desk is None:
-        yield ok(name, "there is no agent workspace on the switchboard")
+        yield ok(name, "the switchboard has no agent workspace")
     elif desk.next_id == me.id:
-        yield ok(name, f"what agents are done with goes from {desk.name} to the bot")
+        yield ok(name, f"{desk.name} passes finished conversations to the bot")
     else:
-        what = f"what agents are done with goes to {_named(board.by_id(desk.next_id))}, and never reaches the bot"
+        to = _named(board.by_id(desk.next_id))
+        what = f"{desk.name} passes finished conversations to {to}, so they never reach the bot"
         yield wrong(name, what, SETUP)
 
 
@@ -208,5 +219,5 @@ def _named(member: Member | None) -> str:
     return "nobody" if member is None else member.name
 
 
-def _small(sentence: str) -> str:
+def _lower_first(sentence: str) -> str:
     return sentence[0].lower() + sentence[1:]

@@ -1,4 +1,4 @@
-"""Do events reach the bot, and can it keep them? Webhook, database, flows."""
+"""Checks of webhook, database and flows: can the bot receive and store events?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bot.troubles import MUST_ACT
 
 
 def webhook(facts: Facts) -> Iterator[Finding]:
-    """The webhook, its target, triggers and secret."""
+    """Check the webhook, its target, triggers and secret."""
     found = facts.webhook
     yield from _rotation(facts, found)
     if found is not None:
@@ -27,45 +27,55 @@ def webhook(facts: Facts) -> Iterator[Finding]:
         yield _triggers(found)
         yield from _secret(facts, found)
     elif isinstance(facts.account, Account):
-        mine = facts.account.custom(facts.me.integration_id) if facts.me and facts.me.type == CUSTOM else None
+        is_custom = facts.me and facts.me.type == CUSTOM
+        mine = facts.account.custom(facts.me.integration_id) if facts.me and is_custom else None
         if mine is not None and not _reliefs(facts):
-            yield wrong("webhook", "the bot's integration has none: no event ever reaches the bot", SETUP)
+            what = "the bot's integration has none: the bot gets no events"
+            yield wrong("webhook", what, SETUP)
     elif facts.own == ():
-        yield wrong("webhook", "the integration of SUNSHINE_KEY has none: no event ever reaches the bot", SETUP)
+        what = "the integration of SUNSHINE_KEY has none: the bot gets no events"
+        yield wrong("webhook", what, SETUP)
 
 
 def machine(facts: Facts) -> Iterator[Finding]:
-    """What the bot needs here."""
+    """Check the database, the flows, and the running bot."""
     if facts.database:
-        what, run, todo = facts.database.partition(": run ")
-        mend = f"Run {todo}" if run else "Mend that, or set DATABASE_URL to another one"
-        yield wrong("database", what.removeprefix("DATABASE_URL: "), f"{mend}.")
+        what, run, command = facts.database.partition(": run ")
+        todo = f"Run {command}" if run else "Fix this, or set DATABASE_URL to another database"
+        yield wrong("database", what.removeprefix("DATABASE_URL: "), f"{todo}.")
     elif "database_url" not in facts.problems:
-        yield ok("database", "it can be written to, and is at this version's schema")
+        yield ok("database", "writable, with this version's schema")
     if facts.flows:
-        yield wrong("flows", facts.flows, "Set FLOWS, OPENING_FLOW and CLOSING_FLOW to what your modules hold.")
+        todo = "Set FLOWS, OPENING_FLOW and CLOSING_FLOW to match your modules."
+        yield wrong("flows", facts.flows, todo)
     elif "flows" not in facts.problems:
-        opening, closing = facts.settings.opening_flow or "none", facts.settings.closing_flow or "none"
+        opening = facts.settings.opening_flow or "none"
+        closing = facts.settings.closing_flow or "none"
         if not facts.opens:
-            what = f"no flow serves users: every conversation is {_handed_on(facts.settings)} at once, without a word"
-            yield warn("flows", what, "Set OPENING_FLOW to a flow of yours, and FLOWS to its module.")
+            done = _done_without_flow(facts.settings)
+            what = f"no opening flow: every conversation is {done} at once, without a message"
+            todo = "Set OPENING_FLOW to one of your flows, and FLOWS to its module."
+            yield warn("flows", what, todo)
         else:
-            yield ok("flows", f"all of them can be imported; opening: {opening}, closing: {closing}")
+            yield ok("flows", f"all can be imported; opening: {opening}, closing: {closing}")
     yield from _waiting(facts)
     yield from _running(facts)
 
 
 def _waiting(facts: Facts) -> Iterator[Finding]:
-    """Would those who wait in a flow go on with the flows at hand?"""
+    """Check whether the waiting conversations could continue with the current flows."""
     name, number = "waiting_flows", len(facts.unfit)
     if number:
         what = f"{number} of {facts.waiting} waiting conversations don't fit the flows; the first is {facts.unfit[0]}"
-        becomes = "begun anew" if facts.settings.flow_mismatch is FlowMismatch.RESTART else "handed over"
-        yield warn(name, what, f"Run `switchboard-bot flows check` and mend the flows, or these are {becomes}.")
+        is_restart = facts.settings.flow_mismatch is FlowMismatch.RESTART
+        result = "restarted" if is_restart else "handed over"
+        todo = f"Run `switchboard-bot flows check` and fix the flows, or these are {result}."
+        yield warn(name, what, todo)
     elif facts.waiting:
-        yield ok(name, f"all {facts.waiting} conversations that wait in a flow fit the flows")
+        yield ok(name, f"all {facts.waiting} waiting conversations fit the flows")
     elif facts.has_lifespan:
-        yield ok(name, "not looked at: `switchboard-bot flows check` does it, and opens the flows' @lifespan for it")
+        hint = "`switchboard-bot flows check` checks them; it opens the flows' @lifespan"
+        yield ok(name, f"not checked: {hint}")
 
 
 def _running(facts: Facts) -> Iterator[Finding]:
@@ -73,31 +83,37 @@ def _running(facts: Facts) -> Iterator[Finding]:
     if facts.troubles is None:
         return
     if not facts.troubles:
-        yield ok(name, "it runs here, and has no trouble that lasts")
+        yield ok(name, "running on this machine, without ongoing troubles")
         return
-    what = f"it has trouble with: {', '.join(what.replace('_', ' ') for what in facts.troubles)}"
-    todo = "Look for trouble_began in its log, or at the console: each says what to do."
+    kinds = ", ".join(what.replace("_", " ") for what in facts.troubles)
+    what = f"ongoing troubles: {kinds}"
+    todo = "See trouble_began in its log, or the console, for what to do."
     act = set(facts.troubles) & MUST_ACT
     yield wrong(name, what, todo) if act else warn(name, what, todo)
 
 
-def _handed_on(settings: Settings) -> str:
-    return f"passed to {settings.pass_to}" if settings.control_mode is ControlMode.PASS else "released"
+def _done_without_flow(settings: Settings) -> str:
+    if settings.control_mode is ControlMode.PASS:
+        return f"passed to {settings.pass_to}"
+    return "released"
 
 
 def _rotation(facts: Facts, found: Webhook | None) -> Iterator[Finding]:
-    """Was a rotation of the webhook's secret begun and not finished?"""
+    """Check for an unfinished rotation of the webhook's secret."""
     if reliefs := _reliefs(facts):
-        name, todo = "webhook_rotation", "Run `switchboard-bot setup --rotate webhook`: it goes on from there."
-        what = f"it is not finished: {', '.join(reliefs)} hears every event as well"
+        name = "webhook_rotation"
+        todo = "Run `switchboard-bot setup --rotate webhook` to continue."
+        what = f"not finished: {', '.join(reliefs)} also gets every event"
         if found is None:
-            yield wrong(name, f"{what}, and the webhook itself is still to be made anew", todo)
+            yield wrong(name, f"{what}, and the webhook itself has not been recreated", todo)
         else:
             yield warn(name, what, todo)
 
 
 def _reliefs(facts: Facts) -> list[str]:
-    return [one.name for one in reliefs(facts.account, facts.me)] if isinstance(facts.account, Account) else []
+    if not isinstance(facts.account, Account):
+        return []
+    return [one.name for one in reliefs(facts.account, facts.me)]
 
 
 def _only_one(facts: Facts, found: Webhook) -> Finding:
@@ -109,44 +125,49 @@ def _only_one(facts: Facts, found: Webhook) -> Finding:
             if all(one.id != found.id for one in custom.webhooks) and not is_relief(custom)
         ]
         if others:
-            what = f"{', '.join(others)} posts to {found.target} as well: events come twice, and with another secret"
-            return warn(name, what, f"Delete the one that is not needed: {INTEGRATIONS}.")
-    return ok(name, f"there is one, to {found.target}")
+            what = f"{', '.join(others)} also posts to {found.target}: events arrive twice, with another secret"
+            return warn(name, what, f"Delete the unneeded one: {INTEGRATIONS}.")
+    return ok(name, f"posts to {found.target}")
 
 
 def _target(facts: Facts, found: Webhook) -> Iterator[Finding]:
     name, at = "webhook_target", facts.target
-    start = "Start the bot (`switchboard-bot serve`) where the webhook points, or run"
-    todo = f"{start} `switchboard-bot setup --public-url …`."
+    todo = (
+        "Start the bot (`switchboard-bot serve`) at the webhook's target, or run "
+        "`switchboard-bot setup --public-url …`."
+    )
     if is_hidden(found.target, facts.settings.sunshine_base_url):
-        what = f"{found.target} is an address of this machine or its network, which the platform can't reach"
+        what = f"{found.target} is a local address, which the platform can't reach"
         yield wrong(name, what, "Run `switchboard-bot setup --public-url https://…`.")
     elif at is None:
         return
     elif at.problem:
-        yield wrong(name, f"nothing answers at {found.target}: {at.problem}", todo)
+        yield wrong(name, f"no answer at {found.target}: {at.problem}", todo)
     elif at.without_key == 401:
         if at.with_key in (200, 401, None):
-            yield ok(name, "it answers, and refuses what comes without the secret")
+            yield ok(name, "answers, and refuses deliveries without the secret")
         else:
-            yield wrong(name, f"it answers {at.with_key} to deliveries", "Look at the bot's log, and at /readyz.")
+            what = f"answers {at.with_key} to deliveries"
+            yield wrong(name, what, "See the bot's log, and /readyz.")
     else:
         yield wrong(name, _not_the_bot(found, at, facts.webhook_path), todo)
 
 
 def _not_the_bot(found: Webhook, at: Target, path: str) -> str:
     if not urlsplit(found.target).path.endswith(path):
-        return f"{found.target} answers {at.without_key} to deliveries: the bot takes them at {path}"
+        answer = f"{found.target} answers {at.without_key} to deliveries"
+        return f"{answer}: the bot receives them at {path}"
     health = "" if at.health in (200, None) else f" (and {at.health} at /healthz)"
-    return f"{found.target} answers {at.without_key} to a delivery without a secret{health}: is this the bot?"
+    answer = f"{found.target} answers {at.without_key} to a delivery without a secret"
+    return f"{answer}{health}: is this the bot?"
 
 
 def _triggers(found: Webhook) -> Finding:
     missing = [trigger for trigger in TRIGGERS if trigger not in found.triggers]
     if missing:
-        what = f"the webhook is not told of {', '.join(missing)}"
+        what = f"missing: {', '.join(missing)}"
         return wrong("webhook_triggers", what, SETUP)
-    return ok("webhook_triggers", f"all {len(TRIGGERS)} that the bot needs are on")
+    return ok("webhook_triggers", f"all {len(TRIGGERS)} required ones are on")
 
 
 def _secret(facts: Facts, found: Webhook) -> Iterator[Finding]:
@@ -155,20 +176,21 @@ def _secret(facts: Facts, found: Webhook) -> Iterator[Finding]:
         return
     known = [secret.get_secret_value() for secret in facts.settings.sunshine_webhook_secret]
     if not found.secret:
-        what = "the platform does not show the webhook's secret, so it could not be compared"
+        what = "not checked: the platform does not show the webhook's secret"
         yield warn(name, what, f"Compare SUNSHINE_WEBHOOK_SECRET with it: {INTEGRATIONS}.")
     elif found.secret not in known:
-        what = "SUNSHINE_WEBHOOK_SECRET is not the webhook's: the bot would refuse every delivery"
+        what = "SUNSHINE_WEBHOOK_SECRET differs from the webhook's secret: the bot would refuse every delivery"
         yield wrong(name, what, f"{SETUP[:-1]}, and restart the bot.")
-    elif facts.target is not None and facts.target.without_key == 401 and facts.target.with_key == 401:
+    elif facts.target and facts.target.without_key == 401 and facts.target.with_key == 401:
         what = "the settings have the webhook's secret, but the running bot refuses it"
         yield wrong(name, what, "Restart the bot: it was started with another secret.")
     else:
-        yield ok(name, "the bot knows it" + (f", and {len(known) - 1} more" if len(known) > 1 else ""))
+        more = f", and {len(known) - 1} more" if len(known) > 1 else ""
+        yield ok(name, f"the bot knows it{more}")
 
 
 def is_hidden(target: str, base_url: str) -> bool:
-    """Does a target lie where the platform of that base URL can't reach it? (A sandbox on this machine can.)"""
+    """Return whether the platform can't reach a target. A sandbox reaches local addresses."""
     return not _is_private(base_url) and _is_private(target)
 
 

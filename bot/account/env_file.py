@@ -1,4 +1,4 @@
-"""The `.env` file: reads it, and changes some of its lines. No crash loses any of it, and nobody else can read it."""
+"""Reads and edits the `.env` file. Edits survive crashes; only the owner can read the file."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from typing import Final
 from dotenv import dotenv_values, set_key
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
-"""What needs no quotes: other readers of such files (Docker's, for one) take quotes for a part of the value."""
+"""Values that need no quotes. Some readers, such as Docker, treat quotes as part of a value."""
 
 
 class EnvFileError(Exception):
-    """The file can't be read or written; the text says which, and why. It never holds a value."""
+    """The file can't be read or written. The message never contains a value."""
 
 
 def read_env(path: Path) -> dict[str, str]:
-    """The values that are set in the file, by their names in capitals, as the settings read them.
+    """Return the non-empty values in the file, by name in capitals.
 
     Raises:
-        EnvFileError: it is there, and can't be read.
+        EnvFileError: the file exists, but can't be read.
     """
     try:
         values = dotenv_values(path, encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise EnvFileError(f"{path}: it can't be read: {_reason(error)}") from None
+        raise EnvFileError(f"{path} can't be read: {_reason(error)}") from None
     return {name.upper(): value for name, value in values.items() if value}
 
 
 def write_env(path: Path, values: Mapping[str, str]) -> None:
-    """Set these values, each in the line where it is set already or else in a new one; keep everything else.
+    """Set values in the file, in their existing lines or in new ones. Keeps everything else.
 
-    Each value is there on return, also after a power cut. The file is replaced as a whole for each, and only its owner
-    can read it.
+    The values are durable on return, even after a power cut. Each one replaces the file as a
+    whole, and only the owner can read it.
 
     Raises:
-        EnvFileError: it can't be written, or a value has no form that is read back the same.
+        EnvFileError: the file can't be written, or a value can't be read back unchanged.
     """
     real = Path(os.path.realpath(path))
     try:
@@ -51,18 +51,18 @@ def write_env(path: Path, values: Mapping[str, str]) -> None:
             set_key(real, spelt.get(name, name), value, quote_mode=quotes, encoding="utf-8")
         _make_durable(real)
     except (OSError, UnicodeError) as error:
-        raise EnvFileError(f"{path}: it can't be written: {_reason(error)}") from None
+        raise EnvFileError(f"{path} can't be written: {_reason(error)}") from None
     found = read_env(path)
     if lost := [name for name, value in values.items() if found.get(name, "") != value]:
-        raise EnvFileError(f"{path}: {', '.join(lost)} can't be written so that it is read back the same")
+        raise EnvFileError(f"{path}: {', '.join(lost)} can't be read back unchanged")
 
 
 @contextmanager
 def only_one(path: Path) -> Iterator[None]:
-    """Keep other processes of this machine out, as long as they ask for the same file's folder.
+    """Lock the file's folder against other `setup` processes on this machine.
 
     Raises:
-        EnvFileError: another one is at it, or there is no such folder.
+        EnvFileError: another process holds the lock, or the folder does not exist.
     """
     import fcntl
 
@@ -75,7 +75,7 @@ def only_one(path: Path) -> Iterator[None]:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise EnvFileError(f"{path}: another process sets this up at the moment; wait until it has ended") from None
+        raise EnvFileError(f"{path}: another set-up is running; wait for it to finish") from None
     finally:
         os.close(held)
 

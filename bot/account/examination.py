@@ -1,6 +1,6 @@
-"""Finds out all that `doctor` judges: asks the platform, the webhook's target and the database.
+"""Gathers the facts for `doctor` from the platform, the webhook's target and the database.
 
-Changes nothing; in the database it writes a row and removes it.
+Changes nothing, except that it writes a row to the database and deletes it again.
 """
 
 from __future__ import annotations
@@ -27,31 +27,38 @@ from bot.settings import Settings
 from bot.store import StoreError, open_store
 from bot.store.operators import Listing, Standing
 from bot.sunshine import AiohttpTransport, Credentials, Resource, SunshineClient, SunshineError
-from bot.sunshine.way import way_to
+from bot.sunshine.proxy import route_to
 from bot.troubles import What
 
 T = TypeVar("T")
 
+OwnWebhooks = tuple[Webhook, ...] | SunshineError | None
+
 _ANY_ADDRESS: Final = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound
 
-LATELY: Final = timedelta(days=1)
-PATIENCE: Final = 10.0  # seconds for each answer that is no call of the API
+MISMATCH_WINDOW: Final = timedelta(days=1)
+ANSWER_TIMEOUT: Final = 10.0  # seconds; API calls have their own
 READ_ATTEMPTS: Final = 3
 OWN: Final = "me"
-"""How an integration's key names its own integration."""
+"""The id by which an integration's key refers to its own integration."""
 
 
 async def examine(
-    settings: Settings, problems: Mapping[str, str], *, webhook_path: str, clock: Clock, unknown: Sequence[str] = ()
+    settings: Settings,
+    problems: Mapping[str, str],
+    *,
+    webhook_path: str,
+    clock: Clock,
+    unknown: Sequence[str] = (),
 ) -> Facts:
-    """Find out all that can be found out with these settings. Raises nothing that a person could mend.
+    """Gather all facts that these settings give access to. Errors become facts.
 
     Args:
-        settings: with stand-ins where they are not usable.
-        problems: what is wrong with settings, by the name of the setting in small letters.
-        webhook_path: the path at which the bot takes deliveries.
-        clock: this machine's.
-        unknown: names that are nearly those of settings.
+        settings: the settings, with placeholders for unusable ones.
+        problems: error messages by name of the setting, in lower case.
+        webhook_path: the path where the bot receives deliveries.
+        clock: this machine's clock.
+        unknown: messages about misspelt setting names.
     """
     platform, account, own = await examine_account(settings, problems, clock)
     keys = await _keys(settings, account)
@@ -66,8 +73,10 @@ async def examine(
     catalogue, flows = (Catalogue(), "") if "flows" in problems else _look_at_flows(settings)
     waiting: int = 0
     unfit: tuple[str, ...] = ()
-    has_lifespan = catalogue.handlers.lifespan is not None  # what it opens is not doctor's to open
-    if not (database or flows or has_lifespan or {"database_url", "flows"} & problems.keys()):
+    # Never open a lifespan here: it may have effects.
+    has_lifespan = catalogue.handlers.lifespan is not None
+    is_broken = database or flows or {"database_url", "flows"} & problems.keys()
+    if not (is_broken or has_lifespan):
         waiting, unfit = await play_waiting(settings.database_url, catalogue)
     return Facts(
         settings,
@@ -91,9 +100,12 @@ async def examine(
 
 
 async def examine_account(
-    settings: Settings, problems: Mapping[str, str], clock: Clock, attempts: int = READ_ATTEMPTS
-) -> tuple[Platform | None, Account | SunshineError | None, tuple[Webhook, ...] | SunshineError | None]:
-    """Find out what `Facts` calls `platform`, `account` and `own`. `attempts`: how often to try each read."""
+    settings: Settings,
+    problems: Mapping[str, str],
+    clock: Clock,
+    attempts: int = READ_ATTEMPTS,
+) -> tuple[Platform | None, Account | SunshineError | None, OwnWebhooks]:
+    """Return `platform`, `account` and `own` of `Facts`. Tries each read `attempts` times."""
     platform, account, own = None, None, None
     if "sunshine_base_url" not in problems:
         platform = await _ask_platform(settings, clock)
@@ -103,8 +115,13 @@ async def examine_account(
     return platform, account, own
 
 
-def client_of(settings: Settings, key_id: str, secret: str, attempts: int = READ_ATTEMPTS) -> SunshineClient:
-    """A client that is patient with reads."""
+def client_of(
+    settings: Settings,
+    key_id: str,
+    secret: str,
+    attempts: int = READ_ATTEMPTS,
+) -> SunshineClient:
+    """Return a client with this key."""
     return SunshineClient(
         settings.sunshine_base_url,
         settings.sunshine_app_id,
@@ -127,8 +144,11 @@ def _app_key(settings: Settings) -> tuple[str, str]:
     return settings.sunshine_key_id, settings.sunshine_key_secret.get_secret_value()
 
 
-async def _keys(settings: Settings, account: Account | SunshineError | None) -> tuple[Resource, ...] | None:
-    """The keys of the bot's integration; None where they can't be read, which is no finding of its own."""
+async def _keys(
+    settings: Settings,
+    account: Account | SunshineError | None,
+) -> tuple[Resource, ...] | None:
+    """Return the keys of the bot's integration; None if they can't be read."""
     me = member_of(account, settings)
     if me is None or me.type != CUSTOM:
         return None
@@ -138,14 +158,19 @@ async def _keys(settings: Settings, account: Account | SunshineError | None) -> 
 
 
 async def _own_webhooks(
-    settings: Settings, problems: Mapping[str, str], account: Account | SunshineError | None, attempts: int
-) -> tuple[Webhook, ...] | SunshineError | None:
-    if not settings.has_integration_key or {"sunshine_key_id", "sunshine_key_secret"} & problems.keys():
+    settings: Settings,
+    problems: Mapping[str, str],
+    account: Account | SunshineError | None,
+    attempts: int,
+) -> OwnWebhooks:
+    is_broken = {"sunshine_key_id", "sunshine_key_secret"} & problems.keys()
+    if is_broken or not settings.has_integration_key:
         return None
     me = member_of(account, settings)
+    integration_id = me.integration_id if me and me.type == CUSTOM else OWN
     secret = settings.sunshine_key_secret.get_secret_value()
     async with client_of(settings, settings.sunshine_key_id, secret, attempts) as client:
-        return await _or_error(read_webhooks(client, me.integration_id if me and me.type == CUSTOM else OWN))
+        return await _or_error(read_webhooks(client, integration_id))
 
 
 async def _or_error(call: Awaitable[T]) -> T | SunshineError:
@@ -156,12 +181,13 @@ async def _or_error(call: Awaitable[T]) -> T | SunshineError:
 
 
 async def _ask_platform(settings: Settings, clock: Clock) -> Platform:
-    """Ask for the app without a key: an API refuses that in its own words, and tells the time."""
-    way = way_to(settings.sunshine_base_url)
+    """Request the app without a key. The refusal identifies the API, and has the time."""
+    way = route_to(settings.sunshine_base_url)
+    url = f"{settings.sunshine_base_url}/v2/apps/{settings.sunshine_app_id}"
     async with _http() as http:
         asked = clock.now()
         try:
-            answer = await http.get(f"{settings.sunshine_base_url}/v2/apps/{settings.sunshine_app_id}")
+            answer = await http.get(url)
         except (httpx2.HTTPError, OSError) as error:
             return Platform(problem=f"no answer ({_why(error)}), {way}", way=way)
     middle = asked + (clock.now() - asked) / 2
@@ -169,12 +195,13 @@ async def _ask_platform(settings: Settings, clock: Clock) -> Platform:
     with suppress(TypeError, ValueError, IndexError, OverflowError):
         ahead = _ahead(parsedate_to_datetime(answer.headers.get("date", "")), middle)
     if answer.status_code != 401 and not _is_refusal(answer.content):
-        return Platform(f"it answers {answer.status_code}, and not as the Conversations API does", ahead, way)
+        problem = f"not the Conversations API: it answers {answer.status_code}"
+        return Platform(problem, ahead, way)
     return Platform("", ahead, way)
 
 
 def _ahead(platform: datetime, ours: datetime) -> timedelta:
-    """How much our clock is ahead; a Date has lost its fraction, which is on average half a second."""
+    """Return how far our clock is ahead, corrected for the Date header's lost fraction."""
     date = platform.replace(tzinfo=UTC) if platform.tzinfo is None else platform
     return ours - date - timedelta(seconds=0.5)
 
@@ -188,32 +215,43 @@ def _is_refusal(content: bytes) -> bool:
 
 
 async def ask_target(webhook: Webhook, app_id: str, path: str) -> Target:
-    """Post an empty delivery without and with the secret, as the platform would: it holds no event.
+    """Post a delivery without events to the target, without and with the secret.
 
-    A secret goes nowhere over plain http, but on this machine.
+    Never sends a secret over plain http, except on this machine.
     """
-    empty = {"app": {"id": app_id}, "webhook": {"id": webhook.id, "version": "v2"}, "events": []}
+    empty = {
+        "app": {"id": app_id},
+        "webhook": {"id": webhook.id, "version": "v2"},
+        "events": [],
+    }
     health = with_key = None
     async with _http() as http:
         try:
             without_key = (await http.post(webhook.target, json=empty)).status_code
             if urlsplit(webhook.target).path.endswith(path):
-                health = (await http.get(webhook.target.removesuffix(path) + "/healthz")).status_code
-            if without_key == 401 and webhook.secret and _is_private_way(webhook.target):
+                url = webhook.target.removesuffix(path) + "/healthz"
+                health = (await http.get(url)).status_code
+            if without_key == 401 and webhook.secret and _is_confidential(webhook.target):
                 headers = {"X-API-Key": webhook.secret}
-                with_key = (await http.post(webhook.target, json=empty, headers=headers)).status_code
+                answer = await http.post(webhook.target, json=empty, headers=headers)
+                with_key = answer.status_code
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
             return Target(problem=_why(error))
     return Target("", health, without_key, with_key)
 
 
-def _is_private_way(target: str) -> bool:
+def _is_confidential(target: str) -> bool:
     parts = urlsplit(target)
     return parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def _http() -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(transport=AiohttpTransport(), timeout=PATIENCE, follow_redirects=False, trust_env=False)
+    return httpx2.AsyncClient(
+        transport=AiohttpTransport(),
+        timeout=ANSWER_TIMEOUT,
+        follow_redirects=False,
+        trust_env=False,
+    )
 
 
 def _why(error: Exception) -> str:
@@ -221,26 +259,30 @@ def _why(error: Exception) -> str:
 
 
 async def _ask_database(database_url: str, now: datetime) -> tuple[str, tuple[datetime, ...]]:
-    """What is wrong with it; and else when the platform lately acted as in the other control mode."""
+    """Return the database's problem, and the times of recent control mode mismatches."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(ANSWER_TIMEOUT):
             store = open_store(database_url)
             await store.start()
             try:
                 await store.ping()
                 page = await store.conversations(Listing(Standing.MISMATCH, now))
-                await store.probe()  # reads work on a full disk, too
+                await store.probe()  # reads would work on a full disk
             finally:
                 await store.stop()
     except (StoreError, ValueError) as error:
         return str(error), ()
     except TimeoutError:
-        return f"no answer from the database in {PATIENCE:g} s", ()
-    return "", tuple(one.since for one in page.conversations if now - one.since < LATELY)
+        return f"no answer from the database within {ANSWER_TIMEOUT:g} s", ()
+    recent = [one.since for one in page.conversations if now - one.since < MISMATCH_WINDOW]
+    return "", tuple(recent)
 
 
 async def ask_running(settings: Settings) -> tuple[What, ...] | None:
-    """What lasts in the bot that runs on this machine, by its metrics; None where they are off, or it does not run."""
+    """Read the ongoing troubles from the metrics of the bot on this machine.
+
+    None if the bot is not running, or its metrics are off.
+    """
     token = settings.metrics_token.get_secret_value()
     port = settings.metrics_port or (settings.port if token else 0)
     if not port:
@@ -249,25 +291,31 @@ async def ask_running(settings: Settings) -> tuple[What, ...] | None:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with _http() as http:
         try:
-            answer = await http.get(f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics", headers=headers)
+            place = f"[{host}]" if ":" in host else host
+            answer = await http.get(f"http://{place}:{port}/metrics", headers=headers)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError):
             return None
     if answer.status_code != 200:
         return None
-    return tuple(what for what in What if f'switchboard_trouble{{what="{what}"}} 1.0\n' in answer.text)
+    lines = answer.text
+    return tuple(what for what in What if f'switchboard_trouble{{what="{what}"}} 1.0\n' in lines)
 
 
 def _look_at_flows(settings: Settings) -> tuple[Catalogue, str]:
-    """The flows, and what is wrong with them; empty if nothing is."""
+    """Return the flows, and their problems; empty if there are none."""
     catalogue, problems = inspected(*settings.named_flows)
     return catalogue, "; ".join(problems)
 
 
 async def play_waiting(database_url: str, catalogue: Catalogue) -> tuple[int, tuple[str, ...]]:
-    """How many journals of waiting runs were played against the flows, as far as time allows, and which don't fit."""
+    """Replay journals of waiting runs against the flows, as many as time allows.
+
+    Returns:
+        The number of journals replayed, and a line for each that does not fit.
+    """
     played, unfit = 0, []
     with suppress(TimeoutError, StoreError):
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(ANSWER_TIMEOUT):
             store = open_store(database_url)
             await store.start()
             try:

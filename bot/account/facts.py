@@ -1,4 +1,4 @@
-"""All that `doctor` has found out, before anything is judged."""
+"""The facts that `doctor` gathers, before any judgement."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bot.troubles import What
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What stands at the base URL.
+    """The service at the base URL.
 
     Attributes:
-        problem: why it is not the API, in words; empty if it is.
-        clock_ahead: how much this machine's clock is ahead of the platform's; None where it told no time.
-        way: how it is reached, in words.
+        problem: why it is not the API; empty if it is.
+        clock_ahead: how far this machine's clock is ahead of the platform's; None if unknown.
+        way: how it is reached, such as "directly".
     """
 
     problem: str = ""
@@ -29,13 +29,13 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """How the webhook's target answers from here: HTTP statuses, None where nothing was asked.
+    """The HTTP statuses of the webhook's target; None for requests that were not made.
 
     Attributes:
-        problem: why no connection could be made, in words; empty if one could.
-        health: of `GET …/healthz` beside it; None also where its path is not the bot's.
-        without_key: of an empty delivery without a secret.
-        with_key: of an empty delivery with the webhook's own secret.
+        problem: why the connection failed; empty if it did not.
+        health: status of `GET …/healthz`; None also if the target's path is not the bot's.
+        without_key: status of an empty delivery without a secret.
+        with_key: status of an empty delivery with the webhook's secret.
     """
 
     problem: str = ""
@@ -46,26 +46,27 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known.
+    """The facts.
 
     Attributes:
-        settings: with stand-ins where they are not usable.
-        problems: what is wrong with settings, by the name of the setting in small letters.
-        webhook_path: the path at which the bot takes deliveries.
-        platform: None where it was not asked.
-        account: as the app key shows it, or why it does not; None where there is no app key, or it was not asked.
-        keys: the keys of the bot's integration, as the API lists them; None where they can't be read.
-        own: the webhooks that the integration's key sees, or why it does not; None as before.
-        target: None where no webhook is known.
-        database: what is wrong with the database; empty if nothing is.
-        mismatched: when the platform acted as in the other control mode, in each conversation where it lately did.
-        flows: what is wrong with the flows; empty if nothing is.
-        troubles: what lasts in the bot that runs on this machine; None where it could not be asked.
-        unknown: names that are nearly those of settings, one line each.
-        opens: may a flow serve users: is there an opening flow, or a router?
-        waiting: how many conversations with a flow at work were looked at.
-        unfit: of these, the ones whose journal would not fit the flows: a line each.
-        has_lifespan: the flows have a lifespan; then no conversation was looked at.
+        settings: the settings, with placeholders for unusable ones.
+        problems: error messages by name of the setting, in lower case.
+        webhook_path: the path where the bot receives deliveries.
+        platform: the service at the base URL; None if not requested.
+        account: the account as the app key sees it, or the error; None without an app key.
+        own: the webhooks as the integration's key sees them, or the error; None without one.
+        keys: the keys of the bot's integration; None if they can't be read.
+        target: the answers of the webhook's target; None if no webhook is known.
+        database: the database's problem; empty if there is none.
+        mismatched: times of recent conversations where the platform acted as in the other
+            control mode.
+        flows: the problems of the flows; empty if there are none.
+        troubles: ongoing troubles of the bot on this machine; None if unknown.
+        opens: whether there is an opening flow or a router.
+        unknown: messages about misspelt setting names.
+        waiting: number of conversations with a running flow that were checked.
+        unfit: a line per checked conversation whose journal does not fit the flows.
+        has_lifespan: whether the flows have a lifespan. If so, none was checked.
     """
 
     settings: Settings
@@ -88,26 +89,28 @@ class Facts:
 
     @property
     def me(self) -> Member | None:
-        """The bot's switchboard integration, where it can be seen."""
+        """The bot's switchboard integration, if visible."""
         return member_of(self.account, self.settings)
 
     @property
     def webhook(self) -> Webhook | None:
-        """The bot's webhook, where it can be seen."""
+        """The bot's webhook, if visible."""
         return webhook_of(self.account, self.own, self.me)
 
 
 def member_of(account: Account | SunshineError | None, settings: Settings) -> Member | None:
-    """The switchboard integration that the settings name."""
+    """Return the switchboard integration named in the settings."""
     if not isinstance(account, Account) or account.board is None:
         return None
     return account.board.named(settings.sunshine_switchboard_integration)
 
 
 def webhook_of(
-    account: Account | SunshineError | None, own: tuple[Webhook, ...] | SunshineError | None, me: Member | None
+    account: Account | SunshineError | None,
+    own: tuple[Webhook, ...] | SunshineError | None,
+    me: Member | None,
 ) -> Webhook | None:
-    """The webhook of the bot's integration: as the account shows it, or else as the integration's key does."""
+    """Return the bot's webhook as seen by the app key, else by the integration's key."""
     if isinstance(account, Account):
         custom = account.custom(me.integration_id) if me else None
         return custom.webhooks[0] if custom and custom.webhooks else None

@@ -1,4 +1,4 @@
-"""What a check has to say: one line each, and what to do."""
+"""Findings: the results of checks, with the action to take."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     OK = "ok"
     WARN = "warn"
-    """It works, but something is lost by it, or may be."""
+    """The bot works, but with a limitation or a risk."""
     WRONG = "wrong"
-    """The bot can't keep its guarantee, or can't work at all."""
+    """The bot can't keep its guarantee, or does not work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of `doctor`.
+    """A line of `doctor`.
 
     Attributes:
-        level: how bad it is.
-        name: what was looked at; stable, for programs.
-        what: what was found. No secrets.
-        todo: what to do; empty where all is well.
+        level: the severity.
+        name: the name of the check; stable, for programs.
+        what: the result. No secrets.
+        todo: the action to take; empty if none is needed.
     """
 
     level: Severity
@@ -34,15 +34,15 @@ class Finding:
 
 
 def ok(name: str, what: str) -> Finding:
-    """All is well."""
+    """Return a finding without a problem."""
     return Finding(Severity.OK, name, what)
 
 
 def warn(name: str, what: str, todo: str) -> Finding:
-    """Something is lost, or may be."""
+    """Return a finding about a limitation or a risk."""
     return Finding(Severity.WARN, name, what, todo)
 
 
 def wrong(name: str, what: str, todo: str) -> Finding:
-    """It has to be mended."""
+    """Return a finding about an error."""
     return Finding(Severity.WRONG, name, what, todo)

@@ -1,4 +1,4 @@
-"""The integration's own API key: does the one that is set work, and where does a new one come from?"""
+"""The integration's own API key: testing, creating and rotating it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,28 @@ from bot.account.reading import read_webhooks
 from bot.sunshine import Credentials, Gone, NotOurs, Resource, Scope, SunshineClient, Unauthorized
 
 KEY_NAME: Final = "switchboard-bot"
-"""What keys that setting up makes are called."""
+"""The display name of keys that `setup` creates."""
 
 _IN_PLACE_OF: Final = f"{KEY_NAME}, in place of "
 
 
 def key_in(present: Mapping[str, str]) -> Credentials | None:
-    """The integration's key that is set, if it is one (and not an app-scoped one)."""
+    """Return the integration's key in the settings; None if unset or app-scoped."""
     try:
-        key = Credentials(present.get("SUNSHINE_KEY_ID", ""), present.get("SUNSHINE_KEY_SECRET", ""))
+        key = Credentials(
+            present.get("SUNSHINE_KEY_ID", ""),
+            present.get("SUNSHINE_KEY_SECRET", ""),
+        )
     except ValueError:
         return None
     return key if key.scope is Scope.INTEGRATION else None
 
 
 async def works(client: SunshineClient, integration_id: str) -> bool:
-    """Is the client's key one of this integration?
+    """Return whether the client's key works for this integration.
 
     Raises:
-        SunshineError: it could not be found out.
+        SunshineError: the test failed.
     """
     try:
         await read_webhooks(client, integration_id)
@@ -39,20 +42,20 @@ async def works(client: SunshineClient, integration_id: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class OwnKey:
-    """A key, and the ids of others that go by the same name: left by a crash, or in use elsewhere."""
+    """A key, and the ids of other keys with the same name: orphaned, or used elsewhere."""
 
     key: Credentials
     others: tuple[str, ...] = ()
 
 
 async def find_or_make(client: SunshineClient, integration_id: str) -> OwnKey:
-    """A key of the integration: one of ours whose secret the platform still shows, or a new one.
+    """Return a key of ours whose secret is visible, or create a new one.
 
-    Whether a list of keys shows secrets is not certain (the published description has it in an example). Where it
-    does, a key that was made just before a crash is found again.
+    The platform may or may not list secrets (an example in the published API has them). If it
+    does, this recovers a key that was created just before a crash.
 
     Raises:
-        SunshineError: there is none, or it is unclear whether one was made.
+        SunshineError: the key was not created, or it is unclear whether it was.
     """
     named = [key for key in await client.list_integration_keys(integration_id) if _is_ours(key)]
     ids = [str(key.get("id")) for key in named]
@@ -69,7 +72,8 @@ class KeyRotation:
 
     Attributes:
         old: id of the key that the current one replaces, if it still exists; else "".
-        unused: ids of keys made to replace the current one, each with its secret ("" if the platform hides it).
+        unused: ids of keys created to replace the current one, with their secrets ("" if the
+            platform hides them).
     """
 
     old: str = ""
@@ -82,11 +86,11 @@ def name_in_place_of(key_id: str) -> str:
 
 
 def standing(keys: Sequence[Resource], mine: str) -> KeyRotation:
-    """Read the state of a key's rotation from the keys' names.
+    """Derive the state of a key's rotation from the names of the keys.
 
     Args:
-        keys: of the integration, as the API lists them.
-        mine: id of the key in the settings.
+        keys: the keys of the integration, as listed by the API.
+        mine: the id of the key in the settings.
     """
     names = {str(key.get("id")): str(key.get("displayName") or "") for key in keys}
     secrets = {str(key.get("id")): str(key.get("secret") or "") for key in keys}

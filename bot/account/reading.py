@@ -1,4 +1,4 @@
-"""What an account is: one snapshot of app, channels, custom integrations and switchboard, read over the API."""
+"""Reads a snapshot of an account: app, channels, custom integrations and switchboard."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIRST_PARTY: Final = ("zd:", "ultimate")
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Where an integration's events go."""
+    """A webhook of an integration."""
 
     id: str
     target: str
@@ -29,7 +29,7 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class CustomIntegration:
-    """A custom integration; `name` is for people, and may be empty."""
+    """A custom integration. `name` is the display name, and may be empty."""
 
     id: str
     name: str
@@ -38,7 +38,7 @@ class CustomIntegration:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A channel on which people write; `responder` is the name of its own default responder, "" where it has none."""
+    """A channel. `responder` is the name of its own default responder; "" if it has none."""
 
     id: str
     type: str
@@ -68,33 +68,36 @@ class Board:
     members: tuple[Member, ...]
 
     def by_id(self, member_id: str | None) -> Member | None:
-        """The switchboard integration with this id."""
+        """Return the switchboard integration with this id."""
         return next((member for member in self.members if member.id == member_id), None)
 
     def named(self, name: str) -> Member | None:
-        """The switchboard integration with this id or name, as the bot recognises itself by it."""
-        return self.by_id(name) or next((member for member in self.members if member.name == name), None)
+        """Return the switchboard integration with this id, else with this name."""
+        found = (member for member in self.members if member.name == name)
+        return self.by_id(name) or next(found, None)
 
     def target(self, name: str) -> Member | None:
-        """Whom passControl means by this id, name or type (docs/platform.md, 2); not for `next`."""
-        return self.named(name) or next((member for member in self.members if member.type == name), None)
+        """Resolve a passControl target: id, name or type, not `next` (docs/platform.md, 2)."""
+        found = (member for member in self.members if member.type == name)
+        return self.named(name) or next(found, None)
 
     @property
     def workspace(self) -> Member | None:
-        """The agent workspace."""
-        return next((member for member in self.members if member.type == AGENT_WORKSPACE), None)
+        """The switchboard integration of the agent workspace."""
+        found = (member for member in self.members if member.type == AGENT_WORKSPACE)
+        return next(found, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account at one moment.
+    """A snapshot of an account.
 
     Attributes:
-        app_id: the app.
-        settings: the app's settings, as the API names them.
-        channels: where people write.
-        customs: the custom integrations, each with its webhooks.
-        board: the switchboard; None where there is none yet.
+        app_id: the app's id.
+        settings: the app's settings, by their names in the API.
+        channels: the channels.
+        customs: the custom integrations with their webhooks.
+        board: the switchboard; None if there is none yet.
     """
 
     app_id: str
@@ -104,19 +107,19 @@ class Account:
     board: Board | None
 
     def custom(self, integration_id: str) -> CustomIntegration | None:
-        """The custom integration with this id."""
+        """Return the custom integration with this id."""
         return next((one for one in self.customs if one.id == integration_id), None)
 
     def posting_to(self, target: str) -> tuple[CustomIntegration, ...]:
-        """The custom integrations that have a webhook with this target."""
+        """Return the custom integrations that have a webhook with this target."""
         return tuple(one for one in self.customs if any(webhook.target == target for webhook in one.webhooks))
 
 
 async def read_account(client: SunshineClient) -> Account:
-    """Read all of it, with an app-scoped key.
+    """Read the account with an app-scoped key.
 
     Raises:
-        SunshineError: one of the reads failed; `NotOurs` where the key is not app-scoped.
+        SunshineError: a read failed; `NotOurs` if the key is not app-scoped.
     """
     app = await client.get_app()
     settings = app.get("settings")
@@ -127,7 +130,8 @@ async def read_account(client: SunshineClient) -> Account:
     for integration in await client.list_integrations():
         type_, id_ = (text("list_integrations", integration, name) for name in ("type", "id"))
         if type_ == CUSTOM:
-            customs.append(CustomIntegration(id_, _name(integration), await read_webhooks(client, id_)))
+            webhooks = await read_webhooks(client, id_)
+            customs.append(CustomIntegration(id_, _name(integration), webhooks))
         elif not type_.startswith(_FIRST_PARTY) and id_ not in systems:
             channels.append(_channel(integration, type_))
     return Account(
@@ -140,7 +144,7 @@ async def read_account(client: SunshineClient) -> Account:
 
 
 async def read_webhooks(client: SunshineClient, integration_id: str) -> tuple[Webhook, ...]:
-    """The webhooks of an integration; its own key may ask, too. Raises `SunshineError`."""
+    """Read the webhooks of an integration; also with its own key. Raises `SunshineError`."""
     action = "list_webhooks"
     return tuple(
         Webhook(
@@ -186,7 +190,8 @@ def _channel(integration: Resource, type_: str) -> Channel:
             responder = name
         case _:
             responder = ""
-    return Channel(text("list_integrations", integration, "id"), type_, _name(integration), responder)
+    id_ = text("list_integrations", integration, "id")
+    return Channel(id_, type_, _name(integration), responder)
 
 
 def _name(integration: Resource) -> str:

@@ -1,4 +1,4 @@
-"""What the bot needs of an account, and where in Admin Center a person changes what no API does."""
+"""The bot's requirements for an account, and the Admin Center paths of manual settings."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ TRIGGERS: Final = (
     "user:merge",
     "user:remove",
 )
-"""What the webhook has to tell: who is active, what people say, and whose data must go.
+"""The webhook triggers that the bot needs: control, messages, and removals.
 
-Not asked for: `conversation:read`, `:typing` and `:message:delivery:…`, `client:…`, `user:update`. They come many to a
-message, tell nothing that the bot decides on, and would only be stored. They do no harm where they are on.
+Left out are `conversation:read`, `:typing`, `:message:delivery:…`, `client:…` and
+`user:update`. They are frequent, and no decision depends on them. They do no harm if enabled.
 """
 
-MOST_WEBHOOKS: Final = 10
-"""Of an app (docs/platform.md, 4)."""
+MAX_WEBHOOKS: Final = 10
+"""Maximum number of webhooks per app (docs/platform.md, 4)."""
 
-MOST_MEMBERS: Final = 10
-"""Switchboard integrations of a switchboard (docs/platform.md, 1)."""
+MAX_MEMBERS: Final = 10
+"""Maximum number of switchboard integrations (docs/platform.md, 1)."""
 
 _MESSAGING: Final = "Admin Center > Channels > Messaging and social > Messaging > Manage settings"
 
 CONVERSATION_CONTROL: Final = f"{_MESSAGING} > Conversation control"
-MULTI_CONVERSATIONS: Final = f"{_MESSAGING} > Web Widget and Mobile SDKs > Multi-conversations (it can't be taken back)"
+MULTI_CONVERSATIONS: Final = f"{_MESSAGING} > Web Widget and Mobile SDKs > Multi-conversations (can't be undone)"
 ENDING_SESSIONS: Final = f"{_MESSAGING} > Advanced > Ending sessions: let end users end them"
-REOPENING: Final = f"{_MESSAGING}: turn off that end users can reopen conversations"
+REOPENING: Final = f"{_MESSAGING}: turn off reopening of conversations by end users"
 ADD_WIDGET: Final = "Admin Center > Channels > Messaging and social > Messaging > Add channel > Web Widget"
 RESPONDERS: Final = "Admin Center > Channels > Messaging and social > Messaging > the channel > its responder"
 APP_KEYS: Final = "Admin Center > Apps and integrations > APIs > Conversations API"

@@ -1,4 +1,4 @@
-"""Which settings follow from an account, and which of them a `.env` file does not hold yet. Pure."""
+"""Derives settings from an account, and finds those missing from a `.env` file. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bot.sunshine import Credentials
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a person has to know before anything can be set up."""
+    """The inputs that `setup` needs to access an account."""
 
     base_url: str
     app_id: str
@@ -21,7 +21,7 @@ class Access:
 
 
 def first_values(access: Access, *, keep_app_key: bool) -> dict[str, str]:
-    """The settings that are known before anything is changed."""
+    """Return the settings that are known before any change."""
     values = {
         "SUNSHINE_BASE_URL": access.base_url,
         "SUNSHINE_APP_ID": access.app_id,
@@ -33,12 +33,12 @@ def first_values(access: Access, *, keep_app_key: bool) -> dict[str, str]:
 
 
 def account_values(ours: Ours, present: Mapping[str, str]) -> dict[str, str]:
-    """The settings that the bot's own part of the account gives.
+    """Return the settings that follow from the bot's objects.
 
     Args:
-        ours: what is the bot's.
-        present: what is set already. A name or id that means the same stays, and so do webhook secrets of which one is
-            right: they may be about to be rotated.
+        ours: the bot's objects in the account.
+        present: the current settings. Keeps an equivalent name or id, and a list of webhook
+            secrets that includes the right one: a rotation may be in progress.
     """
     values: dict[str, str] = {}
     if member := ours.member:
@@ -52,10 +52,10 @@ def account_values(ours: Ours, present: Mapping[str, str]) -> dict[str, str]:
 
 
 def key_values(name: str, key: Credentials) -> dict[str, str]:
-    """The two settings of a key: `SUNSHINE_KEY` or `SUNSHINE_APP_KEY`."""
+    """Return the two settings of a key. `name` is `SUNSHINE_KEY` or `SUNSHINE_APP_KEY`."""
     return {f"{name}_ID": key.key_id, f"{name}_SECRET": key.secret}
 
 
 def missing(values: Mapping[str, str], present: Mapping[str, str]) -> dict[str, str]:
-    """Those that are not set yet, or differently."""
+    """Return the values that are not set, or set differently."""
     return {name: value for name, value in values.items() if present.get(name) != value}

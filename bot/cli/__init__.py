@@ -1,4 +1,4 @@
-"""The command line: one file a command, loaded only when that command is called."""
+"""The command line: one module per command, imported on demand."""
 
 from __future__ import annotations
 
@@ -13,57 +13,52 @@ from typer.main import get_command
 
 
 class Command(NamedTuple):
-    """Where a command is, and what the list of commands says of it: the summary of its own help."""
+    """A command's location, and its summary for the list of commands.
 
-    place: str  # module:function, or module:app for a group of commands
+    Attributes:
+        place: `module:function`, or `module:app` for a group of commands.
+        summary: the first line of the command's own help.
+    """
+
+    place: str
     summary: str
 
 
 COMMANDS = {
     "demo": Command(
         "demo:demo",
-        "Play sixteen conversations against the bot on this machine, and show that each ended one is closed.",
+        "Play sixteen conversations on this machine and show that each one closes.",
     ),
     "sandbox": Command(
         "sandbox:sandbox",
-        "Be the end user and the agent of a bot on this machine, and watch who has control. Until Ctrl-C.",
+        "Be the end user and the agent of a bot on this machine. Stop with Ctrl-C.",
     ),
-    "serve": Command("serve:serve", "Run the bot: takes webhooks and works on conversations, in one process."),
-    "web": Command("serve:web", "Take webhooks only; a worker process works on the conversations."),
-    "worker": Command("serve:worker", "Work on conversations only; a web process takes the webhooks."),
-    "migrate": Command(
-        "migrate:migrate",
-        "Bring the database to this version's schema. Safe to run at every start, and by several processes at once.",
-    ),
-    "backup": Command(
-        "backup:backup", "Copy the SQLite database while the bot runs. For PostgreSQL it says what to do."
-    ),
-    "setup": Command(
-        "setup:setup",
-        "Set an account up for the bot, or mend it. Exit 1: not agreed to, or not finished; 2: it can't begin.",
-    ),
-    "doctor": Command(
-        "doctor:doctor",
-        "Check settings, account, webhook and database (a row is written and removed). Exit 1: something is wrong.",
-    ),
+    "serve": Command("serve:serve", "Run the bot: web server and worker in one process."),
+    "web": Command("serve:web", "Receive webhooks only; run workers in other processes."),
+    "worker": Command("serve:worker", "Process conversations only; run a web process for webhooks."),
+    "migrate": Command("migrate:migrate", "Migrate the database to this version's schema."),
+    "backup": Command("backup:backup", "Copy the SQLite database while the bot runs."),
+    "setup": Command("setup:setup", "Set up an account for the bot, or repair its set-up."),
+    "doctor": Command("doctor:doctor", "Check settings, account, webhook and database."),
     "simulate": Command(
         "simulate:simulate",
-        "Play random worlds with faults and crashes against the bot. Exit 1 if the guarantee breaks, with the seed.",
+        "Play random worlds with faults and crashes against the bot.",
     ),
-    "replay": Command(
-        "replay:replay_tapes",
-        "Play tapes. Exit 0: all closed; 1: something stays open or the guarantee breaks; 2: they can't be used.",
-    ),
+    "replay": Command("replay:replay_tapes", "Replay tapes against the bot in virtual time."),
     "conversations": Command(
-        "conversations:app", "What the bot holds and owes, one conversation's timeline, release by hand."
+        "conversations:app",
+        "List conversations, show a timeline, release control by hand.",
     ),
-    "flows": Command("flows:app", "Who waits in which flow, and which waiting journals would not fit the code."),
+    "flows": Command(
+        "flows:app",
+        "List waiting flows, and check their journals against the code.",
+    ),
     "tape": Command("tape:app", "Make tapes: recordings of webhook deliveries."),
 }
 
 
 def load_command(name: str) -> Any:
-    """Import a command's module, and return the command."""
+    """Import a command's module and return the command."""
     module, attribute = COMMANDS[name].place.split(":")
     found = getattr(import_module(f"{__name__}.{module}"), attribute)
     if not isinstance(found, typer.Typer):
@@ -74,14 +69,14 @@ def load_command(name: str) -> Any:
 
 
 class _Commands(TyperGroup):
-    """The list of commands, each of which is imported when it is called."""
+    """The list of commands. Imports a command when it is called."""
 
     def __init__(self, **attributes: Any) -> None:
         summaries = {name: TyperCommand(name, help=command.summary) for name, command in COMMANDS.items()}
         super().__init__(**attributes | {"commands": summaries})
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take `--env-file` wherever it stands, but of the commands that have such an option of their own."""
+        """Accept `--env-file` in any position, except for commands with their own option."""
         command = next((place for place, word in enumerate(args) if word in COMMANDS), len(args))
         if args[command : command + 1] not in (["setup"], ["doctor"]):
             for place in range(command, len(args)):
@@ -97,7 +92,7 @@ class _Commands(TyperGroup):
             formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Load the command that is called."""
+        """Load the called command."""
         if args and args[0] in COMMANDS:
             self.commands[args[0]] = load_command(args[0])
         return super().resolve_command(ctx, args)
@@ -116,8 +111,8 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def _for_every_command(
-    env_file: Annotated[Path | None, typer.Option(help="Where the settings are kept, in place of .env.")] = None,
-    version: Annotated[bool, typer.Option("--version", help="Show the version, and end.")] = False,
+    env_file: Annotated[Path | None, typer.Option(help="Settings file to use instead of .env.")] = None,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     if version:
         from bot import terminal
@@ -130,12 +125,16 @@ def _for_every_command(
         from bot.settings import EnvFile
 
         if not env_file.is_file():
-            refuse([f"--env-file: {env_file} is not there"])
+            refuse([f"--env-file: {env_file} does not exist"])
         EnvFile.path = env_file
 
 
 def main() -> None:
-    """Run the command line. FLOWS may name modules beside which it is run; they hide nothing that is installed."""
+    """Run the command line.
+
+    FLOWS may name modules in the current directory. It comes last in `sys.path`, so that they
+    hide no installed module.
+    """
     if "" not in sys.path:
         sys.path.append("")
     app()

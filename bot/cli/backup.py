@@ -1,4 +1,4 @@
-"""`backup`: a copy of the database while the bot runs."""
+"""`backup`: copy the database while the bot runs."""
 
 from __future__ import annotations
 
@@ -8,24 +8,28 @@ from typing import Annotated
 import typer
 
 from bot import terminal
-from bot.cli.given import Given
+from bot.cli.partial_settings import PartialSettings
 from bot.cli.problems import refuse, refuse_database
 from bot.store import StoreError
 from bot.store.backup import back_up
 from bot.store.url import is_postgres, sqlite_path
 
 
-def backup(file: Annotated[Path, typer.Argument(help="The copy: a new file.")]) -> None:
-    """Copy the SQLite database while the bot runs. For PostgreSQL it says what to do."""
-    url = Given().database_url
+def backup(file: Annotated[Path, typer.Argument(help="The new file to write.")]) -> None:
+    """Copy the SQLite database while the bot runs.
+
+    With PostgreSQL, prints the command to use instead.
+    """
+    url = PartialSettings().database_url
     if is_postgres(url):
-        refuse(["DATABASE_URL names a PostgreSQL database: run pg_dump --format=custom --schema=switchboard_bot"])
+        command = "pg_dump --format=custom --schema=switchboard_bot"
+        refuse([f"DATABASE_URL names a PostgreSQL database: run {command}"])
     try:
         back_up(sqlite_path(url), file)
     except FileExistsError:
-        refuse([f"FILE: {file} is there already; name a new one"])
+        refuse([f"FILE: {file} already exists; name a new file"])
     except (StoreError, ValueError) as error:
         refuse_database(error)
     except OSError as error:
         refuse([f"FILE: {file} can't be written: {error.strerror}"])
-    terminal.say(f"{file} holds the database as it was just now. It holds what people said: keep it safe.")
+    terminal.say(f"Copied the database to {file}. It contains what people said: keep it safe.")

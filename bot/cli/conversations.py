@@ -1,4 +1,4 @@
-"""`conversations list`, `show`, `release`, `retry`: what the bot holds and owes, and how one conversation went."""
+"""`conversations list`, `show`, `release`, `retry`: inspect conversations and act on them."""
 
 from __future__ import annotations
 
@@ -23,33 +23,46 @@ from bot.store import Database
 from bot.store.operators import Access, Listing, Standing, Timeline
 
 app = typer.Typer(
-    help="What the bot holds and owes, one conversation's timeline, release by hand.", add_completion=False
+    help="List conversations, show a timeline, release control by hand.",
+    add_completion=False,
 )
 
-NOT_DONE = 3
-_WAIT_STEP = 0.25  # seconds
-_AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+EXIT_NOT_DONE = 3
+_POLL_SECONDS = 0.25
+_AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Id = Annotated[str, typer.Argument(metavar="ID", help="The conversation's id.")]
 
 
 @app.callback(invoke_without_command=True)
 def conversations(context: typer.Context, as_json: _AsJson = False) -> None:
-    """What the bot holds and owes, one conversation's timeline, release by hand."""
+    """List conversations, show a timeline, release control by hand."""
     if context.invoked_subcommand is None:
         list_conversations(as_json=as_json)
 
 
 @app.command("list")
 def list_conversations(
-    standing: Annotated[Standing, typer.Option("--filter", help="Which conversations.")] = Standing.ALL,
-    older_than: Annotated[str, typer.Option(help="Only what has been so for at least so long: 90s, 15m, 1h.")] = "",
-    search: Annotated[
-        str, typer.Option(help="Instead: those found by name, e-mail, external id, ticket, flow, user or conversation.")
+    standing: Annotated[
+        Standing,
+        typer.Option("--filter", help="Only conversations in this state."),
+    ] = Standing.ALL,
+    older_than: Annotated[
+        str,
+        typer.Option(help="Only those in this state for at least this long (90s, 15m, 1h)."),
     ] = "",
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    search: Annotated[
+        str,
+        typer.Option(
+            help="Instead of --filter: search by name, email, external id, ticket, flow, user id or conversation id.",
+        ),
+    ] = "",
+    limit: Annotated[
+        int,
+        typer.Option(min=1, max=10_000, help="Maximum number of rows."),
+    ] = 50,
     as_json: _AsJson = False,
 ) -> None:
-    """List conversations: those that lasted longest first, or the newest first (all, ended, failed)."""
+    """List conversations: longest in the state first; newest first for all, ended, failed."""
     now = SystemClock().now()
     until = now - duration_or_refuse("--older-than", older_than) if older_than else None
     listing = Listing(standing, now, until=until, search=search, limit=limit)
@@ -58,16 +71,16 @@ def list_conversations(
         terminal.say_json([row_of(listed, now) for listed in page.conversations])
         return
     if not page.conversations:
-        terminal.say("No conversation is like that.")
+        terminal.say("No conversations match.")
         return
     table_of(page.conversations, standing, now).show()
     if page.next:
-        terminal.say(f"There are more: --limit {limit * 10} shows them.")
+        terminal.say(f"There are more: use --limit {limit * 10}.")
 
 
 @app.command("show")
 def show(conversation_id: _Id, as_json: _AsJson = False) -> None:
-    """Show a conversation's timeline, with what was said. That you looked is written to the audit log."""
+    """Show a conversation's timeline with all messages. Records this in the audit log."""
     now = SystemClock().now()
 
     async def look(store: Database) -> Timeline | None:
@@ -76,7 +89,7 @@ def show(conversation_id: _Id, as_json: _AsJson = False) -> None:
             await store.audit(Access(now, _who(), "view", conversation_id))
         return found
 
-    found = with_database(look) or _not_known(conversation_id)
+    found = with_database(look) or _refuse_unknown(conversation_id)
     lines = lines_of(found)
     if as_json:
         shown = {**row_of(found.listed, now), "timeline": [plain(asdict(line)) for line in lines]}
@@ -84,52 +97,63 @@ def show(conversation_id: _Id, as_json: _AsJson = False) -> None:
         return
     terminal.say(head_of(found.listed, now))
     if found.older:
-        terminal.say(("Only the newest is shown.", "dim"))
+        terminal.say(("Only the newest entries are shown.", "dim"))
     timeline_of(lines).show()
 
 
 @app.command("release")
 def release(
     conversation_id: _Id,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation.")] = False,
     take_from: Annotated[
-        str, typer.Option(help="Who holds a live conversation, by name: needed to take control from others.")
+        str,
+        typer.Option(help="Confirm taking control from this active integration, by name."),
     ] = "",
-    wait: Annotated[str, typer.Option(help="How long to wait for the proof.")] = "15s",
+    wait: Annotated[str, typer.Option(help="How long to wait for proof.")] = "15s",
 ) -> None:
-    """Release control by hand: says what will happen, asks, and has the bot do it. Exit 3: not done in that time."""
-    patience = duration_or_refuse("--wait", wait)
+    """Release control by hand, after showing the consequence and asking for confirmation.
+
+    Exit 3: not proven within --wait; the bot keeps trying.
+    """
+    timeout = duration_or_refuse("--wait", wait)
     settings = settings_or_refuse()
     clock = SystemClock()
 
     async def ask(store: Database) -> tuple[str, bool]:
         found = await store.timeline(conversation_id, 1)
-        state = found.listed.state if found else _not_known(conversation_id)
+        state = found.listed.state if found else _refuse_unknown(conversation_id)
         foreseen = prospect(state, settings.policy)
         terminal.say(foreseen.words)
         _confirm(foreseen, str(state.holder), yes=yes, take_from=take_from)
         order = release_order(
-            conversation_id, by=_who(), now=clock.now(), order_id=secrets.token_hex(8), against=foreseen.against
+            conversation_id,
+            by=_who(),
+            now=clock.now(),
+            order_id=secrets.token_hex(8),
+            against=foreseen.against,
         )
-        await store.audit(Access(clock.now(), _who(), "release", conversation_id, foreseen.consequence.value))
+        # Write the audit log first: no release by hand without an entry.
+        entry = Access(clock.now(), _who(), "release", conversation_id, foreseen.consequence.value)
+        await store.audit(entry)
         if not await store.order(order):
-            _not_known(conversation_id)
-        return await _outcome(store, conversation_id, order.id, clock.now() + patience)
+            _refuse_unknown(conversation_id)
+        return await _wait_for_outcome(store, conversation_id, order.id, clock.now() + timeout)
 
     words, is_done = with_database(ask, settings.database_url)
     terminal.say(words)
     if not is_done:
-        raise typer.Exit(NOT_DONE)
+        raise typer.Exit(EXIT_NOT_DONE)
 
 
 @app.command("retry")
 def retry(
     event_id: Annotated[
-        str, typer.Argument(metavar="EVENT", help="The event's id; none lists what is set aside.")
+        str,
+        typer.Argument(metavar="EVENT", help="The event's id. Lists all if omitted."),
     ] = "",
     as_json: _AsJson = False,
 ) -> None:
-    """Let an event that was set aside be taken up again."""
+    """List the events that were set aside, or retry one."""
     if not event_id:
         _list_set_aside(as_json=as_json)
         return
@@ -138,14 +162,17 @@ def retry(
         event = await store.retry(event_id)
         if event is None:
             return None
-        await store.audit(Access(SystemClock().now(), _who(), "retry", event.conversation_id, event.id))
-        where = f"conversation {event.conversation_id}" if event.conversation_id else "no single conversation"
-        return f"The event {event.id} ({event.type}, {where}) will be taken up again."
+        now = SystemClock().now()
+        await store.audit(Access(now, _who(), "retry", event.conversation_id, event.id))
+        id_ = event.conversation_id
+        where = f"conversation {id_}" if id_ else "no single conversation"
+        return f"The bot will retry event {event.id} ({event.type}, {where})."
 
-    told = with_database(again)
-    if told is None:
-        refuse([f"EVENT: no event {event_id!r} is set aside; `switchboard-bot conversations retry` lists them"])
-    terminal.say(told)
+    text = with_database(again)
+    if text is None:
+        hint = "`switchboard-bot conversations retry` lists them"
+        refuse([f"EVENT: no event {event_id!r} is set aside; {hint}"])
+    terminal.say(text)
 
 
 def _list_set_aside(*, as_json: bool) -> None:
@@ -160,24 +187,30 @@ def _list_set_aside(*, as_json: bool) -> None:
 
 
 def _confirm(foreseen: Prospect, holder: str, *, yes: bool, take_from: str) -> None:
-    """Ask, unless it has been answered beforehand. To take control from others one has to name them."""
+    """Ask for confirmation unless an option gave it. Taking control requires the holder's name."""
     if foreseen.consequence is Consequence.NOTHING:
         raise typer.Exit(1)
     if foreseen.consequence is Consequence.TAKE:
-        named = take_from or (terminal.ask("To confirm, type who holds it") if _can_ask() else "")
+        prompt = "To confirm, type the name of the active integration"
+        named = take_from or (terminal.ask(prompt) if _can_ask() else "")
         if named != holder:
-            refuse([f"--take-from: not confirmed; it is {holder} from whom control would be taken"])
+            refuse([f"--take-from: not confirmed; control would be taken from {holder}"])
         return
     if yes:
         return
     if not _can_ask():
-        refuse(["--yes: nobody is there to be asked; give it if you are sure"])
-    if not terminal.agreed("Go on?"):
+        refuse(["Not a terminal: pass --yes to confirm"])
+    if not terminal.agreed("Continue?"):
         raise typer.Abort
 
 
-async def _outcome(store: Database, conversation_id: str, order_id: str, until: datetime) -> tuple[str, bool]:
-    """What has come of the order by then, and whether it is done."""
+async def _wait_for_outcome(
+    store: Database,
+    conversation_id: str,
+    order_id: str,
+    until: datetime,
+) -> tuple[str, bool]:
+    """Poll for the outcome of an order. Return a sentence, and whether it is done."""
     clock = SystemClock()
     while True:
         found = await store.timeline(conversation_id)
@@ -186,24 +219,26 @@ async def _outcome(store: Database, conversation_id: str, order_id: str, until: 
         order = next((event for event in found.events if event.id == order_id), None)
         taken_up = order is not None and order.status == "handled"
         state = found.listed.state
-        if taken_up and state.duty is None and state.pending is None and state.read_at is None:
+        is_settled = state.duty is None and state.pending is None and state.read_at is None
+        if taken_up and is_settled:
             since = order.received_at if order else until
-            proofs = [past.proof.how for past in found.duties if past.proof and past.proof.at >= since]
-            how = proofs[-1] if proofs else f"active is {state.holder}, by {state.holder.how}"
+            proofs = [past.proof for past in found.duties if past.proof]
+            recent = [proof.how for proof in proofs if proof.at >= since]
+            how = recent[-1] if recent else f"{state.holder} is active, by {state.holder.how}"
             return f"Done: {how}.", True
         if clock.now() >= until:
-            where = f"`switchboard-bot conversations show {conversation_id}` shows how it goes."
+            hint = f"Check with `switchboard-bot conversations show {conversation_id}`."
             if not taken_up:
-                return f"The order is stored; no worker has taken it up yet. Is the bot running? {where}", False
-            return f"The bot is at it; it goes on until there is proof. {where}", False
-        await asyncio.sleep(_WAIT_STEP)
+                return f"Stored, but no worker has picked it up. Is the bot running? {hint}", False
+            return f"Release in progress; the bot retries until it is proven. {hint}", False
+        await asyncio.sleep(_POLL_SECONDS)
 
 
-def _not_known(conversation_id: str) -> NoReturn:
-    found = (
-        "`switchboard-bot conversations list --search` finds by name, e-mail, ticket, flow or the beginning of an id"
+def _refuse_unknown(conversation_id: str) -> NoReturn:
+    hint = (
+        "`switchboard-bot conversations list --search` searches by name, email, ticket, flow or the beginning of an id"
     )
-    refuse([f"ID: nothing is known of a conversation {conversation_id!r}; {found}"])
+    refuse([f"ID: no conversation {conversation_id!r} is known; {hint}"])
 
 
 def _who() -> str:

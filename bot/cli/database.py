@@ -1,4 +1,4 @@
-"""What commands do with the database of the settings."""
+"""Database access for commands."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from bot.cli.given import Given
-from bot.cli.problems import refuse_database, tell
+from bot.cli.partial_settings import PartialSettings
+from bot.cli.problems import print_signal, refuse_database
 from bot.store import Database, StoreError, open_store
 
 T = TypeVar("T")
 
 
 def with_database(work: Callable[[Database], Awaitable[T]], database_url: str | None = None) -> T:
-    """Do something with the database of the settings; say what is wrong with it, if it can't be used."""
+    """Run `work` with the configured database. Exits with code 2 if it is unusable."""
 
     async def run() -> T:
-        store = open_store(database_url or Given().database_url, tell)
+        store = open_store(database_url or PartialSettings().database_url, print_signal)
         await store.start()
         try:
             return await work(store)

@@ -1,4 +1,4 @@
-"""`demo`: sandbox and bot in one process, scripted users in both modes over real HTTP, and a closing table."""
+"""`demo`: play scripted conversations in both modes over real HTTP, and show a closing table."""
 
 from __future__ import annotations
 
@@ -27,19 +27,23 @@ from bot.store import Store, migrate
 
 T = TypeVar("T")
 
-PATIENCE = 20.0  # seconds for each story, and again for its proof
+PROOF_TIMEOUT = 20.0  # seconds
 MODES = ("pass", "release")
-LEFT_OPEN = 2.0  # seconds in which to see that nothing happens any more
-IDLE = "4s"  # longer than anybody who is watched takes to read
+LEFT_OPEN_PAUSE = 2.0  # seconds, to see that nothing more happens
+IDLE_TIMEOUT = "4s"  # longer than a viewer needs to read
 
 
 def demo(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the closing table as JSON, and nothing else.")] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print only the closing table, as JSON."),
+    ] = False,
     fast: Annotated[
-        bool, typer.Option("--fast", help="Play all conversations at once (the default without a terminal).")
+        bool,
+        typer.Option("--fast", help="Play all at once (the default without a terminal)."),
     ] = False,
 ) -> None:
-    """Play sixteen conversations against the bot on this machine, and show that each ended one is closed."""
+    """Play sixteen conversations on this machine and show that each one closes."""
     configure_logs("console", "ERROR")
     screen = Screen(watched=terminal.is_watched() and not fast and not as_json, prints=not as_json)
     rows = asyncio.run(_play_all(screen))
@@ -53,7 +57,13 @@ async def _play_all(screen: Screen) -> list[Closed]:
     screen.opening()
     with tempfile.TemporaryDirectory() as folder:
         plays = [
-            partial(play_mode, mode, f"sqlite:///{folder}/{mode}.db", screen, first=1 + place * len(STORIES))
+            partial(
+                play_mode,
+                mode,
+                f"sqlite:///{folder}/{mode}.db",
+                screen,
+                first=1 + place * len(STORIES),
+            )
             for place, mode in enumerate(MODES)
         ]
         async with _naive(screen) as naive:
@@ -64,7 +74,7 @@ async def _play_all(screen: Screen) -> list[Closed]:
 
 
 async def play_mode(mode: str, database_url: str, screen: Screen, *, first: int = 1) -> list[Closed]:
-    """Play all stories in one control mode, on a database that may be empty; their numbers begin with `first`."""
+    """Play all stories in one control mode, numbered from `first`. Migrates the database."""
     switches = Switches(mode="pass" if mode == "pass" else "release")
     async with Sandbox(switches=switches, time_scale=0.05) as sandbox:
         migrate(database_url)
@@ -78,7 +88,7 @@ async def play_mode(mode: str, database_url: str, screen: Screen, *, first: int 
             flows=["bot.sandbox.demo_flows", "bot.flows.survey"],
             opening_flow="demo",
             closing_flow="survey",
-            flow_idle_timeout=IDLE,
+            flow_idle_timeout=IDLE_TIMEOUT,
             release_grace="1s",
         )
         async with running(settings, hooks=()) as bot:
@@ -91,7 +101,7 @@ async def play_mode(mode: str, database_url: str, screen: Screen, *, first: int 
 
 
 async def _all(plays: Sequence[Callable[[], Awaitable[T]]], screen: Screen) -> list[T]:
-    """Play one after another for somebody who watches, else all at once."""
+    """Run one after another while someone watches, else all at once."""
     if screen.watched:
         return [await play() for play in plays]
     return list(await asyncio.gather(*(play() for play in plays)))
@@ -99,7 +109,7 @@ async def _all(plays: Sequence[Callable[[], Awaitable[T]]], screen: Screen) -> l
 
 @asynccontextmanager
 async def _naive(screen: Screen) -> AsyncIterator[Callable[[], LeftOpen | None]]:
-    """Play the first story with a naive bot; yields a function that tells how its conversation stands by then."""
+    """Play the first story with a naive bot. Yields a function that checks its conversation."""
     bot, story = NaiveBot(), STORIES[0]
     async with Sandbox(switches=Switches(mode="pass"), post=bot.receive) as sandbox:
         bot.connect(sandbox)
@@ -108,17 +118,18 @@ async def _naive(screen: Screen) -> AsyncIterator[Callable[[], LeftOpen | None]]
         block = screen.block(0, "pass", story.title)
         try:
             await _played(story, sandbox, visitor, screen, block)
-            await screen.pause(LEFT_OPEN)
+            await screen.pause(LEFT_OPEN_PAUSE)
             screen.left_open(block, _left_open(sandbox, visitor))
-            await screen.pause(LEFT_OPEN)
+            await screen.pause(LEFT_OPEN_PAUSE)
             yield lambda: _left_open(sandbox, visitor)
         finally:
             await bot.close()
 
 
 def _left_open(sandbox: Sandbox, visitor: Visitor) -> LeftOpen | None:
-    """Tell for how long a conversation has been over and is open all the same; None if it is not."""
-    end = next((one for one in sandbox.switchboard.history.of(visitor.conversation_id) if one.kind is Kind.ENDED), None)
+    """Return how long an ended conversation has stayed open; None if it is closed or live."""
+    entries = sandbox.switchboard.history.of(visitor.conversation_id)
+    end = next((entry for entry in entries if entry.kind is Kind.ENDED), None)
     holder = sandbox.switchboard.holder(visitor.conversation_id)
     if end is None or holder is None:
         return None
@@ -126,16 +137,23 @@ def _left_open(sandbox: Sandbox, visitor: Visitor) -> LeftOpen | None:
 
 
 async def _play(story: Story, sandbox: Sandbox, store: Store, screen: Screen, number: int) -> Closed:
-    visitor, block = sandbox.visitor(f"Visitor {number}"), screen.block(number, sandbox.switches.mode, story.title)
+    visitor = sandbox.visitor(f"Visitor {number}")
+    block = screen.block(number, sandbox.switches.mode, story.title)
     problem = await _played(story, sandbox, visitor, screen, block)
-    proof = await _proof(store, visitor, PATIENCE)
+    proof = await _wait_for_proof(store, visitor, PROOF_TIMEOUT)
     row = _row(story, sandbox, visitor, number, proof, problem)
     await screen.closed(block, row)
     return row
 
 
-async def _played(story: Story, sandbox: Sandbox, visitor: Visitor, screen: Screen, block: Block) -> str:
-    """Play a story, and say what went wrong; empty if nothing did."""
+async def _played(
+    story: Story,
+    sandbox: Sandbox,
+    visitor: Visitor,
+    screen: Screen,
+    block: Block,
+) -> str:
+    """Play a story. Return what went wrong; empty if nothing did."""
     screen.follow(block, sandbox, await visitor.opens())
     try:
         await story.play(sandbox, visitor)
@@ -144,9 +162,9 @@ async def _played(story: Story, sandbox: Sandbox, visitor: Visitor, screen: Scre
     return ""
 
 
-async def _proof(store: Store, visitor: Visitor, patience: float) -> str:
-    """Ask the bot's database for the proof, until there is one or patience ends."""
-    for _ in range(int(patience * 10)):
+async def _wait_for_proof(store: Store, visitor: Visitor, timeout: float) -> str:
+    """Poll the bot's database for the proof; empty after `timeout` seconds."""
+    for _ in range(int(timeout * 10)):
         known = await store.find(visitor.conversation_id)
         if known and known.ended and known.ended.proof:
             return known.ended.proof.how
@@ -154,17 +172,35 @@ async def _proof(store: Store, visitor: Visitor, patience: float) -> str:
     return ""
 
 
-def _row(story: Story, sandbox: Sandbox, visitor: Visitor, number: int, proof: str, problem: str) -> Closed:
+def _row(
+    story: Story,
+    sandbox: Sandbox,
+    visitor: Visitor,
+    number: int,
+    proof: str,
+    problem: str,
+) -> Closed:
     history = sandbox.switchboard.history
     entries = history.of(visitor.conversation_id)
     end = next((entry for entry in entries if entry.kind is Kind.ENDED), None)
     seconds, released_by, ended_with = None, "", ""
     if end is not None:
-        before = [entry for entry in entries if entry.number < end.number and entry.kind is Kind.HOLDER]
+        changes = [entry for entry in entries if entry.kind is Kind.HOLDER]
+        before = [entry for entry in changes if entry.number < end.number]
         ended_with = short(before[-1].holder if before else None)
-        moves = [entry for entry in entries if entry.kind is Kind.HOLDER and entry.number > end.number]
+        moves = [entry for entry in changes if entry.number > end.number]
         if not sandbox.switchboard.is_open(visitor.conversation_id):
             seconds = round((moves[-1].at - end.at).total_seconds(), 2) if moves else 0.0
             released_by = actor(moves[-1], sandbox) if moves else "-"
     mode = sandbox.switches.mode
-    return Closed(number, visitor.conversation_id, mode, story.title, ended_with, released_by, seconds, proof, problem)
+    return Closed(
+        number,
+        visitor.conversation_id,
+        mode,
+        story.title,
+        ended_with,
+        released_by,
+        seconds,
+        proof,
+        problem,
+    )

@@ -1,4 +1,4 @@
-"""What the demo prints: each conversation as a block of lines, and the closing table."""
+"""The output of the demo: a block of lines per conversation, and the closing table."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bot.sandbox.history import Cause, Entry, Kind
 from bot.sandbox.sandbox import Sandbox
 from bot.sandbox.switchboard import BOT, WORKSPACE
 
-AT_LEAST, A_CHARACTER, AT_MOST = 0.5, 0.02, 2.0  # seconds to read what is new before a person goes on
-A_VERDICT = 1.0  # seconds to read how a conversation closed
-WIDE = 80  # columns that the whole table needs
+MIN_PAUSE, PAUSE_PER_CHARACTER, MAX_PAUSE = 0.5, 0.02, 2.0  # seconds, to read new lines
+VERDICT_PAUSE = 1.0  # seconds
+MIN_WIDTH = 80  # columns for the full table
 _MODES = {
-    "pass": "at the user's end the platform passes control on, and whoever has it must release it",
-    "release": "at the user's end the platform releases; a bot that is done must release earlier",
+    "pass": "when the user ends, the platform passes control, and the recipient must release it",
+    "release": "when the user ends, the platform releases; a bot that is done must release before",
 }
 _SPEAKERS = {"user": "cyan", "bot": "magenta", "agent": "yellow", "platform": "blue"}
 _BY_API = (Cause.PASS, Cause.RELEASE)
@@ -26,12 +26,12 @@ _BY_API = (Cause.PASS, Cause.RELEASE)
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """One row of the closing table.
+    """A row of the closing table.
 
     Attributes:
-        number: the conversation's, in the blocks and in the table.
-        seconds: how long it stayed open: from the user's end to nobody being active. None while somebody is.
-        proof: how the bot knows it; empty without proof.
+        number: the conversation's number, in the blocks and in the table.
+        seconds: time from the user's end until nobody was active. None if still open.
+        proof: the bot's proof; empty if it has none.
     """
 
     number: int
@@ -46,13 +46,13 @@ class Closed:
 
     @property
     def ok(self) -> bool:
-        """Is it closed, and proven so?"""
+        """Whether the conversation is closed, with proof."""
         return self.seconds is not None and bool(self.proof) and not self.problem
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Something that happened: when (seconds of the demo), who did it, and what, with a style."""
+    """A line of a conversation: when (seconds since the start), who, what, and a style."""
 
     at: float
     who: str
@@ -60,7 +60,7 @@ class Line:
     style: str = ""
 
     def show(self) -> None:
-        """Print it; what is too long goes on below its beginning."""
+        """Print the line, wrapped with an indent."""
         table = terminal.Table()
         colour = _SPEAKERS.get(self.who, "")
         table.row(
@@ -73,7 +73,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class LeftOpen:
-    """A conversation that its user has ended, and that is still open: who is active, and for how many seconds."""
+    """An ended conversation that is still open: the holder, and seconds since the end."""
 
     holder: str
     seconds: float
@@ -81,56 +81,57 @@ class LeftOpen:
 
 @dataclass(slots=True)
 class Block:
-    """The lines of one conversation; `unread` counts the characters that nobody has had time to read yet."""
+    """The lines of one conversation. `unread` counts characters since the last pause."""
 
     number: int
     heading: str
     lines: list[Line] = field(default_factory=list)
     unread: int = 0
-    is_over: bool = False  # the user has ended it
+    is_over: bool = False  # the user ended it
 
 
 @dataclass(slots=True)
 class Screen:
-    """What the demo shows, and how fast.
+    """The screen of the demo.
 
     Attributes:
-        watched: conversations one after another at reading speed, each line as it happens.
-        prints: print anything at all.
-        began: the beginning of the one clock of all conversations.
+        watched: show conversations one after another, live, at reading speed.
+        prints: whether to print anything.
+        began: zero of the time shown on lines.
     """
 
     watched: bool = False
     prints: bool = False
     began: datetime = field(default_factory=lambda: SystemClock().now())
-    _done: dict[int, tuple[Block, str, str]] = field(default_factory=dict)  # and not shown yet
-    _next: int = 0  # the number of the block to show next, where all are played at once
+    _done: dict[int, tuple[Block, str, str]] = field(default_factory=dict)  # not yet shown
+    _next: int = 0  # the number of the next block to show, when all are played at once
 
     def opening(self) -> None:
-        """Say what is shown."""
-        self._say(("switchboard-bot demo", "bold"), ": the bot and a stand-in of the platform, on this machine")
+        """Print the introduction."""
+        self._say(
+            ("switchboard-bot demo", "bold"),
+            ": the bot and a stand-in for the platform, on this machine",
+        )
         if self.watched:
-            self._say(
-                "One conversation after another, for about two minutes. Ctrl-C ends it; --fast plays all at once."
-            )
+            self._say("One conversation after another, for about two minutes. Ctrl-C stops; --fast plays all at once.")
 
     def naive_chapter(self) -> None:
-        """Say what comes first."""
-        self._chapter("The problem: a naive bot, which answers, and never gives control up")
+        """Print the heading for the naive bot."""
+        self._chapter("The problem: a naive bot, which answers but never releases control")
 
     def chapter(self, mode: str) -> None:
-        """Say what comes in a control mode."""
+        """Print the heading for a control mode."""
         self._chapter(f"The bot in {mode} mode: {_MODES[mode]}")
 
     def block(self, number: int, mode: str, title: str) -> Block:
-        """Begin with a conversation."""
+        """Start the block of a conversation."""
         block = Block(number, f"{number:>2}  {title} ({mode} mode)")
         if self.watched:
             self._head(block)
         return block
 
     def follow(self, block: Block, sandbox: Sandbox, conversation_id: str) -> None:
-        """Take down what happens in a conversation; while it is watched, people read before they go on."""
+        """Record the lines of a conversation. If watched, scripted people pause for reading."""
 
         def notice(entry: Entry) -> None:
             if entry.conversation_id == conversation_id:
@@ -138,7 +139,7 @@ class Screen:
 
         async def pace() -> None:
             unread, block.unread = block.unread, 0
-            await asyncio.sleep(min(AT_LEAST + A_CHARACTER * unread, AT_MOST))
+            await asyncio.sleep(min(MIN_PAUSE + PAUSE_PER_CHARACTER * unread, MAX_PAUSE))
 
         for entry in sandbox.switchboard.history.of(conversation_id):
             notice(entry)
@@ -147,28 +148,28 @@ class Screen:
             sandbox.pace = pace
 
     async def closed(self, block: Block, row: Closed) -> None:
-        """Show how a conversation of the bot closed."""
+        """Show the verdict on a conversation with the bot."""
         if row.ok:
-            after = "before the user's end" if row.released_by == "-" else f"{row.seconds:.1f} s after the user's end"
-            self._end(block, f"closed {after}; proof: {proof(row)}", "green")
+            late = f"{row.seconds:.1f} s after the user's end"
+            when = "before the user's end" if row.released_by == "-" else late
+            self._end(block, f"closed {when}; proof: {proof(row)}", "green")
         else:
             self._end(block, f"stays open: {row.problem or 'no proof'}", "red")
-        await self.pause(A_VERDICT)
+        await self.pause(VERDICT_PAUSE)
 
     def left_open(self, block: Block, left: LeftOpen | None) -> None:
         """Show that a conversation is still open."""
         if left:
-            self._end(
-                block, f"OPEN {left.seconds:.1f} s after the user's end: the {left.holder} is still active", "red"
-            )
+            since = f"{left.seconds:.1f} s after the user's end"
+            self._end(block, f"OPEN {since}: the {left.holder} is still active", "red")
 
     def table(self, rows: Sequence[Closed], naive: LeftOpen | None) -> None:
-        """Show the closing table; last comes the naive bot's conversation."""
+        """Show the closing table, with the naive bot's conversation last."""
         if self.prints:
             _show_table(rows, naive)
 
     async def pause(self, seconds: float) -> None:
-        """Give time to read."""
+        """Pause for reading, if watched."""
         if self.watched:
             await asyncio.sleep(seconds)
 
@@ -220,11 +221,12 @@ def _line(block: Block, at: float, entry: Entry, sandbox: Sandbox) -> Line | Non
     match entry.kind:
         case Kind.MESSAGE if entry.text:
             who = entry.actor.partition(":")[0]
-            if who == "platform" and block.is_over:  # the chat says, too, that the user has left
+            if who == "platform" and block.is_over:  # the platform's note about the end
                 return None
             return Line(at, who if who in _SPEAKERS else "bot", entry.text)
         case Kind.HOLDER:
-            how = f"{actor(entry, sandbox)}: {entry.cause}" if entry.cause in _BY_API else str(entry.cause)
+            by_api = entry.cause in _BY_API
+            how = f"{actor(entry, sandbox)}: {entry.cause}" if by_api else str(entry.cause)
             style = "bold green" if entry.holder is None else "bold"
             return Line(at, "", f"→ {short(entry.holder)} is active ({how})", style)
         case Kind.ENDED:
@@ -235,12 +237,12 @@ def _line(block: Block, at: float, entry: Entry, sandbox: Sandbox) -> Line | Non
 
 
 def short(holder: str | None) -> str:
-    """The switchboard integrations in a word."""
+    """Return a one-word name for a switchboard integration."""
     return {BOT: "bot", WORKSPACE: "agent"}.get(holder or "", holder or "nobody")
 
 
 def actor(entry: Entry, sandbox: Sandbox) -> str:
-    """Who moved control."""
+    """Return who moved control."""
     if entry.actor == sandbox.integration_key.id:
         return "bot"
     if entry.actor == sandbox.app_key.id:
@@ -249,7 +251,7 @@ def actor(entry: Entry, sandbox: Sandbox) -> str:
 
 
 def proof(row: Closed) -> str:
-    """How the bot knows that it is closed, in a word or two."""
+    """Return the bot's proof in one or two words."""
     return row.proof.rpartition("shown by a ")[2]
 
 
@@ -260,8 +262,9 @@ def _red(text: str) -> terminal.Cell:
 def _show_table(rows: Sequence[Closed], naive: LeftOpen | None) -> None:
     terminal.say()
     terminal.say(("Every ended conversation, and how it closed", "bold"))
-    is_wide = terminal.width() >= WIDE
-    headings = ("", "conversation", "mode", "open for", *(("released by", "proof") if is_wide else ()))
+    is_wide = terminal.width() >= MIN_WIDTH
+    more_headings = ("released by", "proof") if is_wide else ()
+    headings = ("", "conversation", "mode", "open for", *more_headings)
     table = terminal.Table(*headings, right=("", "open for"))
     for row in rows:
         time = _red("OPEN") if row.seconds is None else f"{row.seconds:.1f} s"
@@ -269,17 +272,21 @@ def _show_table(rows: Sequence[Closed], naive: LeftOpen | None) -> None:
         more = (by, proof(row).removesuffix(" event")) if is_wide else ()
         table.row(str(row.number), row.story, row.mode, time, *more)
     if naive and is_wide:
-        table.row("0", "the naive bot's", "pass", _red(f"{naive.seconds:.0f} s"), _red("STILL OPEN"), "none")
+        seconds = _red(f"{naive.seconds:.0f} s")
+        table.row("0", "the naive bot's", "pass", seconds, _red("STILL OPEN"), "none")
     elif naive:
         table.row("0", "the naive bot's", "pass", _red(f"OPEN {naive.seconds:.0f} s"))
     table.show()
     for row in rows:
         if not row.ok:
-            why = row.problem or ("somebody is still active" if row.seconds is None else "there is no proof")
-            terminal.say(("stays open", "red"), f": {row.conversation} ({row.mode}, {row.story}): {why}")
+            no_proof = "someone is still active" if row.seconds is None else "there is no proof"
+            text = f": {row.conversation} ({row.mode}, {row.story}): {row.problem or no_proof}"
+            terminal.say(("stays open", "red"), text)
     if all(row.ok for row in rows):
-        terminal.say_wrapped((f"The bot's {len(rows)} ended conversations are closed, each with proof.", "green"))
+        closed = f"The bot's {len(rows)} ended conversations are closed, each with proof."
+        terminal.say_wrapped((closed, "green"))
     if naive:
         terminal.say_wrapped(
-            ("The naive bot's is still open", "red"), ": it never gives control up, and nobody else will."
+            ("The naive bot's is still open", "red"),
+            ": it never releases control, and nobody else will.",
         )

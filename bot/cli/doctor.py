@@ -1,4 +1,4 @@
-"""`doctor`: says what is wrong with settings, account, webhook and database, and what to do."""
+"""`doctor`: check settings, account, webhook and database, and say what to change."""
 
 from __future__ import annotations
 
@@ -21,15 +21,30 @@ from bot.settings import EnvFile, unknown_names, usable_settings
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON, and nothing else.")] = False,
-    env_file: Annotated[Path | None, typer.Option(help="Where the settings are kept.", show_default=".env")] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print only the findings, as JSON."),
+    ] = False,
+    env_file: Annotated[
+        Path | None,
+        typer.Option(help="The settings file.", show_default=".env"),
+    ] = None,
 ) -> None:
-    """Check settings, account, webhook and database (a row is written and removed). Exit 1: something is wrong."""
-    configure_logs("console", "ERROR")  # what is tried again is no line of its own
+    """Check settings, account, webhook and database.
+
+    Writes a row to the database and deletes it again. Exit 1: there are errors.
+    """
+    configure_logs("console", "ERROR")  # don't log retries
     env_file = env_file or EnvFile.path
     settings, problems = usable_settings(_env_file=env_file)
     unknown = unknown_names(env_file)
-    work = examine(settings, problems, webhook_path=WEBHOOK_PATH, clock=SystemClock(), unknown=unknown)
+    work = examine(
+        settings,
+        problems,
+        webhook_path=WEBHOOK_PATH,
+        clock=SystemClock(),
+        unknown=unknown,
+    )
     facts = asyncio.run(work)
     sections = check(facts)
     findings = [finding for section in sections.values() for finding in section]
@@ -38,13 +53,13 @@ def doctor(
         terminal.say_json({"ok": is_well, "findings": [asdict(one) for one in findings]})
     else:
         _show(sections)
-        _sum_up(findings)
+        _summarise(findings)
     if not is_well:
         raise typer.Exit(1)
 
 
 def _show(sections: Mapping[str, Sequence[Finding]]) -> None:
-    """Show each finding as a line, and below it what to do."""
+    """Print each finding, with the action to take below it."""
     table = terminal.Table()
     for title, findings in sections.items():
         if findings:
@@ -58,14 +73,20 @@ def _show(sections: Mapping[str, Sequence[Finding]]) -> None:
     table.show()
 
 
-def _sum_up(findings: Sequence[Finding]) -> None:
-    count = {level: sum(finding.level is level for finding in findings) for level in Severity}
-    know = f", {count[Severity.WARN]} to know" if count[Severity.WARN] else ""
+def _summarise(findings: Sequence[Finding]) -> None:
+    levels = [finding.level for finding in findings]
+    count = {level: levels.count(level) for level in Severity}
+    warnings = f", {_counted(count[Severity.WARN], 'warning')}" if count[Severity.WARN] else ""
     terminal.say()
     if count[Severity.WRONG]:
-        terminal.say((f"{count[Severity.WRONG]} wrong", "bold red"), f"{know}, {count[Severity.OK]} ok.")
+        errors = _counted(count[Severity.WRONG], "error")
+        terminal.say((errors, "bold red"), f"{warnings}, {count[Severity.OK]} ok.")
     else:
-        terminal.say(("Nothing is wrong", "bold green"), f"{know}.")
+        terminal.say(("No errors", "bold green"), f"{warnings}.")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 _COLOURS = {Severity.OK: "green", Severity.WARN: "yellow", Severity.WRONG: "bold red"}

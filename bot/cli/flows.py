@@ -1,4 +1,4 @@
-"""`flows list`, `flows check`: who waits in which flow, and whose journal would not fit the code at hand."""
+"""`flows list`, `flows check`: list waiting flows, and check their journals against the code."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import typer
 
 from bot import terminal
 from bot.cli.database import with_database
-from bot.cli.given import Given
+from bot.cli.partial_settings import PartialSettings
 from bot.cli.problems import refuse
 from bot.clock import SystemClock
-from bot.console.words import age
+from bot.console.formatting import age
 from bot.engine.journal_check import all_at_work, misfit, waits_at
 from bot.flows.authoring import Flow
 from bot.flows.catalogue import Catalogue, UnknownFlowError, load_catalogue
@@ -23,18 +23,19 @@ from bot.store import Database
 from bot.store.operators import RunAtWork
 
 app = typer.Typer(
-    help="Who waits in which flow, and which waiting journals would not fit the code.", add_completion=False
+    help="List waiting flows, and check their journals against the code.",
+    add_completion=False,
 )
 
-UNFIT = 1
-_AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
-_Modules = Annotated[str, typer.Option("--flows", metavar="MODULE", help="In place of FLOWS.")]
+EXIT_UNFIT = 1
+_AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_Modules = Annotated[str, typer.Option("--flows", metavar="MODULE", help="Overrides FLOWS.")]
 _Versions = dict[tuple[str, int], int]
 
 
 @app.callback(invoke_without_command=True)
 def flows(context: typer.Context, as_json: _AsJson = False) -> None:
-    """Who waits in which flow, and which waiting journals would not fit the code."""
+    """List waiting flows, and check their journals against the code."""
     if context.invoked_subcommand is None:
         list_flows(as_json=as_json)
 
@@ -42,10 +43,13 @@ def flows(context: typer.Context, as_json: _AsJson = False) -> None:
 @app.command("list")
 def list_flows(
     modules: _Modules = "",
-    limit: Annotated[int, typer.Option(min=0, max=10_000, help="Maximum number of conversations.")] = 50,
+    limit: Annotated[
+        int,
+        typer.Option(min=0, max=10_000, help="Maximum number of conversations."),
+    ] = 50,
     as_json: _AsJson = False,
 ) -> None:
-    """List the flows, the number of conversations in each version, and who waits where, and for how long."""
+    """List flows with their number of waiting conversations, and where these wait."""
     now = SystemClock().now()
     catalogue, problem = _loaded(modules)
 
@@ -62,17 +66,17 @@ def list_flows(
     else:
         _show(versions, known, waiting, now)
         if len(waiting) < sum(versions.values()):
-            terminal.say(f"There are more: --limit {max(50, limit * 10)} shows them.")
+            terminal.say(f"There are more: use --limit {max(50, limit * 10)}.")
     if problem:
         terminal.say(problem, err=True)
 
 
 @app.command("check")
 def check(modules: _Modules = "", as_json: _AsJson = False) -> None:
-    """Play every waiting journal against the code at hand, without effects. Exit 1: not all of them fit.
+    """Replay every waiting journal against the current code, without effects.
 
-    Nothing is said, called or stored; a @lifespan is opened. Run it before a deploy, with the new code and the database
-    that runs.
+    Sends, calls and stores nothing, but opens a @lifespan. Run it before a deploy, with the
+    new code and the production database. Exit 1: a journal does not fit.
     """
     now = SystemClock().now()
     catalogue, problem = _loaded(modules)
@@ -85,37 +89,48 @@ def check(modules: _Modules = "", as_json: _AsJson = False) -> None:
             async with opened(catalogue.handlers.lifespan, lambda _: None) as resources:
                 async for one in all_at_work(store):
                     played += 1
-                    if found := await misfit(catalogue, one.state.id, one.journal, resources=resources):
+                    id_, journal = one.state.id, one.journal
+                    if found := await misfit(catalogue, id_, journal, resources=resources):
                         unfit.append((one, found))
         except LifespanError as error:
-            refuse([f"FLOWS: the lifespan {error} failed: {describe_error(error.__cause__ or error, is_full=False)}"])
+            cause = describe_error(error.__cause__ or error, is_full=False)
+            refuse([f"FLOWS: the lifespan {error} failed: {cause}"])
         return played, unfit
 
     played, unfit = with_database(play)
     if as_json:
-        terminal.say_json(
-            {"waiting": played, "unfit": [{**_waiting(one, now), "problem": found} for one, found in unfit]}
-        )
+        rows = [{**_waiting(one, now), "problem": found} for one, found in unfit]
+        terminal.say_json({"waiting": played, "unfit": rows})
     else:
         for one, found in unfit:
-            terminal.say(f"{one.state.id} waits for {_age(one, now)} at {waits_at(one.journal)}: {found}")
-        fit = f"All {played} waiting conversations fit." if played else "No conversation waits in a flow."
-        terminal.say(f"{len(unfit)} of {played} waiting conversations would not fit." if unfit else fit)
+            where = f"has waited for {_age(one, now)} at {waits_at(one.journal)}"
+            terminal.say(f"{one.state.id} {where}: {found}")
+        if unfit:
+            terminal.say(f"{len(unfit)} of {played} waiting conversations would not fit.")
+        elif played:
+            terminal.say(f"All {played} waiting conversations fit.")
+        else:
+            terminal.say("No conversation waits in a flow.")
     if unfit:
-        raise typer.Exit(UNFIT)
+        raise typer.Exit(EXIT_UNFIT)
 
 
 def _loaded(modules: str) -> tuple[Catalogue, str]:
-    """The flows at hand, and why they can't be loaded; empty if they can."""
-    given = Given()
-    names = [name.strip() for name in (modules or given.flows).split(",") if name.strip()]
+    """Load the flows. Return them, and the error message; empty on success."""
+    settings = PartialSettings()
+    names = [name.strip() for name in (modules or settings.flows).split(",") if name.strip()]
     try:
         return load_catalogue(names), ""
     except UnknownFlowError as error:
         return Catalogue(), str(error)
 
 
-def _show(versions: _Versions, known: dict[tuple[str, int], Flow], waiting: Sequence[RunAtWork], now: datetime) -> None:
+def _show(
+    versions: _Versions,
+    known: dict[tuple[str, int], Flow],
+    waiting: Sequence[RunAtWork],
+    now: datetime,
+) -> None:
     table = terminal.Table("flow", "version", "at work", "")
     for (name, version), number in versions.items():
         note = "" if (name, version) in known else "not in FLOWS"
@@ -125,12 +140,19 @@ def _show(versions: _Versions, known: dict[tuple[str, int], Flow], waiting: Sequ
         terminal.say()
         table = terminal.Table("conversation", "flow", "version", "waits at", "for")
         for one in waiting:
-            table.row(one.state.id, one.flow, str(one.version), waits_at(one.journal), _age(one, now))
+            where = waits_at(one.journal)
+            table.row(one.state.id, one.flow, str(one.version), where, _age(one, now))
         table.show()
 
 
-def _row(name: str, version: int, number: int, known: dict[tuple[str, int], Flow]) -> dict[str, Any]:
-    return {"flow": name, "version": version, "at_work": number, "registered": (name, version) in known}
+def _row(
+    name: str,
+    version: int,
+    number: int,
+    known: dict[tuple[str, int], Flow],
+) -> dict[str, Any]:
+    registered = (name, version) in known
+    return {"flow": name, "version": version, "at_work": number, "registered": registered}
 
 
 def _waiting(one: RunAtWork, now: datetime) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How conversations look in the terminal and as JSON."""
+"""Renders conversations for the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from bot.console.formatting import age, badges, flow, moment, owes
 from bot.console.lines import Line, Mark
-from bot.console.words import age, badges, flow, moment, owes
 from bot.store.operators import Listed, SetAside, Standing
 from bot.terminal import Styled, Table, line
 
-LONGEST_VALUE = 500  # characters; `--json` has all of it
+MAX_VALUE_LENGTH = 500  # characters; `--json` is not truncated
 
 _STYLES = {Mark.PLAIN: "", Mark.GOOD: "green", Mark.WARNING: "yellow", Mark.BAD: "red"}
 
 
 def row_of(listed: Listed, now: datetime) -> dict[str, Any]:
-    """One conversation as JSON values."""
+    """Return a conversation as JSON values."""
     state, duty = listed.state, listed.state.duty
+    proof = state.ended.proof if state.ended else None
     return {
         "id": state.id,
         "holder": state.holder.who.value,
@@ -28,7 +29,7 @@ def row_of(listed: Listed, now: datetime) -> dict[str, Any]:
         "created_at": listed.created_at.isoformat(),
         "updated_at": listed.updated_at.isoformat(),
         "ended_at": state.ended.at.isoformat() if state.ended else None,
-        "released_at": state.ended.proof.at.isoformat() if state.ended and state.ended.proof else None,
+        "released_at": proof.at.isoformat() if proof else None,
         "flow": state.run.purpose.value if state.run else None,
         "flow_name": state.run.flow if state.run else None,
         "flow_version": state.run.version if state.run else None,
@@ -47,7 +48,7 @@ def row_of(listed: Listed, now: datetime) -> dict[str, Any]:
 
 
 def table_of(conversations: Sequence[Listed], standing: Standing, now: datetime) -> Table:
-    """Show conversations as a table."""
+    """Return a table of conversations."""
     since = "known for" if standing is Standing.ALL else f"{standing} for"
     table = Table("conversation", "active", "standing", "flow", since, "newest", "owes")
     for listed in conversations:
@@ -61,20 +62,21 @@ def table_of(conversations: Sequence[Listed], standing: Standing, now: datetime)
 
 
 def head_of(listed: Listed, now: datetime) -> Styled:
-    """Sum one conversation up in a line."""
+    """Return a one-line summary of a conversation."""
     state = listed.state
-    words = [f"conversation {state.id}: active is {state.holder}"]
+    parts = [f"conversation {state.id}: {state.holder} is active"]
     if standing := badges(listed, now):
-        words.append(", ".join(standing))
+        parts.append(", ".join(standing))
     if state.run:
-        words.append(f"at work is {flow(state.run)}")
+        parts.append(f"running {flow(state.run)}")
     if state.duty:
-        words.append(f"owes a {owes(state.duty)}, next attempt {moment(state.duty.next_attempt)}")
-    return "; ".join(words), "bold"
+        next_attempt = moment(state.duty.next_attempt)
+        parts.append(f"owes a {owes(state.duty)}, next attempt {next_attempt}")
+    return "; ".join(parts), "bold"
 
 
 def timeline_of(lines: Sequence[Line]) -> Table:
-    """Show a timeline as a table."""
+    """Return a table of timeline entries."""
     table = Table("time (UTC)", "active", "who", "what")
     for one in lines:
         what: list[Styled] = [(one.what, _STYLES[one.mark])]
@@ -83,20 +85,23 @@ def timeline_of(lines: Sequence[Line]) -> Table:
         if one.note:
             what.append((f" ({one.note})", "dim"))
         if one.value:
-            shown = one.value if len(one.value) <= LONGEST_VALUE else f"{one.value[:LONGEST_VALUE]}…"
+            cut = f"{one.value[:MAX_VALUE_LENGTH]}…"
+            shown = one.value if len(one.value) <= MAX_VALUE_LENGTH else cut
             what.append((f" {shown}", "dim"))
-        table.row(moment(one.at), one.holder_name, f"{one.actor} {one.name}".strip(), line(*what))
+        actor = f"{one.actor} {one.name}".strip()
+        table.row(moment(one.at), one.holder_name, actor, line(*what))
     return table
 
 
 def set_aside_of(events: Sequence[SetAside]) -> Table:
-    """Show events that were set aside as a table."""
-    table = Table("event", "type", "conversation", "came", "why")
+    """Return a table of events that were set aside."""
+    table = Table("event", "type", "conversation", "received", "reason")
     for event in events:
-        table.row(event.id, event.type, event.conversation_id or "", moment(event.received_at), event.reason)
+        received = moment(event.received_at)
+        table.row(event.id, event.type, event.conversation_id or "", received, event.reason)
     return table
 
 
 def plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Values as JSON has them."""
+    """Convert times to ISO text, for JSON."""
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}

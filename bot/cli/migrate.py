@@ -1,4 +1,4 @@
-"""`migrate`: bring the database to this version's schema."""
+"""`migrate`: migrate the database to this version's schema."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ _NEEDED = ("env_file", "database_url", "log_format", "log_level")
 
 
 def migrate() -> None:
-    """Bring the database to this version's schema. Safe to run at every start, and by several processes at once."""
+    """Migrate the database to this version's schema.
+
+    Safe to run at every start, and by several processes at once.
+    """
     settings, problems = usable_settings()
     if wrong := [problems[name] for name in _NEEDED if name in problems]:
         refuse(wrong)

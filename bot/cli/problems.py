@@ -1,4 +1,4 @@
-"""How a command says that it can't start: one line a problem on standard error, exit code 2, never a traceback."""
+"""Report why a command can't start: one line per problem on stderr, then exit code 2."""
 
 from __future__ import annotations
 
@@ -13,41 +13,43 @@ from bot import terminal
 from bot.settings import Duration, Settings, SettingsProblem, load_settings
 from bot.signals import Signal
 
-UNUSABLE = 2
+EXIT_UNUSABLE = 2
 
 _DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
 
 
 def refuse(problems: list[str]) -> NoReturn:
-    """Say what is wrong, and end with code 2."""
+    """Print the problems and exit with code 2."""
     for problem in problems:
         terminal.say(problem, err=True)
-    raise typer.Exit(UNUSABLE)
+    raise typer.Exit(EXIT_UNUSABLE)
 
 
-def tell(signal: Signal) -> None:
-    """Write what a part of the bot tells to standard error: a command may have output of its own."""
+def print_signal(signal: Signal) -> None:
+    """Print a signal on standard error, apart from the command's own output."""
     details = ", ".join(f"{name} {value}" for name, value in signal.fields.items())
     terminal.say(f"{signal.event}: {details}", err=True)
 
 
 def refuse_password(option: str, url: str, setting: str) -> None:
-    """End with code 2 if an option's URL has a password: other users of this machine would see it."""
+    """Exit with code 2 if a URL option has a password, which other local users could see."""
     try:
-        shows = bool(urlsplit(url).password)
-    except ValueError:  # told by whoever reads it
+        has_password = bool(urlsplit(url).password)
+    except ValueError:  # reported where the URL is used
         return
-    if shows:
-        refuse([f"{option}: a password in an option shows in the list of processes: set {setting} instead"])
+    if has_password:
+        reason = "a password in an option is visible in the process list"
+        refuse([f"{option}: {reason}: set {setting} instead"])
 
 
 def refuse_database(error: Exception) -> NoReturn:
-    """Say why the database can't be used, and end with code 2."""
-    refuse([f"DATABASE_URL: {str(error).removeprefix('DATABASE_URL').removeprefix(':').strip()}"])
+    """Print why the database can't be used, and exit with code 2."""
+    reason = str(error).removeprefix("DATABASE_URL").removeprefix(":").strip()
+    refuse([f"DATABASE_URL: {reason}"])
 
 
 def duration_or_refuse(option: str, value: str) -> timedelta:
-    """An option's duration, or what is wrong with it."""
+    """Parse a duration option; exit with code 2 if it is invalid."""
     try:
         return _DURATION.validate_python(value)
     except ValidationError:
@@ -55,7 +57,7 @@ def duration_or_refuse(option: str, value: str) -> timedelta:
 
 
 def settings_or_refuse() -> Settings:
-    """The settings, or the list of what is wrong with them."""
+    """Load the settings; exit with code 2 if they are invalid."""
     try:
         return load_settings()
     except SettingsProblem as error:

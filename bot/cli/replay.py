@@ -1,4 +1,4 @@
-"""`replay`: plays tapes against the bot in virtual time, and says whether every ended conversation closes."""
+"""`replay`: play tapes against the bot in virtual time, and check that every end is closed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from bot import terminal
-from bot.cli.given import Given
+from bot.cli.partial_settings import PartialSettings
 from bot.cli.problems import duration_or_refuse, refuse
 from bot.flows.catalogue import UnknownFlowError, load_catalogue, load_flows
 from bot.private_files import open_private
@@ -28,11 +28,11 @@ from bot.sandbox.switchboard import BOT
 from bot.settings import Settings, SettingsProblem, load_settings
 from bot.tape import TapeError, find_tapes
 
-ROWS = 40  # of the table; the rest is counted
+MAX_LINES = 40  # per list of details
 
 
 class Modes(StrEnum):
-    """In which control modes to play."""
+    """The control modes to replay in."""
 
     TAPE = "tape"
     RELEASE = "release"
@@ -42,28 +42,55 @@ class Modes(StrEnum):
 
 def replay_tapes(
     tapes: Annotated[list[Path], typer.Argument(help="Tapes, or folders of tapes.")],
-    mode: Annotated[Modes, typer.Option(help="Control mode; `tape`: the one that the tape shows.")] = Modes.TAPE,
-    flows: Annotated[str, typer.Option(help="Modules that hold flows, separated by commas (else FLOWS).")] = "",
-    opening: Annotated[str | None, typer.Option(help="The opening flow (else OPENING_FLOW).")] = None,
-    closing: Annotated[str | None, typer.Option(help="The closing flow (else CLOSING_FLOW).")] = None,
+    mode: Annotated[
+        Modes,
+        typer.Option(help="Control mode; `tape` uses the mode of the recording."),
+    ] = Modes.TAPE,
+    flows: Annotated[
+        str,
+        typer.Option(help="Flow modules, separated by commas (default: FLOWS)."),
+    ] = "",
+    opening: Annotated[
+        str | None,
+        typer.Option(help="The opening flow (default: OPENING_FLOW)."),
+    ] = None,
+    closing: Annotated[
+        str | None,
+        typer.Option(help="The closing flow (default: CLOSING_FLOW)."),
+    ] = None,
     me: Annotated[
         str,
-        typer.Option(help="The bot's switchboard integration on the tape (else SUNSHINE_SWITCHBOARD_INTEGRATION)."),
+        typer.Option(help="The bot's switchboard integration on the tape (default: SUNSHINE_SWITCHBOARD_INTEGRATION)."),
     ] = "",
-    fault: Annotated[str, typer.Option(help=f"What goes wrong, separated by commas: {', '.join(FAULTS)}.")] = "",
-    seed: Annotated[int, typer.Option(help="What the faults are drawn from.")] = 0,
+    fault: Annotated[
+        str,
+        typer.Option(help=f"Faults to inject, separated by commas: {', '.join(FAULTS)}."),
+    ] = "",
+    seed: Annotated[int, typer.Option(help="Random seed of the faults.")] = 0,
     until_quiet: Annotated[
-        bool, typer.Option("--until-quiet", help="Play on until the bot has nothing left to do anywhere.")
+        bool,
+        typer.Option("--until-quiet", help="Play on until the bot has nothing left to do."),
     ] = False,
     within: Annotated[
-        str, typer.Option(help="How long a conversation may stay open after its end (30s); longer is a failure.")
+        str,
+        typer.Option(help="Fail if a conversation stays open for longer after its end (30s)."),
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")] = False,
-    html: Annotated[Path | None, typer.Option(help="Write a page that shows each conversation.")] = None,
-    baseline: Annotated[
-        Path | None, typer.Option(help="The --json of an earlier run: show what the bot does differently.")
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print only the result, as JSON."),
+    ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write an HTML report of each conversation."),
     ] = None,
-    processes: Annotated[int, typer.Option(help="How many to use; 0: one a core.", min=0)] = 0,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="The --json of an earlier run: show differences in behaviour."),
+    ] = None,
+    processes: Annotated[
+        int,
+        typer.Option(help="Number of processes; 0 means one per core.", min=0),
+    ] = 0,
     against: Annotated[
         str,
         typer.Option(
@@ -71,12 +98,19 @@ def replay_tapes(
             "Its secret is read from SUNSHINE_WEBHOOK_SECRET."
         ),
     ] = "",
-    speed: Annotated[float, typer.Option(help="For --against: 2 is twice as fast; 0 waits for nothing.", min=0)] = 1.0,
+    speed: Annotated[
+        float,
+        typer.Option(help="For --against: 2 is twice as fast; 0 does not wait.", min=0),
+    ] = 1.0,
     yes_really: Annotated[
-        bool, typer.Option("--yes-really", help="For --against: post to another machine than this one.")
+        bool,
+        typer.Option("--yes-really", help="For --against: allow posting to another machine."),
     ] = False,
 ) -> None:
-    """Play tapes. Exit 0: all closed; 1: something stays open or the guarantee breaks; 2: they can't be used."""
+    """Replay tapes against the bot in virtual time.
+
+    Exit 0: all closed; 1: a conversation stays open or the guarantee breaks; 2: invalid input.
+    """
     began = time.monotonic()
     try:
         paths = find_tapes(tapes)
@@ -84,7 +118,7 @@ def replay_tapes(
             _post(paths, against, speed, yes_really=yes_really)
             return
         if html and (html.is_dir() or not html.parent.is_dir()):
-            refuse([f"--html: {html} can't be written: name a file in a folder that is there"])
+            refuse([f"--html: {html} can't be written: name a file in an existing folder"])
         setup = _setup(flows, opening, closing, me, fault, seed)
         limit = duration_or_refuse("--within", within) if within else None
         detail = as_json or html is not None or baseline is not None
@@ -100,7 +134,7 @@ def replay_tapes(
     except SettingsProblem as error:
         refuse(error.problems)
     except OSError as error:
-        refuse([f"{error.filename}: it can't be written: {error.strerror}"])
+        refuse([f"{error.filename} can't be written: {error.strerror}"])
     shown = to_json(results)
     if as_json:
         terminal.say_json(shown)
@@ -108,26 +142,36 @@ def replay_tapes(
         _show(results, time.monotonic() - began)
     if old is not None:
         lines = differences(old, shown)
-        for line in lines or ["The bot does the same as in the baseline."]:
+        for line in lines or ["The bot behaves as in the baseline."]:
             terminal.say(line, err=as_json)
     if not all(result.closed for result in results):
         raise typer.Exit(1)
 
 
-def _setup(flows: str, opening: str | None, closing: str | None, me: str, fault: str, seed: int) -> Setup:
-    settings, given = _settings(), Given()
+def _setup(
+    flows: str,
+    opening: str | None,
+    closing: str | None,
+    me: str,
+    fault: str,
+    seed: int,
+) -> Setup:
+    settings, partial_settings = _settings(), PartialSettings()
     faults = tuple(name.strip() for name in fault.split(",") if name.strip())
     if unknown := [name for name in faults if name not in FAULTS]:
-        raise SettingsProblem([f"--fault: there is no fault {unknown[0]!r}; known faults: {', '.join(FAULTS)}"])
-    modules = tuple(name.strip() for name in flows.split(",") if name.strip()) or tuple(settings.flows)
+        names = ", ".join(FAULTS)
+        raise SettingsProblem([f"--fault: unknown fault {unknown[0]!r}; known faults: {names}"])
+    named = tuple(name.strip() for name in flows.split(",") if name.strip())
+    modules = named or tuple(settings.flows)
     known = load_flows(modules)
     first = settings.opening_flow if opening is None else opening
     if flows and opening is None and first not in known and len(known) == 1:
         first = next(iter(known))
     last = settings.closing_flow if closing is None else closing
-    load_catalogue(modules, first, last)  # raises where a name is not known
+    load_catalogue(modules, first, last)  # raises for an unknown name
     policy = replace(settings.policy, me=BOT, integration_key=True, app_key=True)
-    mode = given.control_mode if given.control_mode in ("release", "pass") else "release"
+    mode = partial_settings.control_mode
+    mode = mode if mode in ("release", "pass") else "release"
     return Setup(
         modules,
         first,
@@ -137,13 +181,13 @@ def _setup(flows: str, opening: str | None, closing: str | None, me: str, fault:
         me,
         faults,
         seed,
-        likely_me=given.sunshine_switchboard_integration,
+        likely_me=partial_settings.sunshine_switchboard_integration,
         mode_else=mode,
     )
 
 
 def _settings() -> Settings:
-    """The settings that matter here: flows and durations. A tape needs no account, and so no keys."""
+    """Load the settings, with placeholders for the account: a replay needs none."""
     unused: dict[str, Any] = {
         "sunshine_base_url": "http://127.0.0.1",
         "sunshine_app_id": "tape",
@@ -158,15 +202,21 @@ def _settings() -> Settings:
     return load_settings(**unused)
 
 
-def _with_progress(paths: list[Path], setup: Setup, modes: tuple[str, ...], processes: int) -> list[Result]:
+def _with_progress(
+    paths: list[Path],
+    setup: Setup,
+    modes: tuple[str, ...],
+    processes: int,
+) -> list[Result]:
     with terminal.progress("events") as progress:
         return replay(paths, setup, modes, processes=processes, progress=progress)
 
 
 def _post(paths: list[Path], url: str, speed: float, *, yes_really: bool) -> None:
-    given = Given()
-    secret, app_id = next(iter(given.webhook_secrets), ""), given.sunshine_app_id
-    posted = asyncio.run(live.post_tapes(paths, url, secret, speed, yes_really=yes_really, app_id=app_id))
+    settings = PartialSettings()
+    secret, app_id = next(iter(settings.webhook_secrets), ""), settings.sunshine_app_id
+    work = live.post_tapes(paths, url, secret, speed, yes_really=yes_really, app_id=app_id)
+    posted = asyncio.run(work)
     terminal.say(f"{posted.deliveries} deliveries posted to {url}; answers: {posted.in_words}")
     if posted.refused:
         raise typer.Exit(1)
@@ -189,28 +239,35 @@ def _show(results: list[Result], seconds: float) -> None:
             str(len(result.diverged)),
         )
     table.show()
-    diverged = [f"{r.tape} ({r.mode}): {key}: {one.what}" for r in results for key, one in r.diverged]
+    diverged, aside, failed = [], [], []
+    for result in results:
+        tape = f"{result.tape} ({result.mode})"
+        diverged += [f"{tape}: {key}: {one.what}" for key, one in result.diverged]
+        aside += [f"{tape}: {key}" for key in result.set_aside]
+        failed += [f"{tape}: {lane.why_not}" for lane in result.lanes if not lane.ok]
+    for result in results:
+        failed += [f"{result.tape} ({result.mode}): {problem}" for problem in result.problems]
     _show_lines("diverged", diverged)
-    aside = [f"{r.tape} ({r.mode}): {key}" for r in results for key in r.set_aside]
-    _show_lines("set aside, since it can't be understood", aside)
-    wrong = [f"{r.tape} ({r.mode}): {lane.why_not}" for r in results for lane in r.lanes if not lane.ok]
-    wrong += [f"{r.tape} ({r.mode}): {problem}" for r in results for problem in r.problems]
-    _show_lines("not as it should be", wrong, "red")
+    _show_lines("set aside as invalid", aside)
+    _show_lines("failed", failed, "red")
     lanes = [lane for result in results for lane in result.lanes]
-    over, events = sum(lane.ended_at is not None for lane in lanes), sum(result.events for result in results)
-    verdict = f"{len(wrong)} not as it should be" if wrong else "all closed, with proof" if over else "none to close"
-    rate = f"{events} events in {seconds:.1f} s, {events / max(seconds, 0.001):.0f} a second"
+    over = sum(lane.ended_at is not None for lane in lanes)
+    events = sum(result.events for result in results)
+    proven = "all closed, with proof" if over else "none to close"
+    verdict = f"{len(failed)} failed" if failed else proven
+    rate = f"{events} events in {seconds:.1f} s, {events / max(seconds, 0.001):.0f} per second"
     terminal.say(f"conversations: {len(lanes)}, ended: {over}, {verdict} ({rate})")
 
 
 def _longest_open(result: Result) -> str:
-    """The longest time for which an ended conversation stayed open; empty if none has ended, or one is still open."""
+    """Return the longest time from an end to its close; empty if none ended or one is open."""
     ended = any(lane.ended_at is not None for lane in result.lanes)
-    return f"{result.open_for.total_seconds():.1f} s" if ended and result.open_for < timedelta.max else ""
+    is_known = ended and result.open_for < timedelta.max
+    return f"{result.open_for.total_seconds():.1f} s" if is_known else ""
 
 
 def _show_lines(title: str, lines: list[str], style: str = "") -> None:
-    for line in lines[:ROWS]:
+    for line in lines[:MAX_LINES]:
         terminal.say((title, style), f": {line}")
-    if len(lines) > ROWS:
-        terminal.say((title, style), f": {len(lines) - ROWS} more; --json has them all")
+    if len(lines) > MAX_LINES:
+        terminal.say((title, style), f": {len(lines) - MAX_LINES} more; --json shows all")

@@ -1,4 +1,4 @@
-"""The bot beside a sandbox: started, stopped and started again in one process, and asked what it knows."""
+"""The bot of a sandbox: starts, stops and restarts it in this process, and reads its state."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 from bot.app import WEBHOOK_PATH, Running, running
 from bot.clock import Clock
-from bot.console.doors import SESSION
+from bot.console.auth import SESSION
+from bot.console.formatting import action
 from bot.console.render import HOME
 from bot.console.sessions import Sessions
-from bot.console.words import action
 from bot.control.state import Action, Duty
 from bot.observability import log_signal
 from bot.sandbox.pages import BotView, Console, Note
@@ -25,13 +25,16 @@ from bot.store.interface import StoreError
 
 
 class SandboxBot:
-    """The bot of a sandbox. It keeps its database and its address from one start to the next.
+    """The bot of a sandbox. It keeps its database and its port across restarts.
 
     Args:
-        sandbox: the platform that it talks to.
-        settings: its settings; `control_mode` is changed by `set_mode`, and port 0 becomes the port that it got.
-        changed: called when it may know something new.
-        signs_in: does the way to its console sign in? Only where nobody from outside gets at the pages.
+        sandbox: the platform that the bot talks to.
+        settings: the bot's settings. `set_mode` changes `control_mode`; port 0 is replaced by
+            the actual port at the first start.
+        clock: the clock for notes and sign-ins.
+        changed: called when the bot's state may have changed.
+        signs_in: whether links to the console sign in. Only if other machines can't reach
+            the pages.
     """
 
     def __init__(
@@ -51,32 +54,33 @@ class SandboxBot:
         self._notes: defaultdict[str, list[Note]] = defaultdict(list)
         self._stack: AsyncExitStack | None = None
         self._running: Running | None = None
-        self._one_at_a_time = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     @property
     def mode(self) -> Mode:
-        """Its CONTROL_MODE."""
+        """The bot's CONTROL_MODE."""
         return "pass" if self._settings.control_mode is ControlMode.PASS else "release"
 
     @property
     def is_running(self) -> bool:
-        """Is it up?"""
+        """Whether the bot is running."""
         return self._running is not None
 
     @property
     def console_url(self) -> str:
-        """The operator's page."""
+        """The URL of the console."""
         return f"http://{address(self._settings.host)}:{self._settings.port}{HOME}"
 
     def console(self) -> Console:
-        """The operator's page, with a new sign-in where only this machine reaches it."""
+        """Return the console's address, with a new session if `signs_in`."""
         if not self._signs_in:
             return Console(self._settings.port, HOME)
-        session = Sessions(self._settings.console_token.get_secret_value()).begin(self._clock.now())
+        token = self._settings.console_token.get_secret_value()
+        session = Sessions(token).begin(self._clock.now())
         return Console(self._settings.port, HOME, (SESSION, session))
 
     async def view(self, conversation_id: str) -> BotView:
-        """What it knows of a conversation; what it told is known even where it is stopped."""
+        """Return the bot's view of a conversation; only its notes while it is stopped."""
         notes = tuple(self._notes.get(conversation_id, ()))
         if self._running is None:
             return BotView(notes=notes)
@@ -90,7 +94,7 @@ class SandboxBot:
         return BotView(_owed(known.duty), Note(proof.at, proof.how) if proof else None, notes)
 
     async def set_mode(self, mode: Mode) -> None:
-        """Start it again with another CONTROL_MODE; where it is stopped, the next start has it."""
+        """Set CONTROL_MODE, and restart the bot if it is running."""
         was_running = self.is_running
         await self.stop()
         self._settings = self._settings.model_copy(update={"control_mode": ControlMode(mode)})
@@ -98,40 +102,43 @@ class SandboxBot:
             await self.start()
 
     async def start(self) -> None:
-        """Start it. Raises `SettingsProblem`, `StoreError`, `OSError`."""
-        async with self._one_at_a_time:
+        """Start the bot. Raises `SettingsProblem`, `StoreError`, `OSError`."""
+        async with self._lock:
             if self._running is not None:
                 return
             stack = AsyncExitStack()
-            self._running = await stack.enter_async_context(running(self._settings, hooks=(log_signal, self._heard)))
+            work = running(self._settings, hooks=(log_signal, self._on_signal))
+            self._running = await stack.enter_async_context(work)
             self._stack = stack
+            # Keep the port for later starts: the webhook points to it.
             self._settings = self._settings.model_copy(update={"port": self._running.port})
-            self._sandbox.connect(f"http://{address(self._settings.host)}:{self._settings.port}{WEBHOOK_PATH}")
+            host = address(self._settings.host)
+            self._sandbox.connect(f"http://{host}:{self._settings.port}{WEBHOOK_PATH}")
 
     async def stop(self) -> None:
-        """Stop it."""
-        async with self._one_at_a_time:
+        """Stop the bot."""
+        async with self._lock:
             stack, self._stack, self._running = self._stack, None, None
             if stack is not None:
                 await stack.aclose()
 
-    def _heard(self, signal: Signal) -> None:
+    def _on_signal(self, signal: Signal) -> None:
         sentence = _sentence(signal.event, signal.fields)
         if signal.conversation_id and sentence:
-            self._notes[signal.conversation_id].append(
-                Note(self._clock.now(), sentence, proves=signal.event == "duty_closed")
-            )
+            proves = signal.event == "duty_closed"
+            note = Note(self._clock.now(), sentence, proves=proves)
+            self._notes[signal.conversation_id].append(note)
         self._changed()
 
 
 def settings_beside(sandbox: Sandbox, **more: Any) -> Settings:
-    """The settings of a bot that talks to this sandbox. Raises `SettingsProblem`."""
-    told = {name.lower(): value for name, value in sandbox.settings_for_bot().items()}
-    return load_settings(_env_file=None, **{"log_errors": "full", **told, **more})
+    """Return the settings of a bot for this sandbox. Raises `SettingsProblem`."""
+    values = {name.lower(): value for name, value in sandbox.settings_for_bot().items()}
+    return load_settings(_env_file=None, **{"log_errors": "full", **values, **more})
 
 
 def address(host: str) -> str:
-    """What a URL has for a host where something listens."""
+    """Return the host part of a URL for a listening address."""
     known = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - only compared
     return f"[{known}]" if ":" in known else known
 
@@ -146,18 +153,18 @@ def _owed(duty: Duty | None) -> str:
 
 
 def _sentence(event: str, fields: Any) -> str:
-    """What the bot tells, in a sentence; empty for what is of no interest here."""
+    """Return a sentence for a signal; empty for signals that are not shown."""
     match event:
         case "duty_closed":
-            return f"Proven, that the bot {_DONE[fields['action']]}: {fields['proof']}."
+            return f"Proven: the bot {_DONE[fields['action']]} ({fields['proof']})."
         case "flow_failed":
-            return f"The bot's flow failed: {fields['detail']}. Control is given up all the same."
+            return f"The bot's flow failed: {fields['detail']}. The bot still releases control."
         case "flow_not_begun" | "reminder_dropped":
-            return f"The bot dropped a flow that was to begin: {fields['detail']}."
+            return f"The bot dropped a scheduled flow: {fields['detail']}."
         case "flow_timed_out":
-            return "The bot's flow took too long and was stopped. Control is given up."
+            return "The bot's flow timed out and was stopped. The bot releases control."
         case "mode_mismatch":
-            return f"The bot noticed: {fields['detail']}. Check CONTROL_MODE."
+            return f"The bot reports: {fields['detail']}. Check CONTROL_MODE."
         case "duty_overdue":
             return f"The bot reports as overdue: {fields['detail']}."
         case "pass_refused" | "no_app_key":

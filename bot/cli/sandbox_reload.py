@@ -1,4 +1,4 @@
-"""Hot reload for the sandbox: restarts the bot when a file of the flows changes; the platform keeps running."""
+"""Hot reload for the sandbox: restarts the bot when flow files change, not the platform."""
 
 from __future__ import annotations
 
@@ -16,37 +16,39 @@ from bot.cli.sandbox_bot import SandboxBot
 from bot.settings import Settings, SettingsProblem
 from bot.store import StoreError
 
-EVERY = 0.3  # seconds between two looks at the files
+POLL_SECONDS = 0.3
 _INSTALLED = ("site-packages", "dist-packages")
-_NEVER = sys.stdlib_module_names | {"bot", "webhooks", "__main__"}  # Python itself may live in the same folder
+# Never reloaded, even if Python itself lives in the same folder.
+_NEVER = sys.stdlib_module_names | {"bot", "webhooks", "__main__"}
 
 
 class FlowFiles:
-    """Watches the files of the modules in FLOWS, and of modules imported from the same folders.
+    """Watches the modules in FLOWS, and modules imported from the same folders.
 
     Args:
-        modules: as in FLOWS; they are imported already.
+        modules: the names in FLOWS, already imported.
     """
 
     def __init__(self, modules: Sequence[str]) -> None:
         self._modules = modules
         self._folders = {folder for name in modules if (folder := _folder_of(name))}
-        self._failed: set[Path] = set()  # files of the last attempt, if that failed
+        self._failed: set[Path] = set()  # files of the last import, if it failed
         self._seen = self._now()
 
     def changed(self) -> list[str]:
-        """Return the names of the files that have changed since the last look, or that are new or gone."""
+        """Return the names of files that changed, appeared or vanished since the last call."""
         now = self._now()
         before, self._seen = self._seen, now
-        return sorted(path.name for path in before.keys() | now.keys() if before.get(path) != now.get(path))
+        paths = before.keys() | now.keys()
+        return sorted(path.name for path in paths if before.get(path) != now.get(path))
 
-    def import_anew(self) -> dict[str, ModuleType]:
-        """Import the modules once more, and return the old ones, for `put_back`.
+    def reimport(self) -> dict[str, ModuleType]:
+        """Import the modules again, and return the old ones for `restore`.
 
         Raises:
-            BaseException: what a module raises; the old ones are in their places then.
+            BaseException: whatever a module raises, after restoring the old modules.
         """
-        old = self._take_out()
+        old = self._remove()
         importlib.invalidate_caches()
         self._failed = set()
         try:
@@ -54,28 +56,30 @@ class FlowFiles:
                 importlib.import_module(name)
         except BaseException as error:
             self._failed = {path for path in _files_of(error) if self._is_ours(path)}
-            self.put_back(old)
+            self.restore(old)
             raise
         finally:
             self._seen = self._now()
         return old
 
-    def put_back(self, old: dict[str, ModuleType]) -> None:
+    def restore(self, old: dict[str, ModuleType]) -> None:
         """Restore the old modules."""
         self._failed |= set(self._ours().values())
-        self._take_out()
+        self._remove()
         sys.modules.update(old)
         self._seen = self._now()
 
-    def _take_out(self) -> dict[str, ModuleType]:
+    def _remove(self) -> dict[str, ModuleType]:
         return {name: sys.modules.pop(name) for name in self._ours()}
 
     def _ours(self) -> dict[str, Path]:
-        """The team's modules that are imported, with their files."""
+        """Return the imported modules of the team, with their files."""
         found = {}
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None)
-            if isinstance(file, str) and name.partition(".")[0] not in _NEVER and self._is_ours(Path(file)):
+            if not isinstance(file, str) or name.partition(".")[0] in _NEVER:
+                continue
+            if self._is_ours(Path(file)):
                 found[name] = Path(file)
         return found
 
@@ -85,61 +89,62 @@ class FlowFiles:
         )
 
     def _now(self) -> dict[Path, tuple[int, int]]:
-        """When each file was written, and its size."""
+        """Return the modification time and size of each file."""
         found = {}
         for path in {*self._ours().values(), *self._failed}:
             try:
                 stat = path.stat()
-            except OSError:  # an editor is about to replace it
+            except OSError:  # an editor is replacing it
                 continue
             found[path] = (stat.st_mtime_ns, stat.st_size)
         return found
 
 
 class Reloader:
-    """Restarts the bot with the new code when a file of the flows changes.
+    """Restarts the bot with the new code when a flow file changes.
 
-    If the new code can't be used, the bot goes on with the old one, and the traceback or the problem is shown.
-    Conversations, ports and the database stay; a flow that waits goes on in the new code, from its journal, or
-    begins anew where that does not fit any more.
+    If the new code is broken, the bot continues with the old code, and the error is shown.
+    Conversations, ports and the database are kept. A waiting flow resumes from its journal in
+    the new code, or restarts if the journal no longer fits.
     """
 
     def __init__(self, bot: SandboxBot, settings: Settings) -> None:
         self._bot = bot
         self._settings = settings
         self._files = FlowFiles(settings.flows)
-        self._is_down = False  # the bot could not be started any more
+        self._is_down = False  # the last start failed
 
     async def run(self) -> None:
-        """Look for changes, and take them up, until it is cancelled."""
+        """Watch and reload until cancelled."""
         while True:
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(POLL_SECONDS)
             if names := self._files.changed():
-                await asyncio.sleep(EVERY / 3)  # more files of the same save
+                await asyncio.sleep(POLL_SECONDS / 3)  # for more files of the same save
                 self._files.changed()
-                await self._take_up(", ".join(names))
+                await self._reload(", ".join(names))
 
-    async def _take_up(self, names: str) -> None:
+    async def _reload(self, names: str) -> None:
         try:
-            old = self._files.import_anew()
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an author's module raises is shown
-            _tell_problem(names, _traceback(error))
+            old = self._files.reimport()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - shown to the author
+            _print_problem(names, _traceback(error))
             return
         try:
+            # Check the flows first: the running bot stays up if they are invalid.
             catalogue_of(self._settings)
             await self._restart()
         except SettingsProblem as error:
-            self._files.put_back(old)
-            _tell_problem(names, error.problems)
+            self._files.restore(old)
+            _print_problem(names, error.problems)
             await self._start_again()
         except (StoreError, OSError) as error:
             self._is_down = True
-            _tell_problem(names, [str(error)])
+            _print_problem(names, [str(error)])
         else:
             terminal.say((f"{names} changed: ", "dim"), "the bot runs with the new code")
 
     async def _restart(self) -> None:
-        """Restart the bot, unless somebody has stopped it on the page."""
+        """Restart the bot, unless someone stopped it on the page."""
         if self._bot.is_running or self._is_down:
             await self._bot.stop()
             self._is_down = True
@@ -151,23 +156,24 @@ class Reloader:
             try:
                 await self._bot.start()
             except (SettingsProblem, StoreError, OSError) as error:
-                terminal.say((f"the bot is stopped until a file changes: {error}", "bold red"))
+                text = f"the bot is stopped until a file changes: {error}"
+                terminal.say((text, "bold red"))
             else:
                 self._is_down = False
 
 
-def _tell_problem(names: str, lines: Iterable[str]) -> None:
-    terminal.say((f"{names} changed, but can't be used; the bot runs with the code of before:", "bold red"))
+def _print_problem(names: str, lines: Iterable[str]) -> None:
+    terminal.say((f"{names} changed, but is broken; the bot runs the old code:", "bold red"))
     for text in lines:
         terminal.say(f"  {text}")
 
 
 def _traceback(error: BaseException) -> list[str]:
-    """The traceback as Python shows it, from the team's own code on."""
-    whole = traceback.TracebackException.from_exception(error)
-    kept = [frame for frame in whole.stack if "importlib" not in frame.filename and frame.filename != __file__]
-    whole.stack = traceback.StackSummary.from_list(kept)
-    return "".join(whole.format(chain=True)).splitlines()
+    """Return Python's traceback, starting at the team's own code."""
+    shown = traceback.TracebackException.from_exception(error)
+    kept = [frame for frame in shown.stack if "importlib" not in frame.filename and frame.filename != __file__]
+    shown.stack = traceback.StackSummary.from_list(kept)
+    return "".join(shown.format(chain=True)).splitlines()
 
 
 def _files_of(error: BaseException) -> list[Path]:
@@ -177,7 +183,7 @@ def _files_of(error: BaseException) -> list[Path]:
 
 
 def _folder_of(name: str) -> Path | None:
-    """The folder from which a module of FLOWS is imported; None for one of the bot's own."""
+    """Return the folder that a module of FLOWS comes from; None for the bot's own modules."""
     root = name.partition(".")[0]
     module = sys.modules.get(root)
     file = getattr(module, "__file__", None)

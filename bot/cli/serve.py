@@ -1,4 +1,4 @@
-"""`serve`, `web`, `worker`: run the bot, or a part of it, until it is told to stop."""
+"""`serve`, `web`, `worker`: run the bot, or a part of it, until a signal arrives."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from bot.settings import Settings, SettingsProblem, unknown_names
 from bot.signals import Level, Observe, Signal
 from bot.store import StoreError, migrate
 
-# New objects before each look for garbage, and looks before those at older objects. The event loop stands still
-# meanwhile: about 8 ms to free 5,000 objects, 100 ms for 50,000.
-_GARBAGE = (5_000, 5, 20)
+# Thresholds of the three garbage collector generations. A collection stops the event loop:
+# about 8 ms to free 5,000 objects, 100 ms for 50,000.
+_GC_THRESHOLDS = (5_000, 5, 20)
 
 _MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
-_LARGE = 128 * 1024  # bytes; what glibc begins with
+_MMAP_BYTES = 128 * 1024  # the default of glibc
 
 
 def serve() -> None:
-    """Run the bot: takes webhooks and works on conversations, in one process."""
+    """Run the bot: web server and worker in one process."""
     _run(Parts(web=True, worker=True))
 
 
 def web() -> None:
-    """Take webhooks only; a worker process works on the conversations."""
+    """Receive webhooks only; run workers in other processes."""
     _run(Parts(web=True, worker=False))
 
 
 def worker() -> None:
-    """Work on conversations only; a web process takes the webhooks."""
+    """Process conversations only; run a web process for webhooks."""
     _run(Parts(web=False, worker=True))
 
 
@@ -50,41 +50,52 @@ def _run(parts: Parts) -> None:
     try:
         if settings.database_url.startswith("sqlite"):
             migrate(settings.database_url, observe)
-        asyncio.run(_until_told(settings, parts, log, metrics))
+        asyncio.run(_run_until_signal(settings, parts, log, metrics))
     except SettingsProblem as error:
         refuse(error.problems)
     except (StoreError, ValueError) as error:
         refuse_database(error)
     except OSError as error:
-        refuse([f"HOST, PORT: can't listen on {settings.host}:{settings.port}: {error.strerror}"])
+        where = f"{settings.host}:{settings.port}"
+        refuse([f"HOST, PORT: can't listen on {where}: {error.strerror}"])
 
 
-async def _until_told(settings: Settings, parts: Parts, log: Observe, metrics: Metrics) -> None:
-    told = asyncio.Event()
+async def _run_until_signal(
+    settings: Settings,
+    parts: Parts,
+    log: Observe,
+    metrics: Metrics,
+) -> None:
+    stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, told.set)
+        loop.add_signal_handler(name, stopped.set)
     async with running(settings, parts, hooks=(log,), metrics=metrics, checks_account=True):
-        _look_for_garbage_rarely()
-        _give_large_blocks_back()
-        await told.wait()
+        _collect_garbage_less_often()
+        _unmap_large_blocks()
+        await stopped.wait()
     with suppress(OSError):
         terminal.flush()
-    os._exit(0)  # all of the bot has ended in good order; a flow that catches its cancellation would never end
+    # The bot has shut down cleanly. A flow that swallows its cancellation would never end.
+    os._exit(0)
 
 
-def _look_for_garbage_rarely() -> None:
-    """What is dropped is freed at once, mostly; to look for the rest at Python's usual pace costs a third of a turn."""
+def _collect_garbage_less_often() -> None:
+    """Run the garbage collector less often: by default it takes a third of a turn.
+
+    Reference counting frees most objects at once.
+    """
     gc.collect()
-    gc.freeze()  # modules and classes: they stay
-    gc.set_threshold(*_GARBAGE)
+    gc.freeze()  # exempt modules and classes, which stay
+    gc.set_threshold(*_GC_THRESHOLDS)
 
 
-def _give_large_blocks_back() -> None:
-    """Have glibc map each large block by itself, and unmap it when it is freed.
+def _unmap_large_blocks() -> None:
+    """Make glibc map each large block separately, and unmap it when it is freed.
 
-    By default, glibc raises the bound to the largest block that was freed. Bodies of half a megabyte then come from the
-    heap and leave holes in it: 8 MB within 15 minutes of a soak. Other C libraries have no such bound.
+    By default, glibc raises the threshold to the largest freed block. Bodies of half a
+    megabyte then come from the heap and fragment it: 8 MB within 15 minutes of a soak test.
+    Other C libraries have no such threshold.
     """
     with suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE)
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _MMAP_BYTES)

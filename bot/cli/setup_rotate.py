@@ -1,4 +1,4 @@
-"""`setup --rotate`: changes the webhook's secret or the bot's own API key, one step at each run."""
+"""`setup --rotate`: rotate the webhook's secret or the bot's API key, one step per run."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import typer
 
 from bot import terminal
 from bot.account import own_key
-from bot.account.application import LOOKS, NotApplied, make
+from bot.account.application import VERIFY_PAUSES, NotApplied, make
 from bot.account.env_file import EnvFileError, read_env, write_env
 from bot.account.examination import ask_target
-from bot.account.plan import Change, NoPlan, Ours, Wishes, find_ours
+from bot.account.plan import Change, DesiredSetup, NoPlan, Ours, find_ours
 from bot.account.reading import Account, Webhook
 from bot.account.rotation import Ask, Remember, next_step
 from bot.account.values import key_values
@@ -28,15 +28,15 @@ from bot.cli.setup_view import SetupView
 from bot.sunshine import Credentials, SunshineClient, SunshineError, Unclear
 
 PROBES = 5
-"""Questions to the webhook's target: behind it may be several processes, and each has to know the secret."""
+"""Number of probes to the webhook's target: each process behind it must know the secret."""
 
-MOST_STEPS = 20
+MAX_STEPS = 20
 _SECRETS = "SUNSHINE_WEBHOOK_SECRET"
 _KEY = "SUNSHINE_KEY"
 
 
 class Rotated(StrEnum):
-    """What is rotated."""
+    """The secrets that can be rotated."""
 
     WEBHOOK = "webhook"
     KEY = "key"
@@ -47,19 +47,21 @@ class Rotation:
     """A single run of `setup --rotate`.
 
     Attributes:
-        what: what is rotated.
-        client: with the app-scoped key.
-        client_with: makes a client with another key.
-        wishes: which integration is the bot's.
-        env_file: where the settings are kept.
-        dry_run: show the next step, and change nothing.
-        yes: a person has agreed beforehand.
+        what: the secret to rotate.
+        client: a client with the app-scoped key.
+        client_with: creates a client with another key.
+        desired: identifies the bot's integration.
+        env_file: the settings file.
+        app_id: the app's id.
+        view: prints the progress.
+        dry_run: only show the next step.
+        yes: skip confirmations.
     """
 
     what: Rotated
     client: SunshineClient
     client_with: Callable[[Credentials], SunshineClient]
-    wishes: Wishes
+    desired: DesiredSetup
     env_file: Path
     app_id: str
     view: SetupView
@@ -67,10 +69,10 @@ class Rotation:
     yes: bool
 
     async def run(self, account: Account) -> None:
-        """Take all steps that need no restart of the bot first.
+        """Take all steps that are possible without a restart of the bot.
 
         Raises:
-            Exit: 1 if it did not get on, 2 if it can't begin.
+            Exit: code 1 if a step failed or was not confirmed, 2 if it can't start.
         """
         try:
             if self.what is Rotated.WEBHOOK:
@@ -82,39 +84,43 @@ class Rotation:
         except NotApplied as error:
             self._stop(f"{str(error)[:1].upper()}{str(error)[1:]}.")
         except SunshineError as error:
-            self._stop(f"The platform did not answer as usual: {error}.")
+            self._stop(f"The platform returned an error: {error}.")
 
-    # -- the webhook's secret --------------------------------------------------------------------------------------
+    # -- the webhook's secret --
 
     async def _webhook(self, account: Account) -> None:
-        got_on, accepted = False, ""
-        for _ in range(MOST_STEPS):
+        progressed, accepted = False, ""
+        for _ in range(MAX_STEPS):
             found = next_step(account, self._ours(account), self._known)
             step = found.then if isinstance(found, Ask) else found
             if self.dry_run:
-                self._show_next(f"write {_SECRETS}" if isinstance(step, Remember) else step.sentence)
+                if isinstance(step, Remember):
+                    self._show_next(f"write {_SECRETS}")
+                else:
+                    self._show_next(step.sentence)
                 return
+            # Before the platform uses a new secret, every process of the bot must accept it.
             if isinstance(found, Ask) and found.webhook.id != accepted:
-                if got_on:  # the bot can't have been restarted since
-                    self._restart_next(f"the webhook secrets that {self.env_file} holds now")
+                if progressed:  # the bot can't have been restarted since
+                    self._request_restart(f"the webhook secrets now in {self.env_file}")
                     return
                 await self._check_accepted(found.webhook)
                 accepted = found.webhook.id
-            got_on = True
+            progressed = True
             if isinstance(step, Remember):
                 self._write({_SECRETS: ",".join(step.secrets)})
                 if len(step.secrets) == 1:
                     self._finished("The platform no longer uses the webhook's old secret.")
-                    terminal.say("Restart the bot when it suits you: until then it still accepts the old secret.")
+                    terminal.say("The bot accepts the old secret until you restart it.")
                     return
                 continue
             account = await make(self.client, step, partial(self._shows, step))
             self.view.done(step.sentence)
-        raise NotApplied("somebody else is changing the account at the same time")
+        raise NotApplied("someone else is changing the account at the same time")
 
     @property
     def _known(self) -> tuple[str, ...]:
-        """The webhook secrets in the file, or else in the environment."""
+        """The webhook secrets in the file, else in the environment."""
         setting = read_env(self.env_file).get(_SECRETS) or os.environ.get(_SECRETS, "")
         return tuple(secret for part in setting.split(",") if (secret := part.strip()))
 
@@ -124,21 +130,23 @@ class Rotation:
         return not isinstance(step, Change) or step.sentence != made.sentence
 
     async def _check_accepted(self, webhook: Webhook) -> None:
-        """End the command unless the running bot takes what comes with this webhook's secret."""
+        """Exit unless the running bot accepts this webhook's secret."""
         for _ in range(PROBES):
             target = await ask_target(webhook, self.app_id, WEBHOOK_PATH)
             if target.with_key == 401:
                 self._stop(
-                    f"The bot at {webhook.target} does not know all webhook secrets of {self.env_file}: restart all of "
-                    "its processes with them."
+                    f"The bot at {webhook.target} does not know all webhook secrets in "
+                    f"{self.env_file}: restart all its processes."
                 )
             if target.with_key is None:
-                why = target.problem or f"it answers {target.without_key} to a delivery without a secret"
-                terminal.say(f"The bot at {webhook.target} can't be asked: {why}.")
-                self._agree(f"Has every process of the bot been restarted since {self.env_file} was written?")
+                answer = f"it answers {target.without_key} to a delivery without a secret"
+                why = target.problem or answer
+                terminal.say(f"The bot at {webhook.target} can't be checked: {why}.")
+                question = "Has every process of the bot been restarted since"
+                self._confirm(f"{question} {self.env_file} was written?")
                 return
 
-    # -- the bot's own key -----------------------------------------------------------------------------------------
+    # -- the bot's own key --
 
     async def _key(self, account: Account) -> None:
         found = self._ours(account).integration
@@ -149,82 +157,91 @@ class Rotation:
         mine = own_key.key_in(present if present.get(f"{_KEY}_ID") else os.environ)
         if mine is None or not await self._works(mine, integration_id):
             raise NoPlan(
-                f"{_KEY}_ID, {_KEY}_SECRET: this is no key that works: run `switchboard-bot setup`, without --rotate"
+                f"{_KEY}_ID, {_KEY}_SECRET: this key does not work: run `switchboard-bot setup` without --rotate"
             )
-        keys = own_key.standing(await self.client.list_integration_keys(integration_id), mine.key_id)
+        all_keys = await self.client.list_integration_keys(integration_id)
+        keys = own_key.standing(all_keys, mine.key_id)
         if keys.old:
-            await self._end_key(integration_id, mine, keys.old)
+            await self._delete_old_key(integration_id, mine, keys.old)
         else:
-            await self._begin_key(integration_id, mine, keys.unused)
+            await self._create_new_key(integration_id, mine, keys.unused)
 
-    async def _begin_key(self, integration_id: str, mine: Credentials, unused: Mapping[str, str]) -> None:
-        """Make a new key, try it, and write it into the settings."""
+    async def _create_new_key(
+        self,
+        integration_id: str,
+        mine: Credentials,
+        unused: Mapping[str, str],
+    ) -> None:
+        """Create a new key, test it, and write it to the settings."""
         name = own_key.name_in_place_of(mine.key_id)
         made = next((Credentials(id_, secret) for id_, secret in unused.items() if secret), None)
         if self.dry_run:
-            self._show_next(f"make an API key of the integration in place of {mine.key_id}, and write it")
+            self._show_next(f"create an integration API key to replace {mine.key_id}, and write it")
             return
         for id_ in unused if made is None else ():
-            was = f"The key {id_} was made in place of {mine.key_id}"
-            self._agree(f"{was}, and {self.env_file} does not hold its secret. Delete it?")
+            was = f"The key {id_} was created to replace {mine.key_id}"
+            self._confirm(f"{was}, but its secret is not in {self.env_file}. Delete it?")
             await self._delete_key(integration_id, id_)
         if made is None:
             made = await self.client.create_integration_key(integration_id, name)
-            self.view.done(f"make the API key {made.key_id} of the integration, in place of {mine.key_id}")
-        if not await self._works(made, integration_id, looks=len(LOOKS)):
-            raise NotApplied(f"the platform has made the key {made.key_id}, and does not take it")
+            self.view.done(f"create the integration API key {made.key_id} to replace {mine.key_id}")
+        if not await self._works(made, integration_id, looks=len(VERIFY_PAUSES)):
+            raise NotApplied(f"the platform created the key {made.key_id}, but rejects it")
         try:
             self._write(key_values(_KEY, made))
         except EnvFileError as error:
             self._stop(f"{error}. The secret of the new key {made.key_id} is lost.")
-        self._restart_next(f"the key that {self.env_file} holds now")
+        self._request_restart(f"the key now in {self.env_file}")
 
-    async def _end_key(self, integration_id: str, mine: Credentials, old: str) -> None:
-        """Delete the old key, once the bot uses the new one."""
+    async def _delete_old_key(self, integration_id: str, mine: Credentials, old: str) -> None:
+        """Delete the old key once the bot uses the new one."""
         sentence = f"delete the API key {old}"
         if self.dry_run:
             self._show_next(f"{sentence}, once the bot uses {mine.key_id}")
             return
         if os.environ.get(f"{_KEY}_ID", mine.key_id) != mine.key_id:
-            raise NoPlan(f"{_KEY}_ID: the environment still names another key than {self.env_file}: change it first")
-        self._agree(f"Has every process of the bot been restarted with the key {mine.key_id}?")
+            raise NoPlan(f"{_KEY}_ID: the environment has a different key than {self.env_file}: change it first")
+        self._confirm(f"Has every process of the bot been restarted with the key {mine.key_id}?")
         await self._delete_key(integration_id, old)
         self._finished("The bot has a new key, and the old one no longer works.")
 
     async def _works(self, key: Credentials, integration_id: str, looks: int = 1) -> bool:
         async with self.client_with(key) as client:
-            for pause in LOOKS[:looks]:
+            for pause in VERIFY_PAUSES[:looks]:
                 await asyncio.sleep(pause.total_seconds())
                 if await own_key.works(client, integration_id):
                     return True
         return False
 
     async def _delete_key(self, integration_id: str, key_id: str) -> None:
-        """Delete a key; an unclear answer is settled by reading."""
+        """Delete a key. After an ambiguous answer, read back whether it is gone."""
         sentence = f"delete the API key {key_id}"
         try:
             await self.client.delete_integration_key(integration_id, key_id)
         except Unclear as error:
-            if any(key.get("id") == key_id for key in await self.client.list_integration_keys(integration_id)):
+            left = await self.client.list_integration_keys(integration_id)
+            if any(key.get("id") == key_id for key in left):
                 raise NotApplied(f"could not {sentence}: {error}") from None
         self.view.done(sentence)
 
-    # -- what both need --------------------------------------------------------------------------------------------
+    # -- shared --
 
     def _ours(self, account: Account) -> Ours:
-        if not self.wishes.me:
-            raise NoPlan("SUNSHINE_SWITCHBOARD_INTEGRATION is not set: run `switchboard-bot setup` first")
-        return find_ours(account, self.wishes)
+        if not self.desired.me:
+            hint = "run `switchboard-bot setup` first"
+            raise NoPlan(f"SUNSHINE_SWITCHBOARD_INTEGRATION is not set: {hint}")
+        return find_ours(account, self.desired)
 
     def _write(self, values: Mapping[str, str]) -> None:
         write_env(self.env_file, values)
         self.view.written(values)
         for name in values:
             if name in os.environ:
-                self.view.note(f"{name} is set in the environment as well, which counts for more: change it there")
+                text = "is also set in the environment, which takes precedence"
+                self.view.note(f"{name} {text}: change it there")
 
-    def _agree(self, question: str) -> None:
-        """End the command unless a person agrees."""
+    def _confirm(self, question: str) -> None:
+        """Exit unless a person confirms."""
         if self.yes:
             return
         if not terminal.can_ask():
@@ -236,10 +253,11 @@ class Rotation:
         terminal.say(f"Next: {sentence}.")
         self.view.end(was_dry=True)
 
-    def _restart_next(self, settings: str) -> None:
+    def _request_restart(self, settings: str) -> None:
+        command = f"`switchboard-bot setup --rotate {self.what}`"
         terminal.say()
-        terminal.say(("Now restart all processes of the bot", "bold"), f", with {settings}.")
-        terminal.say(f"Then run `switchboard-bot setup --rotate {self.what}` again: the rotation is not finished.")
+        terminal.say(("Now restart all processes of the bot", "bold"), f" with {settings}.")
+        terminal.say(f"Then run {command} again: the rotation is not finished.")
 
     def _finished(self, text: str) -> None:
         terminal.say()
@@ -248,7 +266,7 @@ class Rotation:
     def _stop(self, why: str) -> NoReturn:
         terminal.say(why, err=True)
         terminal.say(
-            f"What is done stays. Run `switchboard-bot setup --rotate {self.what}` again: it goes on from there.",
+            f"Completed steps stay. Run `switchboard-bot setup --rotate {self.what}` again to continue.",
             err=True,
         )
         raise typer.Exit(1)

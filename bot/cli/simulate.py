@@ -1,4 +1,4 @@
-"""`simulate`: worlds drawn from seeds, or every small world, played against the bot and checked for breaches."""
+"""`simulate`: play random worlds, or every small world, against the bot; check the guarantee."""
 
 from __future__ import annotations
 
@@ -23,28 +23,53 @@ CHUNK = 20
 
 
 def simulate(
-    seeds: Annotated[int, typer.Option(help="How many seeds to play.", min=1)] = 100,
+    seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 100,
     first: Annotated[int, typer.Option(help="The first seed.", min=0)] = 0,
     jobs: Annotated[
-        int | None, typer.Option(help="How many to play at the same time.", show_default="all cores", min=1)
+        int | None,
+        typer.Option(help="Number of processes.", show_default="all cores", min=1),
     ] = None,
-    first_failure: Annotated[bool, typer.Option("--first-failure", help="Stop at the first seed that fails.")] = False,
-    log: Annotated[bool, typer.Option(help="Print the event log of the first seed, and check nothing.")] = False,
+    first_failure: Annotated[
+        bool,
+        typer.Option("--first-failure", help="Stop at the first failure."),
+    ] = False,
+    log: Annotated[
+        bool,
+        typer.Option(help="Print the event log of the first seed, without checks."),
+    ] = False,
     exhaustive: Annotated[
-        int | None, typer.Option(help="Instead of seeds, search all stories of up to this many acts.", min=1)
+        int | None,
+        typer.Option(help="Instead of seeds, search all stories of up to this many acts.", min=1),
     ] = None,
-    story: Annotated[str | None, typer.Option(help="Play one story, as the search has printed it.")] = None,
-    only: Annotated[str, typer.Option(help="Search only setups whose words hold this, such as 'mode pass'.")] = "",
-    seconds: Annotated[float | None, typer.Option(help="Search each setup for at most this long.", min=1)] = None,
+    story: Annotated[
+        str | None,
+        typer.Option(help="Play one story, as printed by the search."),
+    ] = None,
+    only: Annotated[
+        str,
+        typer.Option(help="Search only setups whose name contains this, such as 'mode pass'."),
+    ] = "",
+    seconds: Annotated[
+        float | None,
+        typer.Option(help="Maximum seconds to search each setup.", min=1),
+    ] = None,
 ) -> None:
-    """Play random worlds with faults and crashes against the bot. Exit 1 if the guarantee breaks, with the seed.
+    """Play random worlds with faults and crashes against the bot.
 
-    With --exhaustive, every story of up to so many acts is played on the rules alone, and each moment checked.
+    With --exhaustive, plays every story of up to that many acts on the rules alone, and checks
+    each moment. Exit 1: the guarantee breaks; prints the seed and the smallest scenario.
     """
     if story is not None:
         raise typer.Exit(retell(story))
     if exhaustive is not None:
-        raise typer.Exit(search_all(exhaustive, jobs or _cores(), only=only, seconds=seconds, only_first=first_failure))
+        code = search_all(
+            exhaustive,
+            jobs or _cores(),
+            only=only,
+            seconds=seconds,
+            only_first=first_failure,
+        )
+        raise typer.Exit(code)
     if log:
         for entry in play(draw(first)).log:
             terminal.say(entry)
@@ -65,27 +90,29 @@ def simulate(
                 raise typer.Exit(1)
     seconds = time.monotonic() - began
     terminal.say(f"{done} seeds from {first}: {len(failed)} failed")
-    terminal.say(f"in {seconds:.1f} s ({done / seconds:.1f} a second)", err=True)
+    terminal.say(f"in {seconds:.1f} s ({done / seconds:.1f} per second)", err=True)
     if failed:
         _explain(*failed[0])
         raise typer.Exit(1)
 
 
 def breaches_of(scenario: Scenario) -> list[str]:
-    """Play a scenario and check it. An exception of the harness counts as a breach."""
+    """Play a scenario and return its breaches. An exception in the harness counts as one."""
     try:
         return violations(play(scenario))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the seed must be known
+    except Exception as error:  # noqa: BLE001 - any error must be reported with its seed
         return [f"harness: {type(error).__name__}: {error}"]
 
 
 def _cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of cores available to this process."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _played(seeds: range, jobs: int) -> Iterator[tuple[int, list[tuple[int, list[str]]]]]:
-    """Play the seeds and yield what failed, in the order of the seeds, however many jobs there are."""
+    """Play the seeds. Yields failures in the order of the seeds, whatever the number of jobs."""
     chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
     if jobs == 1:
         yield from map(_play_chunk, chunks)
@@ -105,7 +132,7 @@ def _play_chunk(seeds: range) -> tuple[int, list[tuple[int, list[str]]]]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Log nothing meanwhile: faults are what these worlds are made of."""
+    """Disable logging: these worlds are full of faults."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -115,10 +142,14 @@ def _quiet() -> Iterator[None]:
 
 
 def _explain(seed: int, breaches: list[str]) -> None:
-    """Print the smallest scenario that fails in the same way."""
+    """Print the smallest scenario with the same breach."""
     kind = breaches[0].split(" (")[0]
+
+    def fails(scenario: Scenario) -> bool:
+        return any(kind in breach for breach in breaches_of(scenario))
+
     with _quiet():
-        small = shrink(draw(seed), lambda scenario: any(kind in breach for breach in breaches_of(scenario)))
+        small = shrink(draw(seed), fails)
     terminal.say()
     terminal.say(f"seed {seed} breaks the guarantee:")
     for breach in breaches_of(small):

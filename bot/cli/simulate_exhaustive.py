@@ -1,4 +1,4 @@
-"""`simulate --exhaustive`: every small story, setup by setup. `simulate --story`: one of them again."""
+"""`simulate --exhaustive` searches every small story; `simulate --story` replays one."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from bot.simulation.exhaustive.stories import NoSuchStoryError, Story, story_of
 
 
 def search_all(depth: int, jobs: int, *, only: str = "", seconds: float | None = None, only_first: bool = False) -> int:
-    """Search every setup and print what was found. Returns the exit code: 1 if the guarantee breaks, 2 for no setup.
+    """Search every setup, and print the results.
 
     Args:
-        depth: how many acts a story has at most.
-        jobs: how many setups are searched at the same time.
-        only: only setups whose words hold this.
-        seconds: for at most so long each.
-        only_first: stop each at its first breach.
+        depth: maximum number of acts per story.
+        jobs: number of processes.
+        only: search only setups whose name contains this.
+        seconds: maximum time per setup.
+        only_first: stop each setup at its first breach.
+
+    Returns:
+        The exit code: 1 if the guarantee breaks, 2 if no setup matches.
     """
     chosen = [setup for setup in all_setups() if only in str(setup)]
     if not chosen:
@@ -47,7 +50,11 @@ def search_all(depth: int, jobs: int, *, only: str = "", seconds: float | None =
 
 
 def retell(text: str) -> int:
-    """Play a story again and print how it ends. Returns the exit code: 1 if the guarantee breaks, 2 for no story."""
+    """Replay a story, and print its outcome.
+
+    Returns:
+        The exit code: 1 if the guarantee breaks, 2 if the story is invalid.
+    """
     try:
         story = story_of(text)
         _, breach = stories.retell(story)
@@ -72,7 +79,7 @@ def _searched(setups: list[Setup], depth: int, jobs: int, seconds: float, *, onl
         yield from (search(setup, depth, seconds=seconds, only_first=only_first) for setup in setups)
         return
     with ProcessPoolExecutor(min(jobs, len(setups))) as pool:
-        # The largest first, so that no core is left with one of them at the end.
+        # Start the largest first, so that none runs alone at the end.
         largest_first = sorted(setups, key=lambda setup: setup.mode)
         tasks = [pool.submit(search, setup, depth, seconds=seconds, only_first=only_first) for setup in largest_first]
         yield from (task.result() for task in as_completed(tasks))

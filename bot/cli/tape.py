@@ -1,4 +1,4 @@
-"""`tape record`, `tape export`, `tape scrub`: make tapes: live, from the inbox, and without personal data."""
+"""`tape record`, `export`, `scrub`: make tapes live, from the inbox, without personal data."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Annotated, get_args
 import typer
 
 from bot import terminal
-from bot.cli.given import Given
-from bot.cli.problems import refuse, refuse_database, refuse_password, tell
+from bot.cli.partial_settings import PartialSettings
+from bot.cli.problems import print_signal, refuse, refuse_database, refuse_password
 from bot.replay.export import deliveries_of
 from bot.replay.listener import listen
 from bot.replay.scrub import Scrubber
@@ -23,11 +23,15 @@ from bot.store.export import Selection, State, stored_events
 from bot.tape import TapeError, read_tape, write_tape
 from webhooks.fields import moment
 
-app = typer.Typer(help="Make tapes: recordings of webhook deliveries.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help="Make tapes: recordings of webhook deliveries.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 
 class Status(StrEnum):
-    """What became of an event."""
+    """The processing status of an event."""
 
     PENDING = "pending"
     HANDLED = "handled"
@@ -36,20 +40,24 @@ class Status(StrEnum):
 
 @app.command("record")
 def record(
-    tape: Annotated[Path, typer.Argument(help="The tape; deliveries are added to its end.")],
-    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Where to listen.", min=0, max=65535)] = 8081,
-    forward: Annotated[str, typer.Option(help="Pass deliveries on to this URL, and record what it takes.")] = "",
+    tape: Annotated[Path, typer.Argument(help="The tape to append to.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8081,
+    forward: Annotated[
+        str,
+        typer.Option(help="Forward deliveries to this URL, and record those it accepts."),
+    ] = "",
 ) -> None:
-    """Listen for deliveries and record them. Without --forward, each is answered 200. Ends with Ctrl-C or SIGTERM.
+    """Listen for deliveries and record them. Stop with Ctrl-C or SIGTERM.
 
-    If SUNSHINE_WEBHOOK_SECRET is set, only deliveries with that secret are taken.
+    Without --forward, each delivery is answered 200. If SUNSHINE_WEBHOOK_SECRET is set, only
+    deliveries with that secret are accepted.
     """
-    secrets = Given().webhook_secrets
+    secrets = PartialSettings().webhook_secrets
 
     async def run() -> None:
-        async with listen(tape, host, port, forward=forward, secrets=secrets, observe=tell) as found:
-            terminal.say(f"recording what is posted to http://{host}:{found} on {tape}", err=True)
+        async with listen(tape, host, port, forward=forward, secrets=secrets, observe=print_signal) as found:
+            terminal.say(f"recording deliveries to http://{host}:{found} on {tape}", err=True)
             stopped = asyncio.Event()
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
             await stopped.wait()
@@ -66,24 +74,41 @@ def record(
 @app.command("export")
 def export(
     tape: Annotated[Path, typer.Argument(help="The tape to write.")],
-    database_url: Annotated[str, typer.Option(help="The database (else DATABASE_URL).")] = "",
-    conversation: Annotated[list[str] | None, typer.Option(help="Only this conversation (may be repeated).")] = None,
-    since: Annotated[str, typer.Option(help="Only what came at or after this time (ISO, UTC).")] = "",
-    until: Annotated[str, typer.Option(help="Only what came before this time (ISO, UTC).")] = "",
-    state: Annotated[Status | None, typer.Option(help="Only events in this state.")] = None,
+    database_url: Annotated[
+        str,
+        typer.Option(help="The database (default: DATABASE_URL)."),
+    ] = "",
+    conversation: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this conversation (may be repeated)."),
+    ] = None,
+    since: Annotated[
+        str,
+        typer.Option(help="Only events received at or after this time (ISO, UTC)."),
+    ] = "",
+    until: Annotated[
+        str,
+        typer.Option(help="Only events received before this time (ISO, UTC)."),
+    ] = "",
+    state: Annotated[Status | None, typer.Option(help="Only events with this status.")] = None,
 ) -> None:
-    """Write a tape from the inbox of a database, beside a running bot."""
+    """Write a tape from the inbox of a database. The bot may be running."""
     refuse_password("--database-url", database_url, "DATABASE_URL")
-    given = Given()
-    wanted = next((name for name in get_args(State) if state and name == state.value), None)
-    selection = Selection(conversation or (), _time("--since", since), _time("--until", until), wanted)
+    settings = PartialSettings()
+    status = next((name for name in get_args(State) if state and name == state.value), None)
+    selection = Selection(
+        conversation or (),
+        _time("--since", since),
+        _time("--until", until),
+        status,
+    )
     try:
-        events = stored_events(database_url or given.database_url, selection)
-        count = write_tape(tape, deliveries_of(events, given.sunshine_app_id))
+        events = stored_events(database_url or settings.database_url, selection)
+        count = write_tape(tape, deliveries_of(events, settings.sunshine_app_id))
     except (StoreError, ValueError) as error:
         refuse_database(error)
     except OSError as error:
-        refuse([f"{tape}: it can't be written: {error.strerror}"])
+        refuse([f"{tape} can't be written: {error.strerror}"])
     terminal.say(f"{count} deliveries on {tape}")
 
 
@@ -92,23 +117,23 @@ def scrub(
     tape: Annotated[Path, typer.Argument(help="The tape to read.")],
     to: Annotated[Path, typer.Argument(help="The tape to write.")],
 ) -> None:
-    """Write a tape without personal data: the same happens at the same times, to nobody in particular.
+    """Write a copy of a tape without personal data.
 
-    Kept are times, types, reasons, and who is active: switchboard integrations by the names that every account has,
-    and by SUNSHINE_SWITCHBOARD_INTEGRATION. Everything else becomes a stand-in, keys that aren't known included. Set
-    SCRUB_SECRET to get the same stand-ins on several tapes; without it, they are drawn anew.
+    Keeps times, types, reasons, and the active integrations: those with standard names, and
+    SUNSHINE_SWITCHBOARD_INTEGRATION. Replaces everything else, including unknown keys, with
+    placeholders. Set SCRUB_SECRET to get the same placeholders on several tapes.
     """
-    given = Given()
-    role = given.sunshine_switchboard_integration
+    settings = PartialSettings()
+    role = settings.sunshine_switchboard_integration
     if to.exists() and to.samefile(tape):
-        refuse([f"{to}: it is the tape itself: name another file"])
+        refuse([f"{to} is the input tape: name another file"])
     try:
-        scrubber = Scrubber(given.scrub_secret.encode() or None, [role] if role else ())
+        scrubber = Scrubber(settings.scrub_secret.encode() or None, [role] if role else ())
         count = write_tape(to, scrubber.scrub(read_tape(tape)))
     except TapeError as error:
         refuse([str(error)])
     except OSError as error:
-        refuse([f"{to}: it can't be written: {error.strerror}"])
+        refuse([f"{to} can't be written: {error.strerror}"])
     terminal.say(f"{count} deliveries on {to}")
 
 
@@ -117,5 +142,5 @@ def _time(option: str, value: str) -> datetime | None:
         return None
     found = moment(value if len(value) > 10 else f"{value}T00:00:00")
     if found is None:
-        refuse([f"{option}: {value!r} is no time like 2026-01-05T09:00:00"])
+        refuse([f"{option}: {value!r} is not a time like 2026-01-05T09:00:00"])
     return found

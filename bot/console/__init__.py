@@ -1,1 +1,1 @@
-"""The operator's web page, and what it shares with `switchboard-bot conversations`."""
+"""The operator console, with code shared by `switchboard-bot conversations`."""

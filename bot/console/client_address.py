@@ -1,4 +1,4 @@
-"""The network address of a browser, behind reverse proxies that are trusted to tell it."""
+"""Determines a browser's network address behind trusted reverse proxies."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ from collections.abc import Iterable, Sequence
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-MOST_HOPS = 20
-"""Entries of X-Forwarded-For that are read, from the right. No real chain of proxies is longer."""
+MAX_HOPS = 20
+"""Maximum entries of X-Forwarded-For to read, from the right. Real chains are shorter."""
 
 _WITH_PORT = re.compile(r"\[(?P<six>[^\[\]]+)\](:\d+)?|(?P<four>[\d.]+):\d+")
 
 
 def client_address(remote: str | None, forwarded: Iterable[str], trusted: Sequence[IpNetwork]) -> str:
-    """Return the address to count a browser's attempts by.
+    """Return the address by which to count a browser's attempts.
 
-    Each proxy appends the address of its caller, so only entries that a trusted proxy appended are believed: the
-    result is the rightmost address that is not a trusted proxy. Everything to the left of it may be forged.
+    Each proxy appends the address of its caller, so only entries appended by a trusted proxy
+    are reliable. The result is the rightmost address that is not a trusted proxy; anything to
+    the left of it may be forged.
 
     Args:
-        remote: where the connection comes from.
+        remote: the address of the connection.
         forwarded: the values of the X-Forwarded-For headers, in order.
-        trusted: the proxies' networks; none: the header is not looked at.
+        trusted: the proxies' networks; if empty, the headers are ignored.
 
     Returns:
-        An address; `unknown` if the connection has none. If an entry is malformed, the address of the proxy that
-        appended it.
+        An address; `unknown` if the connection has none. For a malformed entry, the address of
+        the proxy that appended it.
     """
     found = _parsed(remote or "")
     if found is None:
         return remote or "unknown"
     if not _is_trusted(found, trusted):
         return str(found)
-    entries = ",".join(forwarded).split(",")[-MOST_HOPS:]
+    entries = ",".join(forwarded).split(",")[-MAX_HOPS:]
     for entry in reversed(entries):
         hop = _parsed(entry)
         if hop is None:
@@ -51,7 +52,7 @@ def _is_trusted(address: IpAddress, trusted: Sequence[IpNetwork]) -> bool:
 
 
 def _parsed(text: str) -> IpAddress | None:
-    """An address as proxies write it, perhaps with a port; None if it is none."""
+    """Parse an address as proxies write it, perhaps with a port; None if invalid."""
     text = text.strip()
     if found := _WITH_PORT.fullmatch(text):
         text = found["six"] or found["four"]

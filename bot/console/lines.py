@@ -1,4 +1,4 @@
-"""One conversation's timeline as lines: what was heard, said, decided, done and proven, in the order of time."""
+"""Renders a conversation's timeline as lines, in order of time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from bot.console.words import action, moment, owes
+from bot.console.formatting import action, moment, owes
 from bot.control.commands import Pass, Read, Release
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Key, Who
@@ -48,7 +48,7 @@ class Actor(StrEnum):
 
 
 class Mark(StrEnum):
-    """What a line means to who watches."""
+    """The emphasis of a line."""
 
     PLAIN = "plain"
     GOOD = "good"
@@ -58,18 +58,20 @@ class Mark(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line.
+    """A line of a timeline.
 
     Attributes:
-        at: by the bot's clock.
-        actor: who it is about.
-        what: what happened, in words of the bot's own.
-        text: what somebody said, as it was said; personal.
-        name: who said it, where the platform names them; personal.
-        note: how it went.
-        value: what a step of a flow was given or gave, as JSON; personal.
-        holder, holder_name: who was active from this line on, as far as the bot knew.
-        turns: another becomes active with this line.
+        at: the time, by the bot's clock.
+        actor: who acted.
+        what: what happened, in the bot's words.
+        text: a message's text, verbatim. Personal data.
+        name: the author's name, if known. Personal data.
+        note: details, such as the outcome.
+        mark: the emphasis.
+        holder: who was active from this line on, as far as the bot knew.
+        holder_name: the name of the holder.
+        turns: whether the holder changed with this line.
+        value: the arguments or the result of a flow's step, as JSON. Personal data.
     """
 
     at: datetime
@@ -85,14 +87,17 @@ class Line:
     value: str = ""
 
 
-_FROM_OUTSIDE = {SIGNAL: "told the flow something from outside", FLOW: "another system asked for a flow"}
+_FROM_OUTSIDE = {
+    SIGNAL: "another system sent a signal to the flow",
+    FLOW: "another system requested a flow",
+}
 
-_UNSAID = (ConversationRead, ConversationTyping, MessageDelivered)
-"""Events that tell an operator nothing."""
+_HIDDEN = (ConversationRead, ConversationTyping, MessageDelivered)
+"""Events without information for an operator."""
 
 
 def lines_of(timeline: Timeline) -> list[Line]:
-    """The timeline, oldest first."""
+    """Return the lines of a timeline, oldest first."""
     own = {effect.id for effect in timeline.effects}
     found: list[tuple[datetime, int, Line]] = []
     sources: tuple[Iterable[Line], ...] = (
@@ -113,41 +118,46 @@ def _with_holders(lines: list[Line]) -> list[Line]:
     for line in lines:
         if line.holder_name:
             holder, name = line.holder, line.holder_name
-        shown.append(replace(line, holder=holder, holder_name=name or "not known"))
+        shown.append(replace(line, holder=holder, holder_name=name or "unknown"))
     return shown
 
 
 def _of_event(past: PastEvent, own: set[str]) -> Iterator[Line]:
     at = past.received_at
     if past.by_operator:
-        what = _FROM_OUTSIDE.get(past.type, "asked for a release by hand")
+        what = _FROM_OUTSIDE.get(past.type, "requested a release by hand")
         actor = Actor.PLATFORM if past.type in _FROM_OUTSIDE else Actor.OPERATOR
-        yield Line(at, actor, what, note=_fate(past), mark=_mark(past))
+        yield Line(at, actor, what, note=_status_note(past), mark=_mark(past))
         return
     if not past.body:
-        large = f"too large to show ({past.size / 1_000_000:.1f} MB); `switchboard-bot tape export` writes it to a file"
-        yield Line(at, Actor.PLATFORM, past.type, note=large if past.size else "its content has been erased")
+        size = f"too large to show ({past.size / 1_000_000:.1f} MB)"
+        large = f"{size}; `switchboard-bot tape export` writes it to a file"
+        note = large if past.size else "content erased"
+        yield Line(at, Actor.PLATFORM, past.type, note=note)
         return
     try:
         event = parse_event(past.body)
     except InvalidEvent as error:
-        yield Line(at, Actor.PLATFORM, past.type, note=_fate(past) or str(error), mark=_mark(past))
+        note = _status_note(past) or str(error)
+        yield Line(at, Actor.PLATFORM, past.type, note=note, mark=_mark(past))
         return
-    if isinstance(event, _UNSAID) and past.status == "handled":
+    if isinstance(event, _HIDDEN) and past.status == "handled":
         return
-    if isinstance(event, ConversationMessage) and event.payload.message.metadata.get(EFFECT_KEY) in own:
-        return  # the bot's own message has a line already
-    yield replace(_told(event, at, past.type), note=_fate(past), mark=_mark(past))
+    if isinstance(event, ConversationMessage):
+        effect_id = event.payload.message.metadata.get(EFFECT_KEY)
+        if effect_id in own:
+            return  # the bot's own message has a line already
+    yield replace(_line_for(event, at, past.type), note=_status_note(past), mark=_mark(past))
 
 
-def _told(event: Event, at: datetime, type_: str) -> Line:
+def _line_for(event: Event, at: datetime, type_: str) -> Line:
     match event:
         case ConversationMessage():
             return _message(event.payload.message, at)
         case ConversationPostback():
             return Line(at, Actor.USER, "tapped a button", event.payload.postback.payload or "")
         case ConversationReferral():
-            return Line(at, Actor.USER, "came by a link")
+            return Line(at, Actor.USER, "arrived by a link")
         case ConversationCreate():
             how = "by opening the widget" if event.widget_opened else "with a first message"
             return Line(at, Actor.PLATFORM, f"the conversation was created {how}")
@@ -166,16 +176,17 @@ def _message(message: Message, at: datetime) -> Line:
     if message.is_users_end:
         return Line(at, Actor.USER, "ended the conversation", name=name)
     if message.is_activity:
-        return Line(at, Actor.PLATFORM, message.activity.type if message.activity else "an activity", said)
+        type_ = message.activity.type if message.activity else "an activity"
+        return Line(at, Actor.PLATFORM, type_, said)
     if message.is_from_user:
         return Line(at, Actor.USER, "wrote", said, name)
     if message.is_from_agent:
         return Line(at, Actor.AGENT, "wrote", said, name)
-    return Line(at, Actor.PLATFORM, "a message of the business", said, name)
+    return Line(at, Actor.PLATFORM, "a message from the business", said, name)
 
 
 def _content(content: Content) -> str:
-    """What a message says; of what is no text, its kind."""
+    """Return the text of a message; its type if it has none."""
     return content.text or (f"({content.type})" if content.type else "")
 
 
@@ -183,10 +194,10 @@ def _reason(reason: str | None) -> str:
     return f" ({reason})" if reason else ""
 
 
-def _fate(past: PastEvent) -> str:
+def _status_note(past: PastEvent) -> str:
     match past.status:
         case "pending":
-            return "not taken up yet"
+            return "not processed yet"
         case "set_aside":
             return f"set aside: {past.reason or 'no reason'}"
         case _:
@@ -211,44 +222,61 @@ def _of_moment(moment: Moment) -> Line:
         case MomentKind.PROVEN:
             text = f"proven: {moment.text}"
         case MomentKind.ENDED:
-            text = "took in the user's end"
+            text = "processed the user's end"
         case _:
             text = moment.text
     if moment.kind is not MomentKind.HOLDER or moment.who is None:
         return Line(moment.at, Actor.BOT, text, mark=mark)
     name = moment.text.partition(" is active")[0]
-    names = {Who.BOT: "the bot", Who.NOBODY: "nobody", Who.UNKNOWN: "not known", Who.OTHER: name}
-    who = moment.who
-    return Line(moment.at, Actor.PLATFORM, text, mark=mark, holder=who, holder_name=names[who], turns=True)
+    names = {
+        Who.BOT: "the bot",
+        Who.NOBODY: "nobody",
+        Who.UNKNOWN: "unknown",
+        Who.OTHER: name,
+    }
+    return Line(
+        moment.at,
+        Actor.PLATFORM,
+        text,
+        mark=mark,
+        holder=moment.who,
+        holder_name=names[moment.who],
+        turns=True,
+    )
 
 
 def _of_duty(past: PastDuty) -> Iterator[Line]:
-    duty, attempts = past.duty, f"{past.duty.attempts} attempts" if past.duty.attempts != 1 else "1 attempt"
+    duty = past.duty
+    attempts = f"{duty.attempts} attempts" if duty.attempts != 1 else "1 attempt"
     last = f"; last answer: {duty.last_answer}" if duty.last_answer else ""
     if past.proof is None:
-        yield Line(duty.since, Actor.BOT, f"owes a {owes(duty)}", note=f"{attempts}{last}", mark=Mark.WARNING)
+        note = f"{attempts}{last}"
+        yield Line(duty.since, Actor.BOT, f"owes a {owes(duty)}", note=note, mark=Mark.WARNING)
         return
     yield Line(duty.since, Actor.BOT, f"owed a {owes(duty)}")
     over = past.proof.how.startswith(("void", "replaced", "given up"))
     what = f"no longer owed ({action(duty)})" if over else f"done ({action(duty)})"
     mark = Mark.PLAIN if over else Mark.GOOD
-    yield Line(past.proof.at, Actor.BOT, what, note=f"{past.proof.how}, after {attempts}", mark=mark)
+    note = f"{past.proof.how}, after {attempts}"
+    yield Line(past.proof.at, Actor.BOT, what, note=note, mark=mark)
 
 
 def _of_effect(past: PastEffect) -> Line:
     at = past.finished_at or past.created_at
     note = past.outcome or "not done yet"
-    unwell = past.outcome is not None and past.outcome.startswith(("not said", "unreadable", "failed"))
-    mark = Mark.BAD if unwell else Mark.PLAIN
+    outcome = past.outcome or ""
+    has_failed = outcome.startswith(("not said", "unreadable", "failed"))
+    mark = Mark.BAD if has_failed else Mark.PLAIN
     match past.effect:
         case Say(content=content):
-            said = note not in ("said", "said: found in the conversation")
-            return Line(at, Actor.BOT, "said", _said(content), note=note if said else "", mark=mark)
+            is_usual = note in ("said", "said: found in the conversation")
+            shown = "" if is_usual else note
+            return Line(at, Actor.BOT, "said", _said(content), note=shown, mark=mark)
         case Release(key=key):
             which = "the app key" if key is Key.APP else "the integration's key"
-            return Line(at, Actor.BOT, f"asked the platform to release, with {which}", note=note)
+            return Line(at, Actor.BOT, f"requested a release with {which}", note=note)
         case Pass(target=target):
-            return Line(at, Actor.BOT, f"asked the platform to pass control to {target}", note=note)
+            return Line(at, Actor.BOT, f"requested a pass of control to {target}", note=note)
         case Read():
             return Line(at, Actor.BOT, "read who is active", note=note.removeprefix("read: "))
         case CleanUp(function=function):
@@ -263,9 +291,9 @@ def _said(content: Mapping[str, Any]) -> str:
 
 
 def _of_step(entry: JournalEntry) -> Iterator[Line]:
-    """A step of a flow; none where an earlier version of the bot has not recorded its time.
+    """Yield the line of a flow's step; none if an older version recorded no time.
 
-    A signal has a line of its own, as what came in.
+    A signal's step has none either: the signal has its own line.
     """
     if entry.at is None or entry.kind == TOLD:
         return
@@ -274,19 +302,20 @@ def _of_step(entry: JournalEntry) -> Iterator[Line]:
         yield Line(entry.at, Actor.BOT, f"flow {entry.key!r} version {data.get('version', 1)} began")
         return
     failed = "error" in data and entry.kind in (CALL, GATHERED)
-    value = next((data[name] for name in ("error", "result", "args", "data") if name in data), None)
+    names = ("error", "result", "args", "data")
+    value = next((data[name] for name in names if name in data), None)
     yield Line(
         entry.at,
         Actor.BOT,
         f"step {entry.index}: {described(entry)}",
-        note="; ".join(_went(entry, data)),
+        note="; ".join(_step_notes(entry, data)),
         mark=Mark.WARNING if failed else Mark.PLAIN,
         value="" if value is None else json.dumps(value, ensure_ascii=False),
     )
 
 
-def _went(entry: JournalEntry, data: Mapping[str, Any]) -> Iterator[str]:
-    """How a step went: where it stands, how long it took or may take, how often it was tried. No values."""
+def _step_notes(entry: JournalEntry, data: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a step's outcome, duration, attempts, deadline and place in the code. No values."""
     if entry.kind in (CALL, GATHERED):
         attempts = data.get("attempts", 1)
         if "error" in data:
@@ -304,4 +333,4 @@ def _went(entry: JournalEntry, data: Mapping[str, Any]) -> Iterator[str]:
     if entry.kind == "answer" and entry.data is None:
         yield "nobody answered"
     if entry.kind == SIGNALLED and entry.data is None:
-        yield "it did not come"
+        yield "no signal arrived"

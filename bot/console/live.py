@@ -1,4 +1,4 @@
-"""Live updates: what open pages show is looked up once for all of them, and told only where it has changed."""
+"""Live updates: looks each view up once for all open pages, and sends only changes."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from bot.store.interface import StoreError
 
 VIEW = TypeVar("VIEW", bound=Hashable)
 
-EVERY = 1.0  # seconds between two looks
-SHARE = 0.1  # of the time, at the most, goes into looking; unless that would make updates rarer than this:
-SELDOMEST = 5.0  # seconds
-MOST_FOLLOWERS = 200
-MOST_VIEWS = 50
+UPDATE_INTERVAL = 1.0  # seconds
+MAX_LOAD = 0.1  # maximum share of time spent on updates, within MAX_INTERVAL
+MAX_INTERVAL = 5.0  # seconds
+MAX_FOLLOWERS = 200
+MAX_VIEWS = 50
 
 
 class Crowded(Exception):
-    """So many pages are open that one more can't be kept up to date."""
+    """Too many pages are open to update another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a page shows now.
+    """The current content of a view.
 
     Attributes:
-        mark: where it is the same as before, nothing worth telling has changed.
-        render: makes the HTML of it; called on another thread.
+        mark: a version; equal marks mean no relevant change.
+        render: returns the HTML; called on another thread.
     """
 
     mark: Hashable
@@ -45,18 +45,18 @@ class _Channel:
 
 
 class Live(Generic[VIEW]):
-    """Keeps views up to date for as long as somebody follows them.
+    """Updates views while they have followers.
 
     Args:
-        look: looks a view up. Where it raises something, the view is looked up again the next time.
-        failed: is told of what it raised, but for `StoreError`.
-        every: seconds between two looks; more where looking takes long.
+        look: looks a view up. If it raises, the view is looked up again the next time.
+        every: seconds between updates; longer if look-ups are slow.
+        failed: called with exceptions of `look`, except `StoreError`.
     """
 
     def __init__(
         self,
         look: Callable[[VIEW], Awaitable[Shown]],
-        every: float = EVERY,
+        every: float = UPDATE_INTERVAL,
         failed: Callable[[Exception], None] = lambda _: None,
     ) -> None:
         self._look = look
@@ -68,10 +68,10 @@ class Live(Generic[VIEW]):
 
     @contextmanager
     def following(self, view: VIEW) -> Iterator[AsyncIterator[str]]:
-        """The view's HTML, first as it is and then whenever it has changed, until `close`.
+        """Yield an iterator over the view's HTML: now, and on each change until `close`.
 
         Raises:
-            Crowded: too many follow already.
+            Crowded: there are too many followers.
         """
         channel = self._join(view)
         try:
@@ -80,28 +80,30 @@ class Live(Generic[VIEW]):
             self._leave(view, channel)
 
     def close(self) -> None:
-        """Let everybody go."""
+        """End all updates."""
         self._closed = True
         for channel in self._channels.values():
             channel.changed.set()
 
     async def _changes(self, channel: _Channel) -> AsyncIterator[str]:
-        told: Hashable = None
+        sent: Hashable = None
         while not self._closed:
-            if channel.shown and channel.shown[0] != told:
-                told, html = channel.shown
+            if channel.shown and channel.shown[0] != sent:
+                sent, html = channel.shown
                 yield html
             else:
                 await channel.changed.wait()
 
     def _join(self, view: VIEW) -> _Channel:
         followers = sum(channel.followers for channel in self._channels.values())
-        if followers >= MOST_FOLLOWERS or (view not in self._channels and len(self._channels) >= MOST_VIEWS):
+        is_full = view not in self._channels and len(self._channels) >= MAX_VIEWS
+        if followers >= MAX_FOLLOWERS or is_full:
             raise Crowded
         channel = self._channels.setdefault(view, _Channel())
         channel.followers += 1
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._keep_looking(), name="console")
+            loop = asyncio.get_running_loop()
+            self._task = loop.create_task(self._keep_updating(), name="console")
         return channel
 
     def _leave(self, view: VIEW, channel: _Channel) -> None:
@@ -112,7 +114,7 @@ class Live(Generic[VIEW]):
             self._task.cancel()
             self._task = None
 
-    async def _keep_looking(self) -> None:
+    async def _keep_updating(self) -> None:
         while True:
             began = time.monotonic()
             for view, channel in list(self._channels.items()):
@@ -123,10 +125,10 @@ class Live(Generic[VIEW]):
                     channel.shown = (shown.mark, await asyncio.to_thread(shown.render))
                 except StoreError:
                     continue
-                except Exception as error:  # noqa: BLE001 - a view that can't be shown must not end all the others
+                except Exception as error:  # noqa: BLE001 - must not end the other views
                     self._failed(error)
                     continue
                 channel.changed.set()
                 channel.changed = asyncio.Event()
             spent = time.monotonic() - began
-            await asyncio.sleep(max(self._every, min(spent / SHARE, SELDOMEST)))
+            await asyncio.sleep(max(self._every, min(spent / MAX_LOAD, MAX_INTERVAL)))

@@ -1,7 +1,8 @@
-"""Sessions: cookies that any process of the bot can check, and tokens that tell our own forms from others'.
+"""Sessions: signed cookies that any process of the bot can verify, and CSRF tokens for forms.
 
-A session is its end, whose it is and an id, signed with a key derived from that operator's token; a new token ends
-them. Only the ids of those that were signed out are stored (`OperatorStore.end_session`).
+A session cookie contains expiry, operator and id, signed with a key derived from the operator's
+token. Changing the token ends its sessions. Only the ids of signed-out sessions are stored
+(`OperatorStore.end_session`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-LASTS = timedelta(hours=12)
+LIFETIME = timedelta(hours=12)
 _VERSION = "2"
 _PARTS = 4
 
@@ -22,7 +23,7 @@ NAMED = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9_-]{0,31}):(?P<token>.*)", re.DO
 
 
 def operators_of(setting: str) -> dict[str, str]:
-    """The operators' tokens by name, from CONSOLE_TOKEN: `ada:token,grace:token`, or one token for somebody unnamed."""
+    """Parse CONSOLE_TOKEN: `ada:token,grace:token`, or one token without a name."""
     named = [NAMED.fullmatch(part.strip()) for part in setting.split(",")]
     found = {one["name"]: one["token"] for one in named if one}
     return found if len(found) == len(named) else {"": setting}
@@ -30,12 +31,12 @@ def operators_of(setting: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session whose cookie is genuine. It may have been signed out since.
+    """A session from a genuine cookie. It may have been signed out.
 
     Attributes:
-        id: tells it from others; no secret, since it is worth nothing without its signature.
-        end: when it ends by itself.
-        operator: whose; empty where tokens have no names.
+        id: the session's id. Not a secret: it is useless without the signature.
+        end: the time of expiry.
+        operator: the operator's name; empty if tokens have no names.
     """
 
     id: str
@@ -44,7 +45,7 @@ class Session:
 
 
 class Sessions:
-    """Signs sessions and forms.
+    """Signs sessions and forms, and verifies them.
 
     Args:
         setting: CONSOLE_TOKEN.
@@ -57,19 +58,20 @@ class Sessions:
         self._form_key = _key(setting, "forms")
 
     def operator_of(self, given: str) -> str | None:
-        """Whose token is it? None: nobody's. Takes the same time whatever is given."""
+        """Return the operator with this token; None if there is none. Takes constant time."""
         hashed = hashlib.sha256(given.encode("utf-8", "replace")).digest()
-        found = [name for name, token in self._tokens.items() if hmac.compare_digest(hashed, token)]
+        tokens = self._tokens.items()
+        found = [name for name, token in tokens if hmac.compare_digest(hashed, token)]
         return found[0] if found else None
 
     def begin(self, now: datetime, operator: str = "") -> str:
-        """A new session, as a cookie's value."""
-        end = int((now + LASTS).timestamp())
+        """Create a session, and return the cookie's value."""
+        end = int((now + LIFETIME).timestamp())
         body = f"{_VERSION}.{end}.{operator}.{secrets.token_urlsafe(12)}"
         return f"{body}.{_signature(self._keys[operator], body)}"
 
     def find(self, cookie: str, now: datetime) -> Session | None:
-        """Return the session of a cookie; None for a forged one, after its end, and once that token has changed."""
+        """Return the session of a cookie; None if forged or expired, or if the token changed."""
         body, _, signature = cookie.rpartition(".")
         parts = body.split(".")
         key = self._keys.get(parts[2]) if len(parts) == _PARTS else None
@@ -80,11 +82,11 @@ class Sessions:
         return Session(id_, until, operator) if version == _VERSION and now < until else None
 
     def form_token(self, cookie: str) -> str:
-        """What a form of this session (or of the sign-in page with this cookie) carries along."""
+        """Return the CSRF token for a form of a page with this cookie."""
         return _signature(self._form_key, cookie)
 
     def is_form_token(self, given: str, cookie: str) -> bool:
-        """Did a form come from a page that was given out with this cookie?"""
+        """Return whether a CSRF token belongs to a page with this cookie."""
         return bool(cookie) and _is_signed(self._form_key, cookie, given)
 
 

@@ -1,4 +1,4 @@
-"""The console over HTTP: what is held and owed, how a conversation went, release by hand."""
+"""The console's pages: conversation lists, timelines, release by hand."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from aiohttp_sse import EventSourceResponse
 from pydantic import TypeAdapter
 
 from bot.clock import Clock
+from bot.console.auth import HEADERS, SIGNED_IN, Auth, Sleep, audit_name
 from bot.console.client_address import IpNetwork
-from bot.console.doors import HEADERS, SIGNED_IN, Doors, Sleep, who
 from bot.console.forms import read_form
 from bot.console.live import Crowded, Live, Shown
 from bot.console.render import (
@@ -45,12 +45,12 @@ from bot.store import Database, StoreError
 from bot.store.operators import NEWEST, Access, Before, Listing, Page, Standing, Timeline
 from bot.troubles import Trouble
 
-LONGEST_STREAM = timedelta(hours=1)
-LONGEST_ID = 255
-LATELY = timedelta(days=1)
-MOST_MISMATCHES = 20
-STRETCH = 100  # events, effects, duties, and moments of a conversation on one page
-CHECK_EVERY = 5.0  # seconds until an open page notices that its session was signed out
+MAX_STREAM = timedelta(hours=1)
+MAX_ID_LENGTH = 255
+MISMATCH_WINDOW = timedelta(days=1)
+MAX_MISMATCHES = 20
+PAGE_SIZE = 100  # of each: events, effects, duties, and moments of a timeline
+SESSION_CHECK_INTERVAL = 5.0  # seconds, for open pages
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ _DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a page shows: one conversation, or a page of a listing."""
+    """The subject of a page: a conversation, or a page of a list."""
 
     conversation_id: str = ""
     standing: Standing = Standing.ALL
@@ -69,19 +69,30 @@ class View:
 
     @property
     def query(self) -> str:
-        """As an address has it."""
-        parts = {"filter": self.standing.value, "q": self.search, "older": self.older, "after": self.after}
-        return urlencode({name: value for name, value in parts.items() if value and (name, value) != ("filter", "all")})
+        """The query string of the URL."""
+        is_all = self.standing is Standing.ALL
+        parts = {
+            "filter": "" if is_all else self.standing.value,
+            "q": self.search,
+            "older": self.older,
+            "after": self.after,
+        }
+        return urlencode({name: value for name, value in parts.items() if value})
 
 
 class Console:
-    """The operator's pages, to be added to an application below `HOME`.
+    """The operator's pages, to be added to an application under `HOME`.
 
     Args:
-        wake: lets the workers of this process know of conversations in which something waits.
-        troubles: what lasts, of all that has failed in this process.
-        sleep: holds back the answer to a wrong token for so many seconds.
-        trusted: the networks of reverse proxies whose X-Forwarded-For is believed.
+        token: CONSOLE_TOKEN.
+        store: the database.
+        policy: the parameters of the control rules.
+        clock: the clock.
+        observe: receives signals.
+        wake: wakes the workers of this process for conversations.
+        troubles: returns the ongoing troubles of this process.
+        sleep: delays the answer to a wrong token.
+        trusted: the networks of reverse proxies whose X-Forwarded-For is trusted.
     """
 
     def __init__(
@@ -104,18 +115,18 @@ class Console:
         self._troubles = troubles
         self._observe = observe
         self._templates = Templates()
-        self._doors = Doors(token, store, clock, self._templates, observe, sleep, trusted)
-        self._live: Live[View] = Live(self._look, failed=self._doors.tell_failed)
+        self._auth = Auth(token, store, clock, self._templates, observe, sleep, trusted)
+        self._live: Live[View] = Live(self._look, failed=self._auth.log_page_error)
 
     def application(self) -> web.Application:
-        """The pages, as an application of their own."""
-        app = web.Application(middlewares=[self._doors.guard])
+        """Return the pages as an application."""
+        app = web.Application(middlewares=[self._auth.guard])
         router = app.router
         router.add_get("", self._overview)
         router.add_get("/", self._overview)
-        router.add_get("/sign-in", self._doors.show_sign_in)
-        router.add_post("/sign-in", self._doors.sign_in)
-        router.add_post("/sign-out", self._doors.sign_out)
+        router.add_get("/sign-in", self._auth.show_sign_in)
+        router.add_post("/sign-in", self._auth.sign_in)
+        router.add_post("/sign-out", self._auth.sign_out)
         router.add_get("/static/{name}", self._static)
         router.add_get("/live", self._follow)
         router.add_get("/set-aside", self._set_aside)
@@ -131,57 +142,81 @@ class Console:
         app.on_shutdown.append(close)
         return app
 
-    # -- looking -----------------------------------------------------------------------------------------------------
+    # -- read pages --
 
     async def _overview(self, request: web.Request) -> web.Response:
         view = _view_of(request)
         if view.search:
-            await self._note(request, "search", None)  # not for what: the entry outlives a person's erasure
-        over = await self._look_over(view)
-        return await self._page(request, "overview.html", view=view, live=view.query, overview=over)
+            # Don't record the search text: the audit log outlives the erasure of a person.
+            await self._audit_entry(request, "search", None)
+        over = await self._overview_of(view)
+        return await self._page(
+            request,
+            "overview.html",
+            view=view,
+            live=view.query,
+            overview=over,
+        )
 
     async def _conversation(self, request: web.Request) -> web.Response:
         before = _read(request, "before", read_older)
-        found = await self._timeline(request, STRETCH, before or NEWEST)
-        await self._note(request, "view", found.listed.state.id)
-        live, asked = urlencode({"conversation": found.listed.state.id}), "asked" in request.query
-        values: dict[str, Any] = {"live": "" if before else live, "asked": asked, "is_newest": before is None}
-        return await self._page(request, "conversation.html", told=found, **values, **self._about(found))
+        found = await self._timeline(request, PAGE_SIZE, before or NEWEST)
+        await self._audit_entry(request, "view", found.listed.state.id)
+        live = urlencode({"conversation": found.listed.state.id})
+        values: dict[str, Any] = {
+            "live": "" if before else live,
+            "asked": "asked" in request.query,
+            "is_newest": before is None,
+            **self._about(found),
+        }
+        return await self._page(request, "conversation.html", timeline=found, **values)
 
     async def _set_aside(self, request: web.Request) -> web.Response:
-        events = await self._store.set_aside_events(51, _read(request, "before", read_number))
-        return await self._page(request, "set_aside.html", events=events[:50], more=len(events) > 50)
+        before = _read(request, "before", read_number)
+        events = await self._store.set_aside_events(51, before)
+        more = len(events) > 50
+        return await self._page(request, "set_aside.html", events=events[:50], more=more)
 
     async def _audit(self, request: web.Request) -> web.Response:
-        return await self._page(request, "audit.html", entries=await self._store.audit_log(200))
+        entries = await self._store.audit_log(200)
+        return await self._page(request, "audit.html", entries=entries)
 
     async def _static(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         if name not in STATIC:
             raise web.HTTPNotFound(text="There is no such file.")
         return web.Response(
-            body=static(name), content_type=STATIC[name], charset="utf-8", headers={"Cache-Control": "max-age=60"}
+            body=static(name),
+            content_type=STATIC[name],
+            charset="utf-8",
+            headers={"Cache-Control": "max-age=60"},
         )
 
     async def _follow(self, request: web.Request) -> web.StreamResponse:
-        """Server-sent events: the changing part of a page, as JSON text, whenever something in it has changed."""
+        """Send server-sent events: the changing part of a page, as JSON text, on each change."""
         view = _view_of(request)
         if view.conversation_id:
-            await self._note(request, "watch", view.conversation_id)
-        lasts = min(request[SIGNED_IN].end - self._clock.now(), LONGEST_STREAM)
+            await self._audit_entry(request, "watch", view.conversation_id)
+        lasts = min(request[SIGNED_IN].end - self._clock.now(), MAX_STREAM)
         try:
             with self._live.following(view) as changes:
                 return await self._stream(request, changes, lasts.total_seconds())
         except Crowded:
             raise web.HTTPServiceUnavailable(text="Too many pages are open.") from None
 
-    async def _stream(self, request: web.Request, changes: AsyncIterator[str], seconds: float) -> web.StreamResponse:
+    async def _stream(
+        self,
+        request: web.Request,
+        changes: AsyncIterator[str],
+        seconds: float,
+    ) -> web.StreamResponse:
         response = EventSourceResponse(headers=HEADERS)
         if request.transport is None:  # the page is gone
             return response
         with suppress(ConnectionError, TimeoutError):
             async with asyncio.timeout(seconds) as limit:
-                watch = asyncio.create_task(self._end_with_session(request[SIGNED_IN], limit))
+                work = self._end_with_session(request[SIGNED_IN], limit)
+                watch = asyncio.create_task(work)
                 try:
                     await response.prepare(request)
                     async with response:
@@ -194,26 +229,40 @@ class Console:
         return response
 
     async def _end_with_session(self, session: Session, limit: asyncio.Timeout) -> None:
-        """End a stream once somebody has signed out, in whatever process."""
+        """End a stream after sign-out in any process."""
         while True:
-            await asyncio.sleep(CHECK_EVERY)
-            with suppress(StoreError):  # then nothing new is shown either
-                if await self._doors.is_over(session):
+            await asyncio.sleep(SESSION_CHECK_INTERVAL)
+            with suppress(StoreError):  # then the page shows nothing new either
+                if await self._auth.is_over(session):
                     limit.reschedule(asyncio.get_running_loop().time())
                     return
 
     async def _look(self, view: View) -> Shown:
         if not view.conversation_id:
-            over = await self._look_over(view)
-            return Shown(over.mark, partial(self._templates.render, "_overview.html", overview=over, view=view))
-        found = await self._store.timeline(view.conversation_id, STRETCH)
+            over = await self._overview_of(view)
+            render = partial(
+                self._templates.render,
+                "_overview.html",
+                overview=over,
+                view=view,
+            )
+            return Shown(over.mark, render)
+        found = await self._store.timeline(view.conversation_id, PAGE_SIZE)
         if found is None:
             return Shown("removed", partial(self._templates.render, "_removed.html"))
         values = self._about(found) | {"is_newest": True}
         mark = await asyncio.to_thread(lambda: hash(repr(found)))
-        return Shown(mark, lambda: self._templates.render("_conversation.html", **values, **_told(found)))
 
-    async def _look_over(self, view: View) -> Overview:
+        def render_timeline() -> str:
+            return self._templates.render(
+                "_conversation.html",
+                **values,
+                **_timeline_values(found),
+            )
+
+        return Shown(mark, render_timeline)
+
+    async def _overview_of(self, view: View) -> Overview:
         now = self._clock.now()
         until = now - _DURATION.validate_python(view.older) if view.older else None
         after = read_place(view.after) if view.after else None
@@ -222,48 +271,74 @@ class Console:
         page = await self._store.conversations(listing)
         counts = await self._store.counts(now)
         query = replace(view, after="").query
-        return Overview(now, counts, self._policy.mode, mismatches, page, self._troubles(), query)
+        return Overview(
+            now,
+            counts,
+            self._policy.mode,
+            mismatches,
+            page,
+            self._troubles(),
+            query,
+        )
 
     async def _mismatches(self, now: datetime) -> Page:
-        """Conversations in which the platform has lately acted as in the other control mode, the newest first."""
-        listing = Listing(Standing.MISMATCH, now, limit=MOST_MISMATCHES)
+        """Return conversations with a recent control mode mismatch, newest first."""
+        listing = Listing(Standing.MISMATCH, now, limit=MAX_MISMATCHES)
         page = await self._store.conversations(listing)
-        return replace(page, conversations=[one for one in page.conversations if now - one.since < LATELY])
+        recent = [one for one in page.conversations if now - one.since < MISMATCH_WINDOW]
+        return replace(page, conversations=recent)
 
     def _about(self, found: Timeline) -> dict[str, Any]:
-        """What the pages of one conversation are told."""
+        """Return the values shared by the pages of a conversation."""
         state = found.listed.state
-        foreseen = prospect(state, self._policy)
-        return {"listed": found.listed, "state": state, "now": self._clock.now(), "foreseen": foreseen}
+        return {
+            "listed": found.listed,
+            "state": state,
+            "now": self._clock.now(),
+            "foreseen": prospect(state, self._policy),
+        }
 
-    # -- acting ------------------------------------------------------------------------------------------------------
+    # -- actions --
 
     async def _ask_release(self, request: web.Request) -> web.Response:
         about = self._about(await self._timeline(request, 1))
-        return await self._page(request, "release.html", order_id=secrets.token_hex(8), problem="", **about)
+        order_id = secrets.token_hex(8)
+        return await self._page(request, "release.html", order_id=order_id, problem="", **about)
 
     async def _release(self, request: web.Request) -> web.Response:
-        """The operator has confirmed what the page foretold. If that is not what would happen now, it asks anew."""
+        """Release after confirmation. Asks again if the confirmed consequence has changed."""
         form, found = await read_form(request), await self._timeline(request, 1)
         state = found.listed.state
         foreseen = prospect(state, self._policy)
-        confirmed, against = form.get("outcome") == foreseen.consequence, form.get("against", "") or None
-        taking = foreseen.consequence is Consequence.TAKE
+        consequence = foreseen.consequence
+        against = form.get("against", "") or None
+        taking = consequence is Consequence.TAKE
+        is_confirmed = form.get("outcome") == consequence
+        if taking and against != foreseen.against:
+            is_confirmed = False
         problem = ""
-        if foreseen.consequence is Consequence.NOTHING or not confirmed or (taking and against != foreseen.against):
-            problem = "Things have changed since you were asked. This is how they stand now."
+        if consequence is Consequence.NOTHING or not is_confirmed:
+            problem = "The situation has changed. This is the current state."
         elif taking and form.get("sure") != "yes":
-            problem = "Confirm that control is to be taken from whoever has it, or leave it to them."
+            problem = "Confirm that you want to take control from the active integration."
         if problem:
-            about, again = self._about(found), secrets.token_hex(8)
-            return await self._page(request, "release.html", 409, order_id=again, problem=problem, **about)
-        order_id, now = form.get("order", "")[:64] or secrets.token_hex(8), self._clock.now()
+            values = self._about(found) | {
+                "order_id": secrets.token_hex(8),
+                "problem": problem,
+            }
+            return await self._page(request, "release.html", 409, **values)
         order = release_order(
-            state.id, by=who(request[SIGNED_IN].operator), now=now, order_id=order_id, against=foreseen.against
+            state.id,
+            by=audit_name(request[SIGNED_IN].operator),
+            now=self._clock.now(),
+            order_id=form.get("order", "")[:64] or secrets.token_hex(8),
+            against=foreseen.against,
         )
-        await self._note(request, "release", state.id, foreseen.consequence.value)
+        # Write the audit log first: no release by hand without an entry.
+        await self._audit_entry(request, "release", state.id, consequence.value)
         await self._store.order(order)
-        self._observe(Signal("release_by_hand", Level.WARNING, state.id, {"outcome": foreseen.consequence.value}))
+        fields = {"outcome": consequence.value}
+        self._observe(Signal("release_by_hand", Level.WARNING, state.id, fields))
         self._wake([state.id])
         raise web.HTTPSeeOther(f"{address(state.id)}?asked=1")
 
@@ -271,44 +346,66 @@ class Console:
         event_id = (await read_form(request)).get("event", "")
         event = await self._store.retry(event_id)
         if event is None:
-            raise web.HTTPNotFound(text="This event is not set aside any more.")
-        await self._note(request, "retry", event.conversation_id, event.id)
+            raise web.HTTPNotFound(text="This event is no longer set aside.")
+        await self._audit_entry(request, "retry", event.conversation_id, event.id)
         self._wake([event.conversation_id])
         raise web.HTTPSeeOther(f"{HOME}/set-aside")
 
-    # -- what they share ---------------------------------------------------------------------------------------------
+    # -- shared --
 
     async def _timeline(self, request: web.Request, limit: int, before: Before = NEWEST) -> Timeline:
         found = await self._store.timeline(request.match_info["id"], limit, before)
         if found is None:
-            raise web.HTTPNotFound(text="Nothing is known of this conversation. It may have been removed or purged.")
+            text = "This conversation is unknown. It may have been removed or purged."
+            raise web.HTTPNotFound(text=text)
         return found
 
-    async def _note(self, request: web.Request, action: str, conversation_id: str | None, detail: str = "") -> None:
-        await self._store.audit(
-            Access(self._clock.now(), who(request[SIGNED_IN].operator), action, conversation_id, detail)
-        )
+    async def _audit_entry(
+        self,
+        request: web.Request,
+        action: str,
+        conversation_id: str | None,
+        detail: str = "",
+    ) -> None:
+        name = audit_name(request[SIGNED_IN].operator)
+        entry = Access(self._clock.now(), name, action, conversation_id, detail)
+        await self._store.audit(entry)
 
     async def _page(
-        self, request: web.Request, name: str, status: int = 200, *, told: Timeline | None = None, **values: Any
+        self,
+        request: web.Request,
+        name: str,
+        status: int = 200,
+        *,
+        timeline: Timeline | None = None,
+        **values: Any,
     ) -> web.Response:
-        """A whole page, made on another thread: a long timeline takes tens of milliseconds, and webhooks can't wait."""
-        csrf = self._doors.csrf(request)
+        """Render a page on another thread: long timelines take tens of milliseconds."""
+        csrf = self._auth.csrf(request)
 
         def render() -> str:
-            return self._templates.render(name, csrf=csrf, signed_in=True, **values, **(_told(told) if told else {}))
+            more = _timeline_values(timeline) if timeline else {}
+            return self._templates.render(name, csrf=csrf, signed_in=True, **values, **more)
 
-        return web.Response(text=await asyncio.to_thread(render), status=status, content_type="text/html")
+        html = await asyncio.to_thread(render)
+        return web.Response(text=html, status=status, content_type="text/html")
 
 
 def closed_console() -> web.Application:
-    """What is there in the console's place where no CONSOLE_TOKEN is set: a hint."""
+    """Return an application that explains how to enable the console (CONSOLE_TOKEN)."""
     templates = Templates()
 
     async def hint(request: web.Request) -> web.Response:
-        if request.path.startswith(f"{HOME}/static/") and request.match_info["rest"].removeprefix("static/") in STATIC:
+        is_static = request.path.startswith(f"{HOME}/static/")
+        if is_static:
             name = request.match_info["rest"].removeprefix("static/")
-            return web.Response(body=static(name), content_type=STATIC[name], charset="utf-8", headers=HEADERS)
+            if name in STATIC:
+                return web.Response(
+                    body=static(name),
+                    content_type=STATIC[name],
+                    charset="utf-8",
+                    headers=HEADERS,
+                )
         html = templates.render("off.html")
         return web.Response(text=html, status=404, content_type="text/html", headers=HEADERS)
 
@@ -318,25 +415,25 @@ def closed_console() -> web.Application:
     return app
 
 
-def _told(found: Timeline) -> dict[str, Any]:
-    """The timeline itself, for a template."""
+def _timeline_values(found: Timeline) -> dict[str, Any]:
+    """Return the template values of a timeline."""
     return {"found": found, "stretches": stretches(found)}
 
 
 def _read(request: web.Request, name: str, read: Callable[[str], T]) -> T | None:
-    """Read a place in a list from the address; None where there is none. Raises `HTTPBadRequest` for an odd one."""
+    """Parse a position from the query; None if absent. Raises `HTTPBadRequest` if invalid."""
     given = request.query.get(name)
     try:
         return read(given) if given else None
     except ValueError:
-        raise web.HTTPBadRequest(text="There is no such place in this list.") from None
+        raise web.HTTPBadRequest(text="This position in the list is invalid.") from None
 
 
 def _view_of(request: web.Request) -> View:
-    """The view that an address names. Raises `HTTPBadRequest` for one that can't be."""
+    """Parse the view from the query. Raises `HTTPBadRequest` if invalid."""
     query = request.query
     if "conversation" in query:
-        return View(query["conversation"][:LONGEST_ID])
+        return View(query["conversation"][:MAX_ID_LENGTH])
     try:
         standing = Standing(query.get("filter", Standing.ALL))
         if query.get("after"):
@@ -345,5 +442,6 @@ def _view_of(request: web.Request) -> View:
         raise web.HTTPBadRequest(text="There is no such list of conversations.") from None
     older = query.get("older", "")
     if older not in AGES:
-        raise web.HTTPBadRequest(text="There is no such age to choose.")
-    return View("", standing, query.get("q", "").strip()[:LONGEST_ID], older, query.get("after", ""))
+        raise web.HTTPBadRequest(text="There is no such choice of age.")
+    search = query.get("q", "").strip()[:MAX_ID_LENGTH]
+    return View("", standing, search, older, query.get("after", ""))

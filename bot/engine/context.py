@@ -13,7 +13,7 @@ from bot.control.policy import Policy
 from bot.engine.delivery import Clients
 from bot.flows.catalogue import Catalogue
 from bot.flows.error_report import Raised
-from bot.rarely import Told
+from bot.log_sampling import Occurrences
 from bot.signals import Observe, silent
 from bot.store.interface import Store
 from bot.troubles import Troubles
@@ -56,7 +56,7 @@ class Context:
     fetch_every: timedelta = timedelta(seconds=1)
     troubles: Troubles = field(default_factory=Troubles)
     raised: Callable[[Raised], None] = lambda _: None
-    told: Told = field(default_factory=Counter)
+    told: Occurrences = field(default_factory=Counter)
     full_errors: bool = False
     restarts: bool = False
     mismatch_text: str = ""

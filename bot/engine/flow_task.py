@@ -32,7 +32,7 @@ from bot.flows.changes import changes_in
 from bot.flows.error_report import Raised
 from bot.flows.identity import conversation_of, user_of
 from bot.flows.turn import BEGAN, TOLD, Turn, TurnContext
-from bot.rarely import worth_telling
+from bot.log_sampling import count_to_log
 from bot.signals import Level, Signal
 from bot.store.interface import JournalEntry
 from bot.sunshine import SunshineError
@@ -281,7 +281,7 @@ def _note_call(
     fields["attempt"] = attempt
     if context.full_errors:
         fields["message"] = str(error)
-    times = worth_telling(context.told, (function, kind))
+    times = count_to_log(context.told, (function, kind))
     level = Level.WARNING if times else Level.DEBUG
     context.observe(Signal("call_failed", level, conversation_id, {**fields, **({"times": times} if times else {})}))
 

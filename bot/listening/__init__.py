@@ -1,4 +1,4 @@
-"""Listening for HTTP where strangers can reach it: every listener of the project is started here."""
+"""Hardened HTTP listeners. All listeners of the project use this package."""
 
 from bot.listening.limits import Cut, Limits, raise_descriptor_limit
 from bot.listening.listener import Listener

@@ -1,4 +1,4 @@
-"""One connection: passes bytes on to aiohttp, a bounded piece at a time, and knows until when it may go on."""
+"""A connection: forwards bytes to aiohttp in bounded pieces, and enforces deadlines."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Protocol, cast
 from bot.listening.connections import Connections, Group
 from bot.listening.limits import Cut
 
-_THROWN_AWAY = 256 * 1024
+_MAX_DISCARDED = 256 * 1024  # bytes
 
 
 class Body(Protocol):
-    """What is asked of the body of a request (aiohttp's `StreamReader`)."""
+    """The part of aiohttp's `StreamReader` that is used here."""
 
     def is_eof(self) -> bool:
-        """Has its end come?"""
+        """Return whether the end has arrived."""
 
     def on_eof(self, callback: Callable[[], None]) -> None:
-        """Call back when it comes; at once, if it has come."""
+        """Call `callback` at the end; at once if it has arrived."""
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Stands between a socket and aiohttp's protocol, which has a timeout for idle connections only.
+    """A protocol between a socket and aiohttp's own, which has only an idle timeout.
 
     Attributes:
-        phase: what we are waiting for; None: for our own handler.
-        deadline: until when, by the loop's clock.
+        phase: what we are waiting for; None for our own handler.
+        deadline: the end of the phase, by the loop's clock.
     """
 
     __slots__ = (
@@ -52,17 +52,18 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._inner: asyncio.Protocol | None = None
         self._answers_wait_until = inf
-        self._discards = 0  # bytes that are thrown away, before even that stops
+        self._discards = 0  # bytes left to discard before reading stops
         self._group: Group | None = None
-        self._asks = False  # has a part of the next request come?
-        self._pipelines = False  # did this request come before the answer to the one before it?
-        self._credit, self._credited_at = connections.limits.burst, connections.now()  # requests that may come now
+        self._asks = False  # part of the next request has arrived
+        self._pipelines = False  # this request arrived before the previous answer
+        self._credit = connections.limits.burst  # requests allowed now
+        self._credited_at = connections.now()
         self._pause: asyncio.TimerHandle | None = None
         self.phase: Cut | None = Cut.HEAD
         self.deadline = inf
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Let it in, if there is room."""
+        """Accept the connection if there is room."""
         self._transport = cast("asyncio.Transport", transport)
         if not self._all.admit(self):
             self._transport.abort()
@@ -72,7 +73,7 @@ class Connection(asyncio.BufferedProtocol):
         self._inner.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
+        """Forget the connection."""
         self.move(None)
         if self._pause is not None:
             self._pause.cancel()
@@ -80,11 +81,11 @@ class Connection(asyncio.BufferedProtocol):
             self._inner.connection_lost(exc)
 
     def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - all connections share one buffer
-        """Where the next bytes go."""
+        """Return the buffer for the next bytes."""
         return self._all.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Bytes have come."""
+        """Forward received bytes, or discard them."""
         if self._inner is None:
             return
         if self._discards:
@@ -100,23 +101,23 @@ class Connection(asyncio.BufferedProtocol):
         self._inner.data_received(bytes(self._all.read[:nbytes]))
 
     def eof_received(self) -> bool | None:
-        """The client sends no more; the transport closes."""
+        """Handle the end of the client's data; the transport closes."""
         return self._inner.eof_received() if self._inner is not None else None
 
     def pause_writing(self) -> None:
-        """The client reads too slowly."""
+        """Start the timeout for a slow reader."""
         self._answers_wait_until = self._all.now() + self._all.limits.reader
         if self._inner is not None:
             self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """The client has read on."""
+        """Stop the timeout for a slow reader."""
         self._answers_wait_until = inf
         if self._inner is not None:
             self._inner.resume_writing()
 
     def begin(self, body: Body) -> None:
-        """A head is complete, and a handler begins."""
+        """Start handling a request whose head is complete."""
         self._pipelines, self._asks = not self._asks, False
         if body.is_eof():
             self._works()
@@ -126,14 +127,14 @@ class Connection(asyncio.BufferedProtocol):
             body.on_eof(self._works)
 
     def is_pipelined(self) -> bool:
-        """Tell whether the client sends requests before it has the answers to those before them."""
+        """Whether the client sends requests before it has the previous answers."""
         return self._pipelines or self._asks
 
     def end(self, body: Body, is_trusted: Callable[[], bool]) -> None:
-        """The handler has its answer. The rest of the body is thrown away unread; a hasty stranger is slowed down."""
+        """Finish a request. Discards the rest of the body; rate-limits untrusted clients."""
         now, limits = self._all.now(), self._all.limits
         if not body.is_eof():
-            self._discards = _THROWN_AWAY
+            self._discards = _MAX_DISCARDED
             self.phase, self.deadline = Cut.BODY, now + 2 * limits.linger
             self._move_if_open(self._all.sending)
             return
@@ -153,23 +154,24 @@ class Connection(asyncio.BufferedProtocol):
                 self._pause = loop.call_later(-self._credit / limits.rate, self._transport.resume_reading)
 
     def look(self, now: float) -> None:
-        """Cut it off if its time is over."""
+        """Cut the connection off if its deadline has passed."""
         if self._transport is not None and self._transport.is_closing():
-            self._answers_wait_until = min(self._answers_wait_until, now + self._all.limits.reader)
+            until = now + self._all.limits.reader
+            self._answers_wait_until = min(self._answers_wait_until, until)
         if now >= self._answers_wait_until:
             self.cut(Cut.READER)
         elif now >= self.deadline:
             self.cut(self.phase or Cut.IDLE)
 
     def cut(self, reason: Cut) -> None:
-        """Close it at once."""
+        """Close the connection at once."""
         self.move(None)
-        self._all.told(reason)
+        self._all.on_cut(reason)
         if self._transport is not None:
             self._transport.abort()
 
     def move(self, group: Group | None) -> None:
-        """Go to the end of a group, or out of all."""
+        """Move to the end of a group, or out of all groups."""
         if self._group is not None:
             del self._group[self]
         self._group = group

@@ -1,4 +1,4 @@
-"""All connections of a listener: how many there may be, who makes room, and whose time is over."""
+"""The connections of a listener: limits their number, and cuts off late ones."""
 
 from __future__ import annotations
 
@@ -9,67 +9,76 @@ from typing import Protocol
 
 from bot.listening.limits import Cut, Limits
 
-READ_AT_ONCE = 4 * 1024  # bytes; even in the smallest chunks that HTTP has, they take the parser a millisecond or two
+BUFFER_SIZE = 4 * 1024  # bytes; the smallest HTTP chunks take the parser 1 to 2 ms
 
 
 class Tracked(Protocol):
-    """What is asked of a connection."""
+    """The interface of a connection for its listener."""
 
     def move(self, group: Group | None) -> None:
-        """Go to the end of a group, or out of all."""
+        """Move to the end of a group, or out of all groups."""
 
     def look(self, now: float) -> None:
-        """Cut it off if its time is over."""
+        """Cut the connection off if its deadline has passed."""
 
     def cut(self, reason: Cut) -> None:
-        """Close it at once."""
+        """Close the connection at once."""
 
 
 class Group(OrderedDict[Tracked, None]):
-    """Connections in the same phase, in the order in which they came to it."""
+    """Connections in the same phase, in order of arrival."""
 
 
 class Connections:
     """The open connections.
 
     Args:
-        serve: makes the protocol of a new connection.
-        limits: what they may take.
-        told: called with the reason when one is cut off; must not raise.
+        serve: creates the protocol of a new connection.
+        limits: the limits of the connections.
+        on_cut: called with the reason for each connection that is cut off; must not raise.
 
     Attributes:
-        buffer, read: what is read from any of them, before it is passed on; `read` gives slices of it.
-        silent, idle, sending, working: the open connections, each in one of them, those first that came there first.
+        buffer: the shared buffer for received bytes.
+        read: a view of the buffer.
+        silent: connections without a request yet. Each open connection is in one group.
+        idle: connections between two requests.
+        sending: connections in the middle of a body.
+        working: connections whose handler is running.
     """
 
-    def __init__(self, serve: Callable[[], asyncio.Protocol], limits: Limits, told: Callable[[Cut], None]) -> None:
+    def __init__(
+        self,
+        serve: Callable[[], asyncio.Protocol],
+        limits: Limits,
+        on_cut: Callable[[Cut], None],
+    ) -> None:
         self.serve = serve
         self.limits = limits
-        self.told = told
+        self.on_cut = on_cut
         self.now = asyncio.get_running_loop().time
-        self.buffer = bytearray(READ_AT_ONCE)
+        self.buffer = bytearray(BUFFER_SIZE)
         self.read = memoryview(self.buffer)
-        self.silent = Group()  # no request yet
-        self.idle = Group()  # between two requests
-        self.sending = Group()  # in the middle of a body
-        self.working = Group()  # a handler is at it
+        self.silent = Group()
+        self.idle = Group()
+        self.sending = Group()
+        self.working = Group()
 
     def __len__(self) -> int:
         return len(self.silent) + len(self.idle) + len(self.sending) + len(self.working)
 
     def admit(self, connection: Tracked) -> bool:
-        """Let a new connection in. If there is no room, cut off the one that has kept us waiting longest, if any."""
+        """Admit a new connection. If full, cut off the one that has kept us waiting longest."""
         if len(self) >= self.limits.connections:
             waiting = self.silent or self.idle or self.sending
             if not waiting:
-                self.told(Cut.FULL)
+                self.on_cut(Cut.FULL)
                 return False
             next(iter(waiting)).cut(Cut.FULL)
         connection.move(self.silent)
         return True
 
     async def watch(self) -> None:
-        """Cut off the connections whose time is over, until cancelled."""
+        """Cut off connections past their deadline, until cancelled."""
         while True:
             await asyncio.sleep(self.limits.look)
             now = self.now()

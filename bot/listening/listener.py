@@ -1,4 +1,4 @@
-"""A listener: an aiohttp application on a port, with bounds to what a stranger can make it do."""
+"""A listener: serves an aiohttp application on a port, with limits for untrusted clients."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from functools import partial
 
 from aiohttp import web, web_response
 
-from bot.listening.complaints import Complaints
 from bot.listening.connection import Connection
 from bot.listening.connections import Connections
 from bot.listening.limits import ACCEPTED_AT_ONCE, BACKLOG, Cut, Limits
+from bot.listening.log_filter import SamplingFilter
 
 SERVER = "switchboard-bot"  # the `Server` header
 
 Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _logger = logging.getLogger("switchboard.http")
-_logger.addFilter(Complaints())
+_logger.addFilter(SamplingFilter())
 
 
 def _never(_: web.BaseRequest) -> bool:
@@ -38,22 +38,22 @@ def _ignore(_: Cut) -> None:
 class Listener:
     """Serves an application.
 
-    aiohttp inflates a compressed body on the event loop while it comes in, whoever sends it. Here it never does: a
-    handler that takes compressed bodies inflates them itself, after it has checked who is asking; to all others, such a
-    request is answered 415 before they see it.
+    By default, aiohttp decompresses bodies on the event loop while they arrive, whoever the
+    sender is. Here it does not: a handler that accepts compressed bodies decompresses them
+    itself, after authentication. For all other handlers, the answer is 415.
 
     Args:
-        app: what is served; not started yet.
-        host: where to listen.
-        port: 0 for any free one.
-        inflates: does the handler of this request inflate bodies itself?
-        is_trusted: is this request from somebody who may send more before it is answered, and as many as they like?
-        lenient: take chunked and multipart bodies everywhere, and trust everybody, as on a stand-in for tests.
-            Otherwise only `inflates` may have such bodies: chunks are costly to parse, and aiohttp inflates parts that
-            say they are compressed.
-        limits: what connections may take.
-        on_cut: called with the reason when a connection is cut off; must not raise.
-        patience: seconds that requests under way get when the listener is stopped.
+        app: the application; not started yet.
+        host: address to listen on.
+        port: port to listen on; 0 picks a free one.
+        inflates: returns whether the handler of a request decompresses bodies itself.
+        is_trusted: returns whether a request's sender may pipeline, without a rate limit.
+        lenient: accept chunked and multipart bodies for all requests, and trust everyone, as a
+            stand-in for tests does. Otherwise only requests that `inflates` may have such
+            bodies: chunks are costly to parse, and aiohttp decompresses parts.
+        limits: the limits of connections.
+        on_cut: called with the reason for each connection that is cut off; must not raise.
+        shutdown_timeout: seconds that running requests get when the listener stops.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Listener:
         lenient: bool = False,
         limits: Limits | None = None,
         on_cut: Callable[[Cut], None] | None = None,
-        patience: float = 5.0,
+        shutdown_timeout: float = 5.0,
     ) -> None:
         self._app = app
         self._host = host
@@ -77,39 +77,42 @@ class Listener:
         self._lenient = lenient
         self._limits = limits or Limits()
         self._on_cut = on_cut or _ignore
-        self._patience = patience
+        self._shutdown_timeout = shutdown_timeout
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self._watch: asyncio.Task[None] | None = None
 
     @property
     def port(self) -> int:
-        """Where it listens, once started."""
+        """The port, once started."""
         return self._port
 
     async def start(self) -> None:
-        """Listen. Raises `OSError`."""
-        # Or aiohttp names its version and Python's in each answer; no hook is called for the one to what is no HTTP.
+        """Start listening. Raises `OSError`."""
+        # Hide the versions of aiohttp and Python. No hook runs for answers to invalid HTTP.
         web_response.SERVER_SOFTWARE = SERVER  # type: ignore[attr-defined]
         self._runner = web.AppRunner(
             self._app,
             access_log=None,
             logger=_logger,
             auto_decompress=False,
-            keepalive_timeout=2 * self._limits.idle,  # ours comes first, and is counted
+            keepalive_timeout=2 * self._limits.idle,  # our own is shorter, and is counted
             lingering_time=self._limits.linger,
-            shutdown_timeout=self._patience,
+            shutdown_timeout=self._shutdown_timeout,
         )
         await self._runner.setup()
         serve = self._runner.server
         if serve is None:
-            raise RuntimeError("aiohttp's runner has set nothing up")
+            raise RuntimeError("aiohttp's runner has no server")
         serve.request_handler = partial(self._guarded, serve.request_handler)
         connections = Connections(serve, self._limits, self._on_cut)
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: Connection(connections), self._host, self._port, backlog=ACCEPTED_AT_ONCE
+                lambda: Connection(connections),
+                self._host,
+                self._port,
+                backlog=ACCEPTED_AT_ONCE,
             )
             for each in self._server.sockets:
                 with each.dup() as queue:
@@ -121,7 +124,7 @@ class Listener:
         self._watch = loop.create_task(connections.watch(), name="connections")
 
     async def stop(self) -> None:
-        """Take no more connections, and close those that there are."""
+        """Stop accepting connections, and close the open ones."""
         if self._server is not None:
             self._server.close()
         if self._runner is not None:
@@ -133,9 +136,9 @@ class Listener:
         self._server = self._runner = self._watch = None
 
     async def _guarded(self, handle: Handle, request: web.BaseRequest) -> web.StreamResponse:
-        """Handle a request. A middleware would do as well, at three times the cost."""
+        """Handle a request. A middleware would cost three times as much."""
         connection = request.transport.get_protocol() if request.transport is not None else None
-        if not isinstance(connection, Connection):  # it is gone already
+        if not isinstance(connection, Connection):  # already closed
             return await handle(request)
         body = request.content
         connection.begin(body)
@@ -158,24 +161,30 @@ class Listener:
             return None
         headers = request.headers
         if headers.get("Content-Encoding", "identity") != "identity":
-            return web.Response(status=415, text="compressed bodies are not taken here")
+            return web.Response(status=415, text="compressed bodies are not accepted here")
         if self._lenient:
             return None
         if request.content_type.startswith("multipart/"):
-            return web.Response(status=415, text="multipart bodies are not taken here")
+            return web.Response(status=415, text="multipart bodies are not accepted here")
         if "Transfer-Encoding" in headers:
             return web.Response(status=411, text="send a Content-Length")
         return None
 
 
 def _plain(error: web.HTTPException) -> web.Response:
-    """The same answer, not raised.
+    """Convert a raised answer to a plain one.
 
-    A raised answer and the frames of its traceback keep each other, the request and the connection alive until the
-    garbage collector comes. A flood of strangers' 404s made it stop the event loop for 80 ms at a time.
+    A raised answer and the frames of its traceback form a reference cycle with the request and
+    the connection, so only the garbage collector frees them. During a flood of 404s, it
+    stopped the event loop for 80 ms at a time.
     """
     error.__traceback__ = None
-    answer = web.Response(status=error.status, reason=error.reason, headers=error.headers, body=error.body)
+    answer = web.Response(
+        status=error.status,
+        reason=error.reason,
+        headers=error.headers,
+        body=error.body,
+    )
     answer.cookies.update(error.cookies)
     if error.keep_alive is False:
         answer.force_close()

@@ -1,9 +1,9 @@
-"""What can be seen of a running bot: hooks on the signals of its parts, and nothing else."""
+"""Logs, metrics and traces: hooks on the signals of the running bot."""
 
 from __future__ import annotations
 
 from bot.observability.api_troubles import ApiKey
-from bot.observability.logs import both, configure_logs, log_from, log_signal, tell_loop_errors
+from bot.observability.logs import both, configure_logs, log_from, log_signal, loop_error_handler
 from bot.observability.metrics import Metrics
 from bot.observability.watch import Watch, traces_if_wanted
 
@@ -15,6 +15,6 @@ __all__ = [
     "configure_logs",
     "log_from",
     "log_signal",
-    "tell_loop_errors",
+    "loop_error_handler",
     "traces_if_wanted",
 ]

@@ -1,4 +1,4 @@
-"""What the outcome of an API call says about key, app, API and rate limit. Pure."""
+"""Derives troubles with key, app, API or rate limit from the outcome of API calls. Pure."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ from dataclasses import dataclass
 from bot.sunshine import LATE, Call
 from bot.troubles import Troubles, What
 
-APP_NOT_FOUND = "app"  # what the code of a 404 begins with if the app itself is unknown
+APP_NOT_FOUND = "app"  # prefix of the error code of a 404 if the app itself is unknown
 CONTROL = frozenset({"release_control", "pass_control"})
-"""Calls whose 403 says that an integration's key has no control of the conversation: the key is fine."""
-
-_DOCTOR = "`switchboard-bot doctor` says which"
+"""Calls where 403 means that an integration's key has no control. The key itself is fine."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """The key that calls are made with.
+    """The API key of a call.
 
     Attributes:
         setting: the name of its setting, without `_ID`.
-        app_scoped: a key that may act in any conversation of the app.
+        app_scoped: whether the key may act in any conversation of the app.
     """
 
     setting: str
@@ -28,11 +26,12 @@ class ApiKey:
 
 
 def note_call(troubles: Troubles, call: Call, key: ApiKey) -> None:
-    """Note what a call has shown. A call that was cancelled shows nothing."""
+    """Record the outcome of a call. Ignores cancelled calls."""
     what = trouble_of(call, key)
     if what is not None:
         where = key.setting if what is What.KEY else ""
-        troubles.failed(what, _problem(what, call, key), _todo(what, key), where=where, status=call.status)
+        problem, todo = _problem(what, call, key), _todo(what, key)
+        troubles.failed(what, problem, todo, where=where, status=call.status)
     if call.status is None or what is What.API:
         return
     troubles.works(What.API)
@@ -43,12 +42,12 @@ def note_call(troubles: Troubles, call: Call, key: ApiKey) -> None:
 
 
 def note_late(troubles: Troubles, action: str, key: ApiKey) -> None:
-    """Note that a call has had no answer for `LATE` seconds; what becomes of it is noted by `note_call`."""
+    """Record a call without an answer for `LATE` seconds. `note_call` records its outcome."""
     troubles.failed(What.API, f"{action}: no answer for {LATE:g} s", _todo(What.API, key))
 
 
 def trouble_of(call: Call, key: ApiKey) -> What | None:
-    """The kind of trouble that a call has met; None if it went well, or failed by what it asked for."""
+    """Return the kind of trouble of a call; None for success or an error in the request."""
     match call.status:
         case 401:
             return What.KEY
@@ -60,7 +59,7 @@ def trouble_of(call: Call, key: ApiKey) -> What | None:
             return What.RATE_LIMIT
         case int(status) if 400 <= status < 500 and status != 408:
             return None
-        case _:  # no answer, 5xx, a redirect, or a 200 that is no JSON
+        case _:  # no answer, 5xx, a redirect, or a 200 that is not JSON
             return What.API if call.problem else None
 
 
@@ -74,10 +73,14 @@ def _todo(what: What, key: ApiKey) -> str:
     match what:
         case What.KEY:
             name = f"{key.setting}_ID and {key.setting}_SECRET"
-            return f"Set {name} to a key that exists (`switchboard-bot setup` makes one), and restart the bot."
+            setup = "`switchboard-bot setup` creates one"
+            return f"Set {name} to an existing key ({setup}), and restart the bot."
         case What.APP:
             return "Set SUNSHINE_APP_ID to the app's id, and restart the bot."
         case What.RATE_LIMIT:
-            return "Nothing yet: the bot waits and tries again. If it lasts, ask Zendesk for a higher limit."
+            return "None yet: the bot retries. If it persists, ask Zendesk for a higher limit."
         case _:
-            return f"Can this machine reach SUNSHINE_BASE_URL, and is it right? Is the platform up? {_DOCTOR}."
+            return (
+                "Check whether this machine can reach SUNSHINE_BASE_URL, and whether the platform "
+                "is up: run `switchboard-bot doctor`."
+            )

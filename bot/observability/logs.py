@@ -1,4 +1,4 @@
-"""Logs: structured, with stable event names (`bot.observability.names`), and never a word of a user or a secret."""
+"""Structured logs with stable event names (`names.py`), without secrets or users' words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from bot.rarely import Told, worth_telling
+from bot.log_sampling import Occurrences, count_to_log
 from bot.signals import Level, Observe, Signal
 from bot.terminal import printable
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def configure_logs(log_format: str, level: str) -> None:
-    """Set up structured logs on standard error, JSON or coloured text; other libraries' warnings come along."""
+    """Set up logs on standard error, as JSON or coloured text, with libraries' warnings."""
     number = logging.getLevelNamesMapping()[level]
     render: list[structlog.types.Processor] = [structlog.processors.JSONRenderer()]
     if log_format == "console":
@@ -46,7 +46,7 @@ def configure_logs(log_format: str, level: str) -> None:
 
 
 def _without_words(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-    """Of another library's exception only the type and the place: what it says may quote a header or a user."""
+    """Reduce a library's exception to its type and place: its message may quote a user."""
     error = event.pop("exc_info", None)
     error = error[1] if isinstance(error, tuple) else error
     if isinstance(error, BaseException):
@@ -57,7 +57,7 @@ def _without_words(_: object, __: str, event: structlog.types.EventDict) -> stru
 
 
 def _harmless(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-    """Keep values from steering the terminal and from forging lines; JSON escapes them by itself."""
+    """Escape control characters in values. JSON output does so by itself."""
     return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
@@ -70,19 +70,21 @@ def log_signal(signal: Signal) -> None:
 
 
 def log_from(level: str) -> Observe:
-    """`log_signal` for signals of that level and above: most turns have none, and are spared making a log line."""
-    lowest = logging.getLevelNamesMapping()[level]
-    told = {known for known in Level if logging.getLevelNamesMapping()[known.upper()] >= lowest}
-    return lambda signal: log_signal(signal) if signal.level in told else None
+    """Return `log_signal` restricted to a level and above, to skip rendering other lines."""
+    numbers = logging.getLevelNamesMapping()
+    logged = {known for known in Level if numbers[known.upper()] >= numbers[level]}
+    return lambda signal: log_signal(signal) if signal.level in logged else None
 
 
-def tell_loop_errors(observe: Observe) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
-    """An exception handler for the event loop, which hears of what nobody awaits: what a flow has left behind, mostly.
+def loop_error_handler(
+    observe: Observe,
+) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+    """Return an exception handler for the event loop: it reports failures of orphaned tasks.
 
-    Only type and place are told: what an exception says, and what a callback was called with, may quote the user. The
-    same problem is told the 1st, 2nd, 4th, 8th, … time.
+    Reports only type and place: messages and arguments may quote the user. Reports the same
+    problem the 1st, 2nd, 4th, 8th, … time.
     """
-    told = Told()
+    told = Occurrences()
 
     def handle(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
@@ -92,14 +94,14 @@ def tell_loop_errors(observe: Observe) -> Callable[[asyncio.AbstractEventLoop, d
             "error": type(error).__name__ if error else "",
             "place": f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "",
         }
-        if times := worth_telling(told, tuple(fields.values())):
+        if times := count_to_log(told, tuple(fields.values())):
             observe(Signal("task_failed", Level.ERROR, fields={**fields, "times": times}))
 
     return handle
 
 
 def both(*hooks: Callable[[T], None]) -> Callable[[T], None]:
-    """Several hooks as one. A log that can't be written stops no work."""
+    """Combine hooks into one. A failing hook does not affect the others or the caller."""
 
     def observe(told: T) -> None:
         for hook in hooks:

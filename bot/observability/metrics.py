@@ -1,4 +1,4 @@
-"""Prometheus metrics of one process. Labels have few values: what is not known beforehand counts as "other"."""
+"""Prometheus metrics of a process. Label values are limited: unknown ones count as "other"."""
 
 from __future__ import annotations
 
@@ -29,23 +29,24 @@ LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
 RELEASE_SECONDS = (0.1, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300, 900, 3600)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 RUN_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400, 604_800)
-MOST_FUNCTIONS = 200
-"""So many functions of flows are told apart; all further ones count as one."""
+MAX_FUNCTIONS = 200
+"""Maximum number of function labels. Further functions count as "other"."""
 
 FAILED, DONE = "failed", "done"
 OTHER = "other"
 NO_FLOW = "none"
-"""A run that no flow has taken: there is none, or the router failed."""
+"""The flow label of runs without a flow: none is set, or the router failed."""
 
 
 class Metrics:
-    """The metrics of one process, in a registry of its own.
+    """The metrics of a process, in their own registry.
 
-    Every signal is counted by name in `switchboard_signals_total`. One has a counter of its own, so that it is there
-    with 0 from the start and an alert sees its first increase: `switchboard_mode_mismatches_total`, the conversations
-    in which the platform acted as in the other control mode, so that CONTROL_MODE is not what the account is set to.
+    `switchboard_signals_total` counts every signal by name. Mode mismatches also have their
+    own counter, `switchboard_mode_mismatches_total`, which starts at 0 so that alerts see the
+    first increase.
 
-    The gauges of `show` come from the database, and so are the same from each process: take their `max`, not the sum.
+    The gauges of `show` come from the database and are the same in each process: aggregate
+    them with `max`, not `sum`.
     """
 
     def __init__(self) -> None:
@@ -61,61 +62,85 @@ class Metrics:
         def histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
             return Histogram(f"switchboard_{name}", text, labels, buckets=buckets, registry=registry)
 
-        self._deliveries = counter("webhook_deliveries_total", "Webhook deliveries by answer.", "code")
-        self._cuts = counter("connections_cut_total", "Connections closed before their client was done.", "reason")
+        self._deliveries = counter("webhook_deliveries_total", "Deliveries by answer.", "code")
+        self._cuts = counter("connections_cut_total", "Connections cut off, by reason.", "reason")
         for cut in Cut:
             self._cuts.labels(cut.value)
-        self._acknowledged = histogram("webhook_seconds", "Time to the answer of a webhook delivery.", LATENCIES)
-        self._events = counter("events_received_total", "Events in stored deliveries, by type.", "type")
+        self._acknowledged = histogram(
+            "webhook_seconds",
+            "Response time of webhook deliveries.",
+            LATENCIES,
+        )
+        self._events = counter("events_received_total", "Stored events, by type.", "type")
         for name in (*sorted(EVENT_TYPES), OTHER):
             self._events.labels(name)
-        self._stores = histogram("inbox_commit_seconds", "Time to store a group of events.", LATENCIES)
-        self._sizes = histogram("inbox_commit_events", "Events in a group that was stored.", SIZES)
-        self._runs = counter("flow_runs_total", "Runs of flows that are over, by how they ended.", "flow", "outcome")
-        self._run_seconds = histogram("flow_run_seconds", "How long runs of flows lasted.", RUN_SECONDS, "flow")
+        self._stores = histogram("inbox_commit_seconds", "Time to store a group.", LATENCIES)
+        self._sizes = histogram("inbox_commit_events", "Events per stored group.", SIZES)
+        self._runs = counter("flow_runs_total", "Finished flow runs.", "flow", "outcome")
+        self._run_seconds = histogram(
+            "flow_run_seconds",
+            "Duration of flow runs.",
+            RUN_SECONDS,
+            "flow",
+        )
         self._flow_calls = counter(
-            "calls_total", "Functions that flows have called, all attempts of each as one.", "function", "outcome"
+            "calls_total",
+            "Functions called by flows; all attempts count as one.",
+            "function",
+            "outcome",
         )
         self._flow_call_seconds = histogram(
-            "call_seconds", "How long these took, with all attempts.", LATENCIES, "function"
+            "call_seconds",
+            "Duration of these calls, including all attempts.",
+            LATENCIES,
+            "function",
         )
         self._flows: frozenset[str] = frozenset()
         self._functions: set[str] = set()
-        self._turns = histogram("turn_seconds", "From the beginning of a flow's turn to its outcome.", RELEASE_SECONDS)
+        self._turns = histogram("turn_seconds", "Duration of flow turns.", RELEASE_SECONDS)
         self._calls = counter("api_calls_total", "API calls by action and outcome.", "action", "outcome")
         self._call_seconds = histogram("api_call_seconds", "API latency.", LATENCIES, "action")
-        self._signals = counter("signals_total", "What the bot tells, by event name (as in the log).", "event")
+        self._signals = counter("signals_total", "Signals by event name, as in the log.", "event")
         self._mismatches = counter(
             "mode_mismatches_total",
-            "Conversations in which the platform acted as in the other control mode: check CONTROL_MODE.",
+            "Conversations where the platform acted as in the other control mode.",
         )
         self._duty_seconds = histogram(
-            "duty_seconds", "From owing a control action to its proof.", RELEASE_SECONDS, "action"
+            "duty_seconds",
+            "Time from a due control action to its proof.",
+            RELEASE_SECONDS,
+            "action",
         )
         self._release_seconds = histogram(
             "end_to_release_seconds",
-            "How long a conversation stayed open after its end: until the proof that nobody is active.",
+            "Time from the end of a conversation to the proof that nobody is active.",
             RELEASE_SECONDS,
         )
         self._up = Gauge("switchboard_database_up", "1 if the database answers.", registry=registry)
         gauges = {
             "held": ("conversations_held", "Conversations that the bot holds."),
-            "ended_open": ("conversations_ended_open", "Ended, and not yet proven released."),
-            "owed": ("duties_owed", "Control actions owed."),
-            "overdue": ("duties_overdue", "Owed for more than a minute."),
-            "oldest_owed_seconds": ("duties_oldest_seconds", "Age of the oldest control action owed."),
-            "set_aside": ("events_set_aside", "Events that could not be understood."),
-            "inbox": ("inbox_events", "Stored events that have not taken effect yet."),
+            "ended_open": (
+                "conversations_ended_open",
+                "Ended conversations not yet proven released.",
+            ),
+            "owed": ("duties_owed", "Control actions due."),
+            "overdue": ("duties_overdue", "Control actions due for more than a minute."),
+            "oldest_owed_seconds": ("duties_oldest_seconds", "Age of the oldest due action."),
+            "set_aside": ("events_set_aside", "Events set aside as invalid."),
+            "inbox": ("inbox_events", "Stored events not yet processed."),
             "outbox": ("outbox_effects", "Effects not yet done."),
         }
         self._waiting = Gauge(
             "switchboard_flow_waiting",
-            "Conversations in which a flow is at work or waits.",
+            "Conversations with a running or waiting flow.",
             ["flow"],
             registry=registry,
         )
         self._trouble = Gauge(
-            "switchboard_trouble", "1 while this kind of trouble lasts (see the log).", ["what"], registry=registry
+            "switchboard_trouble",
+            "1 while this kind of trouble lasts (see the log).",
+            ["what"],
+            registry=registry,
         )
         for what in What:
             self._trouble.labels(what.value)
@@ -124,7 +149,7 @@ class Metrics:
         }
 
     def know_flows(self, names: Iterable[str]) -> None:
-        """Tell these flows apart from now on; all others count as one. Each series is there with 0 from the start."""
+        """Use these flow labels from now on, each starting at 0. All others are "other"."""
         self._flows = frozenset(names)
         for flow in sorted(self._flows):
             self._waiting.labels(flow)
@@ -132,7 +157,7 @@ class Metrics:
                 self._runs.labels(flow, outcome.value)
 
     def show_troubles(self, troubles: Troubles) -> None:
-        """Show from now on what lasts of these."""
+        """Export these troubles from now on."""
         for what in What:
             self._trouble.labels(what.value).set_function(partial(troubles.lasts, what))
 
@@ -151,11 +176,13 @@ class Metrics:
                 self._turns.observe(seconds)
             case "flow_over" if isinstance(seconds, float):
                 flow = self._flow(str(signal.fields.get("flow", NO_FLOW)))
-                self._runs.labels(flow, outcome_named(str(signal.fields.get("outcome"))).value).inc()
+                outcome = outcome_named(str(signal.fields.get("outcome")))
+                self._runs.labels(flow, outcome.value).inc()
                 self._run_seconds.labels(flow).observe(seconds)
             case "call_over" if isinstance(seconds, float):
                 function = self._function(str(signal.fields.get("function")))
-                self._flow_calls.labels(function, FAILED if signal.fields.get("outcome") == FAILED else DONE).inc()
+                has_failed = signal.fields.get("outcome") == FAILED
+                self._flow_calls.labels(function, FAILED if has_failed else DONE).inc()
                 self._flow_call_seconds.labels(function).observe(seconds)
             case _:
                 pass
@@ -164,7 +191,7 @@ class Metrics:
         return name if name in self._flows or name == NO_FLOW else OTHER
 
     def _function(self, name: str) -> str:
-        if name not in self._functions and len(self._functions) >= MOST_FUNCTIONS:
+        if name not in self._functions and len(self._functions) >= MAX_FUNCTIONS:
             return OTHER
         self._functions.add(name)
         return name
@@ -179,14 +206,16 @@ class Metrics:
         self._cuts.labels(cut.value).inc()
 
     def on_stored(self, events: Sequence[NewEvent]) -> None:
-        """Count events that were stored, or were known already."""
-        for name, count in Tally(event.type if event.type in EVENT_TYPES else OTHER for event in events).items():
+        """Count stored events, including known ones."""
+        types = (event.type if event.type in EVENT_TYPES else OTHER for event in events)
+        for name, count in Tally(types).items():
             self._events.labels(name).inc(count)
 
     def timed(
-        self, store: Callable[[Sequence[NewEvent]], Awaitable[int]]
+        self,
+        store: Callable[[Sequence[NewEvent]], Awaitable[int]],
     ) -> Callable[[Sequence[NewEvent]], Awaitable[int]]:
-        """The same way to store events, measured where it succeeds."""
+        """Wrap a store function to measure its successful calls."""
 
         async def stored(events: Sequence[NewEvent]) -> int:
             began = perf_counter()
@@ -203,7 +232,7 @@ class Metrics:
         self._call_seconds.labels(call.action).observe(call.seconds)
 
     def show(self, counts: Counts | None) -> bytes:
-        """The metrics page, with the database's numbers of this moment; None: it does not answer."""
+        """Render the metrics page. `counts` is None if the database does not answer."""
         self._up.set(counts is not None)
         for name, gauge in self._gauges.items():
             gauge.set(math.nan if counts is None else getattr(counts, name))

@@ -1,11 +1,12 @@
-"""Traces (OpenTelemetry): one conversation from each delivery to the proof, across processes.
+"""OpenTelemetry traces of conversations, from delivery to proof, across processes.
 
-A conversation is one trace. Its id is made from the conversation's id, and the id of a delivery's span from the event's
-id: so web and worker agree on both, and nothing of it is stored or passed on. What a worker does about an event (turns,
-API calls, duties until proven) hangs under that event's delivery; what it does because time has passed stands alone.
+Each conversation is one trace. Trace ids are hashes of conversation ids, and the ids of
+delivery spans are hashes of event ids. So web and worker processes agree on them without
+storing or passing anything. A worker's spans for an event (turns, API calls, duties until
+proven) are children of the event's delivery span; spans of timers have no parent.
 
-Spans are made when they are over, from what the parts tell anyway. No span has a word of a user.
-This module is imported only where traces are wanted; it needs the extra `otel`.
+Spans are created on completion, from signals and calls. No span contains a user's words.
+This module requires the extra `otel`, and is imported only if traces are enabled.
 """
 
 from __future__ import annotations
@@ -37,8 +38,13 @@ from bot.signals import AT_WORK, Level, Signal
 from bot.sunshine import Call
 from webhooks.inbox import NewEvent
 
-SPANS = {"turn_over": "turn", "call_over": "call", "duty_closed": "duty", "ended_proven": "end to release"}
-"""The spans that signals with `seconds` make."""
+SPANS = {
+    "turn_over": "turn",
+    "call_over": "call",
+    "duty_closed": "duty",
+    "ended_proven": "end to release",
+}
+"""The span names of signals with a duration (`seconds`)."""
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
@@ -46,33 +52,42 @@ Attributes = Mapping[str, str | int | float]
 
 
 class Traces:
-    """Makes spans of what the parts of the bot tell.
+    """Creates spans from signals, API calls and stored events.
 
     Args:
-        clock: what spans are dated by.
-        processor: takes the spans; by default they are sent, in the background, to where OTEL_EXPORTER_OTLP_ENDPOINT
-            says. OpenTelemetry's other variables (OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER, …) hold as well.
+        clock: the clock for span times.
+        processor: receives the spans. By default, they are sent in the background to
+            OTEL_EXPORTER_OTLP_ENDPOINT. OpenTelemetry's other variables apply too
+            (OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER, …).
     """
 
     def __init__(self, clock: Clock, processor: SpanProcessor | None = None) -> None:
         self._clock = clock
         self._ids = _Ids()
-        resource = Resource({SERVICE_NAME: "switchboard-bot"}).merge(OTELResourceDetector().detect())
-        self._provider = TracerProvider(resource=resource, id_generator=self._ids, shutdown_on_exit=False)
+        resource = Resource({SERVICE_NAME: "switchboard-bot"})
+        self._provider = TracerProvider(
+            resource=resource.merge(OTELResourceDetector().detect()),
+            id_generator=self._ids,
+            shutdown_on_exit=False,
+        )
         self._provider.add_span_processor(processor or BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("switchboard-bot")
 
     def on_stored(self, events: Sequence[NewEvent]) -> None:
-        """Events were stored: a span each, from the receipt to the commit."""
+        """Create a span per stored event, from receipt to commit."""
         now = self._clock.now()
         for event in events:
-            if event.conversation_id is not None:
-                self._ids.take(event.conversation_id, event.id)
-                attributes = {"switchboard.event.type": event.type, "switchboard.event.id": event.id}
-                self._make(event.conversation_id, "delivery", event.received_at, now, attributes, kind=SpanKind.SERVER)
+            if (id_ := event.conversation_id) is not None:
+                self._ids.take(id_, event.id)
+                attributes = {
+                    "switchboard.event.type": event.type,
+                    "switchboard.event.id": event.id,
+                }
+                began = event.received_at
+                self._make(id_, "delivery", began, now, attributes, kind=SpanKind.SERVER)
 
     def on_signal(self, signal: Signal) -> None:
-        """A turn, a duty or an end is over; or something went wrong, which is a span without duration."""
+        """Create a span for a finished turn, duty or end; for a problem, without duration."""
         if signal.conversation_id is None:
             return
         seconds, now = signal.fields.get("seconds"), self._clock.now()
@@ -80,12 +95,15 @@ class Traces:
         name = SPANS.get(signal.event, signal.event if failed else "")
         if name:
             began = now - timedelta(seconds=seconds) if isinstance(seconds, float) else now
-            told = {key: value for key, value in signal.fields.items() if isinstance(value, str | int | float)}
-            attributes = {f"switchboard.{key}": value for key, value in told.items() if key != "seconds"}
+            attributes = {
+                f"switchboard.{key}": value
+                for key, value in signal.fields.items()
+                if isinstance(value, str | int | float) and key != "seconds"
+            }
             self._work(signal.conversation_id, name, began, now, attributes, failed=failed)
 
     def on_call(self, call: Call) -> None:
-        """An API call is over."""
+        """Create a span for a finished API call."""
         at_work = AT_WORK.get()
         if at_work is None:
             return
@@ -98,7 +116,7 @@ class Traces:
         self._work(id_, name, began, now, attributes, failed=failed, kind=SpanKind.CLIENT)
 
     def stop(self) -> None:
-        """Send what waits. Blocking, for as long as the collector lets it wait."""
+        """Send pending spans. Blocks until the collector answers."""
         self._provider.shutdown()
 
     def _work(
@@ -112,11 +130,21 @@ class Traces:
         failed: bool,
         kind: SpanKind = SpanKind.INTERNAL,
     ) -> None:
-        """A span of the worker's, under the delivery of the event that it works on."""
+        """Create a worker span, as a child of the delivery that it works on."""
         at_work = AT_WORK.get()
-        event_id = at_work.event_id if at_work and at_work.conversation_id == conversation_id else None
+        is_here = at_work and at_work.conversation_id == conversation_id
+        event_id = at_work.event_id if at_work and is_here else None
         self._ids.take(conversation_id)
-        self._make(conversation_id, name, began, ended, attributes, under=event_id, failed=failed, kind=kind)
+        self._make(
+            conversation_id,
+            name,
+            began,
+            ended,
+            attributes,
+            under=event_id,
+            failed=failed,
+            kind=kind,
+        )
 
     def _make(
         self,
@@ -133,42 +161,48 @@ class Traces:
         context = Context()
         if under is not None:
             flags = TraceFlags(TraceFlags.SAMPLED)
-            delivery = SpanContext(trace_id(conversation_id), span_id(under), is_remote=True, trace_flags=flags)
+            delivery = SpanContext(
+                trace_id(conversation_id),
+                span_id(under),
+                is_remote=True,
+                trace_flags=flags,
+            )
             context = set_span_in_context(NonRecordingSpan(delivery), context)
-        whole = {"switchboard.conversation.id": conversation_id, **attributes}
-        span = self._tracer.start_span(name, context, kind, whole, start_time=_nanos(began))
+        all_attributes = {"switchboard.conversation.id": conversation_id, **attributes}
+        start = _nanos(began)
+        span = self._tracer.start_span(name, context, kind, all_attributes, start_time=start)
         if failed:
             span.set_status(Status(StatusCode.ERROR))
         span.end(_nanos(ended))
 
 
 class _Ids(RandomIdGenerator):
-    """Gives a thread's next span the ids that were taken for it there."""
+    """Generates the ids set by `take` for the next span of the thread."""
 
     def __init__(self) -> None:
         self._taken = threading.local()
 
     def take(self, conversation_id: str, event_id: str | None = None) -> None:
-        """The next span belongs to this conversation and, if it is a delivery, to this event."""
+        """Set the conversation of the next span and, for a delivery, its event."""
         self._taken.trace = trace_id(conversation_id)
         self._taken.span = None if event_id is None else span_id(event_id)
 
     def generate_trace_id(self) -> int:
-        """The conversation's."""
+        """Return the trace id of the conversation."""
         return int(self._taken.trace)
 
     def generate_span_id(self) -> int:
-        """The event's, or a random one."""
+        """Return the span id of the event, else a random one."""
         return int(self._taken.span or super().generate_span_id())
 
 
 def trace_id(conversation_id: str) -> int:
-    """The id of a conversation's trace: 128 bits of a hash."""
+    """Return the trace id of a conversation: 128 bits of a hash."""
     return _hash(f"conversation {conversation_id}", 16)
 
 
 def span_id(event_id: str) -> int:
-    """The id of a delivery's span: 64 bits of a hash."""
+    """Return the span id of a delivery: 64 bits of a hash."""
     return _hash(f"event {event_id}", 8)
 
 

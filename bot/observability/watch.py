@@ -1,4 +1,4 @@
-"""Metrics and, where they are wanted, traces: one set of hooks for all that a process tells."""
+"""The hooks of a process: connects signals, calls and events to metrics, traces and logs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from bot.clock import Clock
 from bot.listening import Cut
+from bot.log_sampling import Occurrences, count_to_log
 from bot.observability.api_troubles import ApiKey, note_call, note_late
 from bot.observability.logs import both
 from bot.observability.metrics import Metrics
-from bot.rarely import Told, worth_telling
 from bot.settings import SettingsProblem
 from bot.signals import Level, Observe, Signal
 from bot.store.interface import Unavailable
@@ -30,63 +30,76 @@ _CAUSES = {
     "model_failed": (What.BACKEND,),
     "duty_overdue": (What.KEY, What.APP, What.API, What.RATE_LIMIT),
 }
-"""Lines about single conversations, and the troubles that explain them. A flow's own errors are in `flow_raised`."""
+"""Signals about single conversations, with the troubles that explain them."""
 
 _ONCE = frozenset({"duty_overdue"})
-"""Of these, the first conversation is told all the same: they say that control is still held."""
+"""Signals that are logged for the first conversation even so: control is still held."""
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-"""OpenTelemetry's own variables: where one is set, traces are sent there."""
+"""OpenTelemetry's variables. Setting one of them enables traces."""
 
 
 class Watch:
-    """The hooks of one process.
+    """The hooks of a process.
 
     Args:
-        metrics: what is counted.
-        traces: what spans are made by; None costs nothing.
+        metrics: the metrics of the process.
+        traces: creates spans; None if traces are off.
+        hooks: receive every signal.
 
     Attributes:
-        on_signal, on_call, on_stored: to be called with signals, API calls, and events that were stored.
-        on_receipt, on_cut: to be called with the receipts of deliveries, and the reasons why connections are cut off.
-        troubles: what lasts, of all that has failed in this process.
+        on_signal: to be called with each signal.
+        on_call: to be called with each API call.
+        on_stored: to be called with stored events.
+        on_receipt: to be called with the receipt of each delivery.
+        on_cut: to be called with the reason for each connection that is cut off.
+        troubles: the ongoing troubles of the process.
     """
 
-    def __init__(self, metrics: Metrics, traces: Traces | None = None, hooks: Sequence[Observe] = ()) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        traces: Traces | None = None,
+        hooks: Sequence[Observe] = (),
+    ) -> None:
         self.metrics = metrics
-        quiet = [self._quietly(hook) for hook in hooks]
-        self.on_signal: Observe = both(*quiet, metrics.on_signal, *([traces.on_signal] if traces else []))
-        self.on_call: Callable[[Call], None] = both(metrics.on_call, *([traces.on_call] if traces else []))
-        self.on_stored: Callable[[Sequence[NewEvent]], None] = both(
-            metrics.on_stored, *([traces.on_stored] if traces else [])
-        )
-        self.on_receipt: Callable[[Receipt], None] = both(metrics.on_receipt, self._tell_foreign)
-        self.on_cut: Callable[[Cut], None] = both(metrics.on_cut, self._tell_full)
-        self._told = Told()
+        signal_hooks = [self._demoting(hook) for hook in hooks]
+        signal_hooks.append(metrics.on_signal)
+        call_hooks = [metrics.on_call]
+        stored_hooks = [metrics.on_stored]
+        if traces:
+            signal_hooks.append(traces.on_signal)
+            call_hooks.append(traces.on_call)
+            stored_hooks.append(traces.on_stored)
+        self.on_signal: Observe = both(*signal_hooks)
+        self.on_call: Callable[[Call], None] = both(*call_hooks)
+        self.on_stored: Callable[[Sequence[NewEvent]], None] = both(*stored_hooks)
+        self.on_receipt: Callable[[Receipt], None] = both(metrics.on_receipt, self._log_foreign)
+        self.on_cut: Callable[[Cut], None] = both(metrics.on_cut, self._log_full)
+        self._counts = Occurrences()
         self.troubles = Troubles(self.on_signal)
         metrics.show_troubles(self.troubles)
 
-    def _quietly(self, hook: Observe) -> Observe:
-        """A hook that hears what a trouble causes in each conversation only as `debug`: the trouble itself is told."""
+    def _demoting(self, hook: Observe) -> Observe:
+        """Wrap a hook to demote signals to `debug` that an ongoing trouble explains."""
+        seen: set[str] = set()
 
-        told: set[str] = set()
-
-        def hear(signal: Signal) -> None:
+        def observe(signal: Signal) -> None:
             if causes := _CAUSES.get(signal.event):
                 lasts = any(map(self.troubles.lasts, causes))
-                if lasts and (signal.event not in _ONCE or signal.event in told):
+                if lasts and (signal.event not in _ONCE or signal.event in seen):
                     signal = replace(signal, level=Level.DEBUG)
-                (told.add if lasts else told.discard)(signal.event)
+                (seen.add if lasts else seen.discard)(signal.event)
             hook(signal)
 
-        return hear
+        return observe
 
     def on_report(self, event: str, level: str, fields: Mapping[str, object]) -> None:
-        """Take a report of `webhooks`, which knows no signals."""
+        """Convert a report of `webhooks` to a signal."""
         self.on_signal(Signal(event, Level(level), fields=fields))
 
     def calls_with(self, key: ApiKey) -> Callable[[Call], None]:
-        """A hook for the API calls that are made with one key."""
+        """Return a hook for the API calls with a key."""
 
         def note(call: Call) -> None:
             note_call(self.troubles, call, key)
@@ -94,7 +107,7 @@ class Watch:
         return both(self.on_call, note)
 
     def late_with(self, key: ApiKey) -> Callable[[str], None]:
-        """A hook for the calls made with one key that have had no answer for long."""
+        """Return a hook for late API calls with a key."""
 
         def note(action: str) -> None:
             note_late(self.troubles, action, key)
@@ -102,9 +115,10 @@ class Watch:
         return note
 
     def stored(
-        self, store: Callable[[Sequence[NewEvent]], Awaitable[int]]
+        self,
+        store: Callable[[Sequence[NewEvent]], Awaitable[int]],
     ) -> Callable[[Sequence[NewEvent]], Awaitable[int]]:
-        """The same way to store events, measured and watched."""
+        """Wrap a store function to measure it, and to record troubles of the database."""
         timed = self.metrics.timed(store)
 
         async def watched(events: Sequence[NewEvent]) -> int:
@@ -118,23 +132,25 @@ class Watch:
 
         return watched
 
-    def _tell_foreign(self, receipt: Receipt) -> None:
+    def _log_foreign(self, receipt: Receipt) -> None:
         if self.troubles.lasts(What.APP):
-            return  # it is known, and told, that the app is not ours
-        if receipt.status == ForeignDelivery.status and (times := worth_telling(self._told, ForeignDelivery)):
+            return  # already reported: the app is unknown
+        if receipt.status != ForeignDelivery.status:
+            return
+        if times := count_to_log(self._counts, ForeignDelivery):
             fields = {"detail": receipt.reason, "times": times}
             self.on_signal(Signal("foreign_delivery", Level.WARNING, fields=fields))
 
-    def _tell_full(self, cut: Cut) -> None:
-        if cut is Cut.FULL and (times := worth_telling(self._told, cut)):
+    def _log_full(self, cut: Cut) -> None:
+        if cut is Cut.FULL and (times := count_to_log(self._counts, cut)):
             self.on_signal(Signal("connections_full", Level.WARNING, fields={"times": times}))
 
 
 def traces_if_wanted(clock: Clock) -> Traces | None:
-    """What makes spans, if the environment says where they are to go. Only then is OpenTelemetry imported.
+    """Return the span exporter if the environment enables traces. Imports OpenTelemetry then.
 
     Raises:
-        SettingsProblem: it is not installed.
+        SettingsProblem: OpenTelemetry is not installed.
     """
     wanted = next((name for name in ENDPOINTS if os.environ.get(name)), None)
     if wanted is None or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
@@ -142,5 +158,6 @@ def traces_if_wanted(clock: Clock) -> Traces | None:
     try:
         from bot.observability.traces import Traces
     except ModuleNotFoundError:
-        raise SettingsProblem([f"{wanted}: traces need OpenTelemetry: pip install 'switchboard-bot[otel]'"]) from None
+        hint = "pip install 'switchboard-bot[otel]'"
+        raise SettingsProblem([f"{wanted}: traces need OpenTelemetry: {hint}"]) from None
     return Traces(clock)

@@ -70,7 +70,7 @@ async def listen(
 
         server = web.Application(client_max_size=MAX_BYTES)
         server.router.add_post("/{path:.*}", receive)
-        listener = Listener(server, host, port, lenient=True, patience=1)
+        listener = Listener(server, host, port, lenient=True, shutdown_timeout=1)
         await listener.start()
         stack.push_async_callback(listener.stop)
         yield listener.port

@@ -43,7 +43,7 @@ class Server:
         """Start listening."""
         app = web.Application(client_max_size=2 * MAX_UPLOAD)
         app.router.add_route("*", "/{path:.*}", self._serve)
-        self._listener = Listener(app, self._host, self._port, lenient=True, patience=1.0)
+        self._listener = Listener(app, self._host, self._port, lenient=True, shutdown_timeout=1.0)
         await self._listener.start()
         self._port = self._listener.port
 

@@ -1,4 +1,4 @@
-"""The client of the Sunshine Conversations API v2, and its errors."""
+"""The client for the Sunshine Conversations API v2, and its errors."""
 
 from bot.sunshine.addresses import check_account_url, check_base_url
 from bot.sunshine.calls import LATE, Call, Observer, Timeouts

@@ -1,4 +1,4 @@
-"""Where requests may go: a base URL that keys are safe with, and paths in which an id stays an id."""
+"""Validates base URLs, and quotes path segments."""
 
 from __future__ import annotations
 
@@ -14,54 +14,53 @@ _RESERVED = (".example", ".example.com", ".example.net", ".example.org", ".inval
 
 
 def check_base_url(base_url: str) -> str:
-    """Return the base URL without a slash at its end.
+    """Return the base URL without a trailing slash.
 
     Raises:
-        ValueError: it is no URL, or one that keys must not be sent to: https is required, but on this machine.
+        ValueError: not a URL, or not safe for keys. Must be https, except on this machine.
     """
     try:
         url = httpx2.URL(base_url.strip())
-        url.host.encode("idna")  # the resolver will, and has no clear error for it
+        url.host.encode("idna")  # as the resolver does, but with a clear error
     except (httpx2.InvalidURL, UnicodeError):
-        raise ValueError("the base URL is not a URL; expected https://SUBDOMAIN.zendesk.com/sc") from None
+        raise ValueError(f"the base URL is not a URL; expected {_EXPECTED}") from None
     if url.userinfo or url.query or url.fragment:
-        raise ValueError("the base URL holds more than scheme, host and path; keys belong into their own settings")
+        raise ValueError("the base URL has more than scheme, host and path; keys belong in their own settings")
     if not url.host or url.scheme not in ("https", "http") or not _is_port(url.port):
-        raise ValueError(
-            f"the base URL {base_url!r} has no usable scheme, host or port; expected https://SUBDOMAIN.zendesk.com/sc"
-        )
+        raise ValueError(f"the base URL {base_url!r} has no valid scheme, host or port; expected {_EXPECTED}")
     if url.scheme != "https" and not is_loopback(url.host):
         raise ValueError(
-            f"the base URL {base_url!r} must begin with https://; plain http would show the API key "
-            "to everybody on the way (it is allowed for this machine only: localhost, 127.0.0.1, ::1)"
+            f"the base URL {base_url!r} must begin with https://; plain http would expose the API "
+            "key in transit (it is allowed only for this machine: localhost, 127.0.0.1, ::1)"
         )
     return str(url).rstrip("/")
 
 
 def check_account_url(base_url: str) -> str:
-    """Return the base URL of an account, as `check_base_url` does.
+    """Return the base URL of an account without a trailing slash.
 
     Raises:
-        ValueError: the same, or it can't be one: a placeholder, or Zendesk's without the API's path.
+        ValueError: as `check_base_url`; also for placeholders, and for Zendesk without `/sc`.
     """
     checked = check_base_url(base_url)
     url = httpx2.URL(checked)
     label, _, domain = url.host.lower().partition(".")
     if label in _PLACEHOLDERS or url.host.endswith(_RESERVED) or f".{url.host}" in _RESERVED:
-        raise ValueError(f"the base URL {base_url!r} is a placeholder; put your own subdomain into {_EXPECTED}")
-    if (domain == "zendesk.com" or domain.endswith(".zendesk.com")) and url.path.rstrip("/") != "/sc":
-        raise ValueError(f"the base URL {base_url!r} has another path than the API's, /sc; expected {_EXPECTED}")
+        raise ValueError(f"the base URL {base_url!r} is a placeholder; put your own subdomain in {_EXPECTED}")
+    is_zendesk = domain == "zendesk.com" or domain.endswith(".zendesk.com")
+    if is_zendesk and url.path.rstrip("/") != "/sc":
+        raise ValueError(f"the base URL {base_url!r} lacks the API's path, /sc; expected {_EXPECTED}")
     return checked
 
 
 def segment(part: str) -> str:
-    """Quote one part of a path, so that an id from outside can't name anything but one thing in its place.
+    """Quote a path segment, so that an untrusted id can't change the path.
 
     Raises:
-        ValueError: it can't be quoted: empty, a dot or two (clients and servers resolve them), or no Unicode.
+        ValueError: empty, "." or ".." (clients and servers resolve these), or not Unicode.
     """
     if part in ("", ".", ".."):
-        raise ValueError(f"{part!r} can't be a part of an address")
+        raise ValueError(f"{part!r} is not a valid path segment")
     return quote(part, safe="")
 
 

@@ -1,4 +1,4 @@
-"""One call of the API: the request, retries of reads, and what an observer is told of it."""
+"""API calls: builds requests, retries reads, and reports each attempt to an observer."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from bot.sunshine.addresses import check_base_url, segment
 from bot.sunshine.errors import NoAnswer, NotSent, RateLimited, Refused, SunshineError, Unclear, to_answer
 from bot.sunshine.replies import Reply, read_reply
 
-LONGEST_WAIT: Final = timedelta(seconds=30)
-"""The longest pause before a read is tried again; who asks for a longer one gets no further try."""
+MAX_RETRY_PAUSE: Final = timedelta(seconds=30)
+"""Maximum pause before a retry. If Retry-After is longer, the read is not retried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long a call may take, in seconds.
+    """The timeouts of a call, in seconds.
 
     Attributes:
-        connect: to make a connection.
+        connect: for connecting.
         read: between two pieces of the answer.
         write: between two pieces of the request.
         pool: for a free connection.
-        total: for all of it, so that an answer that trickles in can't hold a conversation up.
+        total: for the whole call, so that a trickling answer can't block a conversation.
     """
 
     connect: float = 3
@@ -44,15 +44,16 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One try of one call, for metrics and logs.
+    """An attempt of a call, for metrics and logs.
 
     Attributes:
         action: the client's method.
-        outcome: how it went; a call that was cancelled is unclear.
-        status: the HTTP status; None where there was no answer.
-        seconds: how long it took.
-        code: the API's error code; empty where there is none.
-        problem: the error in words without secrets and texts; empty if there was none, or the call was cancelled.
+        outcome: the outcome; unclear for a cancelled call.
+        status: the HTTP status; None without an answer.
+        seconds: the duration.
+        code: the API's error code; empty if there is none.
+        problem: the error message, without secrets and message texts; empty for success and
+            for a cancelled call.
     """
 
     action: str
@@ -64,29 +65,30 @@ class Call:
 
 
 Observer = Callable[[Call], None]
-"""Is told of every try; must not raise."""
+"""Called with every attempt; must not raise."""
 
 LATE = 5.0
-"""Seconds without an answer until a call is late."""
+"""Seconds without an answer after which a call counts as late."""
 
 Late = Callable[[str], None]
-"""Is told the action of a call that is late, while that waits on; must not raise."""
+"""Called with the action of a late call, which keeps waiting; must not raise."""
 
-
-_URLS = 1024  # that are remembered: to read one is a sixth of the client's work, and a conversation needs the same few
+# Cache parsed URLs: parsing takes a sixth of the client's time, and conversations reuse a few.
+_CACHED_URLS = 1024
 
 
 class Caller:
-    """Makes calls; every failure is a `SunshineError`, and a cancellation passes through.
+    """Makes calls. Every failure is a `SunshineError`; cancellation passes through.
 
     Args:
         base_url: such as `https://SUBDOMAIN.zendesk.com/sc`.
-        auth: puts the key on requests.
+        auth: adds the key to requests.
         clock: dates the answers.
-        transport: what carries the requests; None: the network.
-        timeouts: how long a call may take.
-        read_attempts: how often a read is tried; nothing else is ever tried twice.
-        observe: is told of every try.
+        transport: sends the requests; None for the network.
+        timeouts: the timeouts of a call.
+        read_attempts: number of attempts for reads. Other calls are never retried.
+        observe: called with every attempt.
+        on_late: called with the action of a late call.
     """
 
     def __init__(
@@ -103,7 +105,7 @@ class Caller:
     ) -> None:
         if read_attempts < 1:
             raise ValueError("a read needs at least one attempt")
-        self._url = lru_cache(_URLS)(partial(_url_of, check_base_url(base_url)))
+        self._url = lru_cache(_CACHED_URLS)(partial(_url_of, check_base_url(base_url)))
         self._clock = clock
         self._total = timeouts.total
         self._observe = observe
@@ -112,28 +114,50 @@ class Caller:
             auth=auth,
             transport=transport,
             timeout=httpx2.Timeout(
-                connect=timeouts.connect, read=timeouts.read, write=timeouts.write, pool=timeouts.pool
+                connect=timeouts.connect,
+                read=timeouts.read,
+                write=timeouts.write,
+                pool=timeouts.pool,
             ),
-            headers={"User-Agent": "switchboard-bot", "Accept": "application/json", "Accept-Encoding": "gzip, deflate"},
+            headers={
+                "User-Agent": "switchboard-bot",
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+            },
             follow_redirects=False,
             trust_env=False,
         )
-        # Waits with asyncio.sleep, and has no limit in machine time: so it works in a loop with virtual time.
+        # Works with virtual time: it waits with asyncio.sleep, and has no timeout of its own.
         self._retries = stamina.AsyncRetryingCaller(
-            attempts=read_attempts, timeout=None, wait_initial=0.5, wait_max=LONGEST_WAIT, wait_jitter=0.5
+            attempts=read_attempts,
+            timeout=None,
+            wait_initial=0.5,
+            wait_max=MAX_RETRY_PAUSE,
+            wait_jitter=0.5,
         )
 
     async def aclose(self) -> None:
-        """Close the connections; what is called later fails as `NotSent`."""
+        """Close the connections. Later calls raise `NotSent`."""
         await self._http.aclose()
 
-    async def read(self, action: str, *path: str, params: Mapping[str, str] | None = None) -> Reply:
-        """GET `/v2/apps/<path>`, tried again where that can help."""
+    async def read(
+        self,
+        action: str,
+        *path: str,
+        params: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """GET `/v2/apps/<path>`, with retries."""
         request = self._build(action, "GET", path, params=params)
-        return await self._retries(_pause, self._try, action, request)
+        return await self._retries(_retry_pause, self._try, action, request)
 
-    async def write(self, action: str, method: str, *path: str, body: Mapping[str, Any] | None = None) -> Reply:
-        """POST, PATCH or DELETE `/v2/apps/<path>` once."""
+    async def write(
+        self,
+        action: str,
+        method: str,
+        *path: str,
+        body: Mapping[str, Any] | None = None,
+    ) -> Reply:
+        """POST, PATCH or DELETE `/v2/apps/<path>`, without retries."""
         return await self._try(action, self._build(action, method, path, body=body))
 
     def _build(
@@ -152,7 +176,7 @@ class Caller:
             headers = {"Content-Type": "application/json"}
             return self._http.build_request(method, url, content=_to_json(body), headers=headers)
         except (httpx2.InvalidURL, ValueError, TypeError) as error:
-            raise Refused(action, detail=f"it can't be a request: {type(error).__name__}") from error
+            raise Refused(action, detail=f"invalid request: {type(error).__name__}") from error
 
     async def _try(self, action: str, request: httpx2.Request) -> Reply:
         loop = asyncio.get_running_loop()
@@ -173,7 +197,8 @@ class Caller:
             if late:
                 late.cancel()
             if self._observe:
-                self._observe(Call(action, outcome, status, loop.time() - began, code, problem))
+                seconds = loop.time() - began
+                self._observe(Call(action, outcome, status, seconds, code, problem))
         return reply
 
     async def _send(self, action: str, request: httpx2.Request) -> httpx2.Response:
@@ -184,7 +209,7 @@ class Caller:
                 return await self._http.send(request)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
             raise NotSent(action, detail=str(error) or type(error).__name__) from error
-        except (httpx2.HTTPError, OSError) as error:  # OSError holds TimeoutError: the total is used up
+        except (httpx2.HTTPError, OSError) as error:  # includes TimeoutError, for the total
             raise NoAnswer(action, detail=type(error).__name__) from error
 
 
@@ -193,8 +218,14 @@ def _url_of(base_url: str, path: tuple[str, ...]) -> httpx2.URL:
 
 
 def _to_json(body: Mapping[str, Any]) -> bytes:
-    # Half a surrogate pair, as users can send it, has no UTF-8: it becomes a question mark.
-    text = json.dumps(body, default=_to_dict, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(
+        body,
+        default=_to_dict,
+        ensure_ascii=False,
+        allow_nan=False,
+        separators=(",", ":"),
+    )
+    # Users can send lone surrogates, which UTF-8 can't encode: they become question marks.
     return text.encode("utf-8", "replace")
 
 
@@ -204,10 +235,10 @@ def _to_dict(value: object) -> dict[Any, Any]:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def _pause(error: Exception) -> bool | timedelta:
-    """Is a failed read tried again, and after which pause? (True: after the usual one, which grows.)"""
+def _retry_pause(error: Exception) -> bool | timedelta:
+    """Return whether to retry a failed read, or the pause; True means the usual backoff."""
     if not isinstance(error, (RateLimited, NotSent, Unclear)):
         return False
     if error.retry_after is None:
         return True
-    return error.retry_after <= LONGEST_WAIT and error.retry_after
+    return error.retry_after <= MAX_RETRY_PAUSE and error.retry_after

@@ -1,6 +1,6 @@
-"""`SunshineClient`, the client of the Sunshine Conversations API v2: what the bot does in a conversation.
+"""`SunshineClient`, the client for the Sunshine Conversations API v2.
 
-The set-up calls are in `bot.sunshine.configuration`.
+This module has the calls for conversations; those for set-up are in `configuration`.
 """
 
 from __future__ import annotations
@@ -19,29 +19,31 @@ from bot.sunshine.readings import ConversationSnapshot, MessagePage, to_page, to
 from bot.sunshine.replies import Reply
 
 BUSINESS = {"type": "business"}
-"""The author of all that the bot says."""
+"""The author of the bot's messages."""
 
 
 class SunshineClient(ConfigurationCalls):
-    """Calls the API with one key. Use it as `async with`, or call `aclose` at the end.
+    """Calls the API with one key. Use it with `async with`, or call `aclose` at the end.
 
-    Every method raises `SunshineError`, whose branches tell whether the action happened; nothing of the HTTP
-    library shows. A cancellation passes through; the action that it hits may have happened.
+    Every method raises `SunshineError`, whose subclasses say whether the action happened.
+    Exceptions of the HTTP library never escape. Cancellation passes through; the cancelled
+    action may have happened.
 
     Args:
-        base_url: `https://SUBDOMAIN.zendesk.com/sc` or the address of an older app; https, but on this machine.
-        app_id: the app.
+        base_url: `https://SUBDOMAIN.zendesk.com/sc`, or the URL of an older app. Must be https,
+            except on this machine.
+        app_id: the app's id.
         credentials: the API key.
-        transport: what carries the requests, for fakes and the simulation; None: the network.
-        timeouts: how long a call may take.
-        read_attempts: how often a read is tried, with growing, jittered pauses and heeding Retry-After. 1 where
-            the caller has its own schedule. Whatever changes something is never tried twice.
+        transport: sends the requests, for fakes and the simulation; None for the network.
+        timeouts: the timeouts of a call.
+        read_attempts: number of attempts for reads, with jittered backoff and Retry-After. Use
+            1 if the caller has its own schedule. Writes are never retried.
         clock: dates the answers.
-        observe: is told of every try (`Call`), for metrics and logs; must not raise.
-        on_late: is told the action of a call that has had no answer for `LATE` seconds, while it waits on.
+        observe: called with every attempt (`Call`), for metrics and logs; must not raise.
+        on_late: called with the action of a call without an answer for `LATE` seconds.
 
     Raises:
-        ValueError: the base URL, the app id or the key can't be used, with the reason.
+        ValueError: the base URL, the app id or the key is invalid.
     """
 
     def __init__(
@@ -72,54 +74,73 @@ class SunshineClient(ConfigurationCalls):
         super().__init__(caller, app_id)
 
     async def __aenter__(self) -> Self:
-        """The client itself; connections are made when they are needed."""
+        """Return the client. It connects on demand."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close it."""
+        """Close the client."""
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections. What is called afterwards fails as `NotSent`."""
+        """Close the connections. Later calls raise `NotSent`."""
         await self._caller.aclose()
 
-    async def release_control(self, conversation_id: str, metadata: Mapping[str, Any] | None = None) -> None:
-        """Empty the active place. Returning means accepted, which is no proof.
+    async def release_control(
+        self,
+        conversation_id: str,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Release control, so that nobody is active. Returning means accepted, not proven.
 
-        With an integration key `NotOurs` says that it is not the active one; an app key takes control
-        from anybody (docs/platform.md, 2).
+        With an integration key, `NotOurs` means that the integration is not active. An app key
+        takes control from anyone (docs/platform.md, 2).
         """
-        await self._control("release_control", conversation_id, "releaseControl", metadata=metadata)
+        verb = "releaseControl"
+        await self._control("release_control", conversation_id, verb, metadata=metadata)
 
-    async def pass_control(self, conversation_id: str, to: str, metadata: Mapping[str, Any] | None = None) -> None:
-        """Make `to` active: the id, name or type of a switchboard integration, or `next`. No proof either."""
-        await self._control("pass_control", conversation_id, "passControl", to=to, metadata=metadata)
+    async def pass_control(
+        self,
+        conversation_id: str,
+        to: str,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Make `to` active: a switchboard integration's id, name or type, or `next`.
+
+        Returning means accepted, not proven.
+        """
+        verb = "passControl"
+        await self._control("pass_control", conversation_id, verb, to=to, metadata=metadata)
 
     async def get_conversation(self, conversation_id: str) -> ConversationSnapshot:
-        """Read who is active and who is pending."""
+        """Read the active and the pending integration."""
         action = "get_conversation"
-        return to_snapshot(action, await self._caller.read(action, *self._path(conversation_id)))
+        reply = await self._caller.read(action, *self._path(conversation_id))
+        return to_snapshot(action, reply)
 
     async def list_messages(self, conversation_id: str, before: str | None = None) -> MessagePage:
-        """Read a page of up to 100 messages: the newest ones, or those before the cursor `before`."""
+        """Read up to 100 messages: the newest ones, or those before the cursor `before`."""
         action = "list_messages"
         params = None if before is None else {"page[before]": before}
-        reply = await self._caller.read(action, *self._path(conversation_id), "messages", params=params)
+        path = (*self._path(conversation_id), "messages")
+        reply = await self._caller.read(action, *path, params=params)
         return to_page(action, reply)
 
     async def post_message(
-        self, conversation_id: str, content: Mapping[str, Any], metadata: Mapping[str, Any] | None = None
+        self,
+        conversation_id: str,
+        content: Mapping[str, Any],
+        metadata: Mapping[str, Any] | None = None,
     ) -> str | None:
-        """Say something for the business.
+        """Send a message from the business.
 
         Args:
-            conversation_id: where.
+            conversation_id: the conversation's id.
             content: the API's message content, such as `{"type": "text", "text": …}`.
-            metadata: comes back with the message; the only way to recognise it after an unclear answer
-                (docs/platform.md, 5).
+            metadata: returned with the message: the only way to recognise it after an
+                ambiguous answer (docs/platform.md, 5).
 
         Returns:
-            The id of the (first) message made; None where the platform took it without telling an id.
+            The id of the (first) message; None if the platform returned no id.
         """
         body = _with_metadata({"author": BUSINESS, "content": content}, metadata)
         match (await self._post("post_message", conversation_id, "messages", body)).body:
@@ -128,8 +149,12 @@ class SunshineClient(ConfigurationCalls):
             case _:
                 return None
 
-    async def post_activity(self, conversation_id: str, activity: Literal["typing:start", "typing:stop"]) -> None:
-        """Show that the business is typing, or no longer."""
+    async def post_activity(
+        self,
+        conversation_id: str,
+        activity: Literal["typing:start", "typing:stop"],
+    ) -> None:
+        """Show or hide the typing indicator."""
         body = {"author": BUSINESS, "type": activity}
         await self._post("post_activity", conversation_id, "activity", body)
 
@@ -145,12 +170,22 @@ class SunshineClient(ConfigurationCalls):
         body: dict[str, Any] = {} if to is None else {"switchboardIntegration": to}
         await self._post(action, conversation_id, verb, _with_metadata(body, metadata))
 
-    async def _post(self, action: str, conversation_id: str, verb: str, body: Mapping[str, Any]) -> Reply:
-        return await self._caller.write(action, "POST", *self._path(conversation_id), verb, body=body)
+    async def _post(
+        self,
+        action: str,
+        conversation_id: str,
+        verb: str,
+        body: Mapping[str, Any],
+    ) -> Reply:
+        path = (*self._path(conversation_id), verb)
+        return await self._caller.write(action, "POST", *path, body=body)
 
     def _path(self, conversation_id: str) -> tuple[str, ...]:
         return self._app_id, "conversations", conversation_id
 
 
-def _with_metadata(body: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _with_metadata(
+    body: Mapping[str, Any],
+    metadata: Mapping[str, Any] | None,
+) -> Mapping[str, Any]:
     return {**body, "metadata": metadata} if metadata else body

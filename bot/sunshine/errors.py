@@ -1,18 +1,18 @@
-"""What can go wrong with a call of the API, sorted by the one question that matters: did it happen?
+"""The errors of API calls, grouped by whether the action happened.
 
 SunshineError
-├── Refused            4xx: understood and declined; it did not happen
+├── Refused            4xx: it did not happen
 │   ├── Unauthorized   401: the API key is wrong
-│   ├── NotOurs        403: not allowed to this key; for a release: control is not ours
-│   ├── Gone           404: there is no such conversation (integration, webhook, …)
-│   └── Locked         423: the conversation takes no more messages
-├── RateLimited        429: it did not happen; later perhaps
-├── NotSent            no connection was made: it did not happen
+│   ├── NotOurs        403: not allowed for this key; for a release: control is not ours
+│   ├── Gone           404: no such conversation (integration, webhook, …)
+│   └── Locked         423: the conversation accepts no more messages
+├── RateLimited        429: it did not happen; retry later
+├── NotSent            no connection: it did not happen
 └── Unclear            it may or may not have happened
     ├── ServerError    5xx
-    └── NoAnswer       time-out while reading or writing, reset, protocol error, an answer that can't be read
+    └── NoAnswer       timeout while reading or writing, reset, protocol error, invalid answer
 
-`to_answer` says the same in the words of the control rules.
+`to_answer` converts them to the terms of the control rules.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from bot.control.facts import Answer
 
 
 class SunshineError(Exception):
-    """A call of the API failed.
+    """An API call failed.
 
-    `str()` and `repr()` are made of the action, the status, the API's error code and words of our own, so they
-    hold no secret and no message text. `title` is the platform's own sentence and may quote what was sent: it is
-    for people at a terminal (`doctor`, `setup`), not for logs.
+    `str()` and `repr()` contain only the action, the status, the API's error code and our own
+    words, so no secret and no message text. `title` comes from the platform and may quote the
+    request: show it at a terminal (`doctor`, `setup`), but never log it.
 
     Attributes:
         action: the client's method that failed.
-        status: the HTTP status; None where there was no answer, or nothing was sent.
-        code: the API's `errors[0].code`, "" where there is none.
-        title: the API's `errors[0].title`, "" where there is none.
-        retry_after: how long the platform asked to wait; None where it did not.
+        status: the HTTP status; None without an answer.
+        code: the API's `errors[0].code`; "" if there is none.
+        title: the API's `errors[0].title`; "" if there is none.
+        retry_after: the platform's Retry-After; None if there is none.
     """
 
     says: ClassVar[str] = "failed"
@@ -55,14 +55,14 @@ class SunshineError(Exception):
         self.code = code
         self.title = title
         self.retry_after = retry_after
-        answered = " ".join(part for part in (str(status or ""), code) if part)
-        super().__init__(
-            f"{action}: {self.says}" + (f" ({answered})" if answered else "") + (f": {detail}" if detail else "")
-        )
+        answer = " ".join(part for part in (str(status or ""), code) if part)
+        shown_answer = f" ({answer})" if answer else ""
+        shown_detail = f": {detail}" if detail else ""
+        super().__init__(f"{action}: {self.says}{shown_answer}{shown_detail}")
 
 
 class Refused(SunshineError):
-    """4xx: the platform understood and declined. It did not happen, and the same request will not."""
+    """4xx: the platform declined. It did not happen, and a retry would not help."""
 
     says = "refused"
 
@@ -74,19 +74,19 @@ class Unauthorized(Refused):
 
 
 class NotOurs(Refused):
-    """403: this key may not do that; a release by an integration key: another integration has control."""
+    """403: not allowed for this key; for a release: another integration has control."""
 
-    says = "not allowed to this key"
+    says = "not allowed for this key"
 
 
 class Gone(Refused):
-    """404: there is no such thing, or none that this key can see."""
+    """404: the object does not exist, or this key can't see it."""
 
     says = "not found"
 
 
 class Locked(Refused):
-    """423: the conversation has 30,000 messages and takes no more."""
+    """423: the conversation has 30,000 messages, and accepts no more."""
 
     says = "the conversation is full"
 
@@ -98,31 +98,31 @@ class RateLimited(SunshineError):
 
 
 class NotSent(SunshineError):
-    """No connection was made (no such host, refused, bad certificate, none free): it did not happen."""
+    """No connection (unknown host, refused, bad certificate, none free): it did not happen."""
 
     says = "not sent"
 
 
 class Unclear(SunshineError):
-    """It may or may not have happened: read before doing it again."""
+    """It may or may not have happened: read before a retry."""
 
     says = "unclear whether it happened"
 
 
 class ServerError(Unclear):
-    """5xx: the platform failed, before or after it did what was asked."""
+    """5xx: the platform failed, before or after the action."""
 
     says = "the platform failed"
 
 
 class NoAnswer(Unclear):
-    """The request left, and no answer came back that can be read."""
+    """The request was sent, but no valid answer came back."""
 
     says = "no usable answer"
 
 
 def to_answer(error: SunshineError) -> Answer:
-    """Say in the words of the control rules how a call failed; never `ACCEPTED`."""
+    """Convert an error to an answer of the control rules; never `ACCEPTED`."""
     match error:
         case NotOurs():
             return Answer.NOT_OURS
@@ -134,5 +134,5 @@ def to_answer(error: SunshineError) -> Answer:
             return Answer.RATE_LIMITED
         case NotSent():
             return Answer.NOT_SENT
-        case Unclear() | SunshineError():  # what fits no branch may have happened: the careful reading
+        case Unclear() | SunshineError():  # to be safe: an unknown error may have happened
             return Answer.UNCLEAR

@@ -1,6 +1,7 @@
-"""What reads of a conversation return, and how it is found in the platform's JSON.
+"""The results of reading a conversation, parsed from the platform's JSON.
 
-An answer of an unexpected shape is an error and never "nobody is active": that would be a false proof.
+An answer of unexpected shape is an error, never "nobody is active": that would be a false
+proof.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from bot.sunshine.replies import Reply
 
 @dataclass(frozen=True, slots=True)
 class ConversationSnapshot:
-    """Who has a conversation.
+    """The control state of a conversation.
 
     Attributes:
-        id: the conversation's.
-        active: the active switchboard integration; None: nobody.
-        pending: the one that control is offered to, if any.
-        at: the moment from which this surely holds, by the platform's clock as far as it is known.
+        id: the conversation's id.
+        active: the active switchboard integration; None if nobody is active.
+        pending: the integration that control is offered to, if any.
+        at: the time from which this is certain, by the platform's clock if known.
     """
 
     id: str
@@ -35,13 +36,13 @@ class ConversationSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class MessagePage:
-    """One page of a conversation's messages.
+    """A page of a conversation's messages.
 
     Attributes:
-        messages: as the API gives them, oldest first.
-        has_more: are there older ones?
-        before_cursor: names the page of those; None where there is none.
-        at: the moment from which this surely holds, by the platform's clock as far as it is known.
+        messages: the API's objects, oldest first.
+        has_more: whether there are older messages.
+        before_cursor: the cursor of the next older page; None if there is none.
+        at: the time from which this is certain, by the platform's clock if known.
     """
 
     messages: tuple[Mapping[str, Any], ...]
@@ -51,7 +52,7 @@ class MessagePage:
 
 
 def to_snapshot(action: str, reply: Reply) -> ConversationSnapshot:
-    """Read the answer of `GET …/conversations/<id>`. Raises `NoAnswer` if it isn't one."""
+    """Parse the answer to `GET …/conversations/<id>`. Raises `NoAnswer` if invalid."""
     conversation = part(action, reply.body, "conversation")
     return ConversationSnapshot(
         id=text(action, conversation, "id"),
@@ -62,7 +63,7 @@ def to_snapshot(action: str, reply: Reply) -> ConversationSnapshot:
 
 
 def to_page(action: str, reply: Reply) -> MessagePage:
-    """Read the answer of `GET …/conversations/<id>/messages`. Raises `NoAnswer` if it isn't one."""
+    """Parse the answer to `GET …/conversations/<id>/messages`. Raises `NoAnswer` if invalid."""
     meta = reply.body.get("meta")
     meta = meta if isinstance(meta, Mapping) else {}
     cursor = meta.get("beforeCursor")
@@ -75,7 +76,7 @@ def to_page(action: str, reply: Reply) -> MessagePage:
 
 
 def part(action: str, body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The object `name` of an answer. Raises `NoAnswer` if there is none."""
+    """Return the object `name` in an answer. Raises `NoAnswer` if there is none."""
     value = body.get(name)
     if not isinstance(value, Mapping):
         raise _unexpected(action, name)
@@ -83,7 +84,7 @@ def part(action: str, body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def parts(action: str, body: Mapping[str, Any], name: str) -> tuple[Mapping[str, Any], ...]:
-    """The list of objects `name` of an answer. Raises `NoAnswer` if there is none."""
+    """Return the list of objects `name` in an answer. Raises `NoAnswer` if there is none."""
     value = body.get(name)
     if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
         raise _unexpected(action, name)
@@ -91,7 +92,7 @@ def parts(action: str, body: Mapping[str, Any], name: str) -> tuple[Mapping[str,
 
 
 def text(action: str, body: Mapping[str, Any], name: str) -> str:
-    """The string `name` of an answer. Raises `NoAnswer` if there is none."""
+    """Return the string `name` in an answer. Raises `NoAnswer` if there is none."""
     value = body.get(name)
     if not isinstance(value, str) or not value:
         raise _unexpected(action, name)
@@ -102,8 +103,9 @@ def _integration(action: str, value: object) -> Integration | None:
     match value:
         case None:
             return None
-        case {**told}:
-            id_, name, type_ = (_text_or_none(told.get(key)) for key in ("id", "name", "integrationType"))
+        case {**fields}:
+            keys = ("id", "name", "integrationType")
+            id_, name, type_ = (_text_or_none(fields.get(key)) for key in keys)
             if known := id_ or name:
                 return Integration(known, name, type_)
             raise _unexpected(action, "switchboard integration")
@@ -112,7 +114,7 @@ def _integration(action: str, value: object) -> Integration | None:
 
 
 def _pending(action: str, value: object) -> Integration | None:
-    """The pending integration decides nothing: one that can't be read is no reason to know nothing."""
+    """Parse the pending integration; None if invalid, since no decision depends on it."""
     with suppress(NoAnswer):
         return _integration(action, value)
     return None
@@ -123,4 +125,4 @@ def _text_or_none(value: object) -> str | None:
 
 
 def _unexpected(action: str, name: str) -> NoAnswer:
-    return NoAnswer(action, status=200, detail=f"the answer has no readable {name}")
+    return NoAnswer(action, status=200, detail=f"the answer has no valid {name}")

@@ -1,4 +1,4 @@
-"""What an HTTP answer means: a body and the time from which it holds, or the error that it is."""
+"""Converts HTTP answers to replies or errors."""
 
 from __future__ import annotations
 
@@ -24,31 +24,36 @@ from bot.sunshine.errors import (
     Unauthorized,
 )
 
-LONGEST_TITLE: Final = 300
+MAX_TITLE_LENGTH: Final = 300
 _RESOLUTION: Final = timedelta(seconds=1)  # of the Date header (RFC 9110, section 5.6.7)
 _CODE: Final = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _SECONDS: Final = re.compile(r"\d{1,9}(\.\d{1,6})?", re.ASCII)
-_REFUSALS: Final[Mapping[int, type[Refused]]] = {401: Unauthorized, 403: NotOurs, 404: Gone, 423: Locked}
+_REFUSALS: Final[Mapping[int, type[Refused]]] = {
+    401: Unauthorized,
+    403: NotOurs,
+    404: Gone,
+    423: Locked,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A 2xx answer: its JSON object ({} for an empty body), and the moment from which it surely holds."""
+    """A 2xx answer: its JSON object ({} if empty), and the time from which it is certain."""
 
     body: Mapping[str, Any]
     at: datetime
 
 
 def read_reply(action: str, response: httpx2.Response, started: datetime) -> Reply:
-    """Read an answer.
+    """Convert an HTTP answer to a reply.
 
     Args:
         action: the client's method, for errors.
-        response: with its body read.
-        started: when the request was begun, by our clock.
+        response: the answer, with its body read.
+        started: the start of the request, by our clock.
 
     Raises:
-        SunshineError: it is not 2xx, or its body is not a JSON object.
+        SunshineError: the status is not 2xx, or the body is not a JSON object.
     """
     if not response.is_success:
         raise failure(action, response, started)
@@ -59,7 +64,7 @@ def read_reply(action: str, response: httpx2.Response, started: datetime) -> Rep
 
 
 def failure(action: str, response: httpx2.Response, now: datetime) -> SunshineError:
-    """The error that an answer other than 2xx is."""
+    """Convert an answer other than 2xx to an error."""
     status = response.status_code
     code, title = _first_error(response.content)
     wait = retry_after(response.headers, now)
@@ -70,28 +75,30 @@ def failure(action: str, response: httpx2.Response, now: datetime) -> SunshineEr
     if status == 408:
         return NoAnswer(action, status=status, code=code, title=title, retry_after=wait)
     if status >= 400:
-        return _REFUSALS.get(status, Refused)(action, status=status, code=code, title=title, retry_after=wait)
-    return NoAnswer(action, status=status, detail="redirects are not followed; is the base URL right?")
+        kind = _REFUSALS.get(status, Refused)
+        return kind(action, status=status, code=code, title=title, retry_after=wait)
+    detail = "redirects are not followed; check the base URL"
+    return NoAnswer(action, status=status, detail=detail)
 
 
 def holds_from(date: str | None, started: datetime) -> datetime:
-    """The moment from which an answer surely holds, for comparison with the `createdAt` of events.
+    """Return the time from which an answer is certain, for comparison with `createdAt`.
 
-    Our clock may be ahead of the platform's, so the platform's Date (which has lost its fraction of a second) is
-    an upper bound.
+    Our clock may be ahead of the platform's, so the Date header is an upper bound. It has no
+    fraction of a second.
 
     Args:
-        date: the answer's Date header.
-        started: when the request was begun, by our clock.
+        date: the Date header of the answer.
+        started: the start of the request, by our clock.
     """
     platform = _http_date(date)
     return started if platform is None else min(started - _RESOLUTION, platform) + _RESOLUTION
 
 
 def retry_after(headers: httpx2.Headers, now: datetime) -> timedelta | None:
-    """How long Retry-After (seconds, or a date) asks to wait; None where it is missing or unreadable.
+    """Parse Retry-After (seconds, or a date); None if it is missing or invalid.
 
-    A date is compared with the answer's own Date where there is one, so that our clock plays no part.
+    A date is compared with the answer's Date header if there is one, not with our clock.
     """
     value = headers.get("retry-after", "").strip()
     if _SECONDS.fullmatch(value):
@@ -125,7 +132,7 @@ def _first_error(content: bytes) -> tuple[str, str]:
             code, title = error.get("code"), error.get("title")
             return (
                 code if isinstance(code, str) and _CODE.fullmatch(code) else "",
-                title[:LONGEST_TITLE] if isinstance(title, str) else "",
+                title[:MAX_TITLE_LENGTH] if isinstance(title, str) else "",
             )
         case _:
             return "", ""

@@ -1,7 +1,8 @@
-"""The network under the API client: httpx2's requests over aiohttp's connections, and answers within bounds.
+"""The network transport of the API client: httpx2 requests over aiohttp connections.
 
-httpx2's own pool looks at all of its connections twice a request, and keeps only twenty of them: with a hundred calls
-under way it costs three times as much as aiohttp's, and most calls a new TLS handshake (tests/bench).
+httpx2's own pool scans all connections twice per request, and keeps only twenty. With a
+hundred concurrent calls it costs three times as much as aiohttp's, and most calls need a new
+TLS handshake (tests/bench).
 """
 
 from __future__ import annotations
@@ -13,33 +14,35 @@ from collections.abc import Mapping
 import aiohttp
 import httpx2
 
-from bot.sunshine.way import proxy_for, trusted
+from bot.sunshine.proxy import proxy_for, trusted
 
 CONNECTIONS = 100
 
-LARGEST_ANSWER = 4 * 1024 * 1024
-"""Bytes of an answer, compressed or not. A page of messages has a hundred of mostly less than a kilobyte."""
+MAX_ANSWER = 4 * 1024 * 1024
+"""Maximum bytes of an answer, before and after decompression. A page of messages has 100,
+mostly of less than a kilobyte."""
 
-LARGEST_ERROR = 64 * 1024
-"""Bytes that are read of an answer other than 2xx: enough for its first error. Its status counts all the same."""
+MAX_ERROR = 64 * 1024
+"""Maximum bytes read of an answer other than 2xx: enough for its first error."""
 
-_PIECE = 64 * 1024  # bytes that are inflated before others have their turn
+_PIECE = 64 * 1024  # bytes decompressed before yielding to other tasks
 _ENCODINGS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 _UNDONE = (b"content-encoding", b"content-length", b"transfer-encoding")
 _SET_BY_HTTPX2 = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # or left out on purpose
 
 
 class AiohttpTransport(httpx2.AsyncBaseTransport):
-    """Carries whole requests and whole answers; to be closed in the loop that it was first used in.
+    """Sends whole requests and reads whole answers. Close it in the loop of its first use.
 
-    An answer of more than `LARGEST_ANSWER` bytes is a `ReadError`; of one that tells of an error, or leads elsewhere,
-    only the beginning is read.
+    A 2xx answer of more than `MAX_ANSWER` bytes raises `ReadError`. Of other answers, only the
+    beginning is read.
 
-    Every error is one of httpx2's. `ConnectError`, `ConnectTimeout` and `PoolTimeout` say that nothing was sent, and no
-    other does. Nothing is sent twice but GET (over a connection that turns out to be closed).
+    All errors are httpx2's. Only `ConnectError`, `ConnectTimeout` and `PoolTimeout` mean that
+    nothing was sent. Only GET is ever sent twice, if a kept connection turns out to be closed.
 
     Args:
-        connections: how many there may be; a call that finds none waits for one, no longer than its `pool` time-out.
+        connections: maximum number of connections. Further calls wait for a free one, at most
+            for their `pool` timeout.
     """
 
     def __init__(self, connections: int = CONNECTIONS) -> None:
@@ -48,11 +51,11 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         self._proxies: dict[tuple[str, str, int | None], str | None] = {}  # by scheme, host and port
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send it, and read the answer."""
+        """Send a request and read the answer."""
         try:
             session = self._session or self._open()
             proxy = self._proxy_for(request.url)
-        except (OSError, ValueError) as error:  # a file or a proxy that the environment names
+        except (OSError, ValueError) as error:  # a bad file or proxy in the environment
             raise httpx2.ConnectError(_unusable(error)) from error
         try:
             async with session.request(
@@ -64,8 +67,10 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                 allow_redirects=False,
                 proxy=proxy,
             ) as answer:
-                headers = [pair for pair in answer.raw_headers if pair[0].lower() not in _UNDONE]
-                return httpx2.Response(answer.status, headers=headers, content=await _content(answer))
+                pairs = answer.raw_headers
+                headers = [pair for pair in pairs if pair[0].lower() not in _UNDONE]
+                content = await _content(answer)
+                return httpx2.Response(answer.status, headers=headers, content=content)
         except (aiohttp.ConnectionTimeoutError, aiohttp.SocketTimeoutError) as error:
             raise _timed_out(error) from error
         except aiohttp.ClientConnectorError as error:
@@ -81,7 +86,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             await self._session.close()
 
     def _proxy_for(self, url: httpx2.URL) -> str | None:
-        """The proxy for a URL, looked up once for each origin: the environment has to be searched for it."""
+        """Return the proxy for a URL, cached by origin: the look-up searches the environment."""
         origin = (url.scheme, url.host, url.port)
         if origin not in self._proxies:
             self._proxies[origin] = proxy_for(str(url))
@@ -92,7 +97,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             connector=aiohttp.TCPConnector(limit=self._connections, ssl=trusted()),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=_SET_BY_HTTPX2,
-            auto_decompress=False,  # neither it nor httpx2 has a bound
+            auto_decompress=False,  # neither aiohttp nor httpx2 limits the size
         )
         return self._session
 
@@ -102,9 +107,9 @@ def _unusable(error: Exception) -> str:
 
 
 async def _content(answer: aiohttp.ClientResponse) -> bytes:
-    """Read an answer, and inflate it. Raises `httpx2.ReadError` if it is too large or can't be inflated."""
+    """Read and decompress an answer. Raises `httpx2.ReadError` if too large or corrupt."""
     successful = 200 <= answer.status < 300
-    most = LARGEST_ANSWER if successful else LARGEST_ERROR
+    most = MAX_ANSWER if successful else MAX_ERROR
     encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity", *_ENCODINGS):
         if successful:
@@ -114,19 +119,21 @@ async def _content(answer: aiohttp.ClientResponse) -> bytes:
     content = bytearray()
     try:
         async for chunk in answer.content.iter_any():
-            content += chunk if inflater is None else await _inflated(inflater, chunk, most - len(content))
+            if inflater is not None:
+                chunk = await _inflated(inflater, chunk, most - len(content))
+            content += chunk
             if len(content) > most:
                 if successful:
                     raise httpx2.ReadError(f"the answer has more than {most} bytes")
                 break
     except zlib.error as error:
         if successful:
-            raise httpx2.ReadError("the answer can't be inflated") from error
+            raise httpx2.ReadError("the answer can't be decompressed") from error
     return bytes(content[:most])
 
 
 async def _inflated(inflater: zlib._Decompress, chunk: bytes, most: int) -> bytes:
-    """Inflate a piece of an answer, in steps, to little more than `most` bytes."""
+    """Decompress a piece of an answer in steps, to little more than `most` bytes."""
     plain = bytearray()
     while chunk and len(plain) <= most:
         plain += inflater.decompress(chunk, _PIECE)
@@ -136,7 +143,7 @@ async def _inflated(inflater: zlib._Decompress, chunk: bytes, most: int) -> byte
 
 
 def _timeout(seconds: Mapping[str, float | None]) -> aiohttp.ClientTimeout:
-    """aiohttp's `connect` is the wait for a connection, a new one included."""
+    """Convert timeouts. aiohttp's `connect` covers waiting for and making a connection."""
     pool, connect = seconds.get("pool"), seconds.get("connect")
     return aiohttp.ClientTimeout(
         total=None,

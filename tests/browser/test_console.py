@@ -161,7 +161,7 @@ def test_refused(one_place: Place, new_page: Callable[..., Any]) -> None:
     page = new_page()
     for _ in range(4):
         _sign_in(page, one_place, "a wrong token")
-        assert page.locator("[role=alert]").inner_text() == "That is not the token."
+        assert page.locator("[role=alert]").inner_text() == "This token is wrong."
     _sign_in(page, one_place)
     assert page.locator(".numbers").count() == 1
 
@@ -216,7 +216,7 @@ def test_release_by_keyboard(one_place: Place, new_page: Callable[..., Any]) -> 
     page.get_by_text("The bot holds control.").wait_for()
     page.get_by_role("button", name="Release", exact=True).focus()
     page.keyboard.press("Enter")
-    page.get_by_text("Asked for.").wait_for()
+    page.get_by_text("Release in progress").wait_for()
     page.locator("li.good", has_text="done (release)").wait_for()
     assert one_place.sandbox.switchboard.holder(visitor.conversation_id) is None
 

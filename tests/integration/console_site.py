@@ -15,7 +15,7 @@ import pytest
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from bot.console.doors import SESSION
+from bot.console.auth import SESSION
 from bot.console.render import HOME
 from bot.console.site import Console
 from bot.control.history import Moment, MomentKind

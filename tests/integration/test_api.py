@@ -157,21 +157,21 @@ async def test_a_flow_is_asked_for_once(place: Place) -> None:
         (
             {"conversation": "named"},
             409,
-            {"error": "a flow is at work in that conversation: order", "flow": "order"},
+            {"error": "a flow is running in that conversation: order", "flow": "order"},
         ),
         (
             {"conversation": "unnamed"},
             409,
-            {"error": "a flow is at work in that conversation: closing flow", "flow": "closing flow"},
+            {"error": "a flow is running in that conversation: closing flow", "flow": "closing flow"},
         ),
         (
             {"conversation": "about-to"},
             409,
-            {"error": "another flow is about to begin in that conversation: cart", "flow": "cart"},
+            {"error": "another flow is about to start in that conversation: cart", "flow": "cart"},
         ),
         ({"conversation": "ended"}, 409, {"error": "the user has ended that conversation"}),
-        ({"body": b"{"}, 400, {"error": "the body is data as JSON, or empty"}),
-        ({"key": None}, 400, {"error": "send an Idempotency-Key of 1 to 200 characters, the same when you repeat it"}),
+        ({"body": b"{"}, 400, {"error": "the body must be JSON, or empty"}),
+        ({"key": None}, 400, {"error": "send an Idempotency-Key of 1 to 200 characters, the same for each retry"}),
     ],
 )
 async def test_which_flow_is_refused(place: Place, sent: dict[str, Any], status: int, answer: Any) -> None:
@@ -197,13 +197,13 @@ async def test_a_signal_that_is_repeated_when_the_flow_is_over(place: Place) -> 
         ({"token": "another token"}, 401, "send API_TOKEN"),
         ({"key": None}, 400, "send an Idempotency-Key of 1 to 200 characters"),
         ({"key": "k" * 201}, 400, "send an Idempotency-Key"),
-        ({"name": "Paid"}, 400, "a short one in snake_case"),
-        ({"body": b"{"}, 400, "data as JSON, or empty"),
-        ({"body": b"[" * 4000}, 400, "data as JSON, or empty"),
+        ({"name": "Paid"}, 400, "a short name in snake_case"),
+        ({"body": b"{"}, 400, "must be JSON, or empty"),
+        ({"body": b"[" * 4000}, 400, "must be JSON, or empty"),
         ({"body": json.dumps("x" * LARGEST_DATA).encode()}, 400, f"at most {LARGEST_DATA} bytes"),
         ({"conversation": "nobody"}, 404, "no such conversation is known"),
         ({"conversation": "gone"}, 404, "no such conversation is known"),
-        ({"conversation": "at-rest"}, 409, "no flow is at work in that conversation"),
+        ({"conversation": "at-rest"}, 409, "no flow is running in that conversation"),
     ],
 )
 async def test_what_is_refused(place: Place, sent: dict[str, Any], status: int, words: str) -> None:
@@ -216,7 +216,7 @@ async def test_what_is_refused(place: Place, sent: dict[str, Any], status: int, 
 @pytest.mark.parametrize("place", [""], indirect=True)
 async def test_it_is_off_without_a_token(place: Place) -> None:
     """And says how to have it."""
-    assert await place.sends() == (404, {"error": "the API is off here: set API_TOKEN"})
+    assert await place.sends() == (404, {"error": "the API is off: set API_TOKEN"})
 
 
 async def test_a_database_out_of_reach(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +226,7 @@ async def test_a_database_out_of_reach(place: Place, monkeypatch: pytest.MonkeyP
         raise Unavailable("no database")
 
     monkeypatch.setattr(place.store, "order", fails)
-    assert await place.sends() == (503, {"error": "it could not be stored: send it again"})
+    assert await place.sends() == (503, {"error": "not stored: send it again"})
 
 
 async def test_the_bot_serves_it(tmp_path: Path) -> None:

@@ -17,12 +17,12 @@ from console_site import DESK, HELD, MINUTE, SCRIPT, START, TOKEN, WITH_AGENT, S
 from tiers import some
 from yarl import URL
 
-from bot.console.attempts import FREE, SLOWEST, pause
-from bot.console.doors import MOST_WAITING, SESSION
-from bot.console.render import HOME, LONGEST_TEXT
-from bot.console.sessions import LASTS, Sessions
-from bot.console.site import STRETCH, closed_console
-from bot.console.words import COLUMNS, MEANINGS
+from bot.console.attempts import FREE, MAX_DELAY, delay
+from bot.console.auth import MAX_DELAYED, SESSION
+from bot.console.formatting import COLUMNS, MEANINGS
+from bot.console.render import HOME, MAX_TEXT_LENGTH
+from bot.console.sessions import LIFETIME, Sessions
+from bot.console.site import PAGE_SIZE, closed_console
 from bot.control.history import Moment, MomentKind
 from bot.control.state import Conversation, Ended
 from bot.store import Change, Unavailable
@@ -93,7 +93,7 @@ class TestDoor:
         """A wrong token; it is neither shown nor logged."""
         response = await site.sign_in("a wrong token")
         assert response.status == 401
-        assert "That is not the token" in await response.text()
+        assert "This token is wrong" in await response.text()
         assert "a wrong token" not in repr(site.signals) + await response.text()
         assert (await site.get()).status == 303
 
@@ -101,7 +101,7 @@ class TestDoor:
         """However many wrong ones came before, from the same address, too; those wait ever longer."""
         for _ in range(60):
             assert (await site.sign_in("wrong")).status == 401
-        assert site.pauses == [pause(failures) for failures in range(FREE + 1, 61)]
+        assert site.pauses == [delay(failures) for failures in range(FREE + 1, 61)]
         assert (await site.sign_in()).status == 303
         assert len(site.pauses) == 60 - FREE
         tries = [one.fields["tries"] for one in site.signals if one.event == "console_sign_in_refused"]
@@ -137,7 +137,7 @@ class TestDoor:
         (csrf,) = re.findall(r'name="csrf" value="(\w+)"', page)
         held = [
             asyncio.create_task(site.post("/sign-in", csrf=csrf, token=f"guess {n}"))
-            for n in range(FREE + MOST_WAITING + 10)
+            for n in range(FREE + MAX_DELAYED + 10)
         ]
         done, waiting = await asyncio.wait(held, timeout=60, return_when=asyncio.FIRST_COMPLETED)
         while len(done) < FREE + 10:
@@ -145,7 +145,7 @@ class TestDoor:
             done |= more
         answers = [task.result() for task in done]
         assert sorted(answer.status for answer in answers) == [401] * FREE + [429] * 10
-        assert {answer.headers["Retry-After"] for answer in answers if answer.status == 429} == {f"{SLOWEST:g}"}
+        assert {answer.headers["Retry-After"] for answer in answers if answer.status == 429} == {f"{MAX_DELAY:g}"}
         assert (await site.post("/sign-in", csrf=csrf, token=TOKEN)).status == 303
         site.go_on.set()
         assert {answer.status for answer in await asyncio.gather(*waiting)} == {401}
@@ -180,7 +180,7 @@ class TestDoor:
     async def test_session_ends(self, site: Site) -> None:
         """After its time, and with another token."""
         await site.sign_in()
-        site.clock.time += LASTS
+        site.clock.time += LIFETIME
         assert (await site.get()).status == 303
         site.client.session.cookie_jar.update_cookies({SESSION: Sessions("another token, quite long").begin(START)})
         assert (await site.get()).status == 303
@@ -307,8 +307,8 @@ class TestPages:
         html = await site.text()
         numbers = re.findall(r"<strong>(\d+)</strong> <span>([\w ]+)</span>", html)
         assert numbers == [("1", "held"), ("0", "owed"), ("0", "overdue"), ("0", "set aside")]
-        assert "releases control by itself" in html
-        assert "behaves accordingly" in html
+        assert "the platform releases control" in html
+        assert "acted in this mode throughout" in html
         assert "/console/conversations/c1" in html
         assert "personal words" not in html
         assert "Ada" not in html
@@ -323,7 +323,7 @@ class TestPages:
         assert "/console/conversations/c1" not in html
         site.clock.time += timedelta(days=1)
         await site.sign_in()
-        assert "behaves accordingly" in await site.text()
+        assert "acted in this mode throughout" in await site.text()
 
     async def test_troubles(self, site: Site) -> None:
         """What fails stands at the top, with what to do, until it works again."""
@@ -384,7 +384,7 @@ class TestPages:
         await site.sign_in()
         response = await site.get(path)
         assert response.status == status
-        assert "That did not work" in await response.text()
+        assert "<h1>Error</h1>" in await response.text()
 
     async def test_conversation(self, site: Site) -> None:
         """What was said shows as text, whatever it was; and that somebody has read it is written down."""
@@ -462,17 +462,17 @@ class TestLongTimelines:
 
     async def test_each_line_once(self, site: Site) -> None:
         """Page after page, each thing that happened is on one of them, and in its order."""
-        await self._say(site, 3 * STRETCH + 10)
+        await self._say(site, 3 * PAGE_SIZE + 10)
         await site.sign_in()
         pages = await self._pages(site)
         told = [re.findall(r"words (\d{4})|moment (\d{4})", page) for page in pages]
         numbers = [int(a or b) for page in reversed(told) for a, b in page]
         assert numbers == sorted(numbers)
-        assert [number for number in numbers if not number % 2] == [*range(0, 3 * STRETCH + 10, 2)]
+        assert [number for number in numbers if not number % 2] == [*range(0, 3 * PAGE_SIZE + 10, 2)]
         odd = [number for number in numbers if number % 2]
-        assert odd == sorted(2 * [*range(1, 3 * STRETCH + 10, 2)])
+        assert odd == sorted(2 * [*range(1, 3 * PAGE_SIZE + 10, 2)])
         assert len(pages) == 4
-        assert ["an older page tells who was active" in page for page in pages] == [True, True, True, False]
+        assert ["see an older page for who was active" in page for page in pages] == [True, True, True, False]
         assert "data-live" in pages[0]
         assert all("data-live" not in page and "To the newest" in page for page in pages[1:])
 
@@ -486,11 +486,11 @@ class TestLongTimelines:
 
     async def test_long_texts_are_cut(self, site: Site) -> None:
         """A page of long texts stays small, too."""
-        await self._say(site, STRETCH, "<" * 30_000)
+        await self._say(site, PAGE_SIZE, "<" * 30_000)
         await site.sign_in()
         html = await site.text("/conversations/c1")
-        assert len(html) < STRETCH * 4 * LONGEST_TEXT + 200_000
-        assert html.count("more characters)") == STRETCH
+        assert len(html) < PAGE_SIZE * 4 * MAX_TEXT_LENGTH + 200_000
+        assert html.count("more characters)") == PAGE_SIZE
 
 
 class TestActs:
@@ -508,7 +508,7 @@ class TestActs:
             (True, {"by": "console", "against": None})
         ]
         assert (await site.store.audit_log())[0].action == "release"
-        assert "Asked for" in await site.text("/conversations/c1?asked=1")
+        assert "Release in progress" in await site.text("/conversations/c1?asked=1")
 
     async def test_twice(self, site: Site) -> None:
         """The same form sent twice is one order."""
@@ -528,9 +528,9 @@ class TestActs:
         assert "an agent may be talking" in await site.text(page)
         unsure = await site.submit(page)
         assert unsure.status == 409
-        assert "Confirm that control is to be taken" in await unsure.text()
+        assert "Confirm that you want to take control" in await unsure.text()
         other = await site.submit(page, sure="yes", against="sw_other")
-        assert "Things have changed" in await other.text()
+        assert "The situation has changed" in await other.text()
         assert site.woken == []
         assert (await site.submit(page, sure="yes")).status == 303
         (work,) = [
@@ -548,7 +548,7 @@ class TestActs:
         await site.put(replace(WITH_AGENT, id="c1"), NewEvent("e2", "c1", "x", b"{}", START))
         response = await site.post("/conversations/c1/release", **hidden)
         assert response.status == 409
-        assert "Things have changed" in await response.text()
+        assert "The situation has changed" in await response.text()
         assert site.woken == []
 
     async def test_nothing_to_release(self, site: Site) -> None:
@@ -592,7 +592,7 @@ class TestActs:
         html = await site.text("/set-aside")
         (more,) = re.findall(r'href="/console(/set-aside\?before=\d+)"', html)
         rest = await site.text(more)
-        assert [page.count("Try again") for page in (html, rest)] == [50, 10]
+        assert [page.count(">Retry</button>") for page in (html, rest)] == [50, 10]
 
 
 class TestLive:
@@ -631,11 +631,11 @@ class TestLive:
         """A conversation that is not there any more shows as that."""
         await site.sign_in()
         async with await site.client.get(f"{HOME}/live?conversation=none") as stream:
-            assert "has been removed" in await self._told(stream)
+            assert "conversation was removed" in await self._told(stream)
 
     async def test_sign_out(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         """A stream ends soon after somebody has signed out, in whatever process."""
-        monkeypatch.setattr("bot.console.site.CHECK_EVERY", 0.01)
+        monkeypatch.setattr("bot.console.site.SESSION_CHECK_INTERVAL", 0.01)
         await site.sign_in()
         async with await site.client.get(f"{HOME}/live") as stream:
             await self._told(stream)
@@ -648,13 +648,13 @@ class TestLive:
     async def test_crowded(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         """One too many is told so, and its page works without."""
         await site.sign_in()
-        monkeypatch.setattr("bot.console.live.MOST_FOLLOWERS", 0)
+        monkeypatch.setattr("bot.console.live.MAX_FOLLOWERS", 0)
         assert (await site.get("/live")).status == 503
 
     async def test_session_ends(self, site: Site) -> None:
         """A stream ends with its session."""
         await site.sign_in()
-        site.clock.time += LASTS - timedelta(seconds=0.5)
+        site.clock.time += LIFETIME - timedelta(seconds=0.5)
         async with await site.client.get(f"{HOME}/live") as stream:
             async with asyncio.timeout(60):
                 assert b'id=\\"c-c1\\"' in await stream.read()

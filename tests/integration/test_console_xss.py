@@ -20,7 +20,7 @@ from bot.control.state import Action, Conversation, Duty, Holder, Integration, K
 from bot.store import Change
 from bot.store.interface import Done, JournalEntry, Say
 from bot.store.operators import Access
-from webhooks.contacts import LONGEST, Contact, ContactKind
+from webhooks.contacts import MAX_LENGTH, Contact, ContactKind
 from webhooks.inbox import NewEvent
 
 __all__ = ["site"]
@@ -102,7 +102,7 @@ async def hostile(site: Site) -> Site:
         ],
         history=[Moment(START, kind, HOSTILE, Who.OTHER, START) for kind in MomentKind],
         release=True,
-        contacts={Contact(kind, f"{kind} {HOSTILE}"[:LONGEST]) for kind in ContactKind},
+        contacts={Contact(kind, f"{kind} {HOSTILE}"[:MAX_LENGTH]) for kind in ContactKind},
     )
     await site.store.save(work.lease, change, START)
     await site.store.audit(Access(START, HOSTILE, HOSTILE, ID, HOSTILE))

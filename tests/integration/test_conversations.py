@@ -163,7 +163,7 @@ async def test_release_what_others_hold(tmp_path: Path, monkeypatch: pytest.Monk
         assert "app key" in keyless.stdout
         unnamed = await place.run("release", place.id, "--yes")
         assert unnamed.exit_code == 2
-        assert f"it is {WORKSPACE} from whom" in unnamed.stderr
+        assert f"control would be taken from {WORKSPACE}" in unnamed.stderr
         assert "an agent may be talking" in unnamed.stdout
         assert place.holder == WORKSPACE
         done = await place.run("release", place.id, "--take-from", WORKSPACE)
@@ -177,7 +177,7 @@ async def test_no_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         pass
     told = await place.run("release", place.id, "--yes", "--wait", "0s")
     assert told.exit_code == 3, told.output
-    assert "no worker has taken it up yet" in told.stdout
+    assert "no worker has picked it up" in told.stdout
 
 
 async def test_retry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +191,7 @@ async def test_retry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             ("odd", place.id, "the event has no type")
         ]
         assert "odd" in (await place.run("retry")).stdout
-        assert "will be taken up again" in (await place.run("retry", "odd")).stdout
+        assert "The bot will retry event odd" in (await place.run("retry", "odd")).stdout
         again = await place.run("retry", "none")
         assert again.exit_code == 2
         assert "no event 'none' is set aside" in again.stderr
@@ -200,7 +200,7 @@ async def test_retry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("show", "nope"), "nothing is known of a conversation 'nope'"),
+        (("show", "nope"), "no conversation 'nope' is known"),
         (("list", "--older-than", "soon"), "--older-than: give a duration"),
         (("list", "--filter", "odd"), "'odd' is not one of"),
     ],

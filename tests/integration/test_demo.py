@@ -14,7 +14,7 @@ from postgres_server import PostgresServer
 from tiers import some
 
 from bot.cli import demo
-from bot.cli.demo import MODES, PATIENCE, play_mode
+from bot.cli.demo import MODES, PROOF_TIMEOUT, play_mode
 from bot.cli.demo_view import Screen
 from bot.sandbox.stories import STORIES
 
@@ -28,7 +28,7 @@ async def nothing(*_, **__):
     pass
 
 SunshineClient.release_control = nothing
-demo.PATIENCE = 1.0
+demo.PROOF_TIMEOUT = 1.0
 demo.STORIES = [story for story in demo.STORIES if story.title in ("ended in mid-flow", "flow hangs")]
 main()
 """
@@ -39,7 +39,7 @@ from bot import terminal
 from bot.cli import demo, demo_view, main
 
 terminal.is_watched = lambda: True
-demo.LEFT_OPEN = demo_view.AT_LEAST = demo_view.AT_MOST = demo_view.A_VERDICT = 0.05
+demo.LEFT_OPEN_PAUSE = demo_view.MIN_PAUSE = demo_view.MAX_PAUSE = demo_view.VERDICT_PAUSE = 0.05
 demo.STORIES = [story for story in demo.STORIES if story.title in ("ended in mid-flow", "flow hangs")]
 main()
 """
@@ -72,7 +72,7 @@ async def test_the_demo_closes_everything(tmp_path: Path) -> None:
     assert {row["mode"] for row in rows} == {"release", "pass"}
     assert all(row["proof"] for row in rows)
     # A survey that asked after the end would keep it open for five minutes; tests in virtual time hold the exact bound.
-    assert max(row["seconds"] for row in rows) < PATIENCE
+    assert max(row["seconds"] for row in rows) < PROOF_TIMEOUT
     assert (code, err) == (0, "")
     assert _files(tmp_path) == []
 
@@ -118,7 +118,7 @@ async def test_the_stories_close_on_postgresql(
     mode: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same conversations on a database that is a server's: it has no tables yet, and all of them close."""
-    monkeypatch.setattr(demo, "PATIENCE", 60.0)  # the machine may be busy
+    monkeypatch.setattr(demo, "PROOF_TIMEOUT", 60.0)  # the machine may be busy
     url = postgres.new_database(migrated=False)
     rows = await play_mode(mode, url, Screen())
     assert [row for row in rows if not row.ok] == []

@@ -366,7 +366,7 @@ async def test_for_people_it_shows_a_line_each_and_what_to_do(tmp_path: Path) ->
         result = await place.run("doctor")
         assert "handback" in result.stdout
         assert "→ Run `switchboard-bot setup`." in result.stdout
-        assert "1 wrong" in result.stdout
+        assert "1 error" in result.stdout
         settings = load_settings(_env_file=place.file)
         secrets = [settings.sunshine_key_secret, settings.sunshine_app_key_secret, *settings.sunshine_webhook_secret]
         shown = result.output + (await place.doctor()).output

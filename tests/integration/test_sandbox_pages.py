@@ -263,7 +263,7 @@ async def test_a_flow_that_another_system_begins(site: Site) -> None:
     await answers(202)
     view = await site.until(conversation_id, lambda view: "How did we do?" in said(view))
     assert view["holder"] == "bot"
-    await site.until(conversation_id, lambda view: "Proven, that the bot got control" in told(view))
+    await site.until(conversation_id, lambda view: "Proven: the bot got control" in told(view))
     await site.taps(conversation_id, "Good")
     await site.until(conversation_id, lambda view: "Thank you!" in said(view))
 

@@ -133,7 +133,7 @@ async def test_a_changed_file_counts_at_once(tmp_path: Path) -> None:
 
         developer.writes(words='HELLO = "Moin.')
         shown = await developer.reads("SyntaxError")
-        assert "words.py changed, but can't be used; the bot runs with the code of before:" in shown
+        assert "words.py changed, but is broken; the bot runs the old code:" in shown
         assert 'words.py", line 1' in shown
         developer.writes(words="HELLO = undefined_name")
         await developer.reads("NameError: name 'undefined_name' is not defined")

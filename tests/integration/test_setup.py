@@ -105,7 +105,7 @@ async def test_a_dry_run_changes_nothing(place: Place) -> None:
     before = place.file.read_bytes()
     result = await place.setup(*ALL_OF_IT, "--dry-run")
     assert result.exit_code == 0
-    assert f"make the custom integration {BOT}, with a webhook to {place.url}" in result.output.replace("\n", " ")
+    assert f"create the custom integration {BOT}, with a webhook to {place.url}" in result.output.replace("\n", " ")
     assert "SUNSHINE_WEBHOOK_SECRET" in result.output
     assert place.writes() == []
     assert place.file.read_bytes() == before
@@ -116,8 +116,8 @@ async def test_nobody_else_s_choice_is_changed_without_asking(place: Place) -> N
     before = place.file.read_bytes()
     result = await place.setup("--default-responder")
     assert result.exit_code == 2
-    assert "--yes: " in result.stderr
-    assert f"(so far: {ANSWERS})" in result.stderr
+    assert "pass --yes to" in result.stderr
+    assert f"(now: {ANSWERS})" in result.stderr
     assert place.writes() == []
     assert place.file.read_bytes() == before
 
@@ -172,11 +172,11 @@ async def test_what_is_missing_is_said_with_where_to_find_it(place: Place) -> No
 @pytest.mark.parametrize(
     ("environment", "says"),
     [
-        ({"SUNSHINE_APP_KEY_SECRET": "wrong"}, "SUNSHINE_APP_KEY_ID, SUNSHINE_APP_KEY_SECRET: the platform does not"),
-        ({"SUNSHINE_APP_KEY_ID": "int_1"}, "SUNSHINE_APP_KEY_ID: it takes an app-scoped key"),
-        ({"SUNSHINE_APP_KEY_ID": "a:b"}, "SUNSHINE_APP_KEY_ID, SUNSHINE_APP_KEY_SECRET: the id of an API key holds no"),
+        ({"SUNSHINE_APP_KEY_SECRET": "wrong"}, "SUNSHINE_APP_KEY_ID, SUNSHINE_APP_KEY_SECRET: the platform rejects"),
+        ({"SUNSHINE_APP_KEY_ID": "int_1"}, "SUNSHINE_APP_KEY_ID: must be an app-scoped key"),
+        ({"SUNSHINE_APP_KEY_ID": "a:b"}, "SUNSHINE_APP_KEY_ID, SUNSHINE_APP_KEY_SECRET: an API key's id contains no"),
         ({"SUNSHINE_APP_ID": ".."}, "SUNSHINE_APP_ID: "),
-        ({"SUNSHINE_APP_ID": "nothing"}, "SUNSHINE_APP_ID: there is no app nothing"),
+        ({"SUNSHINE_APP_ID": "nothing"}, "SUNSHINE_APP_ID: the key can't see an app nothing"),
         ({"SUNSHINE_BASE_URL": "http://127.0.0.1:9"}, "SUNSHINE_BASE_URL: the account can't be read"),
         ({"SUNSHINE_BASE_URL": "http://example.com"}, "SUNSHINE_BASE_URL: the base URL"),
     ],

@@ -97,12 +97,12 @@ async def asked(place: Place, terminal: Terminal) -> str:
     """Answer all that it asks first, and return what it showed meanwhile."""
     shown = ""
     for asks, answer in (
-        ("account's address", place.sandbox.base_url),
+        ("account's URL", place.sandbox.base_url),
         ("app's id", place.sandbox.app_id),
         ("id of an app-scoped key", place.sandbox.app_key.id),
         ("Its secret: ", place.sandbox.app_key.secret),  # the blank comes once input is no longer thrown away
         ("release or pass", "pass"),
-        ("Where the platform reaches the bot", place.url),
+        ("The bot's public URL", place.url),
     ):
         await terminal.answers(asks, answer)
         shown += terminal.shown

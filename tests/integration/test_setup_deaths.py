@@ -25,7 +25,7 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the machine, and no waiting for what may be read late."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setattr(application, "LOOKS", application.LOOKS[:1])
+    monkeypatch.setattr(application, "VERIFY_PAUSES", application.VERIFY_PAUSES[:1])
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ async def test_a_yes_without_effect_is_not_believed(place: Place) -> None:
     board.update_switchboard = lambda *_: {"switchboard": {}}  # type: ignore[method-assign]
     result = await place.setup(*ALL_OF_IT)
     assert result.exit_code == 1
-    assert "the platform said yes, but it does not show" in result.stderr
+    assert "the platform accepted it, but it has no effect" in result.stderr
 
 
 async def test_the_file_can_t_be_written(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +167,7 @@ async def test_the_file_can_t_be_written(place: Place, monkeypatch: pytest.Monke
     monkeypatch.setattr(env_file, "set_key", full)
     result = await place.setup(*ALL_OF_IT)
     assert result.exit_code == 2
-    assert result.stderr.endswith("it can't be written: No space left on device\n")
+    assert result.stderr.endswith("can't be written: No space left on device\n")
     assert place.writes() == []
 
 
@@ -192,7 +192,7 @@ async def test_two_at_once(place: Place) -> None:
     with only_one(place.file):
         result = await place.setup(*ALL_OF_IT)
     assert result.exit_code == 2
-    assert "another process sets this up" in result.stderr
+    assert "another set-up is running" in result.stderr
     assert place.writes() == []
 
 

@@ -29,7 +29,7 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the machine, and no waiting for what may be read late."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setattr(application, "LOOKS", application.LOOKS[:1])
+    monkeypatch.setattr(application, "VERIFY_PAUSES", application.VERIFY_PAUSES[:1])
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ class TestWebhook:
                     break
                 if isinstance(result.exception, Died):
                     continue
-                assert RESTART in result.output or "restart all of its processes" in result.output, result.output
+                assert RESTART in result.output or "restart all its processes" in result.output, result.output
                 await place.restart()
         assert len(seen) == 9 * 2
         assert is_rotated(place, old)
@@ -254,7 +254,7 @@ class TestWebhook:
         place.writes()
         again = await rotate(place, "webhook")
         assert again.exit_code == 1
-        assert "restart all of its processes" in again.stderr
+        assert "restart all its processes" in again.stderr
         assert place.writes() == []
 
     async def test_the_bot_can_t_be_asked(self, place: Place) -> None:
@@ -290,7 +290,7 @@ class TestWebhook:
         before = place.file.read_bytes()
         result = await rotate(place, "webhook", "--dry-run")
         assert result.exit_code == 0
-        assert f"Next: make the custom integration {BOT}-relief-" in result.output
+        assert f"Next: create the custom integration {BOT}-relief-" in result.output
         assert place.writes() == []
         assert place.file.read_bytes() == before
 
@@ -298,7 +298,7 @@ class TestWebhook:
         """What the file says then does not reach the bot, which is said."""
         (old,) = secrets(place)
         result = await rotate(place, "webhook", SUNSHINE_WEBHOOK_SECRET=old)
-        assert "SUNSHINE_WEBHOOK_SECRET is set in the environment as well" in result.output
+        assert "SUNSHINE_WEBHOOK_SECRET is also set in the environment" in result.output
 
     async def test_answers_get_lost(self, place: Place) -> None:
         """A change whose answer is lost is looked up."""
@@ -390,7 +390,7 @@ class TestKey:
         place.writes()
         asked = await rotate(place, "key")
         assert asked.exit_code == 2
-        assert "was made in place of" in asked.stderr
+        assert "was created to replace" in asked.stderr
         assert place.writes() == []
         await place.doctor()
         assert place.findings == [("warn", "key_rotation")]
@@ -421,7 +421,7 @@ class TestKey:
         }
         result = await rotate(place, "key", "--yes", **environment)
         assert result.exit_code == 2
-        assert result.stderr.startswith("SUNSHINE_KEY_ID: the environment still names another key")
+        assert result.stderr.startswith("SUNSHINE_KEY_ID: the environment has a different key")
         assert len(keys(place)) == 2
 
     async def test_a_key_that_does_not_work(self, place: Place) -> None:

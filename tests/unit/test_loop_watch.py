@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.loop_thread import LoopThread
-from bot.loop_watch import AGAIN, LATE, STUCK, LoopWatch
+from bot.loop_watch import BLOCKED_AFTER, REPORT_INTERVAL, STUCK_AFTER, LoopWatch
 from bot.signals import Signal
 from bot.troubles import CALM, Troubles, What
 
@@ -76,16 +76,16 @@ async def test_a_flow_that_blocks(watched: _Watched) -> None:
 
 
 def _slow(watched: _Watched) -> None:
-    watched.look_for(LATE + 20)
+    watched.look_for(BLOCKED_AFTER + 20)
 
 
 async def test_a_block_that_lasts(watched: _Watched) -> None:
     """It is told after 1 and 4 minutes again, and no oftener; and the process counts as dead meanwhile."""
-    watched.look_for(STUCK - 1)
+    watched.look_for(STUCK_AFTER - 1)
     assert not watched.watch.is_stuck()
     watched.look_for(2)
     assert watched.watch.is_stuck()
-    watched.look_for(5 * AGAIN)
+    watched.look_for(5 * REPORT_INTERVAL)
     assert watched.lines == ["trouble_began", "trouble_lasts", "trouble_lasts"]
     await asyncio.sleep(0)
     watched.look_for(0.5)

@@ -156,11 +156,11 @@ def test_what_a_platform_sets_for_its_own_ends_counts_as_not_set(name: str, text
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("SUNSHINE_KEY_SECRT", "SUNSHINE_KEY_SECRT is no setting: write SUNSHINE_KEY_SECRET"),
-        ("sunshine_appid", "SUNSHINE_APPID is no setting: write SUNSHINE_APP_ID"),
-        ("CLOSNG_FLOW", "CLOSNG_FLOW is no setting: write CLOSING_FLOW"),
-        ("LOGLEVEL", "LOGLEVEL is no setting: write LOG_LEVEL"),
-        ("SUNSHINE_REGION", "SUNSHINE_REGION is no setting: leave it out"),
+        ("SUNSHINE_KEY_SECRT", "SUNSHINE_KEY_SECRT is not a setting: write SUNSHINE_KEY_SECRET"),
+        ("sunshine_appid", "SUNSHINE_APPID is not a setting: write SUNSHINE_APP_ID"),
+        ("CLOSNG_FLOW", "CLOSNG_FLOW is not a setting: write CLOSING_FLOW"),
+        ("LOGLEVEL", "LOGLEVEL is not a setting: write LOG_LEVEL"),
+        ("SUNSHINE_REGION", "SUNSHINE_REGION is not a setting: remove it"),
         ("FLOWERS", None),
         ("DATABASE", None),
         ("HOSTNAME", None),
@@ -183,7 +183,7 @@ def test_a_mistyped_name_stands_beside_what_is_missing(problems: Any, monkeypatc
     monkeypatch.setenv("SUNSHINE_APPID", "5f1e")
     missing, mistyped = problems(SUNSHINE_APP_ID=None)
     assert missing.startswith("SUNSHINE_APP_ID: is not set. ")
-    assert mistyped == "SUNSHINE_APPID is no setting: write SUNSHINE_APP_ID"
+    assert mistyped == "SUNSHINE_APPID is not a setting: write SUNSHINE_APP_ID"
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_the_keys_scope_decides_what_it_is_used_for(
         ),
         (
             {"SUNSHINE_KEY_ID": "int_1:x"},
-            "SUNSHINE_KEY_ID and SUNSHINE_KEY_SECRET: the id of an API key holds no colon",
+            "SUNSHINE_KEY_ID and SUNSHINE_KEY_SECRET: an API key's id contains no colon",
         ),
         ({"SUNSHINE_APP_ID": ""}, "SUNSHINE_APP_ID: is not set. "),
         ({"SUNSHINE_APP_ID": ".."}, "SUNSHINE_APP_ID: "),
@@ -278,22 +278,25 @@ def test_the_keys_scope_decides_what_it_is_used_for(
         ({"SUNSHINE_BASE_URL": "http://example.com/sc"}, "SUNSHINE_BASE_URL: the base URL must begin with https://"),
         ({"SUNSHINE_BASE_URL": "example.com"}, "SUNSHINE_BASE_URL: "),
         ({"SUNSHINE_SWITCHBOARD_INTEGRATION": None}, "SUNSHINE_SWITCHBOARD_INTEGRATION: is not set. "),
-        ({"CONTROL_MODE": "both"}, "CONTROL_MODE: both is not understood; write release or pass"),
-        ({"FLOW_MISMATCH": "ignore"}, "FLOW_MISMATCH: ignore is not understood; write hand_over or restart"),
+        ({"CONTROL_MODE": "both"}, "CONTROL_MODE: both is not valid; write release or pass"),
+        ({"FLOW_MISMATCH": "ignore"}, "FLOW_MISMATCH: ignore is not valid; write hand_over or restart"),
         ({"FLOW_MISMATCH_TEXT": "x" * 4097}, "FLOW_MISMATCH_TEXT: String should have at most 4096 characters"),
         ({"CONTROL_MODE": None}, "CONTROL_MODE: is not set. Set it to 'release' or 'pass'"),
-        ({"PORT": "abc"}, "PORT: abc is not understood; write a whole number from 0 to 65535"),
-        ({"PORT": "70000"}, "PORT: 70000 is not understood; write a whole number from 0 to 65535"),
-        ({"WORKER_CONCURRENCY": "0"}, "WORKER_CONCURRENCY: 0 is not understood; write a whole number from 1 to 10000"),
-        ({"RETENTION_DAYS": "0"}, "RETENTION_DAYS: 0 is not understood; write a whole number, at least 1"),
+        ({"PORT": "abc"}, "PORT: abc is not valid; write a whole number from 0 to 65535"),
+        ({"PORT": "70000"}, "PORT: 70000 is not valid; write a whole number from 0 to 65535"),
+        ({"WORKER_CONCURRENCY": "0"}, "WORKER_CONCURRENCY: 0 is not valid; write a whole number from 1 to 10000"),
+        ({"RETENTION_DAYS": "0"}, "RETENTION_DAYS: 0 is not valid; write a whole number of at least 1"),
         ({"CONSOLE_TOKEN": "short"}, "CONSOLE_TOKEN: give at least 12 random characters"),
-        ({"CONSOLE_TOKEN": "ada:long-enough-token,grace:short"}, "CONSOLE_TOKEN: each operator's token has at least"),
+        (
+            {"CONSOLE_TOKEN": "ada:long-enough-token,grace:short"},
+            "CONSOLE_TOKEN: each operator's token must have at least",
+        ),
         (
             {"CONSOLE_TOKEN": "ada:long-enough-token,ada:long-enough-other"},
-            "CONSOLE_TOKEN: each operator's name stands",
+            "CONSOLE_TOKEN: each operator's name must occur",
         ),
-        ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL: LOUD is not understood; write one of DEBUG, INFO, WARNING, ERROR"),
-        ({"LOG_FORMAT": "xml"}, "LOG_FORMAT: xml is not understood; write json or console"),
+        ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL: LOUD is not valid; write one of DEBUG, INFO, WARNING, ERROR"),
+        ({"LOG_FORMAT": "xml"}, "LOG_FORMAT: xml is not valid; write json or console"),
     ],
 )
 def test_a_problem_is_one_line_that_names_its_setting(changes: dict[str, str | None], line: str, problems: Any) -> None:
@@ -476,6 +479,6 @@ def test_trusted_proxies(load: Any, problems: Any) -> None:
     named = load(TRUSTED_PROXIES=" 10.1.0.0/8, '192.0.2.7',2001:db8::/32 ").trusted_proxies
     assert [str(network) for network in named] == ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"]
     (line,) = problems(TRUSTED_PROXIES="10.0.0.0/8, my-proxy")
-    assert line.startswith("TRUSTED_PROXIES: my-proxy is not understood; give addresses or networks")
+    assert line.startswith("TRUSTED_PROXIES: my-proxy is not valid; give addresses or networks")
     (line,) = problems(TRUSTED_PROXIES="0.0.0.0/0")
-    assert line == "TRUSTED_PROXIES: 0.0.0.0/0 is every address: then anybody could claim to be anybody"
+    assert line == "TRUSTED_PROXIES: 0.0.0.0/0 includes every address: anyone could forge theirs"

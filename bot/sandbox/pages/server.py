@@ -104,7 +104,7 @@ class Pages:
         app.router.add_get("/api/desk", self._desk)
         app.router.add_get("/api/conversations/{id}", self._conversation)
         app.router.add_post("/api/conversations/{id}/{who}/{act}", self._act)
-        self._listener = Listener(app, self._host, self._port, patience=0.1)
+        self._listener = Listener(app, self._host, self._port, shutdown_timeout=0.1)
         await self._listener.start()
         self._port = self._listener.port
 

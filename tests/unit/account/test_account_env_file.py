@@ -67,7 +67,7 @@ def test_plain_values_have_no_quotes(file: Path) -> None:
 @pytest.mark.parametrize("value", ["${HOME}", "a\rb"])
 def test_a_value_that_has_no_form(file: Path, value: str) -> None:
     """It is said, without the value."""
-    with pytest.raises(EnvFileError, match=r"\.env: SECRET can't be written") as raised:
+    with pytest.raises(EnvFileError, match=r"\.env: SECRET can't be read back") as raised:
         write_env(file, {"SECRET": value})
     assert value not in str(raised.value)
 
@@ -95,18 +95,18 @@ def test_a_link_stays_a_link(file: Path, tmp_path: Path) -> None:
 def test_what_can_t_be_read_or_written(tmp_path: Path, file: Path) -> None:
     """One line that names the file."""
     file.write_bytes(b"A=\xff\n")
-    with pytest.raises(EnvFileError, match="it can't be read: it is not UTF-8"):
+    with pytest.raises(EnvFileError, match="can't be read: it is not UTF-8"):
         read_env(file)
-    with pytest.raises(EnvFileError, match="it can't be written: No such file"):
+    with pytest.raises(EnvFileError, match="can't be written: No such file"):
         write_env(tmp_path / "none" / ".env", {"A": "1"})
-    with pytest.raises(EnvFileError, match="it can't be written: Is a directory"):
+    with pytest.raises(EnvFileError, match="can't be written: Is a directory"):
         write_env(tmp_path, {"A": "1"})
     assert read_env(tmp_path / "nothing") == {}
 
 
 def test_one_at_a_time(file: Path, tmp_path: Path) -> None:
     """The second one is told; afterwards it may."""
-    with only_one(file), pytest.raises(EnvFileError, match="another process"), only_one(file):
+    with only_one(file), pytest.raises(EnvFileError, match="another set-up is running"), only_one(file):
         pytest.fail("two at once")
     with only_one(file):
         pass

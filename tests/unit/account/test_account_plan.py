@@ -1,4 +1,4 @@
-"""The planner: from a snapshot and wishes to changes; and how a simulated account gets to where nothing is left."""
+"""The planner: from a snapshot and desired to changes; and how a simulated account gets to where nothing is left."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bot.account.plan import (
     ChangeMember,
     ChangeSwitchboard,
     ChangeWebhook,
+    DesiredSetup,
     MakeIntegration,
     MakeMember,
     MakeSwitchboard,
     MakeWebhook,
     NoPlan,
-    Wishes,
     find_ours,
     plan,
 )
@@ -28,8 +28,8 @@ from bot.account.requirements import TRIGGERS
 from bot.settings import ControlMode
 from bot.sunshine import Credentials, SunshineClient
 
-PASS = Wishes(ControlMode.PASS, TARGET, default_responder=True)
-RELEASE = Wishes(ControlMode.RELEASE, TARGET, default_responder=True)
+PASS = DesiredSetup(ControlMode.PASS, TARGET, default_responder=True)
+RELEASE = DesiredSetup(ControlMode.RELEASE, TARGET, default_responder=True)
 
 
 def only(changes: tuple[Change, ...]) -> Change:
@@ -38,10 +38,10 @@ def only(changes: tuple[Change, ...]) -> Change:
     return change
 
 
-@pytest.mark.parametrize("wishes", [PASS, RELEASE, replace(PASS, me="m-bot"), replace(PASS, target="", me=ME.name)])
-def test_nothing_to_do(wishes: Wishes) -> None:
+@pytest.mark.parametrize("desired", [PASS, RELEASE, replace(PASS, me="m-bot"), replace(PASS, target="", me=ME.name)])
+def test_nothing_to_do(desired: DesiredSetup) -> None:
     """Where all is well: also for who is known by name or id, and in release mode whatever `next` says."""
-    assert plan(WELL, wishes) == ()
+    assert plan(WELL, desired) == ()
 
 
 def test_an_account_that_has_never_seen_the_bot() -> None:
@@ -144,11 +144,11 @@ def test_triggers_are_added_to_those_that_are_on() -> None:
 
 def test_a_webhook_is_moved_only_when_asked() -> None:
     """It may be the one that serves the customers at this moment."""
-    wishes = replace(PASS, me="switchboard-bot", target="https://new.example.com/webhooks/sunshine")
-    change = only(plan(WELL, wishes))
+    desired = replace(PASS, me="switchboard-bot", target="https://new.example.com/webhooks/sunshine")
+    change = only(plan(WELL, desired))
     assert change.touches_others
     assert isinstance(change.step, ChangeWebhook)
-    assert change.step.body == {"target": wishes.target}
+    assert change.step.body == {"target": desired.target}
 
 
 def test_what_is_known_by_its_name_alone_may_be_somebody_else_s() -> None:
@@ -160,7 +160,7 @@ def test_what_is_known_by_its_name_alone_may_be_somebody_else_s() -> None:
 
 
 @pytest.mark.parametrize(
-    ("customs", "wishes", "found"),
+    ("customs", "desired", "found"),
     [
         ((OTHER, MINE), PASS, "mine"),
         ((OTHER, MINE), replace(PASS, me="switchboard-bot", target=OTHER.webhooks[0].target), "mine"),
@@ -169,12 +169,12 @@ def test_what_is_known_by_its_name_alone_may_be_somebody_else_s() -> None:
         ((OTHER,), PASS, None),
     ],
 )
-def test_which_one_is_ours(customs: tuple[CustomIntegration, ...], wishes: Wishes, found: str | None) -> None:
+def test_which_one_is_ours(customs: tuple[CustomIntegration, ...], desired: DesiredSetup, found: str | None) -> None:
     """By the settings, by the target, by the name."""
     ours = (
-        find_ours(replace(WELL, customs=customs), wishes)
+        find_ours(replace(WELL, customs=customs), desired)
         if found
-        else find_ours(replace(EMPTY, customs=customs), wishes)
+        else find_ours(replace(EMPTY, customs=customs), desired)
     )
     assert (ours.integration.id if ours.integration else None) == found
 
@@ -185,7 +185,7 @@ def full() -> Board:
 
 
 @pytest.mark.parametrize(
-    ("broken", "wishes", "says"),
+    ("broken", "desired", "says"),
     [
         (EMPTY, replace(PASS, target=""), "--public-url: "),
         (replace(EMPTY, customs=tuple(replace(OTHER, id=str(n)) for n in range(10))), PASS, "has 10 webhooks"),
@@ -197,20 +197,20 @@ def full() -> Board:
             PASS,
             "several integrations are called",
         ),
-        (WELL, replace(PASS, me="zd-answerBot"), "zd-answerBot is of the type zd:answerBot"),
+        (WELL, replace(PASS, me="zd-answerBot"), "zd-answerBot has the type zd:answerBot"),
         (replace(WELL, customs=()), replace(PASS, me="switchboard-bot"), "is gone"),
     ],
 )
-def test_a_person_has_to_decide(broken: Account, wishes: Wishes, says: str) -> None:
+def test_a_person_has_to_decide(broken: Account, desired: DesiredSetup, says: str) -> None:
     """It says what to do, and changes nothing."""
     with pytest.raises(NoPlan, match=says):
-        plan(broken, wishes)
+        plan(broken, desired)
 
 
 @pytest.mark.parametrize("name", ["", "no blanks", "ä", "x" * 101])
 def test_names_that_the_platform_does_not_take(name: str) -> None:
     """They are refused before anything is made."""
-    with pytest.raises(ValueError, match="can't be a name"):
+    with pytest.raises(ValueError, match="is not a valid name"):
         replace(PASS, name=name)
 
 

@@ -17,7 +17,7 @@ from werkzeug.datastructures import Headers, ImmutableMultiDict
 
 from bot.account.application import apply
 from bot.account.own_key import find_or_make
-from bot.account.plan import Wishes, find_ours, plan
+from bot.account.plan import DesiredSetup, find_ours, plan
 from bot.account.reading import read_account, read_webhooks
 from bot.clock import SystemClock
 from bot.sandbox import ANSWERS, BOT, Api, Ids, Keys, SandboxTransport, Switches, standard_switchboard
@@ -26,7 +26,7 @@ from bot.sunshine import Credentials, SunshineClient
 
 DESCRIPTION = Path(__file__).parents[3].parent / "shared" / "openapi.yaml"
 BASE = "https://acme.zendesk.com/sc"
-WISHES = Wishes(ControlMode.PASS, "https://bot.example.com/webhooks/sunshine", default_responder=True)
+WISHES = DesiredSetup(ControlMode.PASS, "https://bot.example.com/webhooks/sunshine", default_responder=True)
 
 pytestmark = pytest.mark.skipif(not DESCRIPTION.exists(), reason="the published API description is not here")
 

@@ -15,11 +15,11 @@ from bot.account.plan import (
     DeleteIntegration,
     DeleteMember,
     DeleteWebhook,
+    DesiredSetup,
     MakeIntegration,
     MakeMember,
     MakeWebhook,
     NoPlan,
-    Wishes,
     find_ours,
     is_relief,
     plan,
@@ -29,7 +29,7 @@ from bot.account.requirements import TRIGGERS
 from bot.account.rotation import Ask, Remember, next_step
 from bot.settings import ControlMode
 
-WISHES = Wishes(ControlMode.PASS, me="switchboard-bot")
+WISHES = DesiredSetup(ControlMode.PASS, me="switchboard-bot")
 SPARE = replace(HOOK, id="spare", secret="secret-of-the-relief")
 NEW = replace(HOOK, id="new-hook", secret="new-secret-of-the-webhook")
 
@@ -109,7 +109,7 @@ def test_each_step(account_: Account, known: list[str], step: object) -> None:
     [
         (replace(WELL, customs=()), SECRET, "is gone"),
         (replace(WELL, customs=(replace(MINE, webhooks=()),)), SECRET, "has no webhook"),
-        (WELL, "another secret of a webhook", "is not the webhook's"),
+        (WELL, "another secret of a webhook", "differs from the webhook's"),
         (replace(WELL, customs=(replace(MINE, webhooks=(replace(HOOK, secret=""),)),)), SECRET, "by hand"),
         (replace(WELL, customs=(MINE, *[OTHER] * 9)), SECRET, "needs one more"),
         (replace(WELL, board=replace(BOARD, members=(ME, *[DESK] * 9))), SECRET, "needs one more"),
@@ -128,9 +128,9 @@ def test_what_a_person_has_to_do_first(account_: Account, known: str, says: str)
 
 def test_setup_leaves_the_relief_alone() -> None:
     """Though it posts to the bot's target, too: the bot's own integration is still known by it."""
-    wishes = Wishes(ControlMode.PASS, TARGET)
-    assert find_ours(during(HOOK), wishes).integration == MINE
-    assert plan(during(HOOK), wishes) == ()
+    desired = DesiredSetup(ControlMode.PASS, TARGET)
+    assert find_ours(during(HOOK), desired).integration == MINE
+    assert plan(during(HOOK), desired) == ()
 
 
 def found(**changes: object) -> dict[str, tuple[str, str]]:

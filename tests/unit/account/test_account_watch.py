@@ -12,7 +12,7 @@ import pytest
 from account_samples import HOOK, WELL, facts, settings
 
 from bot.account import account_watch
-from bot.account.account_watch import AGAIN, NOW_AND_THEN, WITHIN, AccountWatch, verdicts
+from bot.account.account_watch import CHECK_TIMEOUT, IDLE_INTERVAL, TROUBLE_INTERVAL, AccountWatch, verdicts
 from bot.account.facts import Platform
 from bot.clock import SystemClock
 from bot.replay.virtual_time import VirtualTimeLoop
@@ -111,17 +111,17 @@ def test_where_all_is_well_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert account.asked == [0.0]
     account.asked.clear()
     assert watched(account, monkeypatch, 1000, alone=True) == []
-    assert len(account.asked) == 1 + int(1000 // NOW_AND_THEN)
+    assert len(account.asked) == 1 + int(1000 // IDLE_INTERVAL)
 
 
 def test_an_account_that_does_not_answer_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Within five seconds, as an error, and looked at again as long as it lasts."""
     account = Account()
     account.takes = 100
-    told = watched(account, monkeypatch, AGAIN * 2, alone=False)
+    told = watched(account, monkeypatch, TROUBLE_INTERVAL * 2, alone=False)
     assert (told[0].event, told[0].level, told[0].fields["what"]) == ("trouble_began", Level.ERROR, "api")
-    assert WITHIN < 5
-    assert account.asked == [0.0, WITHIN + AGAIN]
+    assert CHECK_TIMEOUT < 5
+    assert account.asked == [0.0, CHECK_TIMEOUT + TROUBLE_INTERVAL]
 
 
 def test_what_was_mended_is_over_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,7 @@ def test_what_was_mended_is_over_by_itself(monkeypatch: pytest.MonkeyPatch) -> N
         return answer
 
     account.examine = mended  # type: ignore[method-assign]
-    told = watched(account, monkeypatch, 3 * AGAIN, alone=False)
+    told = watched(account, monkeypatch, 3 * TROUBLE_INTERVAL, alone=False)
     assert [(signal.event, signal.fields["where"]) for signal in told] == [
         ("trouble_began", "SUNSHINE_APP_KEY"),
         ("trouble_began", "SUNSHINE_KEY"),

@@ -95,14 +95,14 @@ def test_every_command_takes_another_file_of_settings(place: Path, words: list[s
 @pytest.mark.parametrize("words", [["--env-file", "prod.env", "doctor"], ["doctor", "--env-file", "prod.env"]])
 def test_doctor_reads_it_on_either_side(place: Path, words: list[str]) -> None:
     (place / "prod.env").write_text("PORT=none-at-all\n")
-    assert "PORT: none-at-all is not understood" in CliRunner().invoke(app, [*words, "--json"]).output
+    assert "PORT: none-at-all is not valid" in CliRunner().invoke(app, [*words, "--json"]).output
 
 
 @pytest.mark.parametrize("command", ["migrate", "serve", "replay"])
 def test_a_file_of_settings_that_is_not_there(place: Path, command: str) -> None:
     done = CliRunner().invoke(app, [command, "--env-file", "none.env"])
     assert done.exit_code == 2
-    assert done.output == "--env-file: none.env is not there\n"
+    assert done.output == "--env-file: none.env does not exist\n"
 
 
 @pytest.mark.parametrize(

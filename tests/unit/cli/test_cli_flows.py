@@ -122,7 +122,8 @@ def test_check(folder: Path) -> None:
     waits(folder, "c2", "gone")
     told = run("check", FLOWS=same)
     assert (told.exit_code, told.stdout.count("\n")) == (1, 2)
-    assert "c2 waits for 2 h 5 min at ask \"Your name?\" (orders.py:6): there is no flow 'gone' any more" in told.stdout
+    where = 'c2 has waited for 2 h 5 min at ask "Your name?" (orders.py:6)'
+    assert f"{where}: there is no flow 'gone' any more" in told.stdout
     told = run("check", "--flows", other, FLOWS=same)
     assert told.exit_code == 1
     wants = 'the code at other_flows.py:6 wants ask "Who are you?", the journal has ask "Your name?"'

@@ -45,7 +45,7 @@ def test_a_file_is_told_once_when_it_has_changed(folder: Path) -> None:
     _save(folder / f"{WORDS}.py", "HELLO = 'Moin'")
     assert files.changed() == [f"{WORDS}.py"]
     assert files.changed() == []
-    files.import_anew()
+    files.reimport()
     assert _hello() == "Moin"
 
 
@@ -57,21 +57,21 @@ def test_what_can_not_be_imported_changes_nothing(folder: Path, text: str) -> No
     _save(folder / f"{MAIN}.py", f"from {WORDS} import HELLO\nimport reloaded_new")
     _save(folder / "reloaded_new.py", text)
     with pytest.raises((SyntaxError, NameError, SystemExit)):
-        files.import_anew()
+        files.reimport()
     assert (sys.modules[MAIN], _hello()) == (old, "Hello")
     assert files.changed() == []
     _save(folder / "reloaded_new.py", "HELLO = 'Servus'  # mended")
     assert files.changed() == ["reloaded_new.py"]
-    files.import_anew()
+    files.reimport()
     sys.modules.pop("reloaded_new")
 
 
-def test_new_modules_can_be_put_back(folder: Path) -> None:
+def test_new_modules_can_be_restore(folder: Path) -> None:
     """Where they can be imported, and can't work."""
     files = FlowFiles([MAIN])
     _save(folder / f"{WORDS}.py", "HELLO = 'Moin'")
-    old = files.import_anew()
-    files.put_back(old)
+    old = files.reimport()
+    files.restore(old)
     assert _hello() == "Hello"
     assert files.changed() == []
 
@@ -83,10 +83,10 @@ def test_only_the_teams_modules_are_imported_anew(folder: Path, monkeypatch: pyt
     monkeypatch.setattr(json, "__file__", str(folder / "lib" / "json.py"))
     monkeypatch.setattr(bot.flows.chat, "__file__", str(folder / "bot" / "chat.py"))
     monkeypatch.setattr(pytest, "__file__", str(folder / ".venv" / "site-packages" / "pytest" / "__init__.py"))
-    assert set(FlowFiles([MAIN]).import_anew()) == {MAIN, WORDS}
+    assert set(FlowFiles([MAIN]).reimport()) == {MAIN, WORDS}
     assert sys.modules["json"] is json
 
 
 def test_flows_of_the_bot_itself_are_not_watched() -> None:
     """They don't change while it runs."""
-    assert FlowFiles(["bot.flows.survey"]).import_anew() == {}
+    assert FlowFiles(["bot.flows.survey"]).reimport() == {}

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot.cli.serve import _look_for_garbage_rarely
+from bot.cli.serve import _collect_garbage_less_often
 
 
 @pytest.fixture
 def as_in_serve() -> Iterator[None]:
     """The collector as it is set while the bot runs."""
     before = gc.get_threshold()
-    _look_for_garbage_rarely()
+    _collect_garbage_less_often()
     yield
     gc.set_threshold(*before)
     gc.unfreeze()

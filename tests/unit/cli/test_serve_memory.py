@@ -17,7 +17,7 @@ class Info(ctypes.Structure):  # mallinfo2
 
 mallinfo2 = ctypes.CDLL(None).mallinfo2
 mallinfo2.restype = Info
-serve._give_large_blocks_back()
+serve._unmap_large_blocks()
 bytes(1_000_000)
 before = mallinfo2().hblkhd
 kept = bytes(1_000_000)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.console import attempts
-from bot.console.attempts import FREE, SLOWEST, WINDOW, Attempts, network_of, pause
+from bot.console.attempts import FREE, MAX_DELAY, WINDOW, Attempts, delay, network_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -15,11 +15,11 @@ SECOND = timedelta(seconds=1)
 
 def test_pauses_grow() -> None:
     """The first few are answered at once, for people mistype; then ever later, up to a bound."""
-    pauses = [pause(failures) for failures in range(1, 20)]
+    pauses = [delay(failures) for failures in range(1, 20)]
     assert pauses[:FREE] == [0.0] * FREE
     assert pauses[FREE:] == sorted(pauses[FREE:])
     assert pauses[FREE] == 1.0
-    assert pauses[-1] == pause(10_000) == SLOWEST
+    assert pauses[-1] == delay(10_000) == MAX_DELAY
 
 
 def test_each_network_for_itself() -> None:
@@ -56,7 +56,7 @@ def test_networks(address: str, network: str) -> None:
 def test_memory() -> None:
     """However many networks try, little is remembered: the newest."""
     tried = Attempts()
-    for number in range(3 * attempts._MOST_NETWORKS):
+    for number in range(3 * attempts._MAX_NETWORKS):
         tried.failed(f"2001:db8:0:{number:x}::1", NOW)
-    assert len(tried._networks) == attempts._MOST_NETWORKS
-    assert tried.failed(f"2001:db8:0:{3 * attempts._MOST_NETWORKS - 1:x}::2", NOW) == 2
+    assert len(tried._networks) == attempts._MAX_NETWORKS
+    assert tried.failed(f"2001:db8:0:{3 * attempts._MAX_NETWORKS - 1:x}::2", NOW) == 2

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from bot.console.client_address import MOST_HOPS, client_address
+from bot.console.client_address import MAX_HOPS, client_address
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("192.0.2.7"), ip_network("2001:db8:ffff::/48")]
 
@@ -50,5 +50,5 @@ def test_nobody_is_trusted_by_default() -> None:
 
 def test_long_headers() -> None:
     """Only the entries at the right are read."""
-    header = ",".join(["198.51.100.1", *["10.0.0.2"] * MOST_HOPS])
+    header = ",".join(["198.51.100.1", *["10.0.0.2"] * MAX_HOPS])
     assert client_address("10.0.0.1", [header], PROXIES) == "10.0.0.2"

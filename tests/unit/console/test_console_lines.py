@@ -63,7 +63,7 @@ SWITCHED = {"activeSwitchboardIntegration": {"id": "s", "name": "zd-agentWorkspa
     [
         (_message({"type": "user", "displayName": "Ada"}), (Actor.USER, "wrote", "Hi", "")),
         (_message({"type": "business"}, **AGENT), (Actor.AGENT, "wrote", "Hi", "")),
-        (_message({"type": "business"}), (Actor.PLATFORM, "a message of the business", "Hi", "")),
+        (_message({"type": "business"}), (Actor.PLATFORM, "a message from the business", "Hi", "")),
         (
             _message({"type": "user"}, content={"type": "image", "mediaUrl": "https://x"}),
             (Actor.USER, "wrote", "(image)", ""),
@@ -79,7 +79,7 @@ SWITCHED = {"activeSwitchboardIntegration": {"id": "s", "name": "zd-agentWorkspa
             _event("conversation:postback", {"postback": {"payload": "buy"}}),
             (Actor.USER, "tapped a button", "buy", ""),
         ),
-        (_event("conversation:referral"), (Actor.USER, "came by a link", "", "")),
+        (_event("conversation:referral"), (Actor.USER, "arrived by a link", "", "")),
         (
             _event("conversation:create", {"creationReason": "startConversation"}),
             (Actor.PLATFORM, "the conversation was created by opening the widget", "", ""),
@@ -100,7 +100,7 @@ SWITCHED = {"activeSwitchboardIntegration": {"id": "s", "name": "zd-agentWorkspa
         (_event("user:update", {"user": {"id": "u"}}), (Actor.PLATFORM, "user:update", "", "")),
         (
             _event("conversation:typing", status="pending"),
-            (Actor.PLATFORM, "conversation:typing", "", "not taken up yet"),
+            (Actor.PLATFORM, "conversation:typing", "", "not processed yet"),
         ),
         (
             replace(_event(status="set_aside", reason="bad"), body=b"{"),
@@ -112,23 +112,23 @@ SWITCHED = {"activeSwitchboardIntegration": {"id": "s", "name": "zd-agentWorkspa
         ),
         (
             _event("conversation:referral", status="set_aside"),
-            (Actor.USER, "came by a link", "", "set aside: no reason"),
+            (Actor.USER, "arrived by a link", "", "set aside: no reason"),
         ),
         (
             replace(_event(), body=b""),
-            (Actor.PLATFORM, "conversation:message", "", "its content has been erased"),
+            (Actor.PLATFORM, "conversation:message", "", "content erased"),
         ),
         (
             replace(_event("operator:release"), by_operator=True),
-            (Actor.OPERATOR, "asked for a release by hand", "", ""),
+            (Actor.OPERATOR, "requested a release by hand", "", ""),
         ),
         (
             replace(_event("signal"), by_operator=True),
-            (Actor.PLATFORM, "told the flow something from outside", "", ""),
+            (Actor.PLATFORM, "another system sent a signal to the flow", "", ""),
         ),
         (
             replace(_event("flow"), by_operator=True),
-            (Actor.PLATFORM, "another system asked for a flow", "", ""),
+            (Actor.PLATFORM, "another system requested a flow", "", ""),
         ),
     ],
 )
@@ -153,13 +153,13 @@ def test_noise() -> None:
         (_effect(Say("c1.1", 1, {"text": "Hi"}), "not said: x"), ("said", "Hi", "not said: x", Mark.BAD)),
         (
             _effect(Release("c1.1", Key.APP)),
-            ("asked the platform to release, with the app key", "", "accepted", Mark.PLAIN),
+            ("requested a release with the app key", "", "accepted", Mark.PLAIN),
         ),
         (
             _effect(Release("c1.1", Key.INTEGRATION)),
-            ("asked the platform to release, with the integration's key", "", "accepted", Mark.PLAIN),
+            ("requested a release with the integration's key", "", "accepted", Mark.PLAIN),
         ),
-        (_effect(Pass("c1.1", "desk")), ("asked the platform to pass control to desk", "", "accepted", Mark.PLAIN)),
+        (_effect(Pass("c1.1", "desk")), ("requested a pass of control to desk", "", "accepted", Mark.PLAIN)),
         (
             _effect(Read("c1.1"), "read: nobody is active"),
             ("read who is active", "", "nobody is active", Mark.PLAIN),
@@ -202,14 +202,14 @@ def test_moments_and_stretches() -> None:
     timeline = replace(EMPTY, events=[_event("conversation:create")], moments=moments)
     cut = stretches(timeline)
     assert [(one.who, one.name, one.how) for one in cut] == [
-        (Who.UNKNOWN, "not known", "nothing told yet who is active"),
+        (Who.UNKNOWN, "unknown", "no event has shown who is active"),
         (Who.BOT, "the bot", "by an event"),
         (Who.OTHER, "zd-agentWorkspace", "by a read"),
         (Who.NOBODY, "nobody", "by a read"),
     ]
     assert [[line.what for line in one.lines] for one in cut[1:]] == [
         ["opening flow began (message)", "flow failed: ValueError"],
-        ["took in the user's end"],
+        ["processed the user's end"],
         ["proven: nobody is active"],
     ]
     assert [line.mark for line in lines_of(timeline)][-1] is Mark.GOOD
@@ -220,7 +220,7 @@ def test_places() -> None:
     for there in (Place("c1", NOW + timedelta(microseconds=1)), Place("c~1")):
         assert read_place(place(there)) == there
     for wrong in ("", "c1", "~", "x~c1"):
-        with pytest.raises(ValueError, match=r"place|invalid"):
+        with pytest.raises(ValueError, match=r"position|invalid"):
             read_place(wrong)
 
 
@@ -279,7 +279,7 @@ def test_steps_of_a_flow() -> None:
         ("step 12: gathered stock", "failed; 0 s", '"OSError: x"', Mark.WARNING),
         ("step 13: signal paid", "until 2026-03-01 12:00:01; orders.py:20", "", Mark.PLAIN),
         ("step 15: signalled paid", "", '{"amount": 7}', Mark.PLAIN),
-        ("step 16: signalled shipped", "it did not come", "", Mark.PLAIN),
+        ("step 16: signalled shipped", "no signal arrived", "", Mark.PLAIN),
     ]
     assert all(line.text == "" for line in lines)
 

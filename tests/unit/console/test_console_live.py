@@ -104,8 +104,8 @@ async def test_a_view_that_fails(shelf: Shelf) -> None:
 
 async def test_crowded(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounded in followers and in views; who leaves makes room."""
-    monkeypatch.setattr(live, "MOST_FOLLOWERS", 2)
-    monkeypatch.setattr(live, "MOST_VIEWS", 1)
+    monkeypatch.setattr(live, "MAX_FOLLOWERS", 2)
+    monkeypatch.setattr(live, "MAX_VIEWS", 1)
     updates = Live(shelf.look, every=60)
     with updates.following("a"):
         with pytest.raises(Crowded), updates.following("b"):

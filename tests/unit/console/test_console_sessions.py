@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.console.sessions import LASTS, Sessions, operators_of
+from bot.console.sessions import LIFETIME, Sessions, operators_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -68,9 +68,9 @@ def test_lasts(sessions: Sessions) -> None:
     cookie = sessions.begin(NOW)
     session = sessions.find(cookie, NOW)
     assert session
-    assert session.end == NOW + LASTS
-    assert sessions.find(cookie, NOW + LASTS - SECOND) == session
-    assert sessions.find(cookie, NOW + LASTS) is None
+    assert session.end == NOW + LIFETIME
+    assert sessions.find(cookie, NOW + LIFETIME - SECOND) == session
+    assert sessions.find(cookie, NOW + LIFETIME) is None
 
 
 def test_other_processes(sessions: Sessions) -> None:

@@ -13,7 +13,7 @@ from bot import Chat, Flow, NoAnswer
 from bot.control.policy import Policy
 from bot.engine.delivery import EFFECT_KEY
 from bot.flows.catalogue import Catalogue
-from bot.observability import tell_loop_errors
+from bot.observability import loop_error_handler
 from bot.replay.harness import Process, Stage
 from bot.replay.virtual_time import VirtualTimeLoop, run_virtual
 from bot.sandbox.api import ApiRequest
@@ -49,7 +49,7 @@ class Scene:
         self.faulty: Callable[[str, Moment, int], Fault | None] = lambda *_: None
         self._counts: Counter[str] = Counter()
         stage.observe = self.signals.append
-        stage.loop.set_exception_handler(tell_loop_errors(self.signals.append))
+        stage.loop.set_exception_handler(loop_error_handler(self.signals.append))
         stage.sandbox.server.faults = self._faults
         self.visitor: Visitor = stage.sandbox.visitor()
 

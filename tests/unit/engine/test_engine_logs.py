@@ -21,7 +21,7 @@ from tiers import some
 
 from bot import CallFailed, Chat, Choice, FlowError, FlowMisuse
 from bot.flows.error_report import raised_signal
-from bot.observability import Metrics, both, configure_logs, log_signal, tell_loop_errors
+from bot.observability import Metrics, both, configure_logs, log_signal, loop_error_handler
 from bot.sandbox.faults import Fault, Moment
 from bot.signals import Level, Signal
 from bot.store.interface import Counts, Unavailable
@@ -122,7 +122,7 @@ def test_no_words_and_no_secrets_are_logged(flow: Any, log: io.StringIO) -> None
     async def script(scene: Scene) -> None:
         scene.stage.observe = log_signal
         scene.stage.raised = lambda raised: log_signal(raised_signal(raised, is_full=False))
-        scene.stage.loop.set_exception_handler(tell_loop_errors(log_signal))
+        scene.stage.loop.set_exception_handler(loop_error_handler(log_signal))
         secrets = [SECRET, scene.stage.sandbox.integration_key.secret, scene.stage.sandbox.app_key.secret]
         scene.faulty = lambda op, when, count: (
             Fault(status=503) if op == POST and count == 1 and when is Moment.AFTER else None

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from bot import Chat, Flow, FlowMisuse
 from bot.control.policy import Policy
 from bot.flows.catalogue import Catalogue
-from bot.observability import tell_loop_errors
+from bot.observability import loop_error_handler
 from bot.replay.harness import Process, Stage
 from bot.replay.virtual_time import VirtualTimeLoop, run_virtual
 from bot.sandbox.records import Caller
@@ -48,7 +48,7 @@ class Play:
         self.signals: list[Signal] = []
         self.visitor: Visitor = stage.sandbox.visitor()
         stage.observe = self.signals.append
-        stage.loop.set_exception_handler(tell_loop_errors(self.signals.append))
+        stage.loop.set_exception_handler(loop_error_handler(self.signals.append))
 
     @property
     def transcript(self) -> list[str]:

@@ -103,7 +103,7 @@ async def listening(**limits: Any) -> AsyncIterator[Place]:
         is_trusted=lambda request: request.headers.get("X-Key") == "right",
         limits=Limits(**{**SHORT, **limits}),
         on_cut=place.cuts.append,
-        patience=0.1,
+        shutdown_timeout=0.1,
     )
     await place.listener.start()
     try:

@@ -10,7 +10,7 @@ from bot.observability.api_troubles import trouble_of
 from bot.signals import Level, Signal
 from bot.store import Unavailable
 from bot.sunshine import Call
-from bot.troubles import CALM, FLAPPING, FORGOTTEN, MOST_PLACES, Troubles, What, database_failed
+from bot.troubles import CALM, FLAPPING, FORGOTTEN, MAX_PLACES, Troubles, What, database_failed
 
 OWN, APP = ApiKey("SUNSHINE_KEY"), ApiKey("SUNSHINE_APP_KEY", app_scoped=True)
 
@@ -156,9 +156,9 @@ def test_a_success_without_a_trouble_is_nothing(told: Told) -> None:
 
 def test_places_are_told_apart_within_bounds(told: Told) -> None:
     """Each function behind `chat.call` has a line of its own, up to a limit."""
-    for number in range(3 * MOST_PLACES):
+    for number in range(3 * MAX_PLACES):
         told.troubles.failed(What.BACKEND, "it failed", "Mend it.", where=f"function{number}")
-    assert len(told.lines) == MOST_PLACES + 1
+    assert len(told.lines) == MAX_PLACES + 1
     told.troubles.works(What.BACKEND, "function1")
     told.now = CALM
     told.troubles.look()

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bot.listening import Cut
-from bot.observability import Metrics, Watch, tell_loop_errors
-from bot.rarely import KINDS, Told, worth_telling
+from bot.log_sampling import MAX_KINDS, Occurrences, count_to_log
+from bot.observability import Metrics, Watch, loop_error_handler
 from bot.signals import Level, Signal
 from bot.troubles import Troubles, What
 from webhooks.intake import Receipt
@@ -21,11 +21,11 @@ def _metric(metrics: Metrics, name: str, **labels: str) -> float | None:
 
 def test_kinds_are_counted_apart() -> None:
     """And there is a bound to them."""
-    told = Told()
-    assert [worth_telling(told, "a") for _ in range(9)] == [1, 2, 0, 4, 0, 0, 0, 8, 0]
-    assert worth_telling(told, "b") == 1
-    assert sum(bool(worth_telling(told, number)) for number in range(10 * KINDS)) < KINDS + 20
-    assert len(told) == KINDS + 1
+    told = Occurrences()
+    assert [count_to_log(told, "a") for _ in range(9)] == [1, 2, 0, 4, 0, 0, 0, 8, 0]
+    assert count_to_log(told, "b") == 1
+    assert sum(bool(count_to_log(told, number)) for number in range(10 * MAX_KINDS)) < MAX_KINDS + 20
+    assert len(told) == MAX_KINDS + 1
 
 
 def test_another_apps_deliveries_are_told() -> None:
@@ -106,7 +106,7 @@ def test_connections_that_are_cut_off_are_counted() -> None:
 def test_the_same_error_of_the_loop_is_told_rarely(times: int, lines: int) -> None:
     """Out of descriptors, asyncio reports the same error hundreds of times a second."""
     signals: list[Signal] = []
-    handle = tell_loop_errors(signals.append)
+    handle = loop_error_handler(signals.append)
     context: dict[str, Any] = {"message": "socket.accept() out of system resource", "exception": OSError(24, "EMFILE")}
     loop = asyncio.new_event_loop()
     for _ in range(times):

@@ -28,7 +28,7 @@ TAPE = TAPES / "ended_mid_flow.jsonl"
     ("arguments", "problem"),
     [
         (["nowhere.jsonl"], "nowhere.jsonl: there is no such file"),
-        ([str(TAPE), "--fault", "gremlins"], "--fault: there is no fault 'gremlins'"),
+        ([str(TAPE), "--fault", "gremlins"], "--fault: unknown fault 'gremlins'"),
         ([str(TAPE), "--flows", "no.such.module"], "FLOWS: module 'no.such.module' can't be imported"),
         ([str(TAPE), "--opening", "none-such"], "OPENING_FLOW: there is no flow 'none-such'"),
         ([str(TAPE), "--against", "https://bot.example.com"], "add --yes-really"),

@@ -23,7 +23,7 @@ def test_the_same_run_has_no_difference(tmp_path: Path) -> None:
     """Times and reads don't count."""
     (tmp_path / "old.json").write_text(run("--json"))
 
-    assert "The bot does the same as in the baseline." in run("--baseline", str(tmp_path / "old.json"))
+    assert "The bot behaves as in the baseline." in run("--baseline", str(tmp_path / "old.json"))
 
 
 def test_another_flow_shows_as_a_difference(tmp_path: Path) -> None:

@@ -90,8 +90,8 @@ def test_what_is_no_database(tmp_path: Path, content: bytes | None) -> None:
 @pytest.mark.parametrize(
     ("url", "file", "code", "says"),
     [
-        ("sqlite:///bot.db", "copy.db", 0, "copy.db holds the database"),
-        ("sqlite:///bot.db", "bot.db", 2, "bot.db is there already"),
+        ("sqlite:///bot.db", "copy.db", 0, "Copied the database to copy.db"),
+        ("sqlite:///bot.db", "bot.db", 2, "bot.db already exists"),
         ("sqlite:///bot.db", "nowhere/copy.db", 2, "nowhere/copy.db can't be written"),
         ("sqlite:///none.db", "copy.db", 2, "DATABASE_URL: "),
         ("postgresql://me:secret@host/bot", "copy.db", 2, "pg_dump --format=custom"),

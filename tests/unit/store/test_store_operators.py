@@ -31,7 +31,7 @@ from bot.control.state import Conversation, Holder, Integration, Key, Opening, O
 from bot.store import Change, Database, Done, JournalEntry, LeaseLost, SqliteStore, UnsafeState, Work
 from bot.store.operator_queries import list_query
 from bot.store.operators import HISTORY_LIMIT, LARGEST_SHOWN, Access, Listing, Place, Standing
-from webhooks.contacts import LONGEST, Contact, ContactKind
+from webhooks.contacts import MAX_LENGTH, Contact, ContactKind
 from webhooks.inbox import NewEvent
 
 OTHER = Conversation("", holder=Holder(Who.OTHER, Integration("sw_1", "zd-agentWorkspace")))
@@ -204,7 +204,7 @@ class TestListing:
     async def test_odd_names(self, store: Database) -> None:
         """Whatever a name has in it, it is stored, cut to what is useful."""
         long = "x y " * 1000
-        odd = {Contact(ContactKind.NAME, text) for text in ("\0null", "\ud800half", long[:LONGEST], "a\nb")}
+        odd = {Contact(ContactKind.NAME, text) for text in ("\0null", "\ud800half", long[:MAX_LENGTH], "a\nb")}
         await put(store, "c1", OTHER, contacts=odd)
         assert await listed(store, search="?null") == await listed(store, search="a b") == ["c1"]
 

@@ -116,7 +116,7 @@ class TestBaseUrl:
 
     @pytest.mark.parametrize("app_id", ["", ".", ".."])
     def test_an_app_id_names_an_app(self, app_id: str) -> None:
-        with pytest.raises(ValueError, match="address"):
+        with pytest.raises(ValueError, match="path segment"):
             SunshineClient(BASE, app_id, KEY)
 
 

@@ -29,7 +29,7 @@ from bot.sunshine import (
     SunshineClient,
     Timeouts,
 )
-from bot.sunshine.transport import LARGEST_ANSWER
+from bot.sunshine.transport import MAX_ANSWER
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -296,7 +296,7 @@ async def test_an_answer_has_a_bound(status: int, encoding: str | None) -> None:
             await client.release_control(CONVERSATION)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert peak < 4 * LARGEST_ANSWER
+    assert peak < 4 * MAX_ANSWER
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "gzip"])

@@ -14,7 +14,7 @@ from sunshine_samples import APP, CONVERSATION, KEY
 from test_sunshine_transport import ACCEPTED, make_certificate, request_from
 
 from bot.sunshine import AiohttpTransport, NotSent, SunshineClient
-from bot.sunshine.way import proxy_for, way_to
+from bot.sunshine.proxy import proxy_for, route_to
 
 NAMES = [name for kind in ("http", "https", "all", "no") for name in (f"{kind}_proxy", f"{kind.upper()}_PROXY")]
 API = "https://example.zendesk.com/sc"
@@ -53,7 +53,7 @@ def test_which_way(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert (proxy_for(url), way_to(url)) == (proxy, way)
+    assert (proxy_for(url), route_to(url)) == (proxy, way)
 
 
 @pytest.mark.parametrize("proxy", ["socks5://me:secret@proxy:1080", "http://", "http://proxy:port", "https://proxy"])
@@ -62,7 +62,7 @@ def test_a_proxy_that_can_not_be_used(proxy: str, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ValueError, match="HTTPS_PROXY: write it like") as refusal:
         proxy_for(API)
     assert "secret" not in str(refusal.value)
-    assert way_to(API) == str(refusal.value)
+    assert route_to(API) == str(refusal.value)
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from webhooks.contacts import LONGEST, Contact, ContactKind, contacts_of, search_term
+from webhooks.contacts import MAX_LENGTH, Contact, ContactKind, contacts_of, search_term
 from webhooks.events import parse_event
 
 USER = {
@@ -91,7 +91,7 @@ def test_odd_values(value: object) -> None:
 def test_long_values() -> None:
     """Are cut."""
     (found,) = _found("conversation:message", message=_message(displayName="x" * 10_000))
-    assert len(found.text) == LONGEST
+    assert len(found.text) == MAX_LENGTH
 
 
 def test_terms() -> None:

@@ -118,7 +118,7 @@ async def test_more_than_there_is_room_for_may_come_again(edge: Edge) -> None:
             yield delivery(message())
 
     intake = Intake(Slow(), Secrets(["s3cret"]), lambda: datetime.now(UTC), edge.receipts.append)
-    handler = web_handler(intake, at_once=2 * len(delivery(message())))
+    handler = web_handler(intake, max_total=2 * len(delivery(message())))
 
     async def delivers() -> int:
         return (await handler(make_mocked_request("POST", "/", headers=KEY, payload=Body()))).status  # type: ignore[arg-type]
@@ -243,7 +243,7 @@ async def test_a_strangers_body_is_not_inflated(client: Client, monkeypatch: pyt
 async def test_what_comes_out_of_a_body_counts_until_it_is_stored(edge: Edge) -> None:
     """Small compressed bodies can't hold more memory than large ones."""
     handler = web_handler(
-        Intake(edge, Secrets(["s3cret"]), lambda: datetime.now(UTC)), max_bytes=100_000, at_once=100_000
+        Intake(edge, Secrets(["s3cret"]), lambda: datetime.now(UTC)), max_bytes=100_000, max_total=100_000
     )
     large = _zipped(delivery(message(text="x" * 70_000)))
     headers = {**KEY, "Content-Encoding": "gzip"}

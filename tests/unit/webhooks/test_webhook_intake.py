@@ -14,7 +14,7 @@ from webhook_samples import KEY, NOON, Reports, Shelf, delivery, event, in_conve
 from webhooks import wire
 from webhooks.events import InvalidEvent, parse_event
 from webhooks.inbox import NewEvent, NotStored
-from webhooks.intake import SPELL_ENDS, Answer, Intake, Receipt, Spell, read_delivery
+from webhooks.intake import STREAK_TIMEOUT, Answer, FailureStreak, Intake, Receipt, read_delivery
 from webhooks.security import Secrets
 
 
@@ -113,17 +113,17 @@ async def test_what_is_not_stored_is_not_accepted(error: Exception, why: dict[st
 
 def test_a_spell_of_failures_is_told_rarely() -> None:
     """At once, and after 1, 4 and 16 minutes; ten minutes without one end it."""
-    spell = Spell()
-    told = [(second, spell.times) for second in range(1200) if spell.is_told(NOON + timedelta(seconds=second))]
+    streak = FailureStreak()
+    told = [(second, streak.times) for second in range(1200) if streak.should_log(NOON + timedelta(seconds=second))]
     assert told == [(0, 1), (60, 61), (240, 241), (960, 961)]
-    assert spell.is_told(NOON + timedelta(seconds=1199) + SPELL_ENDS)
-    assert spell.times == 1
+    assert streak.should_log(NOON + timedelta(seconds=1199) + STREAK_TIMEOUT)
+    assert streak.times == 1
 
 
 def test_failures_far_apart_skip_no_line() -> None:
     """One after five minutes is told once, though two lines were due."""
-    spell = Spell()
-    assert [spell.is_told(NOON + timedelta(minutes=minute)) for minute in (0, 5, 6)] == [True, True, False]
+    streak = FailureStreak()
+    assert [streak.should_log(NOON + timedelta(minutes=minute)) for minute in (0, 5, 6)] == [True, True, False]
 
 
 async def test_what_is_known_is_told_once() -> None:

@@ -57,7 +57,7 @@ def test_there_must_be_secrets(values: list[str], error: type[Exception]) -> Non
 
 def test_a_text_is_no_list_of_secrets() -> None:
     """Each of its characters would be a secret."""
-    with pytest.raises(TypeError, match="as a list"):
+    with pytest.raises(TypeError, match="pass a list"):
         Secrets("abc")
 
 

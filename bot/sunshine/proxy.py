@@ -1,7 +1,7 @@
-"""The way to the API: directly or through a proxy, and whose certificates are trusted.
+"""Proxies and trusted certificates, from the environment.
 
-As the environment says, like other programs: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, in capitals or not, and
-SSL_CERT_FILE. This machine itself is always reached directly.
+The usual variables apply: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, in upper or lower
+case, and SSL_CERT_FILE. This machine itself is never reached through a proxy.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from bot.loopback import is_loopback
 
 
 def proxy_for(url: str) -> str | None:
-    """Return the URL of the proxy for an address, which may hold a password; None where there is none.
+    """Return the proxy for a URL, which may contain a password; None if there is none.
 
     Raises:
-        ValueError: the proxy that is named can't be used; the message repeats nothing of it.
+        ValueError: the proxy is invalid. The message does not quote it.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -31,7 +31,7 @@ def proxy_for(url: str) -> str | None:
     proxy = proxy if "://" in proxy else f"http://{proxy}"
     try:
         found = urlsplit(proxy)
-        _ = found.port  # raises ValueError where it is no number
+        _ = found.port  # raises ValueError if it is not a number
         usable = found.scheme == "http" and bool(found.hostname)
     except ValueError:
         usable = False
@@ -40,8 +40,8 @@ def proxy_for(url: str) -> str | None:
     return proxy
 
 
-def way_to(url: str) -> str:
-    """The way to an address in words, without user and password of a proxy."""
+def route_to(url: str) -> str:
+    """Describe how a URL is reached, without the credentials of a proxy."""
     try:
         proxy = proxy_for(url)
     except ValueError as error:
@@ -54,13 +54,13 @@ def way_to(url: str) -> str:
 
 
 def trusted() -> ssl.SSLContext:
-    """Whose certificates are trusted: those of SSL_CERT_FILE, or else this system's. Raises `OSError`."""
+    """Return the trusted certificates: SSL_CERT_FILE, else the system's. Raises `OSError`."""
     if file := os.environ.get("SSL_CERT_FILE"):
         return ssl.create_default_context(cafile=file)
     return httpx2.create_ssl_context(trust_env=False)
 
 
 def _named(scheme: str) -> str:
-    """The variable that names the proxy."""
+    """Return the variable that names the proxy."""
     names = (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY")
     return next((name for name in names if os.environ.get(name)), names[1])

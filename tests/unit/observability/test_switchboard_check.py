@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.observability.mixups import MESSAGES, Mixups
+from bot.observability.switchboard_check import MIN_MESSAGES, SwitchboardCheck
 from bot.signals import Level, Signal
 from bot.troubles import CALM, Troubles
 from webhooks.inbox import NewEvent
@@ -22,7 +22,7 @@ class Noticed:
         self.signals: list[Signal] = []
         self.now = 0.0
         self.troubles = Troubles(self.signals.append, lambda: self.now)
-        self.mixups = Mixups(me, self.troubles)
+        self.check = SwitchboardCheck(me, self.troubles)
 
     def message(self, active: dict[str, Any] | None, type_: str = "conversation:message") -> None:
         """A message comes in."""
@@ -31,7 +31,7 @@ class Noticed:
 
     def raw(self, body: str, type_: str = "conversation:message") -> None:
         """An event comes in."""
-        self.mixups.look([NewEvent("e", "c", type_, body.encode(), datetime(2026, 1, 1, tzinfo=UTC))])
+        self.check.look([NewEvent("e", "c", type_, body.encode(), datetime(2026, 1, 1, tzinfo=UTC))])
         self.now += CALM
         self.troubles.look()
 
@@ -55,7 +55,7 @@ def test_the_id_of_the_integration() -> None:
 def test_nobody_is_ever_active() -> None:
     """The switchboard is off, or has no default. It is over once somebody is active."""
     noticed = Noticed("m-bot")
-    for _ in range(MESSAGES - 1):
+    for _ in range(MIN_MESSAGES - 1):
         noticed.message(None)
     assert noticed.told == []
     for _ in range(20):

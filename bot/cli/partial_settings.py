@@ -1,4 +1,4 @@
-"""Settings for commands that need no whole account: what is set in the environment or in `.env`, else nothing."""
+"""The settings that commands need without an account."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from bot.settings import EnvFile, Settings, tidy
 
 
-class Given(BaseSettings):
-    """Some of the settings, none of them required, and none of them checked."""
+class PartialSettings(BaseSettings):
+    """A subset of the settings, all optional and unchecked."""
 
     model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore")
 
@@ -33,5 +33,6 @@ class Given(BaseSettings):
 
     @property
     def webhook_secrets(self) -> list[str]:
-        """The webhook's secrets: several while rotating."""
-        return [secret for part in self.sunshine_webhook_secret.split(",") if (secret := part.strip())]
+        """The webhook secrets; several during a rotation."""
+        parts = self.sunshine_webhook_secret.split(",")
+        return [secret for part in parts if (secret := part.strip())]

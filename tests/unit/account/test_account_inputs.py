@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import typer
 
-from bot.cli.answers import Answers
+from bot.cli.setup_inputs import SetupInputs
 
 PATH = "/webhooks/sunshine"
 ACME = "https://acme.zendesk.com/sc"
-ANSWERS = Answers({"SUNSHINE_SWITCHBOARD_INTEGRATION": "file"}, {})
+ANSWERS = SetupInputs({"SUNSHINE_SWITCHBOARD_INTEGRATION": "file"}, {})
 
 
 @pytest.mark.parametrize(
@@ -30,13 +30,13 @@ def test_a_public_url_becomes_the_webhook_s(public_url: str, target: str) -> Non
 @pytest.mark.parametrize(
     ("public_url", "says"),
     [
-        ("bot.example.com", "is no URL"),
-        ("ftp://bot.example.com", "is no URL"),
-        ("https://[bot", "is no URL"),
-        ("https://bot.example.com?a=b", "is no URL"),
-        ("http://bot.example.com", "has to begin with https://"),
-        ("https://localhost:8080", "the platform can't reach"),
-        ("https://10.0.0.1", "the platform can't reach"),
+        ("bot.example.com", "is not a URL"),
+        ("ftp://bot.example.com", "is not a URL"),
+        ("https://[bot", "is not a URL"),
+        ("https://bot.example.com?a=b", "is not a URL"),
+        ("http://bot.example.com", "must begin with https://"),
+        ("https://localhost:8080", "can't be reached from the internet"),
+        ("https://10.0.0.1", "can't be reached from the internet"),
     ],
 )
 def test_a_public_url_that_can_t_be_one(public_url: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,5 +55,5 @@ def test_a_sandbox_may_be_on_this_machine() -> None:
 def test_the_environment_counts_for_more_than_the_file() -> None:
     """As for the bot itself."""
     name = "SUNSHINE_SWITCHBOARD_INTEGRATION"
-    assert Answers({name: "file"}, {name: "environment"}).me == "environment"
-    assert Answers({name: "file"}, {name: ""}).me == "file"
+    assert SetupInputs({name: "file"}, {name: "environment"}).me == "environment"
+    assert SetupInputs({name: "file"}, {name: ""}).me == "file"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.console.words import action, age, badges, moment, owes
+from bot.console.formatting import action, age, badges, moment, owes
 from bot.control.state import Action, Conversation, Duty, Ended, Proof, Stage
 from bot.store.operators import Listed
 
