@@ -19,6 +19,8 @@ from tiers import some
 
 from bot.listening import Cut, Limits, limits, raise_descriptor_limit
 
+LONG = 3600  # seconds
+PATIENT = {"head": LONG, "body": LONG, "idle": LONG, "reader": LONG, "linger": LONG}
 BOMB = gzip.compress(b"x" * 5_000_000)
 
 
@@ -35,7 +37,7 @@ def _open_descriptors() -> int:
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "GZIP", "gzip, gzip", "x"])
 async def test_a_compressed_body_is_refused(path: str, encoding: str) -> None:
     """Before the handler sees it, and without a look into it."""
-    async with listening() as place:
+    async with listening(**PATIENT) as place:
         answer = await place.asked(_post(path, BOMB, f"Content-Encoding: {encoding}"))
         assert answer.startswith(b"HTTP/1.1 415")
         assert place.bodies == []
@@ -44,14 +46,14 @@ async def test_a_compressed_body_is_refused(path: str, encoding: str) -> None:
 @pytest.mark.parametrize("headers", [(), ("Content-Encoding: identity",)])
 async def test_a_plain_body_is_not(headers: tuple[str, ...]) -> None:
     """As ever."""
-    async with listening() as place:
+    async with listening(**PATIENT) as place:
         assert (await place.asked(_post("/read", b"plain", *headers))).startswith(b"HTTP/1.1 200")
         assert place.bodies == [b"plain"]
 
 
 async def test_a_handler_that_inflates_gets_the_body_as_it_came() -> None:
     """It knows when to inflate it."""
-    async with listening() as place:
+    async with listening(**PATIENT) as place:
         assert (await place.asked(_post("/inflates", BOMB, "Content-Encoding: gzip"))).startswith(b"HTTP/1.1 200")
         assert place.bodies == [BOMB]
 
@@ -59,7 +61,7 @@ async def test_a_handler_that_inflates_gets_the_body_as_it_came() -> None:
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=a", "multipart/mixed", "MultiPart/x"])
 async def test_a_body_of_parts_is_refused(kind: str) -> None:
     """aiohttp would inflate a part that says it is compressed."""
-    async with listening() as place:
+    async with listening(**PATIENT) as place:
         answer = await place.asked(_post("/read", b"--a--", f"Content-Type: {kind}"))
         assert answer.startswith(b"HTTP/1.1 415")
 
@@ -79,7 +81,7 @@ async def test_a_body_in_chunks_is_refused(path: str, status: int) -> None:
         "",
         "",
     )
-    async with listening() as place:
+    async with listening(**PATIENT) as place:
         answer = await place.asked("\r\n".join(lines).encode())
         assert answer.startswith(b"HTTP/1.1 %d" % status)
 
@@ -89,14 +91,14 @@ async def test_a_body_in_chunks_is_refused(path: str, status: int) -> None:
 )
 async def test_what_is_no_http_is_not_logged(junk: bytes, caplog: pytest.LogCaptureFixture) -> None:
     """Else whoever can reach the port could fill the disk."""
-    async with listening() as place:
+    async with listening(head=LONG) as place:
         assert (await place.asked(junk)).startswith(b"HTTP/1.")
     assert caplog.records == []
 
 
 async def test_a_bug_is_told_ever_more_rarely(caplog: pytest.LogCaptureFixture) -> None:
     """The 1st, 2nd, 4th, 8th, … time."""
-    async with listening() as place:
+    async with listening(head=LONG) as place:
         for _ in range(9):
             answer = await place.asked(GET.replace(b"/ ", b"/broken ", 1))
             assert answer.startswith(b"HTTP/1.1 500")
@@ -106,7 +108,7 @@ async def test_a_bug_is_told_ever_more_rarely(caplog: pytest.LogCaptureFixture) 
 
 async def test_pipelined_requests_are_answered_in_turn() -> None:
     """Who may send many at once gets them one by one, and another does not have to wait for all."""
-    async with listening(head=3600, idle=3600) as place:
+    async with listening(head=LONG, idle=LONG) as place:
         greedy, _ = await place.connect(GET.replace(b"\r\n\r\n", b"\r\nX-Key: right\r\n\r\n") * 500)
         other, _ = await place.connect(GET)
         await other.readuntil(b"hello")
@@ -117,7 +119,7 @@ async def test_pipelined_requests_are_answered_in_turn() -> None:
 @pytest.mark.parametrize("path", [b"/ ", b"/nowhere ", b"/refuse "])
 async def test_a_stranger_does_not_pipeline(path: bytes) -> None:
     """At most two are answered, the connection is closed; else one segment costs as much as it holds requests."""
-    async with listening(head=3600, idle=3600) as place:
+    async with listening(head=LONG, idle=LONG) as place:
         answer = await place.asked(GET.replace(b"/ ", path, 1) * 50)
         assert 1 <= answer.count(b"HTTP/1.1 ") <= 2
         assert answer.count(b"\r\nConnection: close\r\n") == 1
@@ -126,7 +128,7 @@ async def test_a_stranger_does_not_pipeline(path: bytes) -> None:
 
 async def test_a_request_before_the_answer_is_pipelined() -> None:
     """Also where it comes in a segment of its own."""
-    async with listening(head=3600, idle=3600) as place:
+    async with listening(head=LONG, idle=LONG) as place:
         reader, writer = await place.connect(GET.replace(b"/ ", b"/slow ", 1))
         await place.began.wait()
         writer.write(GET)
@@ -137,7 +139,7 @@ async def test_a_request_before_the_answer_is_pipelined() -> None:
 
 async def test_requests_one_after_the_other_keep_the_connection() -> None:
     """Whoever asks, whatever the answer."""
-    async with listening(head=3600, idle=3600) as place:
+    async with listening(head=LONG, idle=LONG) as place:
         reader, writer = await place.connect()
         for path in [b"/ ", b"/nowhere ", b"/ "] * 6:
             writer.write(GET.replace(b"/ ", path, 1))
@@ -150,7 +152,7 @@ async def test_requests_one_after_the_other_keep_the_connection() -> None:
 async def test_a_hasty_stranger_is_slowed_down(key: str, fewest: int, most: int) -> None:
     """Ten at once, and then a hundred a second; who is trusted gets as many answers as they can ask for."""
     request, answers = GET.replace(b"\r\n\r\n", f"\r\nX-Key: {key}\r\n\r\n".encode()), 0
-    async with listening(head=3600, idle=3600, burst=10, rate=100) as place:
+    async with listening(head=LONG, idle=LONG, burst=10, rate=100) as place:
         reader, writer = await place.connect()
         with suppress(TimeoutError):
             async with asyncio.timeout(0.25):
@@ -168,7 +170,7 @@ async def test_a_burst_of_connections_leaves_descriptors() -> None:
     errors: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, told: errors.append(told))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    async with listening(head=3600, idle=3600, connections=16) as place:
+    async with listening(head=LONG, idle=LONG, connections=16) as place:
         with ExitStack() as sockets:
             for _ in range(100):  # they wait in the backlog: the loop has no turn
                 sockets.enter_context(socket.create_connection(("127.0.0.1", place.listener.port)))
@@ -200,7 +202,7 @@ async def test_an_answer_that_was_raised_leaves_no_garbage(path: str) -> None:
 
 async def test_an_answer_that_was_raised_is_sent_whole() -> None:
     """Status, headers, cookies and text."""
-    async with listening(head=3600, idle=3600) as place:
+    async with listening(head=LONG, idle=LONG) as place:
         answer = await place.asked(GET.replace(b"/ ", b"/moved ", 1))
     assert answer.startswith(b"HTTP/1.1 303 See Other\r\n")
     assert b"\r\nLocation: /elsewhere\r\n" in answer
