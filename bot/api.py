@@ -82,21 +82,21 @@ class _Api:
         self,
         request: web.Request,
         order_in: Callable[[ApiRequest], NewEvent],
-        obstacle_in: Callable[[Conversation], Refusal | None],
+        obstacle_in: Callable[[Conversation], RefusalError | None],
         signal_for: Callable[[ApiRequest], Signal],
     ) -> web.Response:
         """Store an order unless there is an obstacle. A repeated order is always accepted.
 
         Args:
             request: the HTTP request.
-            order_in: converts the request to an order. Raises `Refusal`.
+            order_in: converts the request to an order. Raises `RefusalError`.
             obstacle_in: returns what prevents the order in a conversation, if anything.
             signal_for: returns the signal for a new order.
         """
         try:
             call = await self._authorized_call(request)
             is_new = await self._store(order_in(call), obstacle_in)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             body = {"error": refusal.text, **refusal.more}
             return web.json_response(body, status=refusal.status, headers=refusal.headers)
         if is_new:
@@ -107,40 +107,40 @@ class _Api:
 
     async def _authorized_call(self, request: web.Request) -> ApiRequest:
         if not self.token:
-            raise Refusal(404, _OFF)
+            raise RefusalError(404, _OFF)
         if not carries(request, self.token):
-            raise Refusal(401, "send API_TOKEN as `Authorization: Bearer`", headers={"WWW-Authenticate": "Bearer"})
+            raise RefusalError(401, "send API_TOKEN as `Authorization: Bearer`", headers={"WWW-Authenticate": "Bearer"})
         return await _read(request)
 
     def _signal_order(self, call: ApiRequest) -> NewEvent:
         if not SIGNAL_NAME.fullmatch(call.name):
-            raise Refusal(400, "the signal's name must be a short name in snake_case")
+            raise RefusalError(400, "the signal's name must be a short name in snake_case")
         now = self.clock.now()
         return signal_order(call.conversation_id, call.name, call.data, key=call.key, now=now)
 
     def _flow_order(self, call: ApiRequest) -> NewEvent:
         if call.name not in self.flows:
             known = ", ".join(sorted(self.flows)) or "none"
-            raise Refusal(404, f"there is no such flow; known flows: {known}")
+            raise RefusalError(404, f"there is no such flow; known flows: {known}")
         now = self.clock.now()
         return flow_order(call.conversation_id, call.name, call.data, key=call.key, now=now)
 
     async def _store(
         self,
         order: NewEvent,
-        obstacle_in: Callable[[Conversation], Refusal | None],
+        obstacle_in: Callable[[Conversation], RefusalError | None],
     ) -> bool:
-        """Store an order. Return whether it is new. Raises `Refusal`."""
+        """Store an order. Return whether it is new. Raises `RefusalError`."""
         conversation_id = order.conversation_id or ""
         try:
             known = await self.store.find(conversation_id) if identifier(conversation_id) else None
             if known is None or known.gone:
-                raise Refusal(404, "no such conversation is known")
+                raise RefusalError(404, "no such conversation is known")
             if (refusal := obstacle_in(known)) and not await self.store.is_ordered(order.id):
                 raise refusal
             return await self.store.order(order)
         except StoreError:
-            raise Refusal(503, "not stored: send it again") from None
+            raise RefusalError(503, "not stored: send it again") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ class ApiRequest:
 
 
 @dataclass
-class Refusal(Exception):
+class RefusalError(Exception):
     """An error answer: a status, an error message, and further fields for programs."""
 
     status: int
@@ -170,42 +170,42 @@ class Refusal(Exception):
     headers: dict[str, str] | None = None
 
 
-def _signal_obstacle(known: Conversation) -> Refusal | None:
-    return None if known.run else Refusal(409, "no flow is running in that conversation")
+def _signal_obstacle(known: Conversation) -> RefusalError | None:
+    return None if known.run else RefusalError(409, "no flow is running in that conversation")
 
 
-def _flow_obstacle(known: Conversation) -> Refusal | None:
+def _flow_obstacle(known: Conversation) -> RefusalError | None:
     """Return what prevents a flow from starting; None leaves it to a read of the platform."""
     if known.ended:
-        return Refusal(409, "the user has ended that conversation")
+        return RefusalError(409, "the user has ended that conversation")
     if known.run:
         flow = known.run.flow or f"{known.run.purpose.value} flow"
-        return Refusal(409, f"a flow is running in that conversation: {flow}", {"flow": flow})
+        return RefusalError(409, f"a flow is running in that conversation: {flow}", {"flow": flow})
     if known.start:
         flow = known.start.opening.flow
         text = f"another flow is about to start in that conversation: {flow}"
-        return Refusal(409, text, {"flow": flow})
+        return RefusalError(409, text, {"flow": flow})
     if known.holder.who is Who.OTHER:
         active = str(known.holder)
-        return Refusal(409, f"{active} is active in that conversation", {"active": active})
+        return RefusalError(409, f"{active} is active in that conversation", {"active": active})
     return None
 
 
 async def _read(request: web.Request) -> ApiRequest:
-    """Parse a request. Raises `Refusal`."""
+    """Parse a request. Raises `RefusalError`."""
     key = request.headers.get("Idempotency-Key", "")
     if not _KEY.fullmatch(key):
         text = f"send an Idempotency-Key of 1 to {MAX_KEY_LENGTH} characters"
-        raise Refusal(400, f"{text}, the same for each retry")
+        raise RefusalError(400, f"{text}, the same for each retry")
     body = b""
     async for piece in request.content.iter_any():
         body += piece
         if len(body) > LARGEST_DATA:
-            raise Refusal(400, f"the data is too large: at most {LARGEST_DATA} bytes")
+            raise RefusalError(400, f"the data is too large: at most {LARGEST_DATA} bytes")
     try:
         data = read_json(body) if body.strip() else None
     except ValueError:
-        raise Refusal(400, "the body must be JSON, or empty") from None
+        raise RefusalError(400, "the body must be JSON, or empty") from None
     return ApiRequest(request.match_info["id"], request.match_info["name"], data, key)
 
 

@@ -35,7 +35,7 @@ from bot.loop_watch import LoopWatch
 from bot.observability import ApiKey, Metrics, Watch, log_signal, loop_error_handler, traces_if_wanted
 from bot.observability.switchboard_check import SwitchboardCheck
 from bot.recording import Recorder
-from bot.settings import FlowMismatch, LogErrors, Settings, SettingsProblem
+from bot.settings import FlowMismatch, LogErrors, Settings, SettingsError
 from bot.signals import Level, Observe, Signal
 from bot.store import Database, Unavailable, open_store
 from bot.store.interface import Store
@@ -94,10 +94,10 @@ class Running:
 
 
 def catalogue_of(settings: Settings) -> Catalogue:
-    """Load the flows of the settings. Raises `SettingsProblem`."""
+    """Load the flows of the settings. Raises `SettingsError`."""
     catalogue, problems = inspected(*settings.named_flows)
     if problems:
-        raise SettingsProblem(problems)
+        raise SettingsError(problems)
     return catalogue
 
 
@@ -122,7 +122,7 @@ async def running(
         checks_account: look beside everything else whether the account is as the bot needs it, and tell what is not.
 
     Raises:
-        SettingsProblem: a flow does not exist, or the tape can't be written.
+        SettingsError: a flow does not exist, or the tape can't be written.
         StoreError: the database can't be used.
     """
     clock = clock or SystemClock()
@@ -289,7 +289,7 @@ def _from_any_thread(wake: Wake) -> Wake:
 
 @asynccontextmanager
 async def _resources(catalogue: Catalogue, observe: Observe, *, is_full: bool) -> AsyncIterator[Any]:
-    """Open the flows' lifespan while the worker runs. Raises `SettingsProblem`."""
+    """Open the flows' lifespan while the worker runs. Raises `SettingsError`."""
 
     def failed(error: Exception) -> None:
         fields = {"error": describe_error(error, is_full=is_full)}
@@ -300,7 +300,7 @@ async def _resources(catalogue: Catalogue, observe: Observe, *, is_full: bool) -
             resources = await stack.enter_async_context(opened(catalogue.handlers.lifespan, failed))
         except LifespanError as error:
             cause = describe_error(error.__cause__ or error, is_full=is_full)
-            raise SettingsProblem([f"FLOWS: the lifespan {error} failed: {cause}"]) from error
+            raise SettingsError([f"FLOWS: the lifespan {error} failed: {cause}"]) from error
         yield resources
 
 
@@ -442,7 +442,7 @@ async def _listen_for_metrics(
         return await _listen(stack, settings.host, settings.metrics_port, app, watch)
     except OSError as error:
         where = f"{settings.host}:{settings.metrics_port}"
-        raise SettingsProblem([f"METRICS_PORT: can't listen on {where}: {error.strerror}"]) from None
+        raise SettingsError([f"METRICS_PORT: can't listen on {where}: {error.strerror}"]) from None
 
 
 def _add_console(
@@ -475,6 +475,6 @@ def _start_recorder(stack: AsyncExitStack, settings: Settings, observe: Observe)
     try:
         recorder.start()
     except TapeError as error:
-        raise SettingsProblem([f"RECORD_TAPE: {error}"]) from None
+        raise SettingsError([f"RECORD_TAPE: {error}"]) from None
     stack.push_async_callback(asyncio.to_thread, recorder.stop)
     return recorder

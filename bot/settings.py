@@ -40,7 +40,7 @@ MIN_WEBHOOK_SECRET_LENGTH = 16
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
 
 
-class SettingsProblem(Exception):
+class SettingsError(Exception):
     """The settings are invalid. `problems` has one line per problem, with the fix."""
 
     def __init__(self, problems: list[str]) -> None:
@@ -341,15 +341,15 @@ def load_settings(**overrides: Any) -> Settings:
     """Load the settings from the environment and `.env`.
 
     Raises:
-        SettingsProblem: the settings are invalid; one line per problem, without secrets.
+        SettingsError: the settings are invalid; one line per problem, without secrets.
     """
     try:
         return Settings(**{"_env_file": EnvFile.path, **overrides})
     except ValidationError as error:
         lines = [_line(dict(problem)) for problem in error.errors()]
-        raise SettingsProblem([*lines, *unknown_names()]) from None
+        raise SettingsError([*lines, *unknown_names()]) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsProblem([_unreadable(error)]) from None
+        raise SettingsError([_unreadable(error)]) from None
 
 
 def usable_settings(**overrides: Any) -> tuple[Settings, dict[str, str]]:

@@ -40,7 +40,7 @@ ABOUT_PEOPLE = frozenset({REMOVAL, "user:merge"})
 _SWITCHBOARD = "switchboard:"
 
 
-class InvalidEvent(ValueError):
+class InvalidEventError(ValueError):
     """Not an event, or a required field is missing. The message names fields, never values."""
 
 
@@ -58,12 +58,12 @@ def parse_event(event: bytes | Mapping[str, object]) -> Event:
         event: one entry of a delivery's `events`, as JSON bytes or as a decoded object.
 
     Raises:
-        InvalidEvent: the event can't be parsed.
+        InvalidEventError: the event can't be parsed.
     """
     posted = _object(event)
     posted_type = posted.get("type")
     if not isinstance(posted_type, str):
-        raise InvalidEvent("the event has no type")
+        raise InvalidEventError("the event has no type")
     kind = _CLASSES.get(posted_type, UnknownEvent)
     try:
         ids = {"id": wire.event_id(posted), "saidId": wire.said_id(posted)}
@@ -74,9 +74,9 @@ def parse_event(event: bytes | Mapping[str, object]) -> Event:
             f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
             for one in error.errors(include_url=False, include_context=False, include_input=False)
         )
-        raise InvalidEvent(f"wrong in {kind.__name__}: {wrong}") from None
+        raise InvalidEventError(f"wrong in {kind.__name__}: {wrong}") from None
     except ValueError:
-        raise InvalidEvent("the event has no id, and its content is not JSON") from None
+        raise InvalidEventError("the event has no id, and its content is not JSON") from None
 
 
 def event_user_ids(event: Event) -> set[str]:
@@ -341,7 +341,7 @@ def _object(event: bytes | Mapping[str, object]) -> Mapping[str, object]:
         try:
             posted = wire.read_json(event)
         except ValueError as error:
-            raise InvalidEvent(f"the event is not JSON: {error}") from None
+            raise InvalidEventError(f"the event is not JSON: {error}") from None
     if not isinstance(posted, Mapping):
-        raise InvalidEvent("the event is not an object")
+        raise InvalidEventError("the event is not an object")
     return posted

@@ -37,7 +37,7 @@ class NewEvent:
     said_id: str | None = None
 
 
-class NotStored(Exception):
+class NotStoredError(Exception):
     """The events were not stored. The platform must deliver them again."""
 
 
@@ -45,7 +45,7 @@ class Inbox(Protocol):
     """Durable storage for events. Adding a known id is no error."""
 
     async def add(self, events: Sequence[NewEvent]) -> None:
-        """Store all events or none; return once they are durable. Raises `NotStored`."""
+        """Store all events or none; return once they are durable. Raises `NotStoredError`."""
 
 
 class GroupCommit:
@@ -85,7 +85,7 @@ class GroupCommit:
         self._waiting_limit = waiting_limit
         self._bytes_limit = waiting_bytes
         self._on_stored = on_stored
-        self._unavailable: tuple[type[Exception], ...] = (NotStored, *unavailable)
+        self._unavailable: tuple[type[Exception], ...] = (NotStoredError, *unavailable)
         self._batches: Batches[Sequence[NewEvent], None] = Batches(
             self._commit,
             is_of_one=lambda error: isinstance(error, Exception) and not isinstance(error, self._unavailable),
@@ -114,25 +114,25 @@ class GroupCommit:
         """Store all events or none. Cancelling the call does not prevent the write.
 
         Raises:
-            NotStored: the store failed (its error is the cause), too many events are
+            NotStoredError: the store failed (its error is the cause), too many events are
                 waiting, or `stop` was called.
         """
         if not events:
             return
         if self._stopped:
-            raise NotStored("the inbox is closed")
+            raise NotStoredError("the inbox is closed")
         size = _bytes(events)
         if self._batches.is_anyone_waiting and self._waiting + len(events) > self._waiting_limit:
-            raise NotStored(f"{self._waiting} events are already waiting to be stored")
+            raise NotStoredError(f"{self._waiting} events are already waiting to be stored")
         if self._batches.is_anyone_waiting and self._bytes + size > self._bytes_limit:
-            raise NotStored(f"{self._bytes} bytes are already waiting to be stored")
+            raise NotStoredError(f"{self._bytes} bytes are already waiting to be stored")
         self._waiting += len(events)
         self._bytes += size
         error = await self._batches.put(events)
         if error is not None:
             # The message of any other error may quote an event.
             message = str(error) if isinstance(error, self._unavailable) else ""
-            raise NotStored(f"the store failed: {message or type(error).__name__}") from error
+            raise NotStoredError(f"the store failed: {message or type(error).__name__}") from error
 
     async def stop(self) -> None:
         """Accept no more events, and wait for pending commits."""

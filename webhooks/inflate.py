@@ -8,15 +8,15 @@ _GZIP = 16 + zlib.MAX_WBITS
 _CM_DEFLATE = 8  # low bits of the first zlib byte; some senders omit the zlib header
 
 
-class UnknownEncoding(ValueError):
+class UnknownEncodingError(ValueError):
     """The Content-Encoding is not gzip, deflate or identity."""
 
 
-class TooLarge(ValueError):
+class BodyTooLargeError(ValueError):
     """The decompressed body exceeds the limit."""
 
 
-class Damaged(ValueError):
+class DamagedBodyError(ValueError):
     """The body was altered or truncated in transit."""
 
 
@@ -29,9 +29,9 @@ def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
         max_bytes: maximum size of the result.
 
     Raises:
-        UnknownEncoding: the Content-Encoding is not supported.
-        TooLarge: the result exceeds `max_bytes`.
-        Damaged: the body was altered or truncated.
+        UnknownEncodingError: the Content-Encoding is not supported.
+        BodyTooLargeError: the result exceeds `max_bytes`.
+        DamagedBodyError: the body was altered or truncated.
     """
     match encoding.strip().lower():
         case "" | "identity":
@@ -41,14 +41,14 @@ def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
         case "deflate":
             bits = zlib.MAX_WBITS if body[:1] and body[0] & 0xF == _CM_DEFLATE else -zlib.MAX_WBITS
         case _:
-            raise UnknownEncoding("the Content-Encoding is not gzip, deflate or identity")
+            raise UnknownEncodingError("the Content-Encoding is not gzip, deflate or identity")
     inflater = zlib.decompressobj(bits)
     try:
         plain = inflater.decompress(body, max_bytes + 1)
     except zlib.error:
-        raise Damaged("the body does not match its Content-Encoding") from None
+        raise DamagedBodyError("the body does not match its Content-Encoding") from None
     if len(plain) > max_bytes:
-        raise TooLarge(f"the decompressed body exceeds {max_bytes} bytes")
+        raise BodyTooLargeError(f"the decompressed body exceeds {max_bytes} bytes")
     if not inflater.eof or inflater.unused_data:
-        raise Damaged("the compressed body is truncated, or has trailing data")
+        raise DamagedBodyError("the compressed body is truncated, or has trailing data")
     return plain

@@ -16,8 +16,8 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from webhooks import wire
-from webhooks.inbox import Inbox, NewEvent, NotStored
-from webhooks.inflate import Damaged, TooLarge, UnknownEncoding, inflate
+from webhooks.inbox import Inbox, NewEvent, NotStoredError
+from webhooks.inflate import BodyTooLargeError, DamagedBodyError, UnknownEncodingError, inflate
 from webhooks.reporting import Report, ignore, type_and_place
 from webhooks.security import API_KEY_HEADER, Secrets
 
@@ -72,19 +72,19 @@ class Receipt:
     reason: str
 
 
-class InvalidDelivery(ValueError):
+class InvalidDeliveryError(ValueError):
     """Not JSON, or not a v2 envelope. The message quotes no values."""
 
     status = 400
 
 
-class ForeignDelivery(InvalidDelivery):
+class ForeignDeliveryError(InvalidDeliveryError):
     """A delivery for another app. The message names that app."""
 
     status = 403
 
 
-class TooManyEvents(InvalidDelivery):
+class TooManyEventsError(InvalidDeliveryError):
     """More than `MAX_EVENTS` events."""
 
     status = 413
@@ -175,12 +175,12 @@ class Intake:
         began = self._now()
         try:
             events = await self._call(len(body), read_delivery, body, began, self._app_id)
-        except InvalidDelivery as error:
+        except InvalidDeliveryError as error:
             return self._answered(Answer(error.status, str(error)), began)
         try:
             if events:
                 await self._inbox.add(events)
-        except NotStored as error:
+        except NotStoredError as error:
             is_due = self._not_stored.should_log(began)
             times = self._not_stored.times
             if is_due and (times == 1 or not self._is_known()):
@@ -202,11 +202,11 @@ class Intake:
         began = self._now()
         try:
             return await self._call(len(body), inflate, body, encoding, max_bytes)
-        except UnknownEncoding as error:
+        except UnknownEncodingError as error:
             return self._answered(Answer(415, str(error)), began)
-        except TooLarge:
+        except BodyTooLargeError:
             return self.refuse_too_large(max_bytes)
-        except Damaged:
+        except DamagedBodyError:
             return self.refuse_truncated()
 
     def has_key(self, headers: Mapping[str, str]) -> bool:
@@ -276,26 +276,26 @@ def read_delivery(body: bytes, received_at: datetime, app_id: str | None = None)
         app_id: the only app to accept; None accepts any. A delivery without an app is accepted.
 
     Raises:
-        InvalidDelivery: not JSON, not a v2 envelope, for another app, or too many events.
+        InvalidDeliveryError: not JSON, not a v2 envelope, for another app, or too many events.
     """
     try:
         envelope = wire.read_json(body)
     except ValueError as error:
-        raise InvalidDelivery(f"the body is not JSON: {error}") from None
+        raise InvalidDeliveryError(f"the body is not JSON: {error}") from None
     if not isinstance(envelope, dict):
-        raise InvalidDelivery("the body is not an object")
+        raise InvalidDeliveryError("the body is not an object")
     webhook = envelope.get("webhook")
     if not isinstance(webhook, dict) or webhook.get("version") != "v2":
-        raise InvalidDelivery('webhook.version is not "v2": create the webhook with API v2')
+        raise InvalidDeliveryError('webhook.version is not "v2": create the webhook with API v2')
     app = envelope.get("app")
     sender = wire.identifier(app.get("id")) if isinstance(app, dict) else None
     if app_id is not None and sender not in (None, app_id):
-        raise ForeignDelivery(f"this delivery is for app {sender}, not for the bot's SUNSHINE_APP_ID")
+        raise ForeignDeliveryError(f"this delivery is for app {sender}, not for the bot's SUNSHINE_APP_ID")
     entries = envelope.get("events")
     if not isinstance(entries, list):
-        raise InvalidDelivery("events is not a list")
+        raise InvalidDeliveryError("events is not a list")
     if len(entries) > MAX_EVENTS:
-        raise TooManyEvents(f"the delivery has more than {MAX_EVENTS} events")
+        raise TooManyEventsError(f"the delivery has more than {MAX_EVENTS} events")
     events: dict[str, NewEvent] = {}
     for entry in entries:
         event = _new_event(entry, received_at)

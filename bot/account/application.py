@@ -38,7 +38,7 @@ VERIFY_PAUSES: Final = (
 MAX_CHANGES: Final = 30
 
 
-class NotApplied(Exception):
+class NotAppliedError(Exception):
     """A change failed or could not be verified. Earlier changes stay in effect."""
 
 
@@ -66,8 +66,8 @@ async def apply(
         The account after the changes.
 
     Raises:
-        NotApplied: a change failed. A new call continues from there.
-        NoPlan: the account was changed meanwhile, and a person has to decide.
+        NotAppliedError: a change failed. A new call continues from there.
+        NoPlanError: the account was changed meanwhile, and a person has to decide.
         SunshineError: the account can't be read.
     """
     for _ in range(MAX_CHANGES):
@@ -77,11 +77,11 @@ async def apply(
         change = changes[0]
         if change.touches_others and change.sentence not in agreed:
             reason = "the account was changed meanwhile; the next change would be to"
-            raise NotApplied(f"{reason} {change.sentence}")
+            raise NotAppliedError(f"{reason} {change.sentence}")
         is_done = partial(_is_not_planned, change.sentence, desired)
         account = await make(client, change, is_done, pause)
         done(change)
-    raise NotApplied("someone else is changing the account at the same time")
+    raise NotAppliedError("someone else is changing the account at the same time")
 
 
 def _is_not_planned(sentence: str, desired: DesiredSetup, account: Account) -> bool:
@@ -106,7 +106,7 @@ async def make(
         The account after the change.
 
     Raises:
-        NotApplied: the change was refused, or could not be verified.
+        NotAppliedError: the change was refused, or could not be verified.
         SunshineError: the account can't be read.
     """
     unclear: SunshineError | None = None
@@ -115,14 +115,14 @@ async def make(
     except Unclear as error:
         unclear = error
     except SunshineError as error:
-        raise NotApplied(f"could not {change.sentence}: {error}{_title(error)}") from error
+        raise NotAppliedError(f"could not {change.sentence}: {error}{_title(error)}") from error
     for wait in VERIFY_PAUSES:
         await pause(wait.total_seconds())
         account = await read_account(client)
         if is_done(account):
             return account
     why = str(unclear) if unclear else "the platform accepted it, but it has no effect"
-    raise NotApplied(f"could not {change.sentence}: {why}")
+    raise NotAppliedError(f"could not {change.sentence}: {why}")
 
 
 def _title(error: SunshineError) -> str:

@@ -21,7 +21,7 @@ _LATER: Final = ""
 """Placeholder for an id that an earlier change will create."""
 
 
-class NoPlan(Exception):
+class NoPlanError(Exception):
     """The bot can't plan the change. The message says what a person has to do."""
 
 
@@ -182,7 +182,7 @@ def plan(account: Account, desired: DesiredSetup) -> tuple[Change, ...]:
     """Return the missing changes, in order.
 
     Raises:
-        NoPlan: a person has to decide, or make room, first.
+        NoPlanError: a person has to decide, or make room, first.
     """
     ours = find_ours(account, desired)
     return (*_integration(account, ours, desired), *_switchboard(account, ours, desired))
@@ -192,18 +192,18 @@ def find_ours(account: Account, desired: DesiredSetup) -> Ours:
     """Find the bot's objects by the settings, else by the webhook's target, else by name.
 
     Raises:
-        NoPlan: the objects are missing or ambiguous.
+        NoPlanError: the objects are missing or ambiguous.
     """
     members = account.board.members if account.board else ()
     if desired.me and account.board and (member := account.board.named(desired.me)):
         if member.type != CUSTOM:
-            raise NoPlan(
+            raise NoPlanError(
                 f"SUNSHINE_SWITCHBOARD_INTEGRATION: {member.name} has the type {member.type}, but "
                 "the bot's must be custom: remove the line, or name another"
             )
         if integration := account.custom(member.integration_id):
             return Ours(integration, member)
-        raise NoPlan(
+        raise NoPlanError(
             f"the integration of the switchboard integration {member.name} is gone: delete it too, "
             "or use another name (--name), and remove SUNSHINE_SWITCHBOARD_INTEGRATION from the "
             "settings"
@@ -219,7 +219,7 @@ def find_ours(account: Account, desired: DesiredSetup) -> Ours:
     if len(candidates) > 1:
         names = ", ".join(f"{one.name or 'unnamed'} ({one.id})" for one in candidates)
         reason = f"several integrations post to {desired.target}: {names}"
-        raise NoPlan(f"{reason}. Delete all but one: {INTEGRATIONS}")
+        raise NoPlanError(f"{reason}. Delete all but one: {INTEGRATIONS}")
     if candidates:
         return Ours(candidates[0], linked(candidates[0]))
     for member in members:
@@ -230,7 +230,7 @@ def find_ours(account: Account, desired: DesiredSetup) -> Ours:
     named = [one for one in account.customs if one.name == desired.name]
     if len(named) > 1:
         hint = "use another name (--name), or delete all but one"
-        raise NoPlan(f"several integrations are called {desired.name}: {hint}")
+        raise NoPlanError(f"several integrations are called {desired.name}: {hint}")
     return Ours(named[0], linked(named[0]), is_known=False) if named else Ours()
 
 
@@ -242,11 +242,11 @@ def _integration(account: Account, ours: Ours, desired: DesiredSetup) -> Iterato
     }
     found, webhook = ours.integration, ours.webhook
     if webhook is None and not desired.target:
-        raise NoPlan("--public-url: give the bot's public URL, such as https://bot.example.com")
+        raise NoPlanError("--public-url: give the bot's public URL, such as https://bot.example.com")
     number = sum(len(one.webhooks) for one in account.customs)
     if webhook is None and number >= MAX_WEBHOOKS:
         reason = f"the app has {MAX_WEBHOOKS} webhooks, which is the maximum"
-        raise NoPlan(f"{reason}: delete one: {INTEGRATIONS}")
+        raise NoPlanError(f"{reason}: delete one: {INTEGRATIONS}")
     if found is None:
         made = {"type": CUSTOM, "displayName": desired.name, "webhooks": [body]}
         sentence = f"create the custom integration {desired.name}, with a webhook to {desired.target}"
@@ -302,10 +302,10 @@ def _switchboard(account: Account, ours: Ours, desired: DesiredSetup) -> Iterato
 def _new_member(board: Board, ours: Ours, desired: DesiredSetup) -> Member:
     if len(board.members) >= MAX_MEMBERS:
         reason = f"the switchboard has {MAX_MEMBERS} switchboard integrations"
-        raise NoPlan(f"{reason}, which is the maximum: delete one")
+        raise NoPlanError(f"{reason}, which is the maximum: delete one")
     if board.named(desired.name):
         reason = f"another switchboard integration is called {desired.name}"
-        raise NoPlan(f"{reason}: use another name (--name)")
+        raise NoPlanError(f"{reason}: use another name (--name)")
     integration_id = ours.integration.id if ours.integration else _LATER
     return Member(_LATER, desired.name, integration_id, CUSTOM, hears_standby=True, next_id=None)
 

@@ -29,7 +29,7 @@ from bot.account.plan import (
     MakeIntegration,
     MakeMember,
     MakeWebhook,
-    NoPlan,
+    NoPlanError,
     Ours,
     Step,
     is_relief,
@@ -68,17 +68,17 @@ def next_step(account: Account, ours: Ours, known: Sequence[str]) -> Change | Re
         writes only the webhook's secret; after it, a new rotation would begin.
 
     Raises:
-        NoPlan: a person has to do something first.
+        NoPlanError: a person has to do something first.
     """
     if ours.integration is None or ours.member is None or account.board is None:
-        raise NoPlan("the bot is not set up in this account: run `switchboard-bot setup` first")
+        raise NoPlanError("the bot is not set up in this account: run `switchboard-bot setup` first")
     relief = relief_of(account, ours)
     webhook = ours.webhook
     if relief is None:
         return _begin(account, ours, webhook, known)
     if not relief.webhooks:
         reason = f"the integration {relief.name} has lost its webhook"
-        raise NoPlan(f"{reason}: delete it ({INTEGRATIONS}), and start again")
+        raise NoPlanError(f"{reason}: delete it ({INTEGRATIONS}), and start again")
     # The relief's name tells whether the old webhook still exists.
     if webhook is not None and relief.name.endswith(_mark(webhook)):
         return _replace_old(account, ours.integration, webhook, relief, known)
@@ -89,13 +89,13 @@ def relief_of(account: Account, ours: Ours) -> CustomIntegration | None:
     """Return the relief of the webhook being replaced; None if no rotation has begun.
 
     Raises:
-        NoPlan: there are several reliefs.
+        NoPlanError: there are several reliefs.
     """
     found = reliefs(account, ours.member)
     if len(found) > 1:
         names = ", ".join(one.name for one in found)
         reason = "the rotation was started more than once"
-        raise NoPlan(f"{reason}: delete all but one of {names}: {INTEGRATIONS}")
+        raise NoPlanError(f"{reason}: delete all but one of {names}: {INTEGRATIONS}")
     return found[0] if found else None
 
 
@@ -114,21 +114,21 @@ def _begin(
     known: Sequence[str],
 ) -> Change | Ask:
     if webhook is None:
-        raise NoPlan("the bot's integration has no webhook: run `switchboard-bot setup` first")
+        raise NoPlanError("the bot's integration has no webhook: run `switchboard-bot setup` first")
     if not webhook.secret:
         reason = "the platform does not show the webhook's secret"
-        raise NoPlan(f"{reason}: rotate it by hand: {INTEGRATIONS}")
+        raise NoPlanError(f"{reason}: rotate it by hand: {INTEGRATIONS}")
     if webhook.secret not in known:
         reason = "SUNSHINE_WEBHOOK_SECRET differs from the webhook's secret"
-        raise NoPlan(f"{reason}: run `switchboard-bot setup` first")
+        raise NoPlanError(f"{reason}: run `switchboard-bot setup` first")
     if len(known) > 1:  # left over from a rotation
         return Ask(webhook, Remember((webhook.secret,)))
     if sum(len(one.webhooks) for one in account.customs) >= MAX_WEBHOOKS:
         reason = f"the app has {MAX_WEBHOOKS} webhooks, and a rotation needs one more"
-        raise NoPlan(f"{reason}: delete one: {INTEGRATIONS}")
+        raise NoPlanError(f"{reason}: delete one: {INTEGRATIONS}")
     if account.board and len(account.board.members) >= MAX_MEMBERS:
         reason = f"the switchboard has {MAX_MEMBERS} switchboard integrations"
-        raise NoPlan(f"{reason}, and a rotation needs one more")
+        raise NoPlanError(f"{reason}, and a rotation needs one more")
     name = f"{_prefix(ours.member)}{_mark(webhook)}"
     made = {"type": CUSTOM, "displayName": name, "webhooks": [_body(webhook)]}
     sentence = f"create the custom integration {name}, which gets every event too"

@@ -10,7 +10,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from bot import terminal
-from bot.settings import Duration, Settings, SettingsProblem, load_settings
+from bot.settings import Duration, Settings, SettingsError, load_settings
 from bot.signals import Signal
 
 EXIT_UNUSABLE = 2
@@ -60,5 +60,5 @@ def settings_or_refuse() -> Settings:
     """Load the settings; exit with code 2 if they are invalid."""
     try:
         return load_settings()
-    except SettingsProblem as error:
+    except SettingsError as error:
         refuse(error.problems)

@@ -25,7 +25,7 @@ from bot.replay.report import report
 from bot.replay.result import Result, to_json
 from bot.replay.run import Setup, replay
 from bot.sandbox.switchboard import BOT
-from bot.settings import Settings, SettingsProblem, load_settings
+from bot.settings import Settings, SettingsError, load_settings
 from bot.tape import TapeError, find_tapes
 
 MAX_LINES = 40  # per list of details
@@ -131,7 +131,7 @@ def replay_tapes(
                 file.write(report(results).encode())
     except (TapeError, UnknownFlowError, BaselineError, live.LivePostError) as error:
         refuse([str(error)])
-    except SettingsProblem as error:
+    except SettingsError as error:
         refuse(error.problems)
     except OSError as error:
         refuse([f"{error.filename} can't be written: {error.strerror}"])
@@ -160,7 +160,7 @@ def _setup(
     faults = tuple(name.strip() for name in fault.split(",") if name.strip())
     if unknown := [name for name in faults if name not in FAULTS]:
         names = ", ".join(FAULTS)
-        raise SettingsProblem([f"--fault: unknown fault {unknown[0]!r}; known faults: {names}"])
+        raise SettingsError([f"--fault: unknown fault {unknown[0]!r}; known faults: {names}"])
     named = tuple(name.strip() for name in flows.split(",") if name.strip())
     modules = named or tuple(settings.flows)
     known = load_flows(modules)

@@ -30,7 +30,7 @@ from bot.sandbox.records import Ids
 from bot.sandbox.sandbox import Sandbox
 from bot.sandbox.state_file import StateFile, StateFileError
 from bot.sandbox.switches import Switches
-from bot.settings import ControlMode, SettingsProblem
+from bot.settings import ControlMode, SettingsError
 from bot.store import StoreError, migrate
 
 RETRY_TIME_SCALE = 0.02  # the platform's 15 minutes of webhook retries take 18 seconds
@@ -138,7 +138,7 @@ def sandbox(
         asyncio.run(_run_until_signal(options))
     except StateFileError as error:
         refuse([f"--state: {error}"])
-    except SettingsProblem as error:
+    except SettingsError as error:
         refuse([_as_option(problem) for problem in error.problems])
     except (StoreError, ValueError) as error:
         refuse_database(error)

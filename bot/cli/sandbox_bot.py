@@ -102,7 +102,7 @@ class SandboxBot:
             await self.start()
 
     async def start(self) -> None:
-        """Start the bot. Raises `SettingsProblem`, `StoreError`, `OSError`."""
+        """Start the bot. Raises `SettingsError`, `StoreError`, `OSError`."""
         async with self._lock:
             if self._running is not None:
                 return
@@ -132,7 +132,7 @@ class SandboxBot:
 
 
 def settings_beside(sandbox: Sandbox, **more: Any) -> Settings:
-    """Return the settings of a bot for this sandbox. Raises `SettingsProblem`."""
+    """Return the settings of a bot for this sandbox. Raises `SettingsError`."""
     values = {name.lower(): value for name, value in sandbox.settings_for_bot().items()}
     return load_settings(_env_file=None, **{"log_errors": "full", **values, **more})
 

@@ -13,7 +13,7 @@ from types import ModuleType
 from bot import terminal
 from bot.app import catalogue_of
 from bot.cli.sandbox_bot import SandboxBot
-from bot.settings import Settings, SettingsProblem
+from bot.settings import Settings, SettingsError
 from bot.store import StoreError
 
 POLL_SECONDS = 0.3
@@ -133,7 +133,7 @@ class Reloader:
             # Check the flows first: the running bot stays up if they are invalid.
             catalogue_of(self._settings)
             await self._restart()
-        except SettingsProblem as error:
+        except SettingsError as error:
             self._files.restore(old)
             _print_problem(names, error.problems)
             await self._start_again()
@@ -155,7 +155,7 @@ class Reloader:
         if self._is_down:
             try:
                 await self._bot.start()
-            except (SettingsProblem, StoreError, OSError) as error:
+            except (SettingsError, StoreError, OSError) as error:
                 text = f"the bot is stopped until a file changes: {error}"
                 terminal.say((text, "bold red"))
             else:

@@ -13,7 +13,7 @@ from bot import terminal
 from bot.app import Parts, running
 from bot.cli.problems import refuse, refuse_database, settings_or_refuse
 from bot.observability import Metrics, both, configure_logs, log_from
-from bot.settings import Settings, SettingsProblem, unknown_names
+from bot.settings import Settings, SettingsError, unknown_names
 from bot.signals import Level, Observe, Signal
 from bot.store import StoreError, migrate
 
@@ -51,7 +51,7 @@ def _run(parts: Parts) -> None:
         if settings.database_url.startswith("sqlite"):
             migrate(settings.database_url, observe)
         asyncio.run(_run_until_signal(settings, parts, log, metrics))
-    except SettingsProblem as error:
+    except SettingsError as error:
         refuse(error.problems)
     except (StoreError, ValueError) as error:
         refuse_database(error)

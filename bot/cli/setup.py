@@ -13,10 +13,10 @@ import typer
 
 from bot import terminal
 from bot.account import own_key
-from bot.account.application import NotApplied, apply
+from bot.account.application import NotAppliedError, apply
 from bot.account.env_file import EnvFileError, only_one, read_env, write_env
 from bot.account.examination import READ_ATTEMPTS
-from bot.account.plan import Change, DesiredSetup, NoPlan, find_ours, plan
+from bot.account.plan import Change, DesiredSetup, NoPlanError, find_ours, plan
 from bot.account.reading import Account, read_account
 from bot.account.requirements import APP_KEYS, INTEGRATIONS
 from bot.account.values import Access, account_values, first_values, key_values, missing
@@ -153,7 +153,7 @@ class _Setup:
                     self._write(first_values(access, keep_app_key=options.keep_app_key))
                     account = await self._apply(client, account, changes)
                     await self._finish(client, account, makes_key=makes_key)
-            except NoPlan as error:
+            except NoPlanError as error:
                 refuse([str(error)])
             except SunshineError as error:
                 self._fail(f"the platform returned an error: {error}")
@@ -248,7 +248,7 @@ class _Setup:
                 agreed=agreed,
                 done=lambda change: self._view.done(change.sentence),
             )
-        except NotApplied as error:
+        except NotAppliedError as error:
             self._fail(str(error))
 
     async def _finish(self, client: SunshineClient, account: Account, *, makes_key: bool) -> None:

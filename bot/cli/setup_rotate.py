@@ -15,10 +15,10 @@ import typer
 
 from bot import terminal
 from bot.account import own_key
-from bot.account.application import VERIFY_PAUSES, NotApplied, make
+from bot.account.application import VERIFY_PAUSES, NotAppliedError, make
 from bot.account.env_file import EnvFileError, read_env, write_env
 from bot.account.examination import ask_target
-from bot.account.plan import Change, DesiredSetup, NoPlan, Ours, find_ours
+from bot.account.plan import Change, DesiredSetup, NoPlanError, Ours, find_ours
 from bot.account.reading import Account, Webhook
 from bot.account.rotation import Ask, Remember, next_step
 from bot.account.values import key_values
@@ -79,9 +79,9 @@ class Rotation:
                 await self._webhook(account)
             else:
                 await self._key(account)
-        except (NoPlan, EnvFileError) as error:
+        except (NoPlanError, EnvFileError) as error:
             refuse([str(error)])
-        except NotApplied as error:
+        except NotAppliedError as error:
             self._stop(f"{str(error)[:1].upper()}{str(error)[1:]}.")
         except SunshineError as error:
             self._stop(f"The platform returned an error: {error}.")
@@ -116,7 +116,7 @@ class Rotation:
                 continue
             account = await make(self.client, step, partial(self._shows, step))
             self.view.done(step.sentence)
-        raise NotApplied("someone else is changing the account at the same time")
+        raise NotAppliedError("someone else is changing the account at the same time")
 
     @property
     def _known(self) -> tuple[str, ...]:
@@ -151,12 +151,12 @@ class Rotation:
     async def _key(self, account: Account) -> None:
         found = self._ours(account).integration
         if found is None:
-            raise NoPlan("the bot is not set up in this account: run `switchboard-bot setup` first")
+            raise NoPlanError("the bot is not set up in this account: run `switchboard-bot setup` first")
         integration_id = found.id
         present = read_env(self.env_file)
         mine = own_key.key_in(present if present.get(f"{_KEY}_ID") else os.environ)
         if mine is None or not await self._works(mine, integration_id):
-            raise NoPlan(
+            raise NoPlanError(
                 f"{_KEY}_ID, {_KEY}_SECRET: this key does not work: run `switchboard-bot setup` without --rotate"
             )
         all_keys = await self.client.list_integration_keys(integration_id)
@@ -186,7 +186,7 @@ class Rotation:
             made = await self.client.create_integration_key(integration_id, name)
             self.view.done(f"create the integration API key {made.key_id} to replace {mine.key_id}")
         if not await self._works(made, integration_id, looks=len(VERIFY_PAUSES)):
-            raise NotApplied(f"the platform created the key {made.key_id}, but rejects it")
+            raise NotAppliedError(f"the platform created the key {made.key_id}, but rejects it")
         try:
             self._write(key_values(_KEY, made))
         except EnvFileError as error:
@@ -200,7 +200,7 @@ class Rotation:
             self._show_next(f"{sentence}, once the bot uses {mine.key_id}")
             return
         if os.environ.get(f"{_KEY}_ID", mine.key_id) != mine.key_id:
-            raise NoPlan(f"{_KEY}_ID: the environment has a different key than {self.env_file}: change it first")
+            raise NoPlanError(f"{_KEY}_ID: the environment has a different key than {self.env_file}: change it first")
         self._confirm(f"Has every process of the bot been restarted with the key {mine.key_id}?")
         await self._delete_key(integration_id, old)
         self._finished("The bot has a new key, and the old one no longer works.")
@@ -221,7 +221,7 @@ class Rotation:
         except Unclear as error:
             left = await self.client.list_integration_keys(integration_id)
             if any(key.get("id") == key_id for key in left):
-                raise NotApplied(f"could not {sentence}: {error}") from None
+                raise NotAppliedError(f"could not {sentence}: {error}") from None
         self.view.done(sentence)
 
     # -- shared --
@@ -229,7 +229,7 @@ class Rotation:
     def _ours(self, account: Account) -> Ours:
         if not self.desired.me:
             hint = "run `switchboard-bot setup` first"
-            raise NoPlan(f"SUNSHINE_SWITCHBOARD_INTEGRATION is not set: {hint}")
+            raise NoPlanError(f"SUNSHINE_SWITCHBOARD_INTEGRATION is not set: {hint}")
         return find_ours(account, self.desired)
 
     def _write(self, values: Mapping[str, str]) -> None:

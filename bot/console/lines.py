@@ -30,7 +30,7 @@ from webhooks.events import (
     ConversationReferral,
     ConversationTyping,
     Event,
-    InvalidEvent,
+    InvalidEventError,
     MessageDelivered,
     parse_event,
 )
@@ -137,7 +137,7 @@ def _of_event(past: PastEvent, own: set[str]) -> Iterator[Line]:
         return
     try:
         event = parse_event(past.body)
-    except InvalidEvent as error:
+    except InvalidEventError as error:
         note = _status_note(past) or str(error)
         yield Line(at, Actor.PLATFORM, past.type, note=note, mark=_mark(past))
         return

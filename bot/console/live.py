@@ -20,7 +20,7 @@ MAX_FOLLOWERS = 200
 MAX_VIEWS = 50
 
 
-class Crowded(Exception):
+class CrowdedError(Exception):
     """Too many pages are open to update another one."""
 
 
@@ -71,7 +71,7 @@ class Live(Generic[VIEW]):
         """Yield an iterator over the view's HTML: now, and on each change until `close`.
 
         Raises:
-            Crowded: there are too many followers.
+            CrowdedError: there are too many followers.
         """
         channel = self._join(view)
         try:
@@ -98,7 +98,7 @@ class Live(Generic[VIEW]):
         followers = sum(channel.followers for channel in self._channels.values())
         is_full = view not in self._channels and len(self._channels) >= MAX_VIEWS
         if followers >= MAX_FOLLOWERS or is_full:
-            raise Crowded
+            raise CrowdedError
         channel = self._channels.setdefault(view, _Channel())
         channel.followers += 1
         if self._task is None:

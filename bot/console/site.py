@@ -21,7 +21,7 @@ from bot.clock import Clock
 from bot.console.auth import HEADERS, SIGNED_IN, Auth, Sleep, audit_name
 from bot.console.client_address import IpNetwork
 from bot.console.forms import read_form
-from bot.console.live import Crowded, Live, Shown
+from bot.console.live import CrowdedError, Live, Shown
 from bot.console.render import (
     AGES,
     HOME,
@@ -201,7 +201,7 @@ class Console:
         try:
             with self._live.following(view) as changes:
                 return await self._stream(request, changes, lasts.total_seconds())
-        except Crowded:
+        except CrowdedError:
             raise web.HTTPServiceUnavailable(text="Too many pages are open.") from None
 
     async def _stream(

@@ -10,7 +10,7 @@ from bot.store.interface import StoredEvent, Unavailable
 from webhooks.events import (
     ABOUT_PEOPLE,
     REMOVAL,
-    InvalidEvent,
+    InvalidEventError,
     UserMerge,
     UserRemove,
     event_user_ids,
@@ -63,7 +63,7 @@ async def _settle(context: Context, stored: StoredEvent) -> set[str]:
     except Unavailable:
         raise
     except Exception as error:  # noqa: BLE001 - must not block other events
-        reason = str(error) if isinstance(error, InvalidEvent) else f"internal error: {type(error).__name__}"
+        reason = str(error) if isinstance(error, InvalidEventError) else f"internal error: {type(error).__name__}"
         await context.store.set_aside(stored.id, reason)
         context.observe(Signal("event_set_aside", Level.WARNING, fields={"reason": reason}))
         return set()

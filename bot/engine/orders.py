@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bot.control.facts import Fact, FlowOrdered, FlowTold, OperatorReleased
 from bot.control.reading import facts_of
-from webhooks.events import Event, InvalidEvent
+from webhooks.events import Event, InvalidEventError
 from webhooks.inbox import NewEvent
 from webhooks.wire import content_id, write_json
 
@@ -100,17 +100,17 @@ def order_of(type_: str, body: bytes, age: timedelta = timedelta(0)) -> Order:
     """Parse a stored order.
 
     Raises:
-        InvalidEvent: the order is unknown to this version, or its confirmation has
+        InvalidEventError: the order is unknown to this version, or its confirmation has
             expired.
     """
     if type_ not in _KINDS:
-        raise InvalidEvent("an order of an unknown kind")
+        raise InvalidEventError("an order of an unknown kind")
     try:
         order: Order = _KINDS[type_].validate_json(body)
     except ValidationError:
-        raise InvalidEvent("an order of an unknown form") from None
+        raise InvalidEventError("an order of an unknown form") from None
     if isinstance(order, OperatorReleased) and order.against and age > CONFIRMED_FOR:
-        raise InvalidEvent("the confirmation to take control from another has expired: request the release again")
+        raise InvalidEventError("the confirmation to take control from another has expired: request the release again")
     return order
 
 

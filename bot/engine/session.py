@@ -27,7 +27,7 @@ from bot.flows.turn import TOLD as HEARD
 from bot.signals import AT_WORK, AtWork, Level, Signal
 from bot.store.interface import Lease, LeaseLost, StoredEvent, StoreError, Unavailable, Work
 from webhooks.contacts import Contact, contacts_of
-from webhooks.events import Event, InvalidEvent, event_user_ids, parse_event
+from webhooks.events import Event, InvalidEventError, event_user_ids, parse_event
 
 MOST_CONTACTS = 100  # added per session
 
@@ -150,7 +150,7 @@ class Session:
             self._progress.dirty = True
             try:
                 readable.append(self._readable(stored))
-            except InvalidEvent as error:
+            except InvalidEventError as error:
                 self._set_aside(stored, str(error), Level.WARNING)
         for _, stored, event in sorted(readable, key=lambda each: each[0]):
             if self._progress.change.forget:
@@ -166,7 +166,7 @@ class Session:
         """Parse a stored event or order, with the time that orders it.
 
         Raises:
-            InvalidEvent: it can't be parsed.
+            InvalidEventError: it can't be parsed.
         """
         if stored.by_operator:
             age = self._context.clock.now() - stored.received_at
@@ -289,5 +289,5 @@ def _asked_for(work: Work) -> Iterable[StoredEvent]:
 def _parsed(stored: Iterable[StoredEvent]) -> Iterator[tuple[str, Event]]:
     """Yield parseable events with their ids."""
     for event in stored:
-        with suppress(InvalidEvent):
+        with suppress(InvalidEventError):
             yield event.id, parse_event(event.body)

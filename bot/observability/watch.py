@@ -13,13 +13,13 @@ from bot.log_sampling import Occurrences, count_to_log
 from bot.observability.api_troubles import ApiKey, note_call, note_late
 from bot.observability.logs import both
 from bot.observability.metrics import Metrics
-from bot.settings import SettingsProblem
+from bot.settings import SettingsError
 from bot.signals import Level, Observe, Signal
 from bot.store.interface import Unavailable
 from bot.sunshine import Call
 from bot.troubles import Troubles, What, database_failed
 from webhooks.inbox import NewEvent
-from webhooks.intake import ForeignDelivery, Receipt
+from webhooks.intake import ForeignDeliveryError, Receipt
 
 if TYPE_CHECKING:
     from bot.observability.traces import Traces
@@ -135,9 +135,9 @@ class Watch:
     def _log_foreign(self, receipt: Receipt) -> None:
         if self.troubles.lasts(What.APP):
             return  # already reported: the app is unknown
-        if receipt.status != ForeignDelivery.status:
+        if receipt.status != ForeignDeliveryError.status:
             return
-        if times := count_to_log(self._counts, ForeignDelivery):
+        if times := count_to_log(self._counts, ForeignDeliveryError):
             fields = {"detail": receipt.reason, "times": times}
             self.on_signal(Signal("foreign_delivery", Level.WARNING, fields=fields))
 
@@ -150,7 +150,7 @@ def traces_if_wanted(clock: Clock) -> Traces | None:
     """Return the span exporter if the environment enables traces. Imports OpenTelemetry then.
 
     Raises:
-        SettingsProblem: OpenTelemetry is not installed.
+        SettingsError: OpenTelemetry is not installed.
     """
     wanted = next((name for name in ENDPOINTS if os.environ.get(name)), None)
     if wanted is None or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
@@ -159,5 +159,5 @@ def traces_if_wanted(clock: Clock) -> Traces | None:
         from bot.observability.traces import Traces
     except ModuleNotFoundError:
         hint = "pip install 'switchboard-bot[otel]'"
-        raise SettingsProblem([f"{wanted}: traces need OpenTelemetry: {hint}"]) from None
+        raise SettingsError([f"{wanted}: traces need OpenTelemetry: {hint}"]) from None
     return Traces(clock)

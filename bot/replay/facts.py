@@ -12,7 +12,7 @@ from bot.control.reading import believable_time
 from bot.sandbox.sessions import ENDED
 from bot.tape import TapedDelivery
 from webhooks import wire
-from webhooks.events import ControlPassFailed, Event, InvalidEvent, parse_event
+from webhooks.events import ControlPassFailed, Event, InvalidEventError, parse_event
 
 _PLATFORM_ID = re.compile(r"[0-9a-f]{24}")
 _END_WORDS = ("left the chat", "left the conversation", "ended the c")
@@ -153,7 +153,7 @@ def _order(fact: TapeFact) -> tuple[datetime, str]:
 def _add(taken: TapeFacts, event_id: str, raw: Mapping[str, Any], came: datetime) -> None:
     try:
         event: Event | None = parse_event(raw)
-    except InvalidEvent:
+    except InvalidEventError:
         event = None
     made = believable_time(event, came) if event else None
     at = min(made, came) if made else came

@@ -14,7 +14,7 @@ from aiohttp import web
 from bot.listening import Listener
 from bot.recording import Recorder
 from bot.signals import Observe, silent
-from webhooks.intake import InvalidDelivery, read_delivery
+from webhooks.intake import InvalidDeliveryError, read_delivery
 from webhooks.security import API_KEY_HEADER, Secrets
 from webhooks.web import MAX_BYTES
 
@@ -61,7 +61,7 @@ async def listen(
             came, body = datetime.now(UTC), await request.read()
             try:
                 read_delivery(body, came)
-            except InvalidDelivery as error:
+            except InvalidDeliveryError as error:
                 return web.Response(status=error.status, text=str(error))
             answer = await _pass_on(client, forward, request, body) if forward else web.Response(text="recorded")
             if 200 <= answer.status < 300:

@@ -21,7 +21,7 @@ from bot.listening import Limits, Listener
 from bot.store import Database, migrate, open_store
 from bot.store.export import Selection, stored_events
 from bot.store.interface import StoredEvent
-from webhooks.events import InvalidEvent, parse_event
+from webhooks.events import InvalidEventError, parse_event
 from webhooks.inbox import GroupCommit
 from webhooks.intake import Intake
 from webhooks.security import Secrets
@@ -244,6 +244,6 @@ async def test_odd_bodies(edge: Edge) -> None:
     stored = {event.id: event for event in await edge.stored()}
     assert {f"beside-{number}" for number in range(80)} <= stored.keys()
     for kept in stored.values():
-        with suppress(InvalidEvent):
+        with suppress(InvalidEventError):
             parse_event(kept.body)
     assert await edge.takes_a_delivery()

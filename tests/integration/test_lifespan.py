@@ -12,7 +12,7 @@ import pytest
 
 from bot import Chat, flow, lifespan
 from bot.app import Parts, running
-from bot.settings import Settings, SettingsProblem, load_settings
+from bot.settings import Settings, SettingsError, load_settings
 from bot.signals import Signal
 from bot.store.migrations import migrate
 
@@ -99,7 +99,7 @@ async def test_a_process_without_a_worker_opens_nothing(module: ModuleType, tmp_
 async def test_one_that_does_not_open_stops_the_start(module: ModuleType, tmp_path: Path, log_errors: str) -> None:
     """In one line, which quotes the error only where that is wanted."""
     vars(module)["broken"] = does_not_open
-    with pytest.raises(SettingsProblem) as refused:
+    with pytest.raises(SettingsError) as refused:
         async with running(_settings(tmp_path, log_errors=log_errors), hooks=()):
             pass
     (line,) = refused.value.problems
@@ -122,7 +122,7 @@ async def test_one_that_does_not_close_is_told(module: ModuleType, tmp_path: Pat
 async def test_two_stop_the_start(module: ModuleType, tmp_path: Path) -> None:
     """Like everything else that can't work."""
     vars(module).update(works=works, broken=does_not_close)
-    with pytest.raises(SettingsProblem) as refused:
+    with pytest.raises(SettingsError) as refused:
         async with running(_settings(tmp_path), hooks=()):
             pass
     assert refused.value.problems == [f"FLOWS: there is more than one @lifespan, in '{MODULE}' and '{MODULE}'"]

@@ -21,7 +21,7 @@ from bot.observability.traces import Traces, span_id, trace_id
 from bot.observability.watch import ENDPOINTS, traces_if_wanted
 from bot.sandbox.sandbox import Sandbox
 from bot.sandbox.switches import Switches
-from bot.settings import SettingsProblem, load_settings
+from bot.settings import SettingsError, load_settings
 from bot.store import migrate
 
 
@@ -117,5 +117,5 @@ def test_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENDPOINTS[1], "http://127.0.0.1:1")
     monkeypatch.delitem(sys.modules, "bot.observability.traces", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.resources", None)
-    with pytest.raises(SettingsProblem, match=r"pip install 'switchboard-bot\[otel\]'"):
+    with pytest.raises(SettingsError, match=r"pip install 'switchboard-bot\[otel\]'"):
         traces_if_wanted(SystemClock())

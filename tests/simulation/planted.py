@@ -31,7 +31,7 @@ from bot.store.sqlite import save as sqlite_save
 from bot.sunshine.client import SunshineClient
 from webhooks import wire
 from webhooks.events import event_time
-from webhooks.inbox import GroupCommit, NotStored
+from webhooks.inbox import GroupCommit, NotStoredError
 from webhooks.messages import Message
 
 BUGS: dict[str, Callable[[], None]] = {}
@@ -96,7 +96,7 @@ def _acknowledge_early() -> None:
 def _acknowledge_not_stored() -> None:
     @instead_of(GroupCommit, "add")
     async def add(add: Any, self: GroupCommit, events: Sequence[Any]) -> None:
-        with suppress(NotStored):
+        with suppress(NotStoredError):
             await add(self, events)
 
 

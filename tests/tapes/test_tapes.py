@@ -117,7 +117,7 @@ def test_the_command_says_what_stays_open(
         event["payload"]["conversation"]["id"] for delivery in read_tape(path) for event in delivery.events
     }
     assert told.exit_code == 1
-    (line,) = (line for line in told.stdout.splitlines() if line.startswith("not as it should be"))
+    (line,) = (line for line in told.stdout.splitlines() if line.startswith("failed"))
     assert f"{conversation_id}: it has ended, but " in line
     assert " is active" in line
     assert "duty: release (" in line

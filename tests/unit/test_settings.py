@@ -14,7 +14,7 @@ import pytest
 from tiers import some
 
 from bot.control.modes import PassControl, ReleaseControl
-from bot.settings import LogFormat, Settings, SettingsProblem, load_settings, unknown_names, usable_settings
+from bot.settings import LogFormat, Settings, SettingsError, load_settings, unknown_names, usable_settings
 
 COMPLETE = {
     "SUNSHINE_BASE_URL": "https://example.zendesk.com/sc",
@@ -56,7 +56,7 @@ def problems(load: Any) -> Any:
     """The problems of a complete environment with changes."""
 
     def found(**changes: str | None) -> list[str]:
-        with pytest.raises(SettingsProblem) as caught:
+        with pytest.raises(SettingsError) as caught:
             load(**changes)
         return caught.value.problems
 
@@ -330,7 +330,7 @@ def test_no_value_is_ever_echoed(name: str, load: Any) -> None:
         shown = ""
         try:
             settings = load(**{name: value})
-        except SettingsProblem as problem:
+        except SettingsError as problem:
             shown = str(problem) + repr(problem.__cause__)
         else:
             if name.endswith("SECRET") or name == "CONSOLE_TOKEN":
@@ -458,7 +458,7 @@ def test_what_can_be_used_is_kept(
     assert set(problems) == names
     assert ("sunshine_app_id" in names) == (settings.sunshine_app_id != COMPLETE["SUNSHINE_APP_ID"])
     if names:
-        with pytest.raises(SettingsProblem) as caught:
+        with pytest.raises(SettingsError) as caught:
             load_settings()
         assert set(caught.value.problems) <= set(problems.values())
 
@@ -466,7 +466,7 @@ def test_what_can_be_used_is_kept(
 def test_a_file_that_can_t_be_read(load: Any, tmp_path: Path) -> None:
     """One line; what the environment holds can be used without it."""
     (tmp_path / ".env").write_bytes(b"PORT=9090\nX=\xff\n")
-    with pytest.raises(SettingsProblem, match=r"\(\.env\) can't be read: it is not UTF-8"):
+    with pytest.raises(SettingsError, match=r"\(\.env\) can't be read: it is not UTF-8"):
         load()
     settings, problems = usable_settings()
     assert set(problems) == {"env_file"}

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from bot.account.application import NotApplied, apply
+from bot.account.application import NotAppliedError, apply
 from bot.account.plan import Change, DesiredSetup, plan
 from bot.account.reading import read_account
 from bot.clock import SystemClock
@@ -76,7 +76,7 @@ async def test_what_others_choose_meanwhile_is_not_changed_unasked(board: Switch
     def choose(_: Change) -> None:
         link(board, WORKSPACE, {"nextSwitchboardIntegrationId": board.member(ANSWERS).id})
 
-    with pytest.raises(NotApplied, match="the account was changed meanwhile"):
+    with pytest.raises(NotAppliedError, match="the account was changed meanwhile"):
         await applied(client, choose)
     assert board.member(WORKSPACE).next_id == board.member(ANSWERS).id
 
@@ -88,5 +88,5 @@ async def test_it_does_not_go_on_for_ever(board: Switchboard, client: SunshineCl
         link(board, BOT, {"deliverStandbyEvents": False})
         board.webhooks.clear()
 
-    with pytest.raises(NotApplied, match="someone else is changing the account at the same time"):
+    with pytest.raises(NotAppliedError, match="someone else is changing the account at the same time"):
         await applied(client, take_back)

@@ -19,7 +19,7 @@ from bot.account.plan import (
     MakeMember,
     MakeSwitchboard,
     MakeWebhook,
-    NoPlan,
+    NoPlanError,
     find_ours,
     plan,
 )
@@ -203,7 +203,7 @@ def full() -> Board:
 )
 def test_a_person_has_to_decide(broken: Account, desired: DesiredSetup, says: str) -> None:
     """It says what to do, and changes nothing."""
-    with pytest.raises(NoPlan, match=says):
+    with pytest.raises(NoPlanError, match=says):
         plan(broken, desired)
 
 

@@ -19,7 +19,7 @@ from bot.account.plan import (
     MakeIntegration,
     MakeMember,
     MakeWebhook,
-    NoPlan,
+    NoPlanError,
     find_ours,
     is_relief,
     plan,
@@ -122,7 +122,7 @@ def test_each_step(account_: Account, known: list[str], step: object) -> None:
     ],
 )
 def test_what_a_person_has_to_do_first(account_: Account, known: str, says: str) -> None:
-    with pytest.raises(NoPlan, match=says):
+    with pytest.raises(NoPlanError, match=says):
         step_of(account_, known)
 
 

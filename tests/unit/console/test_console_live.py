@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bot.console import live
-from bot.console.live import Crowded, Live, Shown
+from bot.console.live import CrowdedError, Live, Shown
 from bot.store import Unavailable
 
 
@@ -108,9 +108,9 @@ async def test_crowded(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "MAX_VIEWS", 1)
     updates = Live(shelf.look, every=60)
     with updates.following("a"):
-        with pytest.raises(Crowded), updates.following("b"):
+        with pytest.raises(CrowdedError), updates.following("b"):
             pass
-        with updates.following("a"), pytest.raises(Crowded), updates.following("a"):
+        with updates.following("a"), pytest.raises(CrowdedError), updates.following("a"):
             pass
         with updates.following("a"):
             pass

@@ -14,7 +14,7 @@ from bot.engine.orders import CONFIRMED_FOR, order_of, release_order
 from bot.sandbox.records import Caller
 from bot.sandbox.switchboard import BOT, WORKSPACE
 from bot.store.operators import Timeline
-from webhooks.events import InvalidEvent
+from webhooks.events import InvalidEventError
 from webhooks.inbox import NewEvent
 
 ELSEWHERE = Caller("another system", "app")
@@ -167,5 +167,5 @@ class TestOrder:
     @pytest.mark.parametrize(("type_", "body"), [("operator:dance", b"{}"), ("operator:release", b"[]")])
     def test_unknown(self, type_: str, body: bytes) -> None:
         """Another version's."""
-        with pytest.raises(InvalidEvent, match="an order of an unknown"):
+        with pytest.raises(InvalidEventError, match="an order of an unknown"):
             order_of(type_, body)

@@ -12,7 +12,7 @@ import pytest
 from bot.recording import Recorder
 from bot.signals import Signal
 from bot.tape import TapeError, read_tape
-from webhooks.inbox import NewEvent, NotStored
+from webhooks.inbox import NewEvent, NotStoredError
 from webhooks.intake import Intake
 from webhooks.security import Secrets
 
@@ -28,7 +28,7 @@ class Inbox:
 
     async def add(self, events: Sequence[NewEvent]) -> None:
         if self.full:
-            raise NotStored("full")
+            raise NotStoredError("full")
 
 
 def intake(recorder: Recorder, *, full: bool = False) -> Intake:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from webhook_samples import NOON, Reports
 
-from webhooks.inbox import GroupCommit, NewEvent, NotStored
+from webhooks.inbox import GroupCommit, NewEvent, NotStoredError
 
 
 class Database:
@@ -39,7 +39,7 @@ def _events(ids: str) -> list[NewEvent]:
 async def _add(inbox: GroupCommit, ids: str) -> str:
     try:
         await inbox.add(_events(ids))
-    except NotStored as error:
+    except NotStoredError as error:
         return f"not {ids}: {error.__cause__!r}"
     return ids
 
@@ -154,7 +154,7 @@ async def test_a_failure_carries_its_cause() -> None:
     """The log shows what the database said; what the sender is told does not quote it."""
     database = Database(poison="a", error=ValueError("private"))
     inbox = GroupCommit(database.store)
-    with pytest.raises(NotStored, match=r"^the store failed: ValueError$") as caught:
+    with pytest.raises(NotStoredError, match=r"^the store failed: ValueError$") as caught:
         await inbox.add(_events("a"))
     assert repr(caught.value.__cause__) == "ValueError('private')"
     assert database.commits == ["a"]
@@ -164,7 +164,7 @@ async def test_a_store_out_of_reach_says_why() -> None:
     """Its words are no sender's; without words, its type must do."""
     for error, told in ((OSError("the disk is full"), "the disk is full"), (OSError(), "OSError")):
         inbox = GroupCommit(Database(poison="a", error=error).store)
-        with pytest.raises(NotStored, match=f"^the store failed: {told}$"):
+        with pytest.raises(NotStoredError, match=f"^the store failed: {told}$"):
             await inbox.add(_events("a"))
 
 
@@ -192,7 +192,7 @@ class Unavailable(Exception):
     """What a store may say."""
 
 
-@pytest.mark.parametrize("error", [ConnectionError(), TimeoutError(), NotStored(), Unavailable()])
+@pytest.mark.parametrize("error", [ConnectionError(), TimeoutError(), NotStoredError(), Unavailable()])
 async def test_nobody_is_tried_again_while_the_database_is_away(error: Exception) -> None:
     """One slow failure is enough."""
     database = Database(poison="a", error=error)

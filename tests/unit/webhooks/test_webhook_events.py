@@ -19,7 +19,7 @@ from webhooks.events import (
     ConversationMessage,
     ConversationPostback,
     Event,
-    InvalidEvent,
+    InvalidEventError,
     Reason,
     UnknownEvent,
     UserMerge,
@@ -246,7 +246,7 @@ def test_a_new_kind_of_switchboard_event_may_move_control(type_: str, moves: boo
 )
 def test_what_is_required(posted: bytes | dict[str, Any], wrong: str) -> None:
     """The error names what is wrong."""
-    with pytest.raises(InvalidEvent, match=wrong):
+    with pytest.raises(InvalidEventError, match=wrong):
         parse_event(posted)
 
 
@@ -254,7 +254,7 @@ def test_an_error_quotes_nothing() -> None:
     """What a person wrote stays out of the logs."""
     posted = in_conversation("conversation:message", message=["my secret"], user="my secret")
     posted["payload"]["conversation"] = {"id": {"my": "my secret"}}
-    with pytest.raises(InvalidEvent) as caught:
+    with pytest.raises(InvalidEventError) as caught:
         parse_event(posted)
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is None

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from webhook_samples import Reports, delivery, message
 from yarl import URL
 
-from webhooks.inbox import NewEvent, NotStored
+from webhooks.inbox import NewEvent, NotStoredError
 from webhooks.intake import Intake, Receipt
 from webhooks.security import Secrets
 from webhooks.web import web_handler, wrong_address_handler
@@ -40,7 +40,7 @@ class Edge:
     async def add(self, events: Sequence[NewEvent]) -> None:
         """Keep the events, unless full."""
         if self.full:
-            raise NotStored("full")
+            raise NotStoredError("full")
         self.stored.extend(events)
 
     def app(self) -> web.Application:

@@ -12,8 +12,8 @@ import pytest
 from webhook_samples import KEY, NOON, Reports, Shelf, delivery, event, in_conversation, message
 
 from webhooks import wire
-from webhooks.events import InvalidEvent, parse_event
-from webhooks.inbox import NewEvent, NotStored
+from webhooks.events import InvalidEventError, parse_event
+from webhooks.inbox import NewEvent, NotStoredError
 from webhooks.intake import STREAK_TIMEOUT, Answer, FailureStreak, Intake, Receipt, read_delivery
 from webhooks.security import Secrets
 
@@ -95,7 +95,7 @@ async def test_what_is_no_delivery_is_refused(body: bytes, wrong: str) -> None:
 @pytest.mark.parametrize(
     ("error", "why"),
     [
-        (NotStored("full"), {"events": 1, "times": 1, "reason": "full"}),
+        (NotStoredError("full"), {"events": 1, "times": 1, "reason": "full"}),
         (RuntimeError("disk"), {"events": 1, "times": 1, "error": "RuntimeError"}),
     ],
 )
@@ -106,7 +106,7 @@ async def test_what_is_not_stored_is_not_accepted(error: Exception, why: dict[st
     answer = await intake.receive(KEY, delivery(message()))
     assert (answer.status, answer.retry_after) == (503, 5)
     ((event, level, fields),) = reports.calls
-    assert (event, level) == ("delivery_not_stored", "warning" if isinstance(error, NotStored) else "error")
+    assert (event, level) == ("delivery_not_stored", "warning" if isinstance(error, NotStoredError) else "error")
     assert dict(fields) | why == dict(fields)
     assert "disk" not in str(fields)
 
@@ -131,7 +131,9 @@ async def test_what_is_known_is_told_once() -> None:
     minutes, known = count(), True
     now = lambda: NOON + timedelta(minutes=next(minutes))  # noqa: E731
     reports = Reports()
-    intake = Intake(Shelf(NotStored("full")), Secrets([*KEY.values()]), now, is_known=lambda: known, report=reports)
+    intake = Intake(
+        Shelf(NotStoredError("full")), Secrets([*KEY.values()]), now, is_known=lambda: known, report=reports
+    )
     for _ in range(20):
         await intake.take(delivery(message()))
     assert len(reports.calls) == 1
@@ -141,7 +143,7 @@ async def test_what_is_known_is_told_once() -> None:
     assert len(reports.calls) == 2
 
 
-@pytest.mark.parametrize("error", [NotStored("full"), RuntimeError("disk")])
+@pytest.mark.parametrize("error", [NotStoredError("full"), RuntimeError("disk")])
 async def test_a_storm_fills_no_log(error: Exception) -> None:
     """A thousand deliveries that can't be stored are one line."""
     reports = Reports()
@@ -153,7 +155,7 @@ async def test_a_storm_fills_no_log(error: Exception) -> None:
 
 async def test_a_delivery_without_events_is_fine() -> None:
     """There is nothing to store, so nothing can fail."""
-    assert (await _receive(delivery(), Shelf(NotStored("full")))).status == 200
+    assert (await _receive(delivery(), Shelf(NotStoredError("full")))).status == 200
 
 
 async def test_an_event_without_a_usable_id_gets_one() -> None:
@@ -178,7 +180,7 @@ async def test_an_entry_that_is_no_object_blocks_nothing(entry: object) -> None:
     odd, good = shelf.events
     assert (odd.type, odd.conversation_id, odd.id.startswith("sha256:")) == ("unknown", None, True)
     assert good.id == "e1"
-    with pytest.raises(InvalidEvent):
+    with pytest.raises(InvalidEventError):
         parse_event(odd.body)
 
 
@@ -246,7 +248,7 @@ async def test_a_conversation_that_cannot_be_addressed_is_refused(name: object) 
     posted["payload"]["conversation"]["id"] = name
     assert (await _receive(delivery(posted, event("a", id="e2")), shelf)).status == 200
     assert [stored.conversation_id for stored in shelf.events] == [None, None]
-    with pytest.raises(InvalidEvent):
+    with pytest.raises(InvalidEventError):
         parse_event(shelf.events[0].body)
 
 
@@ -320,6 +322,6 @@ async def test_only_what_was_stored_is_recorded() -> None:
     await intake.receive(KEY, body)
     await intake.receive({}, body)
     await intake.receive(KEY, b"{")
-    shelf.error = NotStored("full")
+    shelf.error = NotStoredError("full")
     await intake.receive(KEY, body)
     assert recorded == [(NOON, body)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from webhook_samples import ANNA, BOT, KEY, NOON, Shelf, delivery
 
 from webhooks import events, wire
-from webhooks.events import InvalidEvent, event_time, event_user_ids, parse_event
+from webhooks.events import InvalidEventError, event_time, event_user_ids, parse_event
 from webhooks.intake import Intake
 from webhooks.security import Secrets
 
@@ -77,7 +77,7 @@ EVENTS = st.fixed_dictionaries(
 def _read(posted: bytes | dict[str, Any]) -> None:
     try:
         parsed = parse_event(posted)
-    except InvalidEvent as error:
+    except InvalidEventError as error:
         if MARK in str(error):
             raise AssertionError("the error quotes the event") from error
         return
@@ -94,7 +94,7 @@ def _receive(body: bytes) -> tuple[int, Shelf]:
 
 @given(VALUES | EVENTS)
 def test_any_json_is_an_event_or_invalid(value: Any) -> None:
-    """`parse_event` raises nothing but InvalidEvent, and quotes nothing."""
+    """`parse_event` raises nothing but InvalidEventError, and quotes nothing."""
     _read(json.dumps(value).encode())
     if isinstance(value, dict):
         _read(value)
@@ -125,7 +125,7 @@ def test_any_entries_are_stored(entries: list[Any]) -> None:
         json.loads(stored.body, parse_constant=_no_constant)
         try:
             parsed = parse_event(stored.body)
-        except InvalidEvent:
+        except InvalidEventError:
             continue
         assert (parsed.id, parsed.type) == (stored.id, stored.type)
         in_one = getattr(parsed.payload, "conversation", None)
