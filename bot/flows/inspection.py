@@ -103,6 +103,8 @@ def steps_not_awaited(module: ModuleType) -> Iterator[str]:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):  # not made from source code
         return
+    except SystemError:  # CPython's parser fails if a garbage collection runs meanwhile (gh-106905)
+        return
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             chats = {one.arg for one in function.args.args if one.arg == "chat" or _is_chat(one.annotation)}

@@ -165,8 +165,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def cut(self, reason: Cut) -> None:
         """Close the connection at once."""
-        self.move(None)
         self._all.on_cut(reason)
+        self.abort()
+
+    def abort(self) -> None:
+        """Close the connection at once, without counting it."""
+        self.move(None)
         if self._transport is not None:
             self._transport.abort()
 

@@ -24,6 +24,9 @@ class Tracked(Protocol):
     def cut(self, reason: Cut) -> None:
         """Close the connection at once."""
 
+    def abort(self) -> None:
+        """Close the connection at once, without counting it."""
+
 
 class Group(OrderedDict[Tracked, None]):
     """Connections in the same phase, in order of arrival."""
@@ -62,12 +65,15 @@ class Connections:
         self.idle = Group()
         self.sending = Group()
         self.working = Group()
+        self._is_closed = False
 
     def __len__(self) -> int:
         return len(self.silent) + len(self.idle) + len(self.sending) + len(self.working)
 
     def admit(self, connection: Tracked) -> bool:
         """Admit a new connection. If full, cut off the one that has kept us waiting longest."""
+        if self._is_closed:
+            return False
         if len(self) >= self.limits.connections:
             waiting = self.silent or self.idle or self.sending
             if not waiting:
@@ -77,10 +83,22 @@ class Connections:
         connection.move(self.silent)
         return True
 
+    def close(self) -> None:
+        """Close all connections at once, and admit no more.
+
+        Some are accepted while the listener stops, and some clients do not read their answers.
+        """
+        self._is_closed = True
+        for connection in self._open():
+            connection.abort()
+
     async def watch(self) -> None:
         """Cut off connections past their deadline, until cancelled."""
         while True:
             await asyncio.sleep(self.limits.look)
             now = self.now()
-            for connection in [*self.silent, *self.idle, *self.sending, *self.working]:
+            for connection in self._open():
                 connection.look(now)
+
+    def _open(self) -> list[Tracked]:
+        return [*self.silent, *self.idle, *self.sending, *self.working]

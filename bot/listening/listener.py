@@ -81,6 +81,7 @@ class Listener:
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._connections: Connections | None = None
 
     @property
     def port(self) -> int:
@@ -105,7 +106,7 @@ class Listener:
         if serve is None:
             raise RuntimeError("aiohttp's runner has no server")
         serve.request_handler = partial(self._guarded, serve.request_handler)
-        connections = Connections(serve, self._limits, self._on_cut)
+        connections = self._connections = Connections(serve, self._limits, self._on_cut)
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
@@ -129,11 +130,13 @@ class Listener:
             self._server.close()
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._connections is not None:
+            self._connections.close()
         if self._watch is not None:
             self._watch.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watch
-        self._server = self._runner = self._watch = None
+        self._server = self._runner = self._watch = self._connections = None
 
     async def _guarded(self, handle: Handle, request: web.BaseRequest) -> web.StreamResponse:
         """Handle a request. A middleware would cost three times as much."""

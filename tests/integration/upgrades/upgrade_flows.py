@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bot import Began, Chat, Purpose, flow, router
+from bot import Began, Chat, NoAnswer, Purpose, flow, router
 
 CLEANED_UP: list[str] = []
 NUMBERS: list[int] = []
@@ -54,7 +54,10 @@ async def quick(chat: Chat) -> None:
 @flow("bye")
 async def bye(chat: Chat) -> None:
     """It asks when an agent has closed the ticket."""
-    answer = await chat.ask("How was it?")
+    try:
+        answer = await chat.ask("How was it?")
+    except NoAnswer:  # the end came right after the control
+        return
     await chat.say(f"You said: {answer.text}")
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import suppress
 
 import pytest
 from aiohttp import web
 from listening_samples import GET, listening
 
-from bot.listening import Cut, Listener
+from bot.listening import Cut, Limits, Listener
+from bot.listening.connection import Connection
+from bot.listening.connections import Connections
 
 LONG = 3600
 POST = b"POST /read HTTP/1.1\r\nHost: bot\r\nContent-Length: 10\r\n\r\n"
@@ -148,6 +151,28 @@ async def test_stopping_closes_all() -> None:
         reader, _ = await place.connect()
         await place.listener.stop()
         assert await reader.read() == b""
+
+
+async def test_stopping_does_not_wait_for_a_slow_reader() -> None:
+    """Its connection is gone from the loop, too."""
+    async with listening(reader=LONG) as place:
+        reader, _ = await place.connect(GET.replace(b"/ ", b"/large ", 1))
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.wait_for(place.listener.stop(), 5)
+        with suppress(ConnectionError):
+            assert len(await reader.read()) < 50_000_000
+
+
+async def test_nobody_is_let_in_while_it_stops() -> None:
+    """A connection may have been accepted just before."""
+    closed: list[Cut] = []
+    connections = Connections(asyncio.Protocol, Limits(), closed.append)
+    connections.close()
+    loop, (ours, theirs) = asyncio.get_running_loop(), socket.socketpair()
+    with theirs:
+        transport, _ = await loop.create_connection(lambda: Connection(connections), sock=ours)
+        assert transport.is_closing()
+    assert closed == []
 
 
 async def test_a_port_that_is_taken_is_an_os_error() -> None:
