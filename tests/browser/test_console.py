@@ -174,7 +174,7 @@ def test_forged_form(one_place: Place, new_page: Callable[..., Any]) -> None:
     page.goto(f"{one_place.url}/conversations/{visitor.conversation_id}/release")
     page.evaluate("document.querySelector('main input[name=csrf]').value = 'guessed'")
     page.get_by_role("button", name="Release", exact=True).click()
-    page.get_by_text("This form does not come from your session").wait_for()
+    page.get_by_text("This form is not from your session").wait_for()
     assert one_place.sandbox.switchboard.holder(visitor.conversation_id) is not None
 
 

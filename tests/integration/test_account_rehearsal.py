@@ -243,11 +243,11 @@ async def test_an_account_that_knows_the_bot(desk: Desk) -> None:
 
 REFUSALS = [
     ("--account --port 0 --state other.json", "--state: other.json is not the state"),
-    ("--untouched", "--untouched: it belongs to --account"),
-    ("--account --flows mine --open", "--flows, --open: --account runs no bot"),
+    ("--untouched", "--untouched: requires --account"),
+    ("--account --flows mine --open", "--flows, --open: not allowed with --account, which runs no bot"),
     ("--account --port 0 --state none/a.json", "--state: none/a.json can't be written: No such file"),
-    ("--account --host 0.0.0.0", "--host: 0.0.0.0 can be reached from other machines"),
-    ("--account --port TAKEN", "Address already in use. Give another port"),
+    ("--account --host 0.0.0.0", "--host: other machines can reach 0.0.0.0"),
+    ("--account --port TAKEN", "Address already in use. Choose another port"),
 ]
 
 

@@ -106,7 +106,7 @@ STORIES = {
         "G1: a refusal counts as proof",
     ),
     "a target that is not there": Story(
-        scenario(Act(0, "user", "says", "nowhere")), duties, "_pass_another_way", lambda *_: None, "G1: passed to"
+        scenario(Act(0, "user", "says", "nowhere")), duties, "_fall_back", lambda *_: None, "G1: passed to"
     ),
 }
 
