@@ -17,6 +17,17 @@ def bookings() -> Bookings:
     return Bookings([NINE, TEN])
 
 
+@pytest.fixture
+def talk(chat_with: ChatWith, bookings: Bookings) -> Talk:
+    """A talk with the flow, which dies and goes on at every step."""
+    return chat_with(
+        appointment,
+        resources={"bookings": bookings},
+        mode="pass",
+        deaths="everywhere",
+    )
+
+
 async def asked_to_confirm(talk: Talk) -> None:
     """Advance a talk to the last question."""
     await talk.user("I need an appointment")
@@ -25,13 +36,7 @@ async def asked_to_confirm(talk: Talk) -> None:
     talk.expects("Which time", "Which phone number", f"{NINE_SAID}, and your number is 555 0100.")
 
 
-async def test_a_booking_that_went_well_is_kept(chat_with: ChatWith, bookings: Bookings) -> None:
-    talk = chat_with(
-        appointment,
-        resources={"bookings": bookings},
-        mode="pass",
-        deaths="everywhere",
-    )
+async def test_a_booking_that_went_well_is_kept(talk: Talk, bookings: Bookings) -> None:
     await asked_to_confirm(talk)
     await talk.taps("Yes")
     talk.expects(f"It is booked: {NINE_SAID}.")
@@ -42,26 +47,14 @@ async def test_a_booking_that_went_well_is_kept(chat_with: ChatWith, bookings: B
     assert talk.ticket is None
 
 
-async def test_who_says_no_has_booked_nothing(chat_with: ChatWith, bookings: Bookings) -> None:
-    talk = chat_with(
-        appointment,
-        resources={"bookings": bookings},
-        mode="pass",
-        deaths="everywhere",
-    )
+async def test_who_says_no_has_booked_nothing(talk: Talk, bookings: Bookings) -> None:
     await asked_to_confirm(talk)
     await talk.user("no")
     talk.expects("Nothing is booked.")
     assert not bookings.held
 
 
-async def test_who_goes_away_has_booked_nothing(chat_with: ChatWith, bookings: Bookings) -> None:
-    talk = chat_with(
-        appointment,
-        resources={"bookings": bookings},
-        mode="pass",
-        deaths="everywhere",
-    )
+async def test_who_goes_away_has_booked_nothing(talk: Talk, bookings: Bookings) -> None:
     await asked_to_confirm(talk)
     assert list(bookings.held.values()) == [NINE]
     await talk.wait(minutes=16)
@@ -70,16 +63,7 @@ async def test_who_goes_away_has_booked_nothing(chat_with: ChatWith, bookings: B
     assert talk.ticket is None
 
 
-async def test_who_ends_the_conversation_has_booked_nothing(
-    chat_with: ChatWith,
-    bookings: Bookings,
-) -> None:
-    talk = chat_with(
-        appointment,
-        resources={"bookings": bookings},
-        mode="pass",
-        deaths="everywhere",
-    )
+async def test_who_ends_the_conversation_has_booked_nothing(talk: Talk, bookings: Bookings) -> None:
     await asked_to_confirm(talk)
     await talk.end()
     assert not bookings.held
@@ -87,16 +71,7 @@ async def test_who_ends_the_conversation_has_booked_nothing(
     assert talk.ticket is None
 
 
-async def test_an_agent_who_takes_over_finds_the_time_free(
-    chat_with: ChatWith,
-    bookings: Bookings,
-) -> None:
-    talk = chat_with(
-        appointment,
-        resources={"bookings": bookings},
-        mode="pass",
-        deaths="everywhere",
-    )
+async def test_an_agent_who_takes_over_finds_the_time_free(talk: Talk, bookings: Bookings) -> None:
     await asked_to_confirm(talk)
     await talk.agent("Let me help you")
     assert not bookings.held
@@ -127,13 +102,7 @@ async def test_a_booking_system_that_fails_leaves_nothing_behind(
     assert not bookings.held
 
 
-async def test_a_time_that_is_taken_meanwhile(chat_with: ChatWith, bookings: Bookings) -> None:
-    talk = chat_with(
-        appointment,
-        resources={"bookings": bookings},
-        mode="pass",
-        deaths="everywhere",
-    )
+async def test_a_time_that_is_taken_meanwhile(talk: Talk, bookings: Bookings) -> None:
     await talk.user("hi")
     await talk.user("at noon")
     bookings.held["somebody"] = NINE

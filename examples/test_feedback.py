@@ -12,13 +12,18 @@ def surveys() -> Surveys:
     return Surveys()
 
 
-async def test_a_good_score_is_kept(chat_with: ChatWith, surveys: Surveys) -> None:
-    talk = chat_with(
+@pytest.fixture
+def talk(chat_with: ChatWith, surveys: Surveys) -> Talk:
+    """A talk with a user whose ticket an agent has closed. The flow dies and goes on at every step."""
+    return chat_with(
         closing=feedback,
         mode="pass",
         resources={"surveys": surveys},
         deaths="everywhere",
     )
+
+
+async def test_a_good_score_is_kept(talk: Talk, surveys: Surveys) -> None:
     await talk.taps("Great")
     talk.expects("How did we do?", "Thank you!")
     assert list(surveys.kept.values()) == [Feedback(5, None, None)]
@@ -26,13 +31,7 @@ async def test_a_good_score_is_kept(chat_with: ChatWith, surveys: Surveys) -> No
     assert talk.released
 
 
-async def test_a_bad_score_gets_a_person(chat_with: ChatWith, surveys: Surveys) -> None:
-    talk = chat_with(
-        closing=feedback,
-        mode="pass",
-        resources={"surveys": surveys},
-        deaths="everywhere",
-    )
+async def test_a_bad_score_gets_a_person(talk: Talk, surveys: Surveys) -> None:
     await talk.user("bad")
     await talk.user("Nobody wrote back")
     await talk.taps("Yes, please")
@@ -48,16 +47,7 @@ async def test_a_bad_score_gets_a_person(chat_with: ChatWith, surveys: Surveys) 
     assert talk.ticket.priority == "high"
 
 
-async def test_the_score_of_a_user_who_says_no_more_is_kept(
-    chat_with: ChatWith,
-    surveys: Surveys,
-) -> None:
-    talk = chat_with(
-        closing=feedback,
-        mode="pass",
-        resources={"surveys": surveys},
-        deaths="everywhere",
-    )
+async def test_the_score_of_a_user_who_says_no_more_is_kept(talk: Talk, surveys: Surveys) -> None:
     await talk.taps("Awful")
     await talk.wait(minutes=6)
     assert list(surveys.kept.values()) == [Feedback(1, None, None)]
@@ -77,13 +67,7 @@ async def test_nobody_is_asked_after_the_end(chat_with: ChatWith, surveys: Surve
     assert talk.released
 
 
-async def test_words_that_are_no_score_are_no_score(chat_with: ChatWith, surveys: Surveys) -> None:
-    talk = chat_with(
-        closing=feedback,
-        mode="pass",
-        resources={"surveys": surveys},
-        deaths="everywhere",
-    )
+async def test_words_that_are_no_score_are_no_score(talk: Talk, surveys: Surveys) -> None:
     await talk.user("You were friendly")
     talk.expects("How did we do?", "Thank you!")
     assert not surveys.kept

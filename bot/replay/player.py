@@ -95,11 +95,8 @@ def play(taken: TapeFacts, plan: Plan, progress: Callable[[int], None] | None = 
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)  # the result shows what goes wrong
     collect = gc.get_threshold()
-    gc.set_threshold(
-        50_000,
-        20,
-        50,
-    )  # the history is kept, so scanning it would cost a quarter of the time
+    # The history is kept, so scanning it would cost a quarter of the time.
+    gc.set_threshold(50_000, 20, 50)
     try:
         run_virtual(lambda loop: _Player(loop, taken, plan, played, progress).play())
     finally:

@@ -12,6 +12,7 @@ from aiohttp import web
 from bot.listening import Cut, Limits, Listener
 
 SHORT: dict[str, Any] = {"head": 0.1, "body": 0.1, "idle": 0.1, "reader": 0.1, "linger": 1, "look": 0.02}
+LONG = 3600  # seconds
 GET = b"GET / HTTP/1.1\r\nHost: bot\r\n\r\n"
 
 

@@ -8,13 +8,12 @@ from contextlib import suppress
 
 import pytest
 from aiohttp import web
-from listening_samples import GET, listening
+from listening_samples import GET, LONG, listening
 
 from bot.listening import Cut, Limits, Listener
 from bot.listening.connection import Connection
 from bot.listening.connections import Connections
 
-LONG = 3600
 POST = b"POST /read HTTP/1.1\r\nHost: bot\r\nContent-Length: 10\r\n\r\n"
 
 

@@ -14,12 +14,11 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from listening_samples import GET, listening
+from listening_samples import GET, LONG, listening
 from tiers import some
 
 from bot.listening import Cut, Limits, limits, raise_descriptor_limit
 
-LONG = 3600  # seconds
 PATIENT = {"head": LONG, "body": LONG, "idle": LONG, "reader": LONG, "linger": LONG}
 BOMB = gzip.compress(b"x" * 5_000_000)
 
