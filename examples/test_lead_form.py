@@ -1,14 +1,25 @@
 """The lead form: both languages, invalid input, back, cancel, and no answer."""
 
+import pytest
 from lead_form import Crm, Lead, lead_form
 
 from bot import User
-from bot.testing import ChatWith
+from bot.testing import ChatWith, Talk
 
 
-async def test_a_lead_is_saved(chat_with: ChatWith) -> None:
-    crm = Crm()
-    talk = chat_with(lead_form, resources={"crm": crm}, mode="pass", deaths="everywhere")
+@pytest.fixture
+def crm() -> Crm:
+    """A CRM without leads."""
+    return Crm()
+
+
+@pytest.fixture
+def talk(chat_with: ChatWith, crm: Crm) -> Talk:
+    """A talk with the flow, which dies and goes on at every step."""
+    return chat_with(lead_form, resources={"crm": crm}, mode="pass", deaths="everywhere")
+
+
+async def test_a_lead_is_saved(talk: Talk, crm: Crm) -> None:
     await talk.user("I would like an offer")
     await talk.user("Ada")
     await talk.user("ada@example.com")
@@ -27,8 +38,7 @@ async def test_a_lead_is_saved(chat_with: ChatWith) -> None:
     assert talk.ticket is None
 
 
-async def test_it_speaks_the_language_of_the_user(chat_with: ChatWith) -> None:
-    crm = Crm()
+async def test_it_speaks_the_language_of_the_user(chat_with: ChatWith, crm: Crm) -> None:
     talk = chat_with(
         lead_form,
         resources={"crm": crm},
@@ -52,8 +62,7 @@ async def test_it_speaks_the_language_of_the_user(chat_with: ChatWith) -> None:
     assert [lead.language for lead in crm.leads.values()] == ["de"]
 
 
-async def test_what_is_no_address_is_asked_for_again(chat_with: ChatWith) -> None:
-    talk = chat_with(lead_form, resources={"crm": Crm()}, mode="pass", deaths="everywhere")
+async def test_what_is_no_address_is_asked_for_again(talk: Talk) -> None:
     await talk.user("hi")
     await talk.user("Ada")
     await talk.user("ada at example")
@@ -61,9 +70,7 @@ async def test_what_is_no_address_is_asked_for_again(chat_with: ChatWith) -> Non
     talk.expects("Three", "name", "e-mail", "That is no e-mail address.", "How many")
 
 
-async def test_back_asks_the_question_before(chat_with: ChatWith) -> None:
-    crm = Crm()
-    talk = chat_with(lead_form, resources={"crm": crm}, mode="pass", deaths="everywhere")
+async def test_back_asks_the_question_before(talk: Talk, crm: Crm) -> None:
     await talk.user("hi")
     await talk.user("back")  # at the first question: no effect
     await talk.user("Adda")
@@ -77,8 +84,7 @@ async def test_back_asks_the_question_before(chat_with: ChatWith) -> None:
     assert list(crm.leads.values()) == [Lead("Ada", "ada@example.com", "1 to 10", "en")]
 
 
-async def test_a_no_at_the_end_begins_again(chat_with: ChatWith) -> None:
-    talk = chat_with(lead_form, resources={"crm": Crm()}, mode="pass", deaths="everywhere")
+async def test_a_no_at_the_end_begins_again(talk: Talk) -> None:
     await talk.user("hi")
     await talk.user("Ada")
     await talk.user("ada@example.com")
@@ -87,9 +93,7 @@ async def test_a_no_at_the_end_begins_again(chat_with: ChatWith) -> None:
     talk.expects("Three", "name", "e-mail", "How many", "is that right?", "What is your name?")
 
 
-async def test_cancel_keeps_nothing(chat_with: ChatWith) -> None:
-    crm = Crm()
-    talk = chat_with(lead_form, resources={"crm": crm}, mode="pass", deaths="everywhere")
+async def test_cancel_keeps_nothing(talk: Talk, crm: Crm) -> None:
     await talk.user("hi")
     await talk.user("Ada")
     await talk.user("cancel")
@@ -99,8 +103,7 @@ async def test_cancel_keeps_nothing(chat_with: ChatWith) -> None:
     assert talk.ticket is None
 
 
-async def test_a_user_who_goes_away_is_not_waited_for(chat_with: ChatWith) -> None:
-    talk = chat_with(lead_form, resources={"crm": Crm()}, mode="pass", deaths="everywhere")
+async def test_a_user_who_goes_away_is_not_waited_for(talk: Talk) -> None:
     await talk.user("hi")
     await talk.wait(minutes=11)
     assert talk.released
