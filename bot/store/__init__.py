@@ -1,4 +1,4 @@
-"""SQLite and PostgreSQL behind one interface, and the migrations of both."""
+"""The stores on SQLite and PostgreSQL behind one interface, and their migrations."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ __all__ = [
 
 
 def open_store(database_url: str, observe: Observe = silent) -> Database:
-    """The store that a `DATABASE_URL` names, not started yet.
+    """Return the store that a `DATABASE_URL` names, not started yet.
 
     Args:
         database_url: `sqlite:///relative.db`, `sqlite:////absolute.db`, or `postgresql://user:password@host/database`.

@@ -1,4 +1,4 @@
-"""Events that belong to no single conversation: found, and given to those that they concern."""
+"""App-level events: find them, and copy them to the conversations they concern."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ _SPREAD = """
 
 
 def waiting(limit: int) -> Asking[list[StoredEvent]]:
-    """Return removals of people where any wait, else the oldest other events that belong to no single conversation."""
+    """Return waiting removals of people; if there are none, the oldest other app-level events."""
     rows = (yield _REMOVALS, (limit,)) or (yield _OTHERS, (limit,))
     return [event_of(tuple(row)) for row in rows]
 
 
 def spread(event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> Asking[None]:
-    """Give each of the conversations a copy, and keep of the event itself only its id: the body is in the copies.
+    """Give each conversation a copy. The original keeps only its id, because the copies have the body.
 
     The conversations are claimed before all others, so that an erasure waits behind nothing.
     """

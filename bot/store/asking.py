@@ -1,4 +1,4 @@
-"""Work on a database in the words of both engines: generators that yield statements and are sent their rows.
+"""Database work for both engines: generators that yield statements and receive their rows.
 
 An engine runs them: SQLite as one operation on its thread, PostgreSQL statement by statement on a connection.
 
@@ -22,7 +22,7 @@ Values: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Each:
-    """A statement that is run with each of several mappings of values; it gives no rows."""
+    """A statement to run once per mapping of values. It returns no rows."""
 
     values: Sequence[Mapping[str, Any]]
 
@@ -45,13 +45,13 @@ def one(statement: str, values: Values = ()) -> Asking[list[Row]]:
 
 @cache
 def for_sqlite(statement: str) -> str:
-    """Return a statement in SQLite's words."""
+    """Translate a statement to SQLite's dialect."""
     return _LOCKING.sub("", statement)
 
 
 @cache
 def numbered(statement: str) -> tuple[str, tuple[str, ...]]:
-    """Return a statement in PostgreSQL's words, and the names of its values in their order.
+    """Translate a statement to PostgreSQL's dialect. Return it, and the names of its parameters in order.
 
     `?` and `:name` become `$1`, `$2`…
     """
@@ -68,7 +68,7 @@ def numbered(statement: str) -> tuple[str, tuple[str, ...]]:
 
 
 def for_postgres(statement: str, values: Values) -> tuple[str, list[Any]]:
-    """Return a statement in PostgreSQL's words with its values in order.
+    """Translate a statement to PostgreSQL's dialect, with its values in order.
 
     A value named `limit` is written out: one plan serves all calls, and it would not count on the limit otherwise.
     """

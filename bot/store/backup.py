@@ -1,4 +1,4 @@
-"""A copy of a SQLite database while the bot runs: whole, checked, and there only once it is complete."""
+"""Back up a SQLite database while the bot runs. The copy is checked, and appears only once it is complete."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bot.store.sqlite.schema import revision, uri
 
 
 def back_up(path: Path, target: Path) -> None:
-    """Copy the database of one moment to a new file that only its owner can read, also before it is migrated.
+    """Copy a snapshot of the database, migrated or not, to a new file that only its owner can read.
 
     Readers and writers go on meanwhile. The copy appears under its name when it is complete, checked and on the disk.
 

@@ -1,4 +1,4 @@
-"""Whether the bot can use the database that a URL names."""
+"""Checks whether the bot can use the database at a URL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bot.store.url import is_postgres, sqlite_path
 
 
 def current_problem(database_url: str) -> str | None:
-    """What keeps the bot from using this database, in words with the remedy; None if nothing does. Blocking.
+    """Return what keeps the bot from using this database, and the remedy; None if it is usable. Blocking.
 
     Creates nothing. Raises what `sqlite_path` and `postgres_address` raise.
     """

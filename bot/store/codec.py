@@ -1,4 +1,4 @@
-"""The JSON form of what the database keeps: conversations, effects, duties, journal data.
+"""The stored JSON of conversations, effects, duties and journal data.
 
 Rules, so that versions of the bot can follow each other on one database:
 
@@ -45,7 +45,7 @@ class Unreadable(ValueError):
 
 
 class StateRow(NamedTuple):
-    """A conversation's state, and the columns that tell the essential of it once more. Times in microseconds."""
+    """A conversation's state, and the columns that repeat its essentials. Times in microseconds."""
 
     id: str
     state: str
@@ -56,12 +56,12 @@ class StateRow(NamedTuple):
 
 
 def dump_conversation(state: Conversation) -> str:
-    """A conversation's state as JSON."""
+    """Return a conversation's state as JSON."""
     return _dump(_CONVERSATION, state)
 
 
 def load_conversation(row: StateRow, observe: Observe = silent) -> Conversation:
-    """The state that `dump_conversation` wrote, or what can be salvaged of it.
+    """Load what `dump_conversation` wrote, or what can be salvaged of it.
 
     Args:
         row: of the conversation.
@@ -76,7 +76,7 @@ def load_conversation(row: StateRow, observe: Observe = silent) -> Conversation:
 
 
 def kind_of(effect: Effect) -> str:
-    """The effect's kind, as its column has it."""
+    """Return the effect's kind, as stored in its column."""
     match effect:
         case Say():
             return "say"
@@ -93,13 +93,13 @@ def kind_of(effect: Effect) -> str:
 
 
 def dump_effect(effect: Effect) -> tuple[str, str]:
-    """An effect as its kind and its JSON."""
+    """Return an effect's kind and JSON."""
     kind = kind_of(effect)
     return kind, _dump(_EFFECTS[kind], effect)
 
 
 def load_effect(kind: str, body: str) -> Effect:
-    """The effect that `dump_effect` wrote. Raises `Unreadable`."""
+    """Load the effect that `dump_effect` wrote. Raises `Unreadable`."""
     try:
         effect: Effect = _EFFECTS[kind].validate_json(body)
     except KeyError:
@@ -112,7 +112,7 @@ def load_effect(kind: str, body: str) -> Effect:
 
 
 def load_unsent(kind: str, body: str) -> Say | CleanUp:
-    """The message or clean-up that `dump_effect` wrote. Raises `Unreadable`."""
+    """Load the message or clean-up that `dump_effect` wrote. Raises `Unreadable`."""
     effect = load_effect(kind, body)
     if not isinstance(effect, Say | CleanUp):
         raise Unreadable(f"an effect of the kind {kind!r} is no message and no clean-up")
@@ -120,12 +120,12 @@ def load_unsent(kind: str, body: str) -> Say | CleanUp:
 
 
 def dump_duty(duty: Duty) -> str:
-    """A duty as JSON, for the record."""
+    """Return a duty as JSON, for the record."""
     return _dump(_DUTY, duty)
 
 
 def load_duty(body: str) -> Duty:
-    """The duty that `dump_duty` wrote. Raises `Unreadable`."""
+    """Load the duty that `dump_duty` wrote. Raises `Unreadable`."""
     try:
         return _DUTY.validate_json(body)
     except ValidationError as error:
@@ -133,17 +133,17 @@ def load_duty(body: str) -> Duty:
 
 
 def dump_data(data: Any) -> str:
-    """A journal entry's data as JSON. Raises `TypeError` for what JSON has no form for."""
+    """Return a journal entry's data as JSON. Raises `TypeError` for values that JSON can't represent."""
     return json.dumps(data, separators=(",", ":"))
 
 
 def load_data(text: str) -> Any:
-    """The data that `dump_data` wrote; tuples come back as lists, keys as text."""
+    """Load the data that `dump_data` wrote; tuples become lists, and keys strings."""
     return json.loads(text)
 
 
 def unicode(text: str) -> str:
-    """The text with "?" for what no database takes: half surrogate pairs and NUL."""
+    """Replace what no database accepts, lone surrogates and NUL, by "?"."""
     if text.isascii() and "\0" not in text:
         return text
     return text.replace("\0", "?").encode("utf-8", "replace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""Stored events, read for export: by conversation, time and state, one after the other, beside a running bot."""
+"""Streams stored events for export, by conversation, time and state, while the bot runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Selection", "State", "stored_events"]
 
 
 def stored_events(database_url: str, selection: Selection) -> Iterator[StoredEvent]:
-    """The selected events of a database in the order in which they came. An event that concerned several comes once.
+    """Yield the selected events in order of arrival. An event of several conversations comes once.
 
     Raises:
         ValueError: the URL can't be used.

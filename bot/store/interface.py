@@ -32,7 +32,7 @@ PROBE_BYTES = 64 * 1024
 
 
 class StoreError(Exception):
-    """The database could not do what was asked; nothing of it has been done.
+    """The database could not do what was asked. Nothing was done.
 
     StoreError
     ├── LeaseLost           another worker has the conversation now (or it was erased): drop everything
@@ -43,11 +43,11 @@ class StoreError(Exception):
 
 
 class LeaseLost(StoreError):
-    """Somebody else works on this conversation; what the caller wanted to write was not written."""
+    """Somebody else works on this conversation. Nothing was written."""
 
 
 class UnsafeState(StoreError):
-    """A conversation at stake without a time at which it is looked at again; the database refuses it."""
+    """The database refuses a state with open obligations and no time to look at it again."""
 
 
 class Unavailable(StoreError):
@@ -59,7 +59,7 @@ class SchemaMismatch(Unavailable):
 
 
 def own(error: BaseException) -> BaseException:
-    """An error of its own for each of several callers, or their tracebacks would pile up in one."""
+    """Copy an error for each of several callers. A shared one would collect all their tracebacks."""
     if isinstance(error, CancelledError):
         return StoreError("the store was stopped meanwhile")
     if not isinstance(error, StoreError):
@@ -81,7 +81,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class CleanUp:
-    """A function that a flow wants called now that its run is over; nothing else in the conversation waits for it.
+    """A function to call after a flow's run. Nothing else in the conversation waits for it.
 
     Attributes:
         function: `module:name`.
@@ -124,7 +124,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event of the inbox. `body` is the event as posted (JSON), or what an operator asks (`by_operator`)."""
+    """An event of the inbox. `body` is the event as posted (JSON), or an operator's order (`by_operator`)."""
 
     id: str
     conversation_id: str | None
@@ -166,7 +166,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A claimed conversation with all that its turn needs.
+    """A claimed conversation, with everything its turn needs.
 
     Attributes:
         events: not yet handled, in the order of arrival.
@@ -186,7 +186,7 @@ class Work:
 
 @dataclass(slots=True)
 class Change:
-    """All that one step of a conversation's turn writes, in one transaction.
+    """Everything that one step of a turn writes, in one transaction.
 
     Attributes:
         state: the new state.
@@ -222,7 +222,7 @@ class Change:
     release: bool = False
 
     def copy(self) -> Change:
-        """The same, for another to be added to."""
+        """Return a copy to add to."""
         values: Any = [getattr(self, name) for name in _CHANGES]
         kept: Any = [value.copy() if isinstance(value, _ADDED_TO) else value for value in values]
         return Change(*kept)
@@ -234,7 +234,7 @@ _ADDED_TO = (list, set)
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What an operator wants to see at a glance. Ages in seconds.
+    """The numbers an operator sees at a glance. Ages in seconds.
 
     `flows` has the number of conversations in which a flow is at work, by its name (empty: not recorded) and version.
     """
@@ -251,16 +251,16 @@ class Counts:
 
 
 class Store(Protocol):
-    """What edge and engine need of a database. Every method is one transaction; `Unavailable`: it did not happen."""
+    """The database for edge and engine. Each method is one transaction; after `Unavailable`, nothing happened."""
 
     async def start(self) -> None:
-        """Open it. Raises `Unavailable` (`SchemaMismatch` if it is to be migrated first) if it can't be used."""
+        """Open the database. Raises `Unavailable`; `SchemaMismatch` if it must be migrated first."""
 
     async def stop(self) -> None:
-        """Finish what is being written, and close."""
+        """Finish pending writes, and close."""
 
     async def join(self, until: datetime) -> int:
-        """A worker begins, and is present until `stop`. To be called before its first claim.
+        """Register a worker until `stop`. Call this before its first claim.
 
         Where it is certain that no other worker lives, nobody will renew or give back the leases that there are: they
         then run out at `until` at the latest. Returns how many were cut short; 0 also where it is not certain.
@@ -269,29 +269,29 @@ class Store(Protocol):
         """
 
     def listen(self, heard: Callable[[Iterable[str | None]], None]) -> None:
-        """Call `heard` with the conversations of which other processes have stored events (None: of no single one).
+        """Call `heard` with conversations that got events from other processes; None stands for app-level events.
 
         Only a wake-up: it may be missed, and does nothing where an engine has no such thing. Until `stop`.
         """
 
     async def receive(self, events: Sequence[NewEvent]) -> int:
-        """Store events that are not known yet and return how many were new. Durable on return."""
+        """Store events that are not known yet. Return how many were new. Durable on return."""
 
     async def claim(self, *, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Work]:
-        """Lease up to `limit` conversations that have events, or are due, and that nobody works on.
+        """Lease up to `limit` conversations that have events or are due, and that nobody else has leased.
 
         A conversation of which nothing but an event is known is created. A lease that ran out before `now` is
         taken over, with a higher epoch.
         """
 
     async def fetch(self, lease: Lease) -> list[StoredEvent]:
-        """Unhandled events of a leased conversation, in the order of arrival. Raises `LeaseLost`.
+        """Return a leased conversation's unhandled events in order of arrival. Raises `LeaseLost`.
 
         At most some hundreds: the next call has those that follow, once these are handled.
         """
 
     async def save(self, lease: Lease, change: Change, now: datetime) -> None:
-        """Write a change, or nothing of it.
+        """Write a change, all or nothing.
 
         Effects that are done, and events to handle, that are over already or belong to another conversation are
         passed over. Where a user is removed (`remember_removal`), everything is forgotten as with `forget`, and the
@@ -306,39 +306,39 @@ class Store(Protocol):
         """
 
     async def renew(self, lease: Lease, until: datetime) -> Lease:
-        """Keep the lease until a later time. Raises `LeaseLost`."""
+        """Extend the lease. Raises `LeaseLost`."""
 
     async def next_due(self, now: datetime) -> datetime | None:
-        """When the next claim can find something: `now` if it can already; None if nothing is ever due."""
+        """Return when the next claim can find something: `now` if it already can; None if never."""
 
     async def app_events(self, limit: int) -> list[StoredEvent]:
-        """Unhandled events that belong to no single conversation (user:merge, …), oldest first.
+        """Return unhandled app-level events (user:merge, …), oldest first.
 
         Removals of people (user:remove) come alone, before all others: an erasure waits behind nothing.
         """
 
     async def spread(self, event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> None:
-        """Give an app-level event to each of the conversations as an event of its own, and mark it handled.
+        """Copy an app-level event to each of the conversations, and mark it handled.
 
         The copies have the ids `<event id>:<conversation id>`. Of the event itself the body is emptied. Conversations
         that nobody works on are claimed next.
         """
 
     async def set_aside(self, event_id: str, reason: str) -> None:
-        """Set an event aside: shown to people, never taken up again by itself.
+        """Set an event aside: operators see it, and only they can retry it.
 
         It is emptied if it names a person who was removed. Nobody knows what an event means that can't be understood,
         so the person's id counts wherever it stands.
         """
 
     async def conversations_of(self, user_id: str) -> list[str]:
-        """Ids of the conversations in which a user was seen."""
+        """Return the ids of the conversations in which a user was seen."""
 
     async def longest_pause(self, now: datetime, lately: datetime) -> timedelta:
-        """The longest time without a new event, among those that ended after `lately` or last until now."""
+        """Return the longest pause between events, of those that ended after `lately` or still last."""
 
     async def look_again(self, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
-        """Let open conversations that the bot does not hold be read, one after the other, and return how many.
+        """Schedule reads of open conversations that the bot does not hold, one by one. Return how many.
 
         Args:
             since: only those that have changed since then, the newest first.
@@ -348,7 +348,7 @@ class Store(Protocol):
         """
 
     async def look_at_unheard(self, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
-        """Let what the bot holds and has not heard of be read, as `look_again` does, and return how many.
+        """Schedule reads of conversations that the bot holds and has not heard of. Return how many.
 
         Args:
             since: only those of which no event came in since then, the longest held first.
@@ -358,13 +358,13 @@ class Store(Protocol):
         """
 
     async def remember_removal(self, user_id: str, now: datetime) -> None:
-        """Remember a removed person: a conversation in which `save` sees them from now on is forgotten.
+        """Remember a removed person. From now on, `save` forgets each conversation in which they appear.
 
         Events that were set aside and name the person are emptied, also those of other conversations or of none.
         """
 
     async def purge(self, before: datetime, limit: int) -> int:
-        """Delete what is older than that and needed by nothing: a small part of it each time, without a search.
+        """Delete a small part of what is older and no longer needed, without a table scan.
 
         Goes: events that are handled or set aside, finished effects, and steps of runs that are over; once nothing is
         left of these, nothing is due or owed in a conversation and nothing happened there since `before`, all of it;
@@ -382,16 +382,16 @@ class Store(Protocol):
         """
 
     async def scrub(self) -> None:
-        """Leave nothing of what was deleted in the database's own files, as far as running work allows.
+        """Remove deleted data from the database's files too, as far as running work allows.
 
         To be called now and then; after `save` with `forget`, an engine does what it can at once by itself.
         """
 
     async def find(self, conversation_id: str) -> Conversation | None:
-        """The state of one conversation."""
+        """Return the state of one conversation."""
 
     async def counts(self, now: datetime) -> Counts:
-        """The numbers for metrics and the console."""
+        """Return the numbers for metrics and the console."""
 
     async def ping(self) -> None:
-        """Is the database reachable and its schema current? Raises `Unavailable` otherwise."""
+        """Check that the database is reachable and its schema current. Raises `Unavailable`."""

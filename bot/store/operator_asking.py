@@ -1,4 +1,4 @@
-"""What operators see of a database, and what they ask of it."""
+"""Operators' reads and orders."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from webhooks.inbox import NewEvent
 
 
 def conversations(listing: Listing) -> Asking[Page]:
-    """A page of conversations."""
+    """Return a page of conversations."""
     page = queries.page_of(listing, (yield queries.page_query(listing)))
     return replace(page, conversations=(yield from _with_contacts(page.conversations)))
 
 
 def timeline(conversation_id: str, limit: int, before: Before) -> Asking[Timeline | None]:
-    """A stretch of a conversation's timeline."""
+    """Return part of a conversation's timeline."""
     id_ = unicode(conversation_id)
     rows = yield queries.ONE, (id_,)
     if not rows:
@@ -39,7 +39,7 @@ def _with_contacts(found: Sequence[Listed]) -> Asking[list[Listed]]:
 
 
 def runs_at_work(limit: int, after: RunAtWork | None) -> Asking[list[RunAtWork]]:
-    """Conversations in which a flow is at work."""
+    """Return conversations with a running flow."""
     found = []
     for row in (yield queries.RUNS_AT_WORK, queries.place_of(after, limit)):
         steps = yield queries.RUN_STEPS, queries.run_of(row)
@@ -48,35 +48,35 @@ def runs_at_work(limit: int, after: RunAtWork | None) -> Asking[list[RunAtWork]]
 
 
 def set_aside_events(limit: int, before: int | None) -> Asking[list[SetAside]]:
-    """Events that were set aside, the newest first."""
+    """Return events that were set aside, newest first."""
     rows = yield queries.SET_ASIDE, (queries.LAST if before is None else before, limit)
     return [queries.set_aside_of(row) for row in rows]
 
 
 def retry(event_id: str) -> Asking[NewEvent | None]:
-    """Let an event that was set aside be taken up again."""
+    """Retry an event that was set aside."""
     rows = yield queries.RETRY, (unicode(event_id),)
     return queries.new_event_of(rows[0]) if rows else None
 
 
 def order(asked: NewEvent) -> Asking[bool]:
-    """Store what an operator asks of a conversation that is known."""
+    """Store an operator's order for a known conversation."""
     return bool((yield queries.ORDER, queries.order_row(asked)))
 
 
 def is_ordered(order_id: str) -> Asking[bool]:
-    """Tell whether an order is known."""
+    """Return whether an order is known."""
     return bool((yield queries.ORDERED, (unicode(order_id),)))
 
 
 def end_session(session_id: str, until: datetime, now: datetime) -> Asking[None]:
-    """Remember that a session was signed out, and forget those that have ended by themselves."""
+    """Remember a signed-out session, and forget those that have expired."""
     yield queries.FORGET_SESSIONS, (to_micros(now),)
     yield queries.END_SESSION, (session_id, to_micros(until))
 
 
 def is_session_ended(session_id: str) -> Asking[bool]:
-    """Tell whether a session was signed out."""
+    """Return whether a session was signed out."""
     return bool((yield queries.ENDED_SESSION, (session_id,)))
 
 
@@ -92,7 +92,7 @@ def probe() -> Asking[None]:
 
 
 def audit_log(limit: int, conversation_id: str | None) -> Asking[list[Access]]:
-    """The newest entries of the audit log."""
+    """Return the newest entries of the audit log."""
     if conversation_id is None:
         rows = yield queries.AUDIT_LOG, {"limit": limit}
     else:

@@ -1,4 +1,4 @@
-"""What operators ask of a database, in the words of both engines, and what the answers mean.
+"""Operators' queries for both engines, and how to read their rows.
 
 See `asking` for these words.
 """
@@ -181,7 +181,7 @@ _BEYOND = "\U0010ffff"
 
 
 def page_query(listing: Listing) -> tuple[str, dict[str, Any]]:
-    """The query of a page, and its values. One more than asked for is read, to know whether there is a next page."""
+    """Return the query of a page, and its values. It reads one row more, to know whether there is a next page."""
     if listing.search:
         after = listing.after.id if listing.after else ""
         term = unicode(search_term(listing.search))
@@ -198,7 +198,7 @@ def page_query(listing: Listing) -> tuple[str, dict[str, Any]]:
 
 
 def list_query(standing: Standing, *, until: bool, after: bool) -> str:
-    """The query of a listing; its parameters are named `until`, `since`, `id` and `limit`."""
+    """Return the query of a listing. Its parameters are `until`, `since`, `id` and `limit`."""
     index, column, condition = _KEYS[standing]
     order, beyond = ("DESC", "<") if standing.newest_first else ("ASC", ">")
     clauses = [condition]
@@ -214,7 +214,7 @@ def list_query(standing: Standing, *, until: bool, after: bool) -> str:
 
 
 def page_of(listing: Listing, rows: Sequence[Sequence[Any]]) -> Page:
-    """The page that the rows of its query make."""
+    """Build a page from the rows of its query."""
     found = [listed(row) for row in rows]
     shown = found[: listing.limit]
     if len(found) <= listing.limit or not shown:
@@ -224,7 +224,7 @@ def page_of(listing: Listing, rows: Sequence[Sequence[Any]]) -> Page:
 
 
 def with_contacts(found: Sequence[Listed], rows: Sequence[Sequence[Any]]) -> list[Listed]:
-    """Add what is known of their people to conversations, from the rows of `CONTACTS`."""
+    """Add contacts to conversations, from the rows of `CONTACTS`."""
     known: dict[str, dict[ContactKind, str]] = {}
     for id_, kind, shown in rows:
         if kind in _CONTACTS:  # a newer version may know more
@@ -233,13 +233,13 @@ def with_contacts(found: Sequence[Listed], rows: Sequence[Sequence[Any]]) -> lis
 
 
 def parts_of(conversation_id: str, limit: int, before: Before) -> list[tuple[str, tuple[Any, ...]]]:
-    """The queries of `PARTS` with their values; one more row than the limit tells whether there are more."""
+    """Return the queries of `PARTS` with their values. Each reads one row over the limit, to detect more."""
     places = (before.event, before.effect, before.duty, before.moment, before.step)
     return [(query, (conversation_id, place, limit + 1)) for query, place in zip(PARTS, places, strict=True)]
 
 
 def timeline_of(row: Sequence[Any], parts: Sequence[Sequence[Any]], limit: int, before: Before) -> Timeline:
-    """The stretch of a timeline from the row of `ONE` and those of each query of `parts_of`."""
+    """Build part of a timeline from the row of `ONE` and the rows of each query of `parts_of`."""
     # Where one part goes on further back, the others end at the same time, or the stretch would have gaps.
     since = max((min(_time(row) for row in rows[:limit]) for rows in parts if len(rows) > limit), default=-LAST)
     kept = [[*takewhile(lambda row: _time(row) >= since, rows[:limit])] for rows in parts]
@@ -259,7 +259,7 @@ def timeline_of(row: Sequence[Any], parts: Sequence[Sequence[Any]], limit: int, 
 
 
 def run_at_work(row: Sequence[Any], steps: Sequence[Sequence[Any]]) -> RunAtWork:
-    """The conversation in a row of `RUNS_AT_WORK`, with the rows of `RUN_STEPS`."""
+    """Read a row of `RUNS_AT_WORK`, with its rows of `RUN_STEPS`."""
     return RunAtWork(load_conversation(StateRow(*row[:6])), [entry_of(step) for step in steps], *row[6:])
 
 
@@ -276,7 +276,7 @@ def run_of(row: Sequence[Any]) -> tuple[str, int]:
 
 
 def entry_of(row: Sequence[Any]) -> JournalEntry:
-    """The step in a row of `RUN_STEPS`."""
+    """Read a row of `RUN_STEPS`."""
     run_id, index, kind, key, data, size, at = row
     return JournalEntry(run_id, index, kind, key, load_data(data), size, from_micros(at) if at else None)
 
@@ -287,13 +287,13 @@ def _time(row: Sequence[Any]) -> int:
 
 
 def set_aside_of(row: Sequence[Any]) -> SetAside:
-    """The event in a row of `SET_ASIDE`."""
+    """Read a row of `SET_ASIDE`."""
     seq, id_, conversation_id, type_, received_at, reason = row
     return SetAside(seq, id_, conversation_id, type_, from_micros(received_at), reason)
 
 
 def new_event_of(row: Sequence[Any]) -> NewEvent:
-    """The event in a row of `RETRY`."""
+    """Read a row of `RETRY`."""
     id_, conversation_id, type_, body, received_at = row
     return NewEvent(id_, conversation_id, type_, body, from_micros(received_at))
 
@@ -310,7 +310,7 @@ def access_row(access: Access) -> tuple[Any, ...]:
 
 
 def access_of(row: Sequence[Any]) -> Access:
-    """The entry in a row of `AUDIT_LOG` or `AUDIT_LOG_OF`."""
+    """Read a row of `AUDIT_LOG` or `AUDIT_LOG_OF`."""
     return Access(from_micros(row[0]), *row[1:])
 
 
@@ -320,7 +320,7 @@ def probe_row() -> tuple[Any, ...]:
 
 
 def listed(row: Sequence[Any]) -> Listed:
-    """The conversation in a row of a listing."""
+    """Read a row of a listing."""
     updated_at, created_at, held_since, failed_at, since = row[5:]
     return Listed(
         load_conversation(StateRow(*row[:6])),

@@ -1,4 +1,4 @@
-"""What operators see of a database, and what they may ask of it: part of the interface that both engines implement.
+"""The part of the storage interface for operators: what they see, and what they may order.
 
 Every look costs no more than the page that it shows: it goes through an index that holds what is shown, in its order.
 """
@@ -30,7 +30,7 @@ HISTORY_LIMIT = 500
 
 
 class Standing(StrEnum):
-    """Which conversations to list. The time that each is ordered, filtered and shown by is its `since`."""
+    """Which conversations to list. Each is sorted, filtered and shown by its `since`."""
 
     ALL = "all"  # since it was first heard of; the newest first
     HELD = "held"  # by the bot, since it is; the oldest first, like the next three
@@ -43,13 +43,13 @@ class Standing(StrEnum):
 
     @property
     def newest_first(self) -> bool:
-        """Is the newest shown first, or what has lasted longest?"""
+        """Return whether the newest come first; otherwise, those that have lasted longest."""
         return self in (Standing.ALL, Standing.ENDED, Standing.FAILED, Standing.MISMATCH)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place in a listing: after this conversation. `since` is None in a search, which is ordered by id."""
+    """A position in a listing, after this conversation. `since` is None in a search, which is sorted by id."""
 
     id: str
     since: datetime | None = None
@@ -101,13 +101,13 @@ class Listed:
 
     @property
     def who(self) -> str:
-        """The best that is known to call its user by; empty where nothing is."""
+        """Return the best known name of the user; empty if there is none."""
         return next((self.contacts[kind] for kind in ContactKind if kind in self.contacts), "")
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Conversations, and where the next page begins; None where there is no more."""
+    """Conversations, and where the next page begins; None on the last page."""
 
     conversations: Sequence[Listed]
     next: Place | None = None
@@ -136,7 +136,7 @@ class PastEvent:
 
 @dataclass(frozen=True, slots=True)
 class PastEffect:
-    """An effect of a conversation, finished (`outcome`, `finished_at`) or not; None where its form is not known."""
+    """An effect of a conversation, finished (`outcome`, `finished_at`) or not; None if it can't be read."""
 
     id: str
     kind: str
@@ -157,7 +157,7 @@ class PastDuty:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """A place in a timeline: what is older than these rows of the five tables."""
+    """A position in a timeline: everything older than these rows of the five tables."""
 
     event: int = 2**63 - 1
     effect: int = 2**63 - 1
@@ -172,7 +172,7 @@ NEWEST = Before()
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """A stretch of what is stored about one conversation, each part oldest first.
+    """Part of what is stored about one conversation, each kind oldest first.
 
     The parts reach equally far back, but for what is older than all that a part has.
 
@@ -233,41 +233,41 @@ class OperatorStore(Protocol):
     """What a store does for operators. Every method is one transaction; `Unavailable` means that it did not happen."""
 
     async def conversations(self, listing: Listing) -> Page:
-        """A page of conversations."""
+        """Return a page of conversations."""
 
     async def timeline(self, conversation_id: str, limit: int = TIMELINE, before: Before = NEWEST) -> Timeline | None:
-        """The stretch of a conversation's timeline before a place, with at most `limit` rows of each part.
+        """Return the part of a timeline before a position, with at most `limit` rows of each kind.
 
         None where nothing is known of the conversation.
         """
 
     async def runs_at_work(self, limit: int = PAGE, after: RunAtWork | None = None) -> list[RunAtWork]:
-        """Conversations in which a flow is at work, by flow, version and id, from after one of them on."""
+        """Return conversations with a running flow, by flow, version and id, after a given one."""
 
     async def set_aside_events(self, limit: int = PAGE, before: int | None = None) -> list[SetAside]:
-        """Events that were set aside, the newest first, from before a `seq` on."""
+        """Return events that were set aside, newest first, before a `seq`."""
 
     async def retry(self, event_id: str) -> NewEvent | None:
-        """Let an event that was set aside be taken up again. None where there is none of that id, or it was erased."""
+        """Retry an event that was set aside. Return None if there is none with that id, or it was erased."""
 
     async def order(self, order: NewEvent) -> bool:
-        """Store what an operator asks of a conversation, beside its events and marked: `StoredEvent.by_operator`.
+        """Store an operator's order among the conversation's events, marked by `StoredEvent.by_operator`.
 
         Durable on return. An id that is known already changes nothing, and gives False; so does a conversation that
         is not known (any more).
         """
 
     async def is_ordered(self, order_id: str) -> bool:
-        """Tell whether an order of that id is known, also one that has taken effect."""
+        """Return whether an order with that id is known, pending or done."""
 
     async def end_session(self, session_id: str, until: datetime, now: datetime) -> None:
-        """Remember until then that a session of the console was signed out. Durable on return."""
+        """Remember until then that a console session was signed out. Durable on return."""
 
     async def is_session_ended(self, session_id: str) -> bool:
-        """Tell whether a session was signed out."""
+        """Return whether a session was signed out."""
 
     async def audit(self, access: Access) -> None:
         """Add to the audit log. Durable on return."""
 
     async def audit_log(self, limit: int = PAGE, conversation_id: str | None = None) -> list[Access]:
-        """The newest entries of the audit log, of one conversation or of all, the newest first."""
+        """Return the newest entries of the audit log, of one conversation or all, newest first."""

@@ -1,4 +1,4 @@
-"""Names of workers in leases, by which it can be told that one is certainly dead.
+"""Names of workers in leases, which show when one is certainly dead.
 
 A name says on which machine, in which process-id namespace and with which start time its process runs. From another
 machine (or container) nothing is certain about it, and its leases just run out.
@@ -17,13 +17,13 @@ _PROC = Path("/proc")
 
 
 def new_owner() -> str:
-    """A name for this process, unlike any other: `host:machine:process id:start time:random`."""
+    """Return a unique name for this process: `host:machine:process id:start time:random`."""
     pid = os.getpid()
     return ":".join((socket.gethostname(), _machine(), str(pid), _started(pid) or "", secrets.token_hex(4)))
 
 
 def is_certainly_dead(owner: str) -> bool:
-    """Has the process of that name ended? False where that can't be told for certain."""
+    """Return whether the process of that name has ended; False if uncertain."""
     *_, machine, pid, started, _ = ["", "", "", *owner.split(":")]
     if not machine or machine != _machine() or not pid.isdigit() or not started:
         return False
@@ -33,7 +33,7 @@ def is_certainly_dead(owner: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _machine() -> str:
-    """This boot of this machine, and the namespace of its process ids; empty where there is no telling."""
+    """Identify this boot of this machine, and its process id namespace; empty if unknown."""
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text()
         namespace = os.readlink(_PROC / "self/ns/pid")  # noqa: PTH115 - it is no path
@@ -43,7 +43,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When a process started, in ticks since the boot; empty if only its exit code is left; None if it is not seen."""
+    """Return when a process started, in ticks since boot; empty if it is a zombie; None if not found."""
     try:
         after_name = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -52,7 +52,7 @@ def _started(pid: int) -> str | None:
 
 
 def _exists(pid: int) -> bool:
-    """Is there a process of that number? /proc may be mounted so that those of other users are not seen."""
+    """Return whether a process id exists. /proc may hide the processes of other users."""
     try:
         os.kill(pid, 0)  # asks, and does nothing
     except ProcessLookupError:

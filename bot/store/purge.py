@@ -1,4 +1,4 @@
-"""Retention: what is old goes, bit by bit, and nothing of it is searched for.
+"""Retention: deletes old data bit by bit, without table scans.
 
 `conversations.kept_since` is when the oldest of what is kept about a conversation came, or later where a look at it was
 put off. So the conversations to look at are the first ones of an index, whatever the size of the database.
@@ -28,7 +28,7 @@ PUT_OFF = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The statements that an engine has its own words for: of the first `ROWS` rows of each conversation of `:ids`.
+    """The engine's own statements, for the first `ROWS` rows of each conversation of `:ids`.
 
     Attributes:
         events: delete those from before `:before` that are not pending or `:named`; the conversation of each.
@@ -94,7 +94,7 @@ DELETE_ACCESSES = """
 
 
 def everything(words: Words, before: datetime, limit: int) -> Asking[int]:
-    """Delete what is from before a time and needed by nothing; how many conversations, events, removals that were."""
+    """Delete what is older and no longer needed. Return the numbers of conversations, events and removals."""
     looked_at = 0
     for part in PARTS:
         looked_at += yield from part(words, before, limit)
@@ -102,7 +102,7 @@ def everything(words: Words, before: datetime, limit: int) -> Asking[int]:
 
 
 def conversations(words: Words, before: datetime, limit: int) -> Asking[int]:
-    """Old events, effects and steps go; and all of it, once nothing is due in it and all has been quiet so long."""
+    """Delete a conversation's old events, effects and steps; all of it, once nothing is due and it is quiet."""
     at = to_micros(before)
     kept = [StateRow(*row) for row in (yield KEPT, {"before": at, "limit": limit})]
     if not kept:
@@ -136,7 +136,7 @@ def app_events(_: Words, before: datetime, limit: int) -> Asking[int]:
 
 
 def removals(words: Words, before: datetime, limit: int) -> Asking[int]:
-    """Of removed conversations, the ids of their events, and then that they were removed."""
+    """Delete the event ids of removed conversations, then the record of their removal."""
     gone = [row[0] for row in (yield OLD_REMOVALS, {"before": to_micros(before), "limit": limit})]
     if gone:
         rows = yield words.all_events, {"ids": gone}

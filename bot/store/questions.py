@@ -1,4 +1,4 @@
-"""What is asked of a database beside the work on conversations: the same words for both engines.
+"""Queries beside the work on conversations, the same for both engines.
 
 See `asking` for these words.
 """
@@ -42,12 +42,12 @@ FLOWS = """
 
 
 def overdue_before(now: datetime) -> int:
-    """A duty that is owed since before this time is overdue. In microseconds."""
+    """Return a time in microseconds: a duty owed since before it is overdue."""
     return to_micros(now - OVERDUE_AFTER)
 
 
 def counts_of(row: Sequence[Any], flows: Iterable[Sequence[Any]], now: datetime) -> Counts:
-    """The counts in the row of `COUNTS` and the rows of `FLOWS`."""
+    """Build the counts from the row of `COUNTS` and the rows of `FLOWS`."""
     held, owed, overdue, oldest, ended_open, set_aside, inbox, outbox = row
     age = 0.0 if oldest is None else max(0.0, (to_micros(now) - oldest) / 1_000_000)
     at_work = {(flow, version): count for flow, version, count in flows}

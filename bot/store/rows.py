@@ -1,4 +1,4 @@
-"""Values as the rows of both engines: what a statement is given, and what its rows mean."""
+"""Converts values to rows and back, for both engines."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ ERASED = "erased: it named a person who was removed"
 
 
 def event_of(row: tuple[Any, ...]) -> StoredEvent:
-    """The event in a row of `EVENT`."""
+    """Read a row of `EVENT`."""
     event_id, conversation_id, type_, body, received_at, by_operator = row
     return StoredEvent(event_id, conversation_id, type_, body, from_micros(received_at), bool(by_operator))
 
 
 def posted_row(event: NewEvent) -> tuple[Any, ...]:
-    """An event's id, conversation, type, body, time, and the id of what was said."""
+    """Return an event's id, conversation, type, body, time, and the id of what was said."""
     return (
         unicode(event.id),
         event.conversation_id and unicode(event.conversation_id),
@@ -43,7 +43,7 @@ def posted_row(event: NewEvent) -> tuple[Any, ...]:
 def unsent_effects(
     conversation_id: str, rows: Iterable[Sequence[Any]], observe: Observe
 ) -> tuple[list[Say | CleanUp], list[tuple[str, str]]]:
-    """What is unsent in a conversation, and ids of what can't be read, each with what is wrong.
+    """Return what is unsent in a conversation, and the ids of unreadable effects, each with its problem.
 
     Args:
         conversation_id: where.
@@ -62,7 +62,7 @@ def unsent_effects(
 
 
 def columns_of(state: Conversation) -> dict[str, Any]:
-    """The columns that tell the essential of a state once more, and the state itself."""
+    """Return the columns that repeat a state's essentials, and the state itself."""
     ended, duty, run = state.ended, state.duty, state.run
     return {
         "id": state.id,
@@ -83,7 +83,7 @@ def columns_of(state: Conversation) -> dict[str, Any]:
 
 
 def duty_row(conversation_id: str, duty: Duty, proof: Proof | None) -> tuple[Any, ...]:
-    """A duty on record, open or closed with its proof.
+    """Return the row of a duty, open or closed with its proof.
 
     Of one that is closed, what it was to tell the agent is told, and no part of the record.
     """
@@ -107,7 +107,7 @@ def duty_row(conversation_id: str, duty: Duty, proof: Proof | None) -> tuple[Any
 
 
 def effect_rows(change: Change, now: datetime) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    """Rows for effects that the outbox does not have yet, and what it is told of others.
+    """Return the rows of new effects, and the updates of those in the outbox.
 
     Returns:
         Id, kind, body, creation, attempts and outcome of each new one (None: it is still to be done); and id, attempts
@@ -130,24 +130,24 @@ def effect_rows(change: Change, now: datetime) -> tuple[list[tuple[Any, ...]], l
 
 
 def has_failed(change: Change) -> bool:
-    """Has a flow failed, or was an event set aside?"""
+    """Return whether a flow has failed, or an event was set aside."""
     return bool(change.set_aside) or any(moment.kind is MomentKind.FAILED for moment in change.history)
 
 
 def journal_row(conversation_id: str, entry: JournalEntry) -> tuple[Any, ...]:
-    """A step's conversation, run, index, kind, key, data, time (0: not known)."""
+    """Return a step's conversation, run, index, kind, key, data, time (0: unknown)."""
     texts = unicode(entry.kind), unicode(entry.key), dump_data(entry.data)
     return (conversation_id, entry.run_id, entry.index, *texts, micros_or_none(entry.at) or 0)
 
 
 def moment_row(moment: Moment) -> tuple[Any, ...]:
-    """A moment's time, kind, who, since, text."""
+    """Return a moment's time, kind, who, since, text."""
     who = moment.who and moment.who.value
     return to_micros(moment.at), moment.kind.value, who, micros_or_none(moment.since), unicode(moment.text)
 
 
 def contact_rows(change: Change) -> list[tuple[str, str, str | None]]:
-    """Kind, term and text of each row of a change's contacts. The text is in the row of the whole term alone."""
+    """Return kind, term and text for each row of a change's contacts. Only the row of the whole term has the text."""
     rows: dict[tuple[str, str], str | None] = {}
     for contact in sorted(change.contacts, key=lambda contact: (contact.kind, contact.text)):
         for place, term in enumerate(contact.terms):
@@ -157,7 +157,7 @@ def contact_rows(change: Change) -> list[tuple[str, str, str | None]]:
 
 
 def without_parts(cte: str) -> str:
-    """PostgreSQL's common table expressions that delete what hangs on the conversations of `cte`."""
+    """Return PostgreSQL's common table expressions that delete what belongs to the conversations of `cte`."""
     parts = {"notes": "journal", "owed": "duties", "moments": "history", "people": "participants"}
     parts["names"] = "contacts"
     return ", ".join(
@@ -167,20 +167,20 @@ def without_parts(cte: str) -> str:
 
 
 def names_removed(body: str) -> str:
-    """PostgreSQL's condition that a removed person's id stands anywhere in an event's body."""
+    """Return PostgreSQL's condition that an event's body contains the id of a removed person."""
     return f"""EXISTS (
         SELECT FROM removed_users WHERE position(convert_to(to_json(user_id)::text, 'UTF8') IN {body}) > 0
     )"""
 
 
 def named_events(state: Conversation) -> list[str]:
-    """Ids of the events that a turn will ask for: what opened the run, and what the user has said to it since."""
+    """Return the ids of the events that a turn needs: the run's opening, and the user's messages since."""
     opening = state.run.opening.event_id if state.run else None
     return [*([opening] if opening else []), *(given.event_id for given in state.inputs)]
 
 
 def lost(lease: Lease) -> LeaseLost:
-    """The error for a lease that is not the newest."""
+    """Return the error for a lease that is not the newest."""
     return LeaseLost(
         f"conversation {lease.conversation_id}: the lease {lease.epoch} of {lease.owner} is over, because it was given "
         "back, taken over or the conversation erased; nothing was written"

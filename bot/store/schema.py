@@ -1,4 +1,4 @@
-"""Checks whether a database has the schema of this version. Plain SQL: alembic stays out of the hot path."""
+"""Checks whether a database has this version's schema. Plain SQL, to keep alembic out of the hot path."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SAFE_TABLE = ("conversations", "conversations_safe")
 
 
 def problem_with(revision: str | None) -> str | None:
-    """What is wrong with a database at this revision (None: it has none), and what to do; None if nothing is."""
+    """Return the problem of a database at this revision (None: no revision), and its remedy; None if current."""
     if revision == HEAD:
         return None
     if revision is None:
@@ -43,5 +43,5 @@ def problem_with(revision: str | None) -> str | None:
 
 
 def foreign_tables(names: Sequence[str]) -> str:
-    """Return a few of these tables in words, as somebody else's."""
+    """Describe a few of these tables as somebody else's."""
     return f"tables of another program ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"

@@ -1,4 +1,4 @@
-"""Which stored events are exported, in the words of both engines."""
+"""Selects the events to export, for both engines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ State = Literal["pending", "handled", "set_aside"]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which events; what is empty or None selects nothing away. `since` counts, `until` does not any more."""
+    """Which events to export. Empty and None mean all. `since` is inclusive, `until` exclusive."""
 
     conversations: Sequence[str] = ()
     since: datetime | None = None
@@ -23,7 +23,7 @@ class Selection:
     state: State | None = None
 
     def query(self, after: tuple[int, int] | None = None) -> tuple[str, list[Any]]:
-        """Return SQL for rows of `seq` and `EVENT` in the order in which they came, and its values.
+        """Return SQL for rows of `seq` and `EVENT` in order of arrival, and its values.
 
         Args:
             after: only what comes after this time and `seq`.

@@ -1,4 +1,4 @@
-"""What both engines do in the same words."""
+"""What is the same for both engines."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ T = TypeVar("T")
 
 
 class SharedStore(ABC):
-    """The methods of `Database` that need no words of an engine's own. See there."""
+    """The methods of `Database` that are the same for both engines. See there."""
 
     _observe: Observe
 
     @abstractmethod
     async def _read(self, ask: Ask[T]) -> T:
-        """Run what only reads, beside what is being written."""
+        """Run reads, concurrently with writes."""
 
     @abstractmethod
     async def _write(self, ask: Ask[T]) -> T:
-        """Run a statement that writes, or several that need no common transaction. Durable on return."""
+        """Run writes that need no common transaction. Durable on return."""
 
     @abstractmethod
     async def _transact(self, ask: Ask[T]) -> T:
@@ -40,30 +40,30 @@ class SharedStore(ABC):
 
     @abstractmethod
     def _tell(self, conversation_ids: Iterable[str | None]) -> None:
-        """Let other processes know of new events; where that can't be done, they look by themselves."""
+        """Notify other processes of new events. Where that is impossible, they poll."""
 
     async def app_events(self, limit: int) -> list[StoredEvent]:
-        """Unhandled events that belong to no single conversation, oldest first; removals of people alone, first."""
+        """Return unhandled app-level events, oldest first. While people's removals wait, return only these."""
         return await self._read(partial(app_events.waiting, limit))
 
     async def spread(self, event: StoredEvent, conversation_ids: Sequence[str], now: datetime) -> None:
-        """Give an app-level event to each of the conversations, mark it handled and empty its own body."""
+        """Copy an app-level event to each of the conversations, mark it handled, and empty its body."""
         await self._transact(partial(app_events.spread, event, conversation_ids, now))
 
     async def conversations_of(self, user_id: str) -> list[str]:
-        """Ids of the conversations in which a user was seen."""
+        """Return the ids of the conversations in which a user was seen."""
         return [row[0] for row in await self._read(partial(one, CONVERSATIONS_OF, (unicode(user_id),)))]
 
     async def longest_pause(self, now: datetime, lately: datetime) -> timedelta:
-        """The longest time without a new event, among those that ended after `lately` or last until now."""
+        """Return the longest pause between events, of those that ended after `lately` or still last."""
         return await self._read(partial(watch.longest_pause, now, lately))
 
     async def look_again(self, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
-        """Let open conversations that the bot does not hold be read, one after the other."""
+        """Schedule reads of the open conversations that the bot does not hold, one after the other."""
         return await self._look_at(watch.LEFT_TO_OTHERS, since, first, spacing, limit)
 
     async def look_at_unheard(self, *, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
-        """Let what the bot holds and has not heard of be read, one after the other."""
+        """Schedule reads of the conversations that the bot holds and has not heard of, one after the other."""
         return await self._look_at(watch.UNHEARD, since, first, spacing, limit)
 
     async def _look_at(self, query: str, since: datetime, first: datetime, spacing: timedelta, limit: int) -> int:
@@ -74,54 +74,54 @@ class SharedStore(ABC):
         return done
 
     async def find(self, conversation_id: str) -> Conversation | None:
-        """The state of one conversation."""
+        """Return the state of one conversation."""
         rows = await self._read(partial(one, STATE, (unicode(conversation_id),)))
         return load_conversation(StateRow(*rows[0])) if rows else None
 
     async def counts(self, now: datetime) -> Counts:
-        """The numbers for metrics and the console."""
+        """Return the numbers for metrics and the console."""
         return await self._read(partial(_counts, now))
 
     async def conversations(self, listing: Listing) -> Page:
-        """A page of conversations."""
+        """Return a page of conversations."""
         return await self._read(partial(operator_asking.conversations, listing))
 
     async def timeline(self, conversation_id: str, limit: int = TIMELINE, before: Before = NEWEST) -> Timeline | None:
-        """A stretch of a conversation's timeline."""
+        """Return part of a conversation's timeline."""
         return await self._read(partial(operator_asking.timeline, conversation_id, limit, before))
 
     async def runs_at_work(self, limit: int = PAGE, after: RunAtWork | None = None) -> list[RunAtWork]:
-        """Conversations in which a flow is at work, by flow, version and id."""
+        """Return conversations with a running flow, by flow, version and id."""
         return await self._read(partial(operator_asking.runs_at_work, limit, after))
 
     async def set_aside_events(self, limit: int = PAGE, before: int | None = None) -> list[SetAside]:
-        """Events that were set aside, the newest first."""
+        """Return events that were set aside, newest first."""
         return await self._read(partial(operator_asking.set_aside_events, limit, before))
 
     async def retry(self, event_id: str) -> NewEvent | None:
-        """Let an event that was set aside be taken up again."""
+        """Retry an event that was set aside."""
         event = await self._write(partial(operator_asking.retry, event_id))
         if event:
             self._tell([event.conversation_id])
         return event
 
     async def order(self, order: NewEvent) -> bool:
-        """Store what an operator asks of a conversation."""
+        """Store an operator's order for a conversation."""
         stored = await self._write(partial(operator_asking.order, order))
         if stored:
             self._tell([order.conversation_id])
         return stored
 
     async def is_ordered(self, order_id: str) -> bool:
-        """Tell whether an order is known."""
+        """Return whether an order is known."""
         return await self._read(partial(operator_asking.is_ordered, order_id))
 
     async def end_session(self, session_id: str, until: datetime, now: datetime) -> None:
-        """Remember until then that a session of the console was signed out. Durable on return."""
+        """Remember until then that a console session was signed out. Durable on return."""
         await self._write(partial(operator_asking.end_session, session_id, until, now))
 
     async def is_session_ended(self, session_id: str) -> bool:
-        """Tell whether a session was signed out."""
+        """Return whether a session was signed out."""
         return await self._read(partial(operator_asking.is_session_ended, session_id))
 
     async def audit(self, access: Access) -> None:
@@ -129,7 +129,7 @@ class SharedStore(ABC):
         await self._write(partial(operator_asking.audit, access))
 
     async def audit_log(self, limit: int = PAGE, conversation_id: str | None = None) -> list[Access]:
-        """The newest entries of the audit log."""
+        """Return the newest entries of the audit log."""
         return await self._read(partial(operator_asking.audit_log, limit, conversation_id))
 
     async def probe(self) -> None:

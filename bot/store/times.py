@@ -1,4 +1,4 @@
-"""Times as both engines store them: whole microseconds since 1970, UTC. Exact, sortable, the same in every dialect."""
+"""Times as stored by both engines: whole microseconds since 1970, UTC."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_micros(moment: datetime) -> int:
-    """A moment as microseconds since 1970. Raises `ValueError` for a time without a zone."""
+    """Convert a time to microseconds since 1970. Raises `ValueError` for a time without a zone."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment!r} has no time zone, so it names no moment; use aware times (UTC)")
     since = moment - _EPOCH
@@ -16,7 +16,7 @@ def to_micros(moment: datetime) -> int:
 
 
 def from_micros(micros: int) -> datetime:
-    """The moment (aware, UTC) that `to_micros` made into a number."""
+    """Convert back to a time (aware, UTC)."""
     return _EPOCH + timedelta(microseconds=micros)
 
 

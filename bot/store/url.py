@@ -1,4 +1,4 @@
-"""What `DATABASE_URL` may say."""
+"""Parses `DATABASE_URL`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POOL = 4
 
 @dataclass(frozen=True, slots=True)
 class PostgresAddress:
-    """Where a PostgreSQL database is, and how it is spoken to.
+    """A PostgreSQL database's address and connection options.
 
     Attributes:
         dsn: what asyncpg is given. It holds the password: never shown.
@@ -38,12 +38,12 @@ class PostgresAddress:
 
 
 def is_postgres(database_url: str) -> bool:
-    """Does the URL name a PostgreSQL database?"""
+    """Return whether the URL names a PostgreSQL database."""
     return database_url.partition("://")[0] in ("postgresql", "postgres")
 
 
 def postgres_address(database_url: str) -> PostgresAddress:
-    """The database that a PostgreSQL URL names.
+    """Parse a PostgreSQL URL.
 
     Args:
         database_url: `postgresql://` or `postgres://`, with one host or several (`a:5432,b:5432`: the one that can
@@ -86,13 +86,13 @@ def postgres_address(database_url: str) -> PostgresAddress:
 
 
 def _hosts(parts: SplitResult) -> list[tuple[str | None, int | None]]:
-    """Each host of a URL with its port. Raises `ValueError`."""
+    """Return each host of a URL with its port. Raises `ValueError`."""
     each = [urlsplit(f"//{host}") for host in parts.netloc.rpartition("@")[2].split(",")]
     return [(host.hostname, host.port) for host in each]
 
 
 def sqlite_path(database_url: str) -> Path:
-    """The file that a SQLite URL names.
+    """Return the file that a SQLite URL names.
 
     Args:
         database_url: `sqlite:///relative.db` or `sqlite:////absolute.db`.

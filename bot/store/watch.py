@@ -1,4 +1,4 @@
-"""Which conversations are read again after a start or a pause, because webhooks may have been lost."""
+"""Schedules reads after a start or a pause, because webhooks may have been lost."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ _WATCH = """
 
 
 def longest_pause(now: datetime, lately: datetime) -> Asking[timedelta]:
-    """The longest time without a new event, among those that ended after `lately` or last until now."""
+    """Return the longest pause between events, of those that ended after `lately` or still last."""
     return _pause_between((row[0] for row in (yield _NEWEST, ())), now, lately)
 
 
 def _pause_between(times: Iterable[int], now: datetime, lately: datetime) -> timedelta:
-    """The longest pause, from the times of events, the newest first."""
+    """Return the longest pause between events, from their times, newest first."""
     later, since, longest = to_micros(now), to_micros(lately), 0
     for received_at in times:
         longest = max(longest, later - received_at)
@@ -61,12 +61,12 @@ def _pause_between(times: Iterable[int], now: datetime, lately: datetime) -> tim
 
 
 def found(query: str, since: datetime, limit: int) -> Asking[list[str]]:
-    """Ids of the conversations of `LEFT_TO_OTHERS` or `UNHEARD`."""
+    """Return the ids of the conversations of `LEFT_TO_OTHERS` or `UNHEARD`."""
     return [row[0] for row in (yield query, (to_micros(since), limit))]
 
 
 def look_again(ids: Sequence[str], first: datetime, spacing: timedelta, observe: Observe) -> Asking[int]:
-    """Let each be read at a time of its own, one after the other; how many that were."""
+    """Schedule a read of each, one after the other. Return how many."""
     rows = {row[0]: row for row in (yield _STATES, (list(ids),))}
     changes: list[dict[str, Any]] = []
     for id_ in ids:

@@ -1,4 +1,4 @@
-"""Brings a database's schema up to date, once, however many processes try at the same time.
+"""Brings a database's schema up to date, once, even if many processes try at the same time.
 
 A new migration is written by hand for both dialects: copy the newest file in `versions`, give it the next number as
 `revision` and the last one as `down_revision`, set `bot.store.schema.HEAD` to it, and write `sqlite.sql` anew with
@@ -50,7 +50,7 @@ _ALEMBIC = threading.Lock()  # alembic's `op` and `context` are global to the pr
 
 
 def migrate(database_url: str, observe: Observe = silent) -> None:
-    """Make the database if there is none, and bring its schema to `HEAD`. Does nothing where it is current.
+    """Create the database if there is none, and bring its schema to `HEAD`. Does nothing if it is current.
 
     Blocking: call it before the event loop runs, or in a thread. Processes that race wait for the first one.
 
@@ -111,14 +111,14 @@ def enable_wal(connection: sqlite3.Connection) -> None:
 
 @lru_cache(maxsize=1)
 def empty_database() -> bytes:
-    """A migrated SQLite database without rows, as the bytes of its file: for `:memory:` and for tests."""
+    """Return the file of a migrated SQLite database without rows, for `:memory:` and for tests."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         _make(connection)
         return connection.serialize()
 
 
 def _make(connection: sqlite3.Connection) -> None:
-    """Make the schema of `HEAD` in an empty database."""
+    """Create the schema of `HEAD` in an empty database."""
     statement = ""
     for line in WHOLE.read_text(encoding="utf-8").splitlines(keepends=True):
         statement += line
@@ -129,7 +129,7 @@ def _make(connection: sqlite3.Connection) -> None:
 
 
 def postgresql_script(since: str | None = None, *, in_transaction: bool = False) -> str:
-    """The SQL that all migrations together run on PostgreSQL, or those since a revision.
+    """Return the SQL of all migrations on PostgreSQL, or of those after a revision.
 
     Args:
         since: the revision at which the database is.
@@ -158,7 +158,7 @@ def configuration() -> Config:
 
 
 def _makes_new(connection: sqlite3.Connection, path: Path, observe: Observe) -> bool:
-    """Make the schema if there is none. The lock comes first, so that a second process finds nothing to do."""
+    """Create the schema if there is none. Takes the lock first, so that a second process finds nothing to do."""
     with wait_is_told(path, observe):
         connection.execute("BEGIN EXCLUSIVE")
     try:
@@ -173,7 +173,7 @@ def _makes_new(connection: sqlite3.Connection, path: Path, observe: Observe) -> 
 
 
 def run_migrations(raw: sqlite3.Connection, path: Path, observe: Observe = silent) -> None:
-    """Run the migrations that are missing, in one transaction under the same lock."""
+    """Run the missing migrations in one transaction, under the same lock."""
     from alembic import command
     from sqlalchemy import create_engine
     from sqlalchemy.pool import StaticPool

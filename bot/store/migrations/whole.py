@@ -1,4 +1,4 @@
-"""Write `sqlite.sql` anew from the migrations: `python -m bot.store.migrations.whole`."""
+"""Regenerate `sqlite.sql` from the migrations: `python -m bot.store.migrations.whole`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bot.store.schema import HEAD
 
 
 def whole_schema() -> str:
-    """The SQL of all tables and indexes that the migrations make on SQLite, in the order in which they make them."""
+    """Return the SQL of all tables and indexes that the migrations create on SQLite, in that order."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         run_migrations(connection, Path(":memory:"))
         made = connection.execute(

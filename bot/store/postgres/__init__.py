@@ -1,1 +1,1 @@
-"""What PostgreSQL does in its own way. asyncpg is imported here alone."""
+"""What is specific to PostgreSQL. Only this package imports asyncpg."""

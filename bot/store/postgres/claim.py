@@ -1,4 +1,4 @@
-"""Claims on PostgreSQL: find the conversations that need work, lease them, and load all that their turns need.
+"""Claims on PostgreSQL: find conversations that need work, lease them, and load what their turns need.
 
 One statement finds and leases, a second one loads: under the lease nobody else changes what is loaded. Nothing here
 reads more than it needs: the partial indexes hold only pending events, times to come and live leases, so that the cost
@@ -149,7 +149,7 @@ _FREE_WALKING = f"WITH RECURSIVE {_walk('$1', 1)} SELECT EXISTS (SELECT FROM fre
 # are looked up as an array, and limits are written out.
 @cache
 def _claiming(most: int, *, walking: bool = False) -> str:
-    """The statement that claims up to `most` conversations, be they among the oldest events or anywhere.
+    """Return the statement that claims up to `most` conversations.
 
     Its values: owner, until, now, limit.
     """
@@ -217,7 +217,7 @@ def _claiming(most: int, *, walking: bool = False) -> str:
 
 
 def _rounded(limit: int) -> int:
-    """A power of four that is no less: few numbers, so that there are few statements to prepare."""
+    """Round up to a power of four, so that there are few statements to prepare."""
     most = 1
     while most < limit:
         most *= 4
@@ -225,7 +225,7 @@ def _rounded(limit: int) -> int:
 
 
 async def claim(pool: Pool, observe: Observe, *, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Work]:
-    """Lease the most urgent conversations and load them, the most urgent first; tell what can't be read."""
+    """Lease and load the most urgent conversations, most urgent first. Report what can't be read."""
     until, most = now + lease, _rounded(limit)
     values = (owner, to_micros(until), to_micros(now))
     rows = await pool.fetch(_claiming(most), *values, limit)
@@ -242,19 +242,19 @@ async def claim(pool: Pool, observe: Observe, *, owner: str, now: datetime, leas
 
 
 async def give_back(pool: Pool, owner: str, until: datetime) -> None:
-    """Give back what a claim has leased that nobody heard the answer of."""
+    """Release the leases of a claim whose answer was lost."""
     await pool.execute(_GIVE_BACK, owner, to_micros(until))
 
 
 async def fetch(pool: Pool, leases: Sequence[Lease]) -> list[list[StoredEvent] | Exception]:
-    """For each lease the oldest unhandled events of its conversation, or `LeaseLost`."""
+    """Return, for each lease, its conversation's oldest unhandled events, or `LeaseLost`."""
     ids, epochs = [lease.conversation_id for lease in leases], [lease.epoch for lease in leases]
     rows = await pool.fetch(_FETCH, ids, epochs, MOST_EVENTS)
     return [_events(row[1:]) if row["valid"] else lost(lease) for lease, row in zip(leases, rows, strict=True)]
 
 
 async def renew(pool: Pool, renewals: Sequence[tuple[Lease, datetime]]) -> list[Lease | Exception]:
-    """For each lease itself until its later time, or `LeaseLost`."""
+    """Return each lease, extended, or `LeaseLost`."""
     rows = await pool.fetch(
         _RENEW,
         [lease.conversation_id for lease, _ in renewals],
@@ -269,7 +269,7 @@ async def renew(pool: Pool, renewals: Sequence[tuple[Lease, datetime]]) -> list[
 
 
 async def cut_leases(pool: Pool, until: datetime) -> int:
-    """Let the leases of owners that are certainly dead run out at a time at the latest; how many held for longer."""
+    """Shorten the leases of certainly dead owners to end by a given time. Return how many were shortened."""
     at = to_micros(until)
     owners = [row[0] for row in await pool.fetch(_OWNERS, at)]
     dead = [owner for owner in owners if is_certainly_dead(owner)]
@@ -277,7 +277,7 @@ async def cut_leases(pool: Pool, until: datetime) -> int:
 
 
 async def next_due(pool: Pool, now: datetime) -> datetime | None:
-    """When the next claim can find something."""
+    """Return when the next claim can find something."""
     at = to_micros(now)
     ((free, seen, *times),) = await pool.fetch(_NEXT_DUE, at)
     if free or (seen == _WINDOW and (await pool.fetch(_FREE_WALKING, at))[0][0]):
@@ -329,7 +329,7 @@ def _events(columns: Sequence[Any]) -> list[StoredEvent]:
 
 
 def _transposed(columns: Sequence[Any]) -> Iterable[tuple[Any, ...]]:
-    """The rows of aggregated columns, which are None where there was no row."""
+    """Return the rows of aggregated columns, which are None if there were no rows."""
     return zip(*(column or () for column in columns), strict=True)
 
 

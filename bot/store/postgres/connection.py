@@ -1,4 +1,4 @@
-"""What is used of a connection to PostgreSQL, and work in the words of both engines on it."""
+"""The interface of a PostgreSQL connection, and work for both engines on it."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ T = TypeVar("T")
 
 
 class Connection(Protocol):
-    """What operations use of asyncpg's connection."""
+    """The part of asyncpg's connection that operations use."""
 
     async def fetch(self, statement: str, *values: Any) -> list[Any]:
-        """The rows of a statement."""
+        """Return the rows of a statement."""
 
     async def fetchval(self, statement: str, *values: Any) -> Any:
-        """The first value of the first row; None if there is none."""
+        """Return the first value of the first row; None if there is none."""
 
     async def executemany(self, statement: str, values: Sequence[Sequence[Any]]) -> None:
-        """Run a statement with each of several lists of values."""
+        """Run a statement once per list of values."""
 
     async def execute(self, statement: str, *values: Any) -> str:
-        """Run a statement, or without values several; PostgreSQL's word on the last one, like `UPDATE 3`."""
+        """Run a statement (several, if without values). Return the last one's status, like `UPDATE 3`."""
 
 
 async def answered(ask: Ask[T], connection: Connection) -> T:
-    """Run work in the words of both engines, and return its result."""
+    """Run work for both engines, and return its result."""
     asking = ask()
     try:
         statement, values = next(asking)

@@ -1,4 +1,4 @@
-"""PostgreSQL's errors as errors of the store, in sentences that say what to do. No password is ever part of one."""
+"""Translates PostgreSQL's errors to the store's, with texts that say what to do and never contain a password."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _ADVICE: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] =
 
 
 def explain(error: Exception, place: str, *, opening: bool = False) -> Exception:
-    """The store's error for one of PostgreSQL or of the way there; a mistake in our own use of it as it is.
+    """Translate an error of PostgreSQL or the network. Misuse of it by us is returned unchanged.
 
     Args:
         error: what an operation raised.
@@ -82,12 +82,12 @@ def explain(error: Exception, place: str, *, opening: bool = False) -> Exception
 
 
 def is_of_one(error: BaseException) -> bool:
-    """Would the same statement do without one of those who share it? `error` is what `explain` made of `OF_ONE`."""
+    """Return whether one item of a shared statement caused this error. `error` is what `explain` made of `OF_ONE`."""
     return isinstance(error, StoreError) and isinstance(error.__cause__, OF_ONE)
 
 
 def _words(error: asyncpg.PostgresError) -> str:
-    """The sentence without its details, which quote the row."""
+    """Return the message without its details, which quote the row."""
     return str(error.args[0]) if error.args else type(error).__name__
 
 

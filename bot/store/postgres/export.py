@@ -1,4 +1,4 @@
-"""The export of stored events from PostgreSQL: page after page, so that neither side holds all of them."""
+"""The export of stored events from PostgreSQL, page by page, so that neither side holds all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inbox on PostgreSQL: events come in, and are set aside. Each function is one operation."""
+"""The inbox on PostgreSQL: stores events, and sets them aside. Each function is one operation."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _SET_ASIDE = f"""
 
 
 async def receive(pool: Pool, events: Sequence[NewEvent]) -> int:
-    """Store the events that are not known yet; how many were new. One statement, so it commits without us."""
+    """Store events that are not known yet. Return how many were new. A single statement commits on its own."""
     columns = zip(*map(posted_row, events), strict=True)
     return await pool.execute(_RECEIVE, *map(list, columns))
 
 
 async def set_aside(pool: Pool, event_id: str, reason: str) -> None:
-    """Set an event aside, with the reason; empty it if it names a person who was removed."""
+    """Set an event aside, with the reason. Empty it if it contains the id of a removed person."""
     await pool.execute(_SET_ASIDE, unicode(event_id), unicode(reason), ERASED)

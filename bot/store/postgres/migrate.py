@@ -1,4 +1,4 @@
-"""Migrations on PostgreSQL: once, however many processes try, and each of them whole or not at all.
+"""Migrations on PostgreSQL: once, even if many processes try, and each all or nothing.
 
 Blocking, as alembic is. The SQL is alembic's; asyncpg runs it, so that no second driver is needed.
 """
@@ -63,7 +63,7 @@ def problem(database_url: str) -> str | None:
 
 
 def _run(address: PostgresAddress, work: Callable[[Pool], Coroutine[Any, Any, T]], observe: Observe = silent) -> T:
-    """Run on a loop of its own, in a thread of its own: the caller may be within a loop."""
+    """Run on a loop in a new thread, because the caller may be within a loop."""
 
     async def connected() -> T:
         pool = Pool(address, answer=_ANSWER, observe=observe)

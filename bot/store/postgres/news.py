@@ -1,4 +1,4 @@
-"""Wake-ups between processes: who stores events tells of them, and workers listen (LISTEN/NOTIFY).
+"""Wake-ups between processes (LISTEN/NOTIFY): whoever stores events notifies the workers.
 
 Nothing hangs on it: what is not heard is found by the next look at the database. So telling waits for nobody, is not
 durable, and is not tried again; and whoever begins to listen again looks for everything.
@@ -37,7 +37,7 @@ def new_teller() -> str:
 
 
 class News:
-    """What one process tells the others, and hears of them.
+    """The notifications that a process sends and receives.
 
     Args:
         pool: its connections.
@@ -54,19 +54,19 @@ class News:
         self._listening: asyncio.Task[None] | None = None
 
     def tell(self, conversation_ids: Iterable[str | None]) -> None:
-        """There are new events of these conversations (None: of no single one)."""
+        """Notify others of new events of these conversations (None: app-level events)."""
         self._untold.update(dict.fromkeys(id_ or "" for id_ in conversation_ids))
         if self._untold and self._telling is None:
             self._telling = asyncio.get_running_loop().create_task(self._tell(), name="notify")
 
     def listen(self, heard: Heard) -> None:
-        """Call `heard` with what others tell, until `stop`. Not behind a proxy that knows no listening."""
+        """Call `heard` with notifications of others, until `stop`. Does nothing behind a proxy without LISTEN."""
         dsn = self._pool.listens_at
         if dsn is not None and self._listening is None:
             self._listening = asyncio.get_running_loop().create_task(self._listen(dsn, heard), name="listen")
 
     async def stop(self) -> None:
-        """Tell what is untold, and listen no longer."""
+        """Send pending notifications, and stop listening."""
         if self._listening is not None:
             self._listening.cancel()
             with suppress(asyncio.CancelledError):
@@ -116,7 +116,7 @@ class News:
 
 
 def payloads(teller: str, ids: Iterable[str]) -> list[str]:
-    """Who tells, and ids, a line each, in texts of a size that PostgreSQL takes."""
+    """Return the payloads: the sender and the ids, one per line, within PostgreSQL's size limit."""
     found, lines, size = [], [teller], 0
     for id_ in ids:
         length = len(id_.encode(errors="replace")) + 1
@@ -129,7 +129,7 @@ def payloads(teller: str, ids: Iterable[str]) -> list[str]:
 
 
 async def _listened(dsn: str, on_notify: Callable[..., None], heard: Heard) -> None:
-    """Listen for as long as the connection stands."""
+    """Listen while the connection lasts."""
     connection: Any = await asyncpg.connect(
         dsn,
         timeout=CONNECT,

@@ -1,4 +1,4 @@
-"""The options of PostgreSQL URLs as providers hand them out, in the words of the driver.
+"""Translates the options of PostgreSQL URLs, as providers give them, for the driver.
 
 asyncpg knows some of libpq's options and sends every other one to the server as a setting, which ends in an error:
 `channel_binding` (Neon), `pgbouncer` (Prisma, Supabase), `connect_timeout`, and more. Here each is kept, translated, or
@@ -58,7 +58,7 @@ def driver_options(given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]
 
 
 def _translate_tls(used: dict[str, str]) -> None:
-    """Name the TLS mode as the driver does, and find the certificates to trust where the URL names none."""
+    """Translate the TLS mode, and find the trusted certificates if the URL names none."""
     if (given := used.get("sslmode")) is not None:
         mode = _MODES_OF_OTHERS.get(given.lower(), given.lower())
         if mode not in MODES:

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: opened when they are needed, never waited for without end, dropped when in doubt."""
+"""Connections to PostgreSQL: opened on demand, with bounded waits, dropped when in doubt."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ Operation = Callable[[Connection], Awaitable[T]]
 
 
 class _BareConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
-    """A connection on which nothing is left behind that would have to be reset."""
+    """A connection that needs no reset between operations."""
 
     def get_reset_query(self) -> str:
-        """Nothing: that saves a round trip an operation."""
+        """Do nothing, which saves a round trip per operation."""
         return ""
 
 
 class _Ours:
-    """A connection that finds our tables in our schema (see `schema`)."""
+    """Open a connection that finds our tables in our schema (see `schema`)."""
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
@@ -90,7 +90,7 @@ class Pool:
 
     @property
     def listens_at(self) -> str | None:
-        """Whom to ask for wake-ups; None where a proxy is in between that can't pass them on."""
+        """The address for wake-ups; None behind a proxy that can't forward them."""
         return self._address.listen or (None if self.pooled else self._address.dsn)
 
     async def start(self) -> None:
@@ -109,7 +109,7 @@ class Pool:
             raise self._explained(error, opening=True) from error
 
     async def stop(self) -> None:
-        """Let what is under way end, within bounds, and close."""
+        """Wait a bounded time for running operations, and close."""
         pool, self._pool = self._pool, None
         if pool is None:
             return
@@ -157,11 +157,11 @@ class Pool:
         return await self.run(whole)
 
     async def fetch(self, statement: str, *values: Any) -> list[Any]:
-        """The rows of one statement."""
+        """Return the rows of one statement."""
         return await self.run(lambda connection: connection.fetch(statement, *values))
 
     async def execute(self, statement: str, *values: Any) -> int:
-        """How many rows one statement touched."""
+        """Return how many rows one statement touched."""
         status = await self.run(lambda connection: connection.execute(statement, *values))
         return int(status.rpartition(" ")[2])
 
@@ -201,7 +201,7 @@ class Pool:
 
     @property
     def _limits(self) -> dict[str, str]:
-        """After how many milliseconds the server itself gives up."""
+        """Return the server's own statement timeout, in milliseconds."""
         shares = {"lock_timeout": LOCK, "statement_timeout": _SERVER}
         return {name: str(round(self._answer * share * 1000)) for name, share in shares.items()}
 
@@ -218,7 +218,7 @@ class Pool:
 
 
 async def _end(connection: Any) -> None:
-    """End a connection, and what it still does, as far as that can be done in a moment."""
+    """Close a connection and what it is running, as far as a short wait allows."""
     try:
         await connection.close(timeout=_ENDING)
     except BaseException as error:

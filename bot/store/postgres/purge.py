@@ -1,4 +1,4 @@
-"""Retention in PostgreSQL's own words: see `bot.store.purge`."""
+"""PostgreSQL's own statements for retention: see `bot.store.purge`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps of conversations' turns, written to PostgreSQL: many in one statement, each whole or not at all.
+"""Saves steps of turns to PostgreSQL: many in one statement, each all or nothing.
 
 Each change is fenced by the epoch of its lease: what a lease that is over would write is left out, and nothing else.
 The number of statements does not depend on the number of changes, and the statement is its own transaction: it commits
@@ -36,7 +36,7 @@ from bot.store.times import to_micros
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """What `save` is given."""
+    """The input of `save`."""
 
     lease: Lease
     change: Change
@@ -45,7 +45,7 @@ class Saving:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Rows that go into the statement as one array a column: its name there, and the columns with their types."""
+    """Rows that go into the statement as one array per column: their name there, and the typed columns."""
 
     name: str
     columns: tuple[tuple[str, str], ...]
@@ -209,7 +209,7 @@ _REMEMBER_USER = "INSERT INTO removed_users (user_id, at) VALUES ($1, $2) ON CON
 
 
 async def save(pool: Pool, savings: Sequence[Saving]) -> list[Exception | None]:
-    """Write the changes of different conversations. For each None, `LeaseLost`, or why it could not be forgotten.
+    """Write the changes of different conversations. Return for each None, `LeaseLost`, or the error of its erasure.
 
     Raises:
         Unavailable: none of it is known to have happened, and all of it may have.
@@ -222,7 +222,7 @@ async def save(pool: Pool, savings: Sequence[Saving]) -> list[Exception | None]:
 
 
 async def _outcome(pool: Pool, saving: Saving, how: str | None) -> Exception | None:
-    """What became of a change; where somebody of it is removed, or all is to be forgotten, this is done now."""
+    """Return the outcome of a change. First erase what is to be forgotten, or names a removed person."""
     change = saving.change
     if not change.forget and how != "erased":
         return None if how == "saved" else lost(saving.lease)
@@ -236,7 +236,7 @@ async def _outcome(pool: Pool, saving: Saving, how: str | None) -> Exception | N
 
 
 async def _forget(pool: Pool, saving: Saving) -> Exception | None:
-    """Erase a conversation; where it is not gone, it begins anew."""
+    """Erase a conversation. It begins anew unless it is gone."""
     change, lease = saving.change, saving.lease
     taken = [*change.handled, *(event_id for event_id, _ in change.set_aside)]
     begun = replace(saving, change=Change(change.state, release=True))
@@ -252,7 +252,7 @@ async def _forget(pool: Pool, saving: Saving) -> Exception | None:
 
 
 async def remember_removal(pool: Pool, user_id: str, now: datetime) -> None:
-    """Remember that a person was removed, by the id alone, and empty the events set aside that name them."""
+    """Remember a removed person by id only, and empty the set-aside events that contain the id."""
 
     async def remember(connection: Connection) -> None:
         await connection.execute(_ALONE)
@@ -269,7 +269,7 @@ async def remember_removal(pool: Pool, user_id: str, now: datetime) -> None:
 
 
 def _values(savings: Sequence[Saving]) -> list[list[Any]]:
-    """The parameters of the statement: the columns of all its tables."""
+    """Return the statement's parameters: the columns of all its tables."""
     rows: list[list[tuple[Any, ...]]] = [[] for _ in _TABLES]
     for saving in savings:
         for table, more in zip(rows, _rows(saving), strict=True):
@@ -282,7 +282,7 @@ def _values(savings: Sequence[Saving]) -> list[list[Any]]:
 
 
 def _rows(saving: Saving) -> tuple[Iterable[tuple[Any, ...]], ...]:
-    """What one change adds to each of the tables."""
+    """Return the rows that one change adds to each table."""
     change, id_ = saving.change, saving.lease.conversation_id
     columns = columns_of(change.state)
     now = to_micros(saving.now)

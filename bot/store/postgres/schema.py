@@ -1,4 +1,4 @@
-"""The bot's own schema in a PostgreSQL database that others may use too: what is in it, and where older versions were.
+"""The bot's own schema in a PostgreSQL database that others may share, and where older versions had their tables.
 
 Everything of ours is in the schema `switchboard_bot`, the version table included, so that it collides with nobody's
 tables. Statements name tables plainly, and `qualified` puts the schema before them: `search_path` would be simpler,
@@ -76,7 +76,7 @@ async def revision(connection: Connection) -> str | None:
 
 
 async def enter(connection: Connection) -> None:
-    """Make the schema, unless it is there, move an older version's tables into it, and use it in this transaction."""
+    """Create the schema if missing, move an older version's tables into it, and use it in this transaction."""
     if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", SCHEMA):
         try:
             await connection.execute(f"CREATE SCHEMA {SCHEMA}")

@@ -1,4 +1,4 @@
-"""PostgreSQL behind the interface: any number of processes, and no other coordination between them."""
+"""The store on PostgreSQL, for any number of processes that coordinate through it alone."""
 
 from __future__ import annotations
 
@@ -89,21 +89,21 @@ class PostgresStore(SharedStore):
             raise
 
     async def stop(self) -> None:
-        """Finish what is being written, and close."""
+        """Finish pending writes, and close."""
         await self._news.stop()
         for batches in (self._saves, self._renewals, self._fetches):
             await batches.stop()
         await self._pool.stop()
 
     async def join(self, until: datetime) -> int:
-        """A worker begins: cut the leases of processes short that are certainly dead.
+        """Register a worker: shorten the leases of processes that are certainly dead.
 
         That is known of processes of this machine; the leases of others run out in their time.
         """
         return await claim.cut_leases(self._pool, until)
 
     async def receive(self, events: Sequence[NewEvent]) -> int:
-        """Store events that are not known yet and return how many were new. Durable on return."""
+        """Store events that are not known yet. Return how many were new. Durable on return."""
         if not events:
             return 0
         new = await inbox.receive(self._pool, events)
@@ -123,11 +123,11 @@ class PostgresStore(SharedStore):
         return await self._pool.transaction(partial(answered, ask))
 
     def listen(self, heard: Heard) -> None:
-        """Call `heard` with the conversations of which other processes have stored events."""
+        """Call `heard` with conversations that got events from other processes."""
         self._news.listen(heard)
 
     async def claim(self, *, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Work]:
-        """Lease up to `limit` conversations, those that have waited longest first.
+        """Lease up to `limit` conversations, longest wait first.
 
         Of a conversation's events, at most `claim.MOST_EVENTS` are loaded; `fetch` has the others.
         """
@@ -141,7 +141,7 @@ class PostgresStore(SharedStore):
             raise
 
     async def fetch(self, lease: Lease) -> list[StoredEvent]:
-        """The oldest unhandled events of a leased conversation. Raises `LeaseLost`."""
+        """Return the oldest unhandled events of a leased conversation. Raises `LeaseLost`."""
         return await _done(self._fetches, lease)
 
     async def save(self, lease: Lease, change: Change, now: datetime) -> None:
@@ -151,30 +151,30 @@ class PostgresStore(SharedStore):
         await _done(self._saves, Saving(lease, change, now))
 
     async def renew(self, lease: Lease, until: datetime) -> Lease:
-        """Keep the lease until a later time. Raises `LeaseLost`."""
+        """Extend the lease. Raises `LeaseLost`."""
         return await _done(self._renewals, (lease, until))
 
     async def next_due(self, now: datetime) -> datetime | None:
-        """When the next claim can find something; None if nothing is ever due."""
+        """Return when the next claim can find something; None if never."""
         return await claim.next_due(self._pool, now)
 
     async def set_aside(self, event_id: str, reason: str) -> None:
-        """Set an event aside: shown to people, never taken up again by itself."""
+        """Set an event aside: operators see it, and only they can retry it."""
         await inbox.set_aside(self._pool, event_id, reason)
 
     async def remember_removal(self, user_id: str, now: datetime) -> None:
-        """A person was removed: a conversation in which `save` sees them from now on is forgotten."""
+        """Remember a removed person. From now on, `save` forgets each conversation in which they appear."""
         await save.remember_removal(self._pool, user_id, now)
 
     async def purge(self, before: datetime, limit: int) -> int:
-        """Delete what is older than that and needed by nothing; how much was looked at."""
+        """Delete what is older and no longer needed. Return how much was examined."""
         return sum([await self._transact(partial(part, WORDS, before, limit)) for part in purge.PARTS])
 
     async def scrub(self) -> None:
-        """Nothing: see `purge`."""
+        """Do nothing: see `purge`."""
 
     async def ping(self) -> None:
-        """Does it answer, and is its schema current? Raises `Unavailable` otherwise."""
+        """Check that it answers, and that its schema is current. Raises `Unavailable`."""
         if (problem := await self._pool.run(problem_of)) is not None:
             raise SchemaMismatch(problem)
 
@@ -184,7 +184,7 @@ class PostgresStore(SharedStore):
 
 
 async def _done(batches: Batches[Item, T], item: Item) -> T:
-    """Do one thing, together with others. Raises the error that it has."""
+    """Run one operation in a batch with others. Raises its own error."""
     outcome = await batches.put(item)
     if isinstance(outcome, BaseException):
         raise own(outcome)

@@ -1,1 +1,1 @@
-"""What SQLite does in its own way."""
+"""What is specific to SQLite."""

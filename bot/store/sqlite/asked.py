@@ -1,4 +1,4 @@
-"""Work in the words of both engines, on a connection to SQLite."""
+"""Runs work for both engines on a connection to SQLite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims on SQLite: find the conversations that need work, lease them, and load all that their turns need.
+"""Claims on SQLite: find conversations that need work, lease them, and load what their turns need.
 
 Nothing here reads more than it needs: finding work goes through partial indexes that hold only pending events, times to
 come and live leases, so its cost depends on none of the conversations that rest (a test checks the query plans).
@@ -137,7 +137,7 @@ _NEXT_LEASED = """
 def claim(
     connection: sqlite3.Connection, observe: Observe, *, owner: str, now: datetime, lease: timedelta, limit: int
 ) -> list[Work]:
-    """Lease the most urgent conversations and load them, the most urgent first; tell what can't be read."""
+    """Lease and load the most urgent conversations, most urgent first. Report what can't be read."""
     at, until = to_micros(now), now + lease
     connection.execute(_END_LEASES, (at,))
     urgent = _most_urgent(connection, at, limit)
@@ -160,7 +160,7 @@ def claim(
 
 
 def fetch(connection: sqlite3.Connection, lease: Lease) -> list[StoredEvent]:
-    """The oldest unhandled events of a leased conversation. Raises `LeaseLost`."""
+    """Return the oldest unhandled events of a leased conversation. Raises `LeaseLost`."""
     row = connection.execute(_EPOCH, (lease.conversation_id,)).fetchone()
     if row is None or row[0] != lease.epoch:
         raise lost(lease)
@@ -169,7 +169,7 @@ def fetch(connection: sqlite3.Connection, lease: Lease) -> list[StoredEvent]:
 
 
 def renew(connection: sqlite3.Connection, lease: Lease, until: datetime) -> Lease:
-    """Keep a lease until a later time. Raises `LeaseLost`."""
+    """Extend a lease. Raises `LeaseLost`."""
     parameters = (lease.owner, to_micros(until), lease.conversation_id, lease.epoch)
     if connection.execute(_RENEW, parameters).rowcount == 0:
         raise lost(lease)
@@ -177,12 +177,12 @@ def renew(connection: sqlite3.Connection, lease: Lease, until: datetime) -> Leas
 
 
 def cut_leases(connection: sqlite3.Connection, until: datetime) -> int:
-    """Let every lease run out at a time at the latest; how many would have held for longer."""
+    """Shorten leases to end by a given time. Return how many were shortened."""
     return connection.execute(_CUT_LEASES, {"until": to_micros(until)}).rowcount
 
 
 def next_due(connection: sqlite3.Connection, now: datetime) -> datetime | None:
-    """When the next claim can find something."""
+    """Return when the next claim can find something."""
     at = to_micros(now)
     free = connection.execute(_FREE_WITH_EVENTS, (_WINDOW, at)).fetchone()
     if free or connection.execute(_WALK, (at, 1)).fetchone():
@@ -193,7 +193,7 @@ def next_due(connection: sqlite3.Connection, now: datetime) -> datetime | None:
 
 
 def _most_urgent(connection: sqlite3.Connection, at: int, limit: int) -> list[str]:
-    """Ids of conversations that can be leased, those that have waited longest first (no lease is expired here)."""
+    """Return the ids of conversations that can be leased, longest wait first. This expires no leases."""
     since: dict[str, int] = dict(connection.execute(_DUE, (at, limit)).fetchall())
     window = max(_WINDOW, 4 * limit)
     seen = free = 0
@@ -216,7 +216,7 @@ def _load(
     states: Mapping[str, Conversation],
     at: int,
 ) -> list[Work]:
-    """Everything about all claimed conversations, in one query a table."""
+    """Load all claimed conversations, with one query per table."""
     ids = ids_as_json(wanted)
     events: defaultdict[str, list[StoredEvent]] = defaultdict(list)
     for row in connection.execute(_EVENTS, (ids, MOST_EVENTS)):
@@ -244,7 +244,7 @@ def _load(
 
 
 def _unsent(connection: sqlite3.Connection, observe: Observe, ids: str, at: int) -> Mapping[str, list[Say | CleanUp]]:
-    """What is unsent, by conversation. What can't be read is finished, saying so."""
+    """Load what is unsent, by conversation. Finish unreadable effects, with that as their outcome."""
     rows: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
     for id_, *row in connection.execute(_OUTBOX, (ids,)):
         rows[id_].append(tuple(row))

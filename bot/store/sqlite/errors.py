@@ -1,4 +1,4 @@
-"""SQLite's errors as errors of the store, in sentences that say what to do."""
+"""Translates SQLite's errors to the store's, with texts that say what to do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ADVICE = {
 
 
 def explain(error: Exception, path: str) -> Exception:
-    """The store's error for one of SQLite; every other error, and a mistake in our own use of SQLite, as it is.
+    """Translate an error of SQLite. Other errors, and misuse of SQLite by us, are returned unchanged.
 
     Args:
         error: what an operation raised.
@@ -50,6 +50,6 @@ def _advice(error: sqlite3.Error) -> str:
 
 
 def _kind(error: sqlite3.Error) -> str:
-    """Return the error's name without its particulars: SQLITE_IOERR_FSYNC is a kind of SQLITE_IOERR."""
+    """Return the error's primary name: SQLITE_IOERR for SQLITE_IOERR_FSYNC."""
     name = getattr(error, "sqlite_errorname", None) or ""
     return "_".join(name.split("_")[:2])

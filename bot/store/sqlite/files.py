@@ -1,4 +1,4 @@
-"""The files of a SQLite database, readable by their owner alone: they hold what people said.
+"""Makes the files of a SQLite database readable by their owner only: they hold what people said.
 
 SQLite gives its log and its index of the log the rights that the database has, so that those of new databases need no
 care. Older versions left them readable by everybody.

@@ -1,4 +1,4 @@
-"""The inbox on SQLite: events come in, and are set aside. Each function is one operation."""
+"""The inbox on SQLite: stores events, and sets them aside. Each function is one operation."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def receiving(events: Sequence[NewEvent]) -> Operation[int]:
 
 
 def set_aside(connection: sqlite3.Connection, event_id: str, reason: str) -> None:
-    """Set an event aside, with the reason; empty it if it names a person who was removed."""
+    """Set an event aside, with the reason. Empty it if it contains the id of a removed person."""
     connection.execute(_SET_ASIDE, (unicode(reason), event_id))
     erase_if_removed(connection, event_id)
 
 
 def erase_if_removed(connection: sqlite3.Connection, event_id: str) -> None:
-    """Empty an event that was set aside if it names, anywhere, a person who was removed."""
+    """Empty an event that was set aside if it contains the id of a removed person."""
     connection.execute(_ERASE_IF_REMOVED, (ERASED, event_id))
 
 
@@ -56,7 +56,7 @@ def erase_set_aside(connection: sqlite3.Connection, user_id: str) -> int:
 
 
 def ids_as_json(ids: Iterable[str]) -> str:
-    """Ids as the JSON list that `json_each` opens: one parameter, however many there are."""
+    """Return ids as a JSON list for `json_each`: one parameter for any number of ids."""
     return json.dumps(list(ids))
 
 

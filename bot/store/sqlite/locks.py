@@ -1,4 +1,4 @@
-"""Tells who keeps a file locked, so that nobody waits for a lock without knowing why."""
+"""Finds who holds a file's lock, so that nobody waits without knowing why."""
 
 from __future__ import annotations
 

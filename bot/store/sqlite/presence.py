@@ -1,4 +1,4 @@
-"""Knows whether another worker lives on the same SQLite file: each holds a lock beside it while its process runs.
+"""Detects other live workers on the same SQLite file: each holds a lock next to it while its process runs.
 
 The kernel takes the lock away when the process ends, however it ends. So a worker that gets it exclusively knows that
 no other one lives. It is a file of its own: SQLite's own locks would be lost with the first handle that is closed.
@@ -42,7 +42,7 @@ class Presence:
         self._file: int | None = None
 
     def enter(self) -> bool:
-        """Be present, until `leave` or the end of the process. Blocking.
+        """Register, until `leave` or the end of the process. Blocking.
 
         Returns:
             True if certainly no other worker is present; none can come before `share`.
@@ -71,7 +71,7 @@ class Presence:
         return True
 
     def share(self) -> None:
-        """Let others in. Blocking, if another one takes the moment to be alone: it does not know of us yet.
+        """Admit other workers. Blocks while another one holds the lock exclusively.
 
         Raises:
             Unavailable: another program has taken the lock, and keeps it.
@@ -80,7 +80,7 @@ class Presence:
             self._share()
 
     def _share(self) -> None:
-        """Take the lock together with others, and wait for one who has it alone."""
+        """Take the shared lock, waiting for an exclusive holder."""
         if self._file is None or sys.platform == "win32":
             return
         until = time.monotonic() + PATIENCE
@@ -97,7 +97,7 @@ class Presence:
         raise Unavailable(f"{self._path} was kept locked{in_words(self._path)} for {PATIENCE:.0f} s: end that program")
 
     def leave(self) -> None:
-        """Be present no longer."""
+        """Deregister."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -1,4 +1,4 @@
-"""Retention in SQLite's own words: see `bot.store.purge`."""
+"""SQLite's own statements for retention: see `bot.store.purge`."""
 
 from __future__ import annotations
 

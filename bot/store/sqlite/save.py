@@ -1,4 +1,4 @@
-"""One step of a conversation's turn, written to SQLite: all of it or nothing, and only under the newest lease."""
+"""Saves one step of a turn to SQLite: all or nothing, and only under the newest lease."""
 
 from __future__ import annotations
 
@@ -147,13 +147,13 @@ def save(connection: sqlite3.Connection, lease: Lease, change: Change, now: date
 
 
 def remember_removal(connection: sqlite3.Connection, user_id: str, now: datetime) -> int:
-    """Remember that a person was removed, by the id alone, and return how many events set aside were emptied."""
+    """Remember a removed person by id only. Return how many set-aside events were emptied."""
     connection.execute(_REMEMBER_USER, (unicode(user_id), to_micros(now)))
     return erase_set_aside(connection, user_id)
 
 
 def _names_removed(connection: sqlite3.Connection, users: Collection[str]) -> bool:
-    """Is one of these people removed?"""
+    """Return whether one of these people was removed."""
     if not users:
         return False
     named = ids_as_json([unicode(user) for user in users])

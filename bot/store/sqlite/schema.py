@@ -1,4 +1,4 @@
-"""Checks whether a SQLite file has the schema of this version."""
+"""Checks whether a SQLite file has this version's schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing of what was deleted stays in SQLite's files: neither in the write-ahead log nor in unused parts of pages.
+"""Removes deleted data from SQLite's files: from the write-ahead log, and from unused parts of pages.
 
 `secure_delete` overwrites what is deleted, where it is. That leaves two places: the log has its earlier pages until it
 is truncated; and where SQLite has moved rows between neighbouring pages, a copy may stay in the unused middle of one
@@ -24,7 +24,7 @@ _PATIENCE = 200  # ms, with readers that keep the log from being truncated
 
 
 class Scrubbing:
-    """What is to be done about one database, and what has been done by this process.
+    """The scrubbing of one database by this process.
 
     Args:
         path: the database; nothing is done to one in memory.
@@ -43,7 +43,7 @@ class Scrubbing:
         self._in_log = False  # is something of what was erased in the log?
 
     def erased_something(self) -> None:
-        """An erasure is stored."""
+        """Note that an erasure was stored."""
         self.erased += 1
         self._in_log = True
 

@@ -1,4 +1,4 @@
-"""SQLite behind the interface: one file, one writer thread with group commit, one reader that never waits for it."""
+"""The store on SQLite: one file, one writer thread with group commit, one reader that never waits for it."""
 
 from __future__ import annotations
 
@@ -87,14 +87,14 @@ class SqliteStore(SharedStore):
             raise
 
     async def stop(self) -> None:
-        """Finish what is being written, and close."""
+        """Finish pending writes, and close."""
         await self._reader.stop()
         await self._writer.stop()
         self._presence.leave()
         self._shared = None
 
     async def join(self, until: datetime) -> int:
-        """A worker begins: cut the leases of dead ones short, if it is certain that no other lives on this file."""
+        """Register a worker. If no other worker is alive on this file, shorten the leases of dead ones."""
         if self._path == _IN_MEMORY or not await asyncio.to_thread(self._presence.enter):
             return 0
         try:
@@ -103,19 +103,19 @@ class SqliteStore(SharedStore):
             await asyncio.to_thread(self._presence.share)
 
     def listen(self, heard: Callable[[Iterable[str | None]], None]) -> None:
-        """Nothing: SQLite tells nobody. Workers of other processes look often enough."""
+        """Do nothing: SQLite has no notifications, so workers of other processes poll."""
 
     def _tell(self, conversation_ids: Iterable[str | None]) -> None:
         pass
 
     async def receive(self, events: Sequence[NewEvent]) -> int:
-        """Store events that are not known yet and return how many were new. Durable on return."""
+        """Store events that are not known yet. Return how many were new. Durable on return."""
         if not events:
             return 0
         return await self._writer.run(inbox.receiving(events))
 
     async def claim(self, *, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Work]:
-        """Lease up to `limit` conversations, those that have waited longest first.
+        """Lease up to `limit` conversations, longest wait first.
 
         Of a conversation's events, at most `claim.MOST_EVENTS` are loaded; `fetch` has the others.
         """
@@ -124,7 +124,7 @@ class SqliteStore(SharedStore):
         )
 
     async def fetch(self, lease: Lease) -> list[StoredEvent]:
-        """The oldest unhandled events of a leased conversation. Raises `LeaseLost`."""
+        """Return the oldest unhandled events of a leased conversation. Raises `LeaseLost`."""
         return await self._reader.run(lambda connection: claim.fetch(connection, lease))
 
     async def save(self, lease: Lease, change: Change, now: datetime) -> None:
@@ -135,15 +135,15 @@ class SqliteStore(SharedStore):
                 raise lost(lease)
 
     async def renew(self, lease: Lease, until: datetime) -> Lease:
-        """Keep the lease until a later time. Raises `LeaseLost`."""
+        """Extend the lease. Raises `LeaseLost`."""
         return await self._writer.run(lambda connection: claim.renew(connection, lease, until))
 
     async def next_due(self, now: datetime) -> datetime | None:
-        """When the next claim can find something; None if nothing is ever due."""
+        """Return when the next claim can find something; None if never."""
         return await self._reader.run(lambda connection: claim.next_due(connection, now))
 
     async def set_aside(self, event_id: str, reason: str) -> None:
-        """Set an event aside: shown to people, never taken up again by itself."""
+        """Set an event aside: operators see it, and only they can retry it."""
         await self._writer.run(lambda connection: inbox.set_aside(connection, event_id, reason))
 
     async def remember_removal(self, user_id: str, now: datetime) -> None:
@@ -152,13 +152,13 @@ class SqliteStore(SharedStore):
             await self._after_erasure()
 
     async def purge(self, before: datetime, limit: int) -> int:
-        """Delete what is older than that and needed by nothing; how much was looked at."""
+        """Delete what is older and no longer needed. Return how much was examined."""
         looked_at = await self._transact(partial(purge.everything, WORDS, before, limit))
         self._scrubbing.purged += looked_at
         return looked_at
 
     async def scrub(self) -> None:
-        """Leave nothing of what was deleted in the file and its log. Raises `Unavailable`."""
+        """Remove deleted data from the file and its log. Raises `Unavailable`."""
         await self._writer.run_bare(self._scrubbing.now_and_then)
 
     async def _read(self, ask: Ask[T]) -> T:
@@ -170,7 +170,7 @@ class SqliteStore(SharedStore):
     _transact = _write  # an operation always is
 
     async def ping(self) -> None:
-        """Can it be read and written to, and is its schema current? Raises `Unavailable` otherwise."""
+        """Check that the file is readable and writable, and its schema current. Raises `Unavailable`."""
         await self._reader.run(_check_schema)
         await self._writer.run(lambda _: None)
 

@@ -1,4 +1,4 @@
-"""How operations reach SQLite: all that wait share one transaction, and each of them succeeds or fails by itself.
+"""Runs operations on SQLite: waiting ones share a transaction, and each succeeds or fails on its own.
 
 An operation is a function of the connection, and of nothing that it changes: where another one of the transaction fails
 it is run once more. Its caller hears of it only after the commit.
@@ -28,7 +28,7 @@ _MOST_AT_ONCE = 512
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """An operation of a single statement, which tells how many rows it touched.
+    """An operation of one statement. Its result is the number of rows it touched.
 
     Alone it needs no transaction around it. That saves two statements, and so a few waits for the interpreter's lock,
     which under load last longer than what they are for.
@@ -44,14 +44,14 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an operation: its result, or the error that it raised."""
+    """The outcome of an operation: its result, or its error."""
 
     result: Any = None
     error: BaseException | None = None
 
 
 class Session:
-    """A connection, and the one way in which operations run on it."""
+    """A connection, and how operations run on it."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Session:
         self._notify = on_transaction or (lambda _: None)
 
     def run(self, operations: Sequence[Operation[Any]]) -> list[Outcome]:
-        """Run all in one transaction. An operation that fails undoes only itself.
+        """Run all in one transaction. A failing operation undoes only itself.
 
         Raises:
             Unavailable: the transaction could not begin, go on or commit, and nothing of it was done.
@@ -95,7 +95,7 @@ class Session:
         return outcomes
 
     def run_bare(self, operation: Operation[Any]) -> Outcome:
-        """Run one by itself and outside of any transaction, as SQLite wants it for what concerns the whole file."""
+        """Run one operation outside of any transaction, as SQLite requires for work on the whole file."""
         try:
             self._roll_back()
             return Outcome(operation(self.connection))
@@ -107,7 +107,7 @@ class Session:
         self.connection.close()
 
     def _run_all(self, operations: Sequence[Operation[Any]]) -> list[Outcome]:
-        """Mostly none fails. If one does, all are undone and run anew, each in a savepoint of its own."""
+        """Run all without savepoints. If one fails, undo all, and rerun each in its own savepoint."""
         try:
             return [Outcome(operation(self.connection)) for operation in operations]
         except Exception as error:  # whatever it is, it is for the caller of that operation alone
@@ -147,14 +147,14 @@ class Runner(Protocol):
         """Run an operation; return only after its commit."""
 
     async def run_bare(self, operation: Operation[T]) -> T:
-        """Run an operation outside of any transaction, after all that was asked for before it."""
+        """Run an operation outside of any transaction, after all that were queued before it."""
 
     async def stop(self) -> None:
-        """Finish what waits, and close."""
+        """Finish waiting operations, and close."""
 
 
 class InlineRunner:
-    """Runs each operation at once, in the calling thread: no thread, no waiting, the same order every time."""
+    """Runs each operation at once in the calling thread, so that the order is always the same."""
 
     def __init__(self, open_session: Callable[[], Session]) -> None:
         self._open = open_session
@@ -206,7 +206,7 @@ class _Job:
 
 
 class ThreadRunner:
-    """Runs operations on a thread of its own, all that wait in one transaction, and wakes their loop once for all."""
+    """Runs operations on its own thread, waiting ones in one transaction, and wakes their loop once."""
 
     def __init__(self, name: str, open_session: Callable[[], Session]) -> None:
         self._name = name
@@ -226,12 +226,12 @@ class ThreadRunner:
             raise
 
     async def run(self, operation: Operation[T]) -> T:
-        """Run an operation. Cancelled while it waits, it is not run; cancelled later, it is done or not done."""
+        """Run an operation. If cancelled while it waits, it does not run; if cancelled later, it may have run."""
         result: T = await self._run(_Job.of(operation))
         return result
 
     async def run_bare(self, operation: Operation[T]) -> T:
-        """Run an operation outside of any transaction, after all that was asked for before it."""
+        """Run an operation outside of any transaction, after all that were queued before it."""
         result: T = await self._run(_Job.of(operation, bare=True))
         return result
 
@@ -242,7 +242,7 @@ class ThreadRunner:
         return await job.future
 
     async def stop(self) -> None:
-        """Finish what waits, and close."""
+        """Finish waiting operations, and close."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._waiting.put(None)
@@ -267,7 +267,7 @@ class ThreadRunner:
         session.close()
 
     def _take(self) -> tuple[list[_Job], bool]:
-        """All that waits, at least one; and whether it is time to stop."""
+        """Return the waiting operations, at least one, and whether to stop."""
         jobs: list[_Job] = []
         item = self._waiting.get()
         while item is not None:

@@ -1,4 +1,4 @@
-"""What is unsent is told by the state; the outbox has what it says, and how it went.
+"""The state says what is unsent; the outbox has the content and the outcome.
 
 Effects that are open become part of their conversation's state. Control actions and reads have a row only once they are
 done.
@@ -72,7 +72,7 @@ _LAST_MESSAGE = """
 
 
 def upgrade() -> None:
-    """Tell the states what is unsent; keep in the outbox what it says."""
+    """Move what is unsent into the states; keep the content in the outbox."""
     sqlite = op.get_context().dialect.name == "sqlite"
     words = _SQLITE if sqlite else _POSTGRES
     pending = words["pending"].format(last_message=_LAST_MESSAGE)
